@@ -1,0 +1,54 @@
+"""Adapters: one module per framework, chosen by the type of the logits. This file imports no framework.
+
+A module in this package is an adapter if it provides
+
+1. ``ops(x)``: the framework as the core sees it, a `ksubset._typing.Ops`;
+2. ``is_array(x)``: whether ``x`` belongs to the framework;
+3. ``is_readable(x)``: whether the values of ``x`` may be read here and now: it is eager, and on a CPU;
+4. ``same_device(x, y)``: whether two arrays may be used in one operation;
+5. ``uniforms(rng, shape, like)``: independent uniforms in [−1/2, 1/2), in the dtype and on the device of ``like``,
+   resolved near 0 from both sides to at least 2⁻⁵², from the framework's own generator, an int seed or None;
+6. ``solve(logits, k, width)``: the `ksubset._inference.Solution` of a batch, without gradients;
+7. ``evaluate(function, logits, k, width, *arrays, solution)``: the value of one of ``ksubset._functions``, with
+   whatever the framework needs around it: derivatives, compilation, a faster kernel.
+
+Adapters contain no mathematics beyond "the gradient of this is J · v".
+"""
+
+from importlib import import_module
+from typing import cast
+
+from ksubset._typing import Backend
+
+REGISTRY = {
+    "numpy": "array_api",
+    "array_api_strict": "array_api",
+    "torch": "torch",
+    "jax": "jax",
+    "jaxlib": "jax",
+    "cupy": "cupy",
+}
+"""From the top-level module in which an array's type, or a type it derives from, is defined."""
+
+
+def find(x: object, name: str) -> Backend:
+    """The adapter for ``x``.
+
+    Raises
+    ------
+    TypeError
+        If ``x`` is not an array.
+    """
+    for kind in type(x).__mro__:
+        adapter = REGISTRY.get(kind.__module__.partition(".")[0])
+        if adapter and (module := load(adapter)).is_array(x):
+            return module
+    if hasattr(x, "__array_namespace__"):
+        return load("array_api")
+    expected = "an array of NumPy, torch, JAX, CuPy or another array API namespace"
+    raise TypeError(f"{name} must be {expected}; got {type(x).__name__}")
+
+
+def load(adapter: str) -> Backend:
+    """Import an adapter by name."""
+    return cast("Backend", import_module(f"ksubset.backends.{adapter}"))

@@ -1,0 +1,62 @@
+"""Adapter for NumPy and for any other namespace that follows the array API standard. No gradients."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import array_api_compat
+import numpy as np
+
+from ksubset._inference import Solution
+from ksubset._inference import solve as solve_rows
+from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
+
+NUMPY = Ops(np, np.matmul, partial(np.sort, stable=False), repeat_until_settled)
+
+
+def ops(x: Array) -> Ops:
+    """NumPy itself, which follows the standard since 2.1; elsewhere the namespace that ``x`` names."""
+    if isinstance(x, np.ndarray | np.generic):
+        return NUMPY
+    xp = array_api_compat.array_namespace(x)
+    repeat = repeat_until_settled if is_readable(x) else repeat_all
+    return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat)
+
+
+def is_array(x: object) -> bool:
+    return not isinstance(x, np.generic) and hasattr(x, "__array_namespace__")
+
+
+def is_readable(x: Array) -> bool:
+    """NumPy and array-api-strict are eager CPU namespaces; of others nothing is known."""
+    return type(x).__module__.partition(".")[0] in {"numpy", "array_api_strict"}
+
+
+def same_device(x: Array, y: Array) -> bool:
+    return bool(array_api_compat.device(x) == array_api_compat.device(y))
+
+
+def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
+    """From a `numpy.random.Generator`, an int that seeds one, or None for a fresh one."""
+    if not (rng is None or isinstance(rng, int | np.integer | np.random.Generator)) or isinstance(rng, bool):
+        raise TypeError(f"rng must be a numpy.random.Generator, an int or None; got {type(rng).__name__}")
+    u = np.random.default_rng(rng).random(shape)
+    u = u - (u >= 0.5)
+    if isinstance(like, np.ndarray):
+        return u.astype(like.dtype)
+    xp = array_api_compat.array_namespace(like)
+    return xp.asarray(u.astype(np.float32) if _is_single(xp, like) else u, device=array_api_compat.device(like))
+
+
+def _is_single(xp: Any, x: Array) -> bool:
+    return bool(xp.finfo(x.dtype).bits == 32)
+
+
+def evaluate(
+    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
+) -> Array:
+    return function(ops(logits), logits, k, width, *arrays, solution=solution)
+
+
+def solve(logits: Array, k: int | Array, width: int) -> Solution:
+    return solve_rows(ops(logits), logits, k, width)

@@ -1,0 +1,90 @@
+"""Adapter for JAX arrays and tracers."""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from ksubset._inference import Solution
+from ksubset._inference import solve as solve_rows
+from ksubset._typing import Array, Ops, State
+
+
+def _repeat(step: Callable[[State], State], state: State, limit: int) -> State:
+    def proceed(carry: tuple[Array, State]) -> Array:
+        return (carry[0] < limit) & ~jnp.all(carry[1][-1])
+
+    return jax.lax.while_loop(proceed, lambda carry: (carry[0] + 1, step(carry[1])), (0, state))[1]
+
+
+OPS = Ops(jnp, partial(jnp.matmul, precision="highest"), partial(jnp.sort, stable=False), _repeat, matmul_from=9)
+
+
+def ops(x: Array) -> Ops:
+    return OPS
+
+
+def is_array(x: object) -> bool:
+    return isinstance(x, jax.Array)
+
+
+def is_readable(x: Array) -> bool:
+    """Concrete and on CPU devices only."""
+    return not isinstance(x, jax.core.Tracer) and all(d.platform == "cpu" for d in x.devices())
+
+
+def same_device(x: Array, y: Array) -> bool:
+    """JAX checks placement itself, and arrays that follow their operands have none of their own."""
+    return True
+
+
+def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
+    """From a key, or from an int that seeds one."""
+    if rng is None:
+        raise TypeError("rng must be a JAX key or an int; got None, and JAX has no global generator")
+    key = jax.random.key(rng) if isinstance(rng, int) and not isinstance(rng, bool) else rng
+    if not _is_key(key):
+        raise TypeError(f"rng must be a JAX key or an int; got {type(rng).__name__}")
+    return _signed_uniforms(key, shape, like.dtype.name)
+
+
+def _is_key(x: object) -> bool:
+    if not isinstance(x, jax.Array):
+        return False
+    return bool(jnp.issubdtype(x.dtype, jax.dtypes.prng_key)) or (x.dtype == jnp.uint32 and x.ndim == 1)
+
+
+@partial(jax.jit, static_argnums=(1, 2))
+def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
+    """(s + l)/2³², s a signed 32-bit integer and l a fraction that refines it where floats near 0 can tell."""
+    words = jax.random.bits(key, (2, *shape), jnp.uint32)
+    whole = jax.lax.bitcast_convert_type(words[0], jnp.int32).astype(dtype)
+    return (whole + words[1].astype(dtype) * 2.0**-32) * 2.0**-32
+
+
+@lru_cache(maxsize=1024)
+def _compiled(function: Callable[..., Any], k: int | None, width: int) -> Callable[..., Any]:
+    """Compiled once for each static k and width; JAX itself keeps one program per shape and dtype."""
+
+    def call(logits: Array, count: Array | None, arrays: tuple[Array, ...], **known: Solution | None) -> Any:
+        return function(OPS, logits, count if k is None else k, width, *arrays, **known)
+
+    return jax.jit(call)
+
+
+def evaluate(
+    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
+) -> Array:
+    static, count = (k, None) if isinstance(k, int) else (None, k)
+    return _compiled(function, static, width)(logits, count, arrays, solution=solution)
+
+
+def solve(logits: Array, k: int | Array, width: int) -> Solution:
+    static, count = (k, None) if isinstance(k, int) else (None, k)
+    solution: Solution = _compiled(solve_rows, static, width)(logits, count, ())
+    return solution
+
+
+jax.tree_util.register_dataclass(Solution)

@@ -1,0 +1,67 @@
+"""Adapter for torch tensors."""
+
+from collections.abc import Callable
+
+import array_api_compat.torch as xp
+import torch
+
+from ksubset._inference import Solution
+from ksubset._inference import solve as solve_rows
+from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
+
+
+def _matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
+    """A matrix product whatever precision the user allows torch elsewhere: no TF32, no bfloat16, no autocast."""
+    if x.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
+        return (x[..., :, :, None] * y[..., None, :, :]).sum(-2)
+    with torch.autocast(x.device.type, enabled=False):
+        return torch.matmul(x, y)
+
+
+def _sort(x: torch.Tensor) -> torch.Tensor:
+    return torch.sort(x, dim=-1).values
+
+
+EAGER = Ops(xp, _matmul, _sort, repeat_until_settled, matmul_from=48)
+LAZY = Ops(xp, _matmul, _sort, repeat_all, matmul_from=48)
+
+
+def ops(x: Array) -> Ops:
+    return EAGER if is_readable(x) else LAZY
+
+
+def is_array(x: object) -> bool:
+    return isinstance(x, torch.Tensor)
+
+
+def is_readable(x: Array) -> bool:
+    """On the CPU, and neither under `torch.func` nor under `torch.compile`."""
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+
+def same_device(x: Array, y: Array) -> bool:
+    return bool(x.device == y.device)
+
+
+def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
+    """From a `torch.Generator`, an int that seeds one, or None for torch's global generator."""
+    if isinstance(rng, int) and not isinstance(rng, bool):
+        rng = torch.Generator(like.device).manual_seed(rng)
+    if not (rng is None or isinstance(rng, torch.Generator)):
+        raise TypeError(f"rng must be a torch.Generator, an int or None; got {type(rng).__name__}")
+    if rng is not None and rng.device.type != like.device.type:
+        raise ValueError(f"rng must be on the device of logits, {like.device}; got a generator on {rng.device}")
+    u = torch.rand(shape, dtype=torch.float64, device=like.device, generator=rng)
+    return (u - (u >= 0.5)).to(like.dtype)
+
+
+def evaluate(
+    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
+) -> Array:
+    return function(ops(logits), logits, k, width, *arrays, solution=solution)
+
+
+def solve(logits: Array, k: int | Array, width: int) -> Solution:
+    return solve_rows(ops(logits), logits, k, width)

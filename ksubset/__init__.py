@@ -1,0 +1,23 @@
+"""Exact, differentiable k-subset sampling on every array framework."""
+
+from ksubset._api import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
+from ksubset._distribution import KSubset
+from ksubset._draws import sample, sample_from_uniforms
+from ksubset._information import entropy, kl_divergence, kl_to_uniform, log_prob
+
+__all__ = [
+    "KSubset",
+    "covariance",
+    "entropy",
+    "kl_divergence",
+    "kl_to_uniform",
+    "log_normalizer",
+    "log_prob",
+    "log_prob_count",
+    "marginals",
+    "marginals_jvp",
+    "mode",
+    "sample",
+    "sample_from_uniforms",
+]
+__version__ = "0.1.0"

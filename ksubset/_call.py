@@ -1,0 +1,118 @@
+"""One way through: validate, find the adapter, convert, evaluate, convert back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from math import prod
+from typing import Any
+
+from ksubset import backends
+from ksubset._inference import Solution
+from ksubset._typing import Array, Backend
+from ksubset._validation import (
+    check_binary,
+    check_companion,
+    check_k,
+    check_logits,
+    check_rows,
+    check_shape,
+    check_values,
+)
+
+
+@dataclass(frozen=True)
+class Problem:
+    """A validated call.
+
+    Attributes
+    ----------
+    backend, xp
+        The adapter and the namespace of the logits.
+    logits
+        (..., n), in the dtype of the computation: float32 for the half-precision dtypes.
+    k
+        An int, or integers of the batch shape.
+    width
+        A static bound of min(k, n − k).
+    dtype
+        The dtype of the results.
+    reads
+        Whether the values of arrays are checked.
+    """
+
+    backend: Backend
+    xp: Any
+    logits: Array
+    k: int | Array
+    width: int
+    dtype: Any
+    reads: bool
+
+    def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+        """Apply one of ``ksubset._functions`` and give the result the dtype that was asked for."""
+        value = self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution)
+        return self.xp.astype(value, self.dtype, copy=False)
+
+    def solve(self) -> Solution:
+        """What several functions share, without gradients."""
+        return self.backend.solve(self.logits, self.k, self.width)
+
+    def companion(self, x: Array, name: str) -> Array:
+        """Check a second array (..., n)."""
+        check_companion(x, name, self.logits, self.backend)
+        check_shape(x, name, tuple(self.logits.shape), exact=True)
+        return x
+
+    def promoted(self, other: Array) -> tuple["Problem", Array]:
+        """Bring the logits and another array to a common dtype."""
+        xp, dtype = self.xp, self.dtype
+        if xp.isdtype(other.dtype, "real floating"):
+            dtype = xp.result_type(dtype, other.dtype)
+        compute = computing_dtype(xp, dtype)
+        logits = xp.astype(self.logits, compute, copy=False)
+        return replace(self, logits=logits, dtype=dtype), xp.astype(other, compute, copy=False)
+
+
+def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
+    """Check the arguments that all functions share."""
+    backend = backends.find(logits, "logits")
+    xp = backend.ops(logits).xp
+    check_logits(logits, xp)
+    k = check_k(k, logits, backend, xp)
+    reads = all(backend.is_readable(x) for x in (logits, k) if not isinstance(x, int))
+    reads = reads if validate is None else validate
+    if reads:
+        check_values(logits, k, xp)
+    width = _width(k, int(logits.shape[-1]), max_k, xp, reads)
+    dtype = logits.dtype
+    return Problem(backend, xp, xp.astype(logits, computing_dtype(xp, dtype), copy=False), k, width, dtype, reads)
+
+
+def computing_dtype(xp: Any, dtype: Any) -> Any:
+    """float32 for float16 and bfloat16, else the dtype itself."""
+    return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+
+
+def binary(problem: Problem, z: Array) -> Array:
+    """Check subsets (..., n) given by the caller, of any real dtype."""
+    z, xp = problem.companion(z, "z"), problem.xp
+    if xp.isdtype(z.dtype, "complex floating"):
+        raise TypeError(f"z must have a real dtype; got {z.dtype}")
+    if problem.reads and problem.backend.is_readable(z):
+        check_binary(z, xp)
+    return z
+
+
+def _width(k: int | Array, n: int, max_k: int | None, xp: Any, reads: bool) -> int:
+    """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
+    if max_k is not None and not 0 <= max_k <= n:
+        raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")
+    most = n if max_k is None else max_k
+    if isinstance(k, int):
+        if k > most:
+            raise ValueError(f"k must be at most max_k = {most}; got {k}")
+        return min(k, n - k)
+    if not reads or prod(k.shape) == 0:
+        return min(most, n // 2)
+    flat = xp.reshape(k, (-1,))
+    check_rows(k > most, lambda row: str(int(flat[row])), f"k must be at most max_k = {most}", xp)
+    return int(xp.max(xp.minimum(k, n - k)))

@@ -1,0 +1,100 @@
+"""The distribution as an object."""
+
+from functools import cached_property
+
+from ksubset import _draws, _functions, _information
+from ksubset._call import prepare
+from ksubset._inference import Solution
+from ksubset._typing import Array
+
+
+class KSubset:
+    r"""The distribution of a random subset of exactly k of n items, :math:`p(z) \propto \exp(\theta \cdot z)`.
+
+    The passes over the items that its answers share run once, when the first of them is asked for.
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`; validated here, once.
+
+    Attributes
+    ----------
+    batch_shape, event_shape : tuple of int
+        (...) and (n,).
+    mean, variance : array, shape (..., n)
+        Of each item's indicator.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> d = ksubset.KSubset(np.array([2.0, 1.0, 0.0, -1.0]), 2)
+    >>> d.mean.round(4)
+    array([0.8808, 0.6944, 0.3056, 0.1192])
+    >>> d.sample(rng=0, sample_shape=(3,)).shape
+    (3, 4)
+    """
+
+    def __init__(
+        self, logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
+    ) -> None:
+        self._problem = prepare(logits, k, max_k, validate)
+        self.logits, self.k, self._max_k = logits, self._problem.k, max_k
+        self.batch_shape: tuple[int, ...] = tuple(logits.shape[:-1])
+        self.event_shape: tuple[int, ...] = tuple(logits.shape[-1:])
+
+    def __repr__(self) -> str:
+        return f"KSubset(batch_shape={self.batch_shape}, event_shape={self.event_shape})"
+
+    @cached_property
+    def _solution(self) -> Solution:
+        return self._problem.solve()
+
+    @property
+    def mean(self) -> Array:
+        """The marginals; see `marginals`."""
+        return self._problem.evaluate(_functions.marginals, solution=self._solution)
+
+    @property
+    def variance(self) -> Array:
+        """μ (1 − μ), accurate at both ends."""
+        return self._problem.evaluate(_functions.variance, solution=self._solution)
+
+    def log_normalizer(self) -> Array:
+        """See `log_normalizer`."""
+        return self._problem.evaluate(_functions.log_normalizer, solution=self._solution)
+
+    def covariance(self) -> Array:
+        """See `covariance`."""
+        return self._problem.evaluate(_functions.covariance)
+
+    def entropy(self) -> Array:
+        """See `entropy`."""
+        return self._problem.evaluate(_functions.entropy, solution=self._solution)
+
+    def kl_to_uniform(self) -> Array:
+        """See `kl_to_uniform`."""
+        return self._problem.evaluate(_functions.kl_to_uniform, solution=self._solution)
+
+    def kl_divergence(self, other: "KSubset") -> Array:
+        """The divergence from this distribution to another with the same k; see `kl_divergence`."""
+        if not (isinstance(self.k, int) and self.k == other.k):
+            raise ValueError(f"other must have the same k, an int; got {other.k} and {self.k}")
+        return _information.divergence(self._problem, other.logits, self._solution)
+
+    def log_prob(self, z: Array) -> Array:
+        """See `log_prob`."""
+        return _information.score(self._problem, z, self._solution)
+
+    def mode(self) -> Array:
+        """See `mode`."""
+        return self._problem.evaluate(_functions.mode)
+
+    def sample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
+        """See `sample`."""
+        return _draws.draw(self._problem, rng, sample_shape)

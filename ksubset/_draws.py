@@ -1,0 +1,110 @@
+"""Exact samples."""
+
+from ksubset import _functions
+from ksubset._call import Problem, prepare
+from ksubset._typing import Array
+from ksubset._validation import check_companion
+
+
+def sample(
+    logits: Array,
+    k: int | Array,
+    *,
+    rng: object = None,
+    sample_shape: tuple[int, ...] = (),
+    max_k: int | None = None,
+    validate: bool | None = None,
+) -> Array:
+    """Draw subsets exactly from the distribution; no gradient.
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
+        `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
+        in NumPy and CuPy, and is an error in JAX.
+    sample_shape : tuple of int, optional
+        Many subsets from each row share the work that depends on the logits.
+
+    Returns
+    -------
+    array, shape sample_shape + (..., n)
+        0 and 1 in the dtype of ``logits``; every row sums to k.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`; also for a generator of another framework or device.
+
+    References
+    ----------
+    Ahmed et al. (2023), section 3.2 and Algorithm 5: the count of each half of the items is drawn given the count of
+    both, down to single items.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> z = ksubset.sample(np.array([2.0, 1.0, 0.0, -1.0]), 2, rng=0, sample_shape=(1000,))
+    >>> z.shape, bool((z.sum(axis=-1) == 2).all())
+    ((1000, 4), True)
+    """
+    return draw(prepare(logits, k, max_k, validate), rng, sample_shape)
+
+
+def draw(problem: Problem, rng: object, sample_shape: object) -> Array:
+    """`sample` of a validated problem."""
+    shape = (*_checked_shape(sample_shape), *problem.logits.shape[:-1], _uniforms_per_row(problem))
+    u = problem.backend.uniforms(rng, shape, problem.logits)
+    return problem.evaluate(_functions.sample, u)
+
+
+def sample_from_uniforms(
+    logits: Array, k: int | Array, u: Array, *, max_k: int | None = None, validate: bool | None = None
+) -> Array:
+    """Turn uniforms into exact samples: the same uniforms give the same subsets in every namespace.
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+    u : array, shape sample_shape + (..., n − 1)
+        Independent uniforms, one for each division of a group of items into two, used from the whole down to single
+        items; real floating. u and u − 1 mean the same, so uniforms may be given in [0, 1) or in [−1/2, 1/2). In the
+        second form float32 resolves both tails far below 2⁻²⁴, and events of probability 1e-12 keep theirs.
+
+    Returns
+    -------
+    array, shape sample_shape + (..., n)
+        0 and 1 in the dtype of ``logits``; every row sums to k.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`; also if ``u`` has the wrong shape or dtype.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.sample_from_uniforms(np.zeros(4), 2, np.array([0.1, 0.7, 0.3]))
+    array([0., 1., 0., 1.])
+    """
+    problem = prepare(logits, k, max_k, validate)
+    check_companion(u, "u", logits, problem.backend)
+    if not problem.xp.isdtype(u.dtype, "real floating"):
+        raise TypeError(f"u must have a real floating dtype; got {u.dtype}")
+    expected = (*problem.logits.shape[:-1], _uniforms_per_row(problem))
+    if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
+        raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
+    return problem.evaluate(_functions.sample, u)
+
+
+def _uniforms_per_row(problem: Problem) -> int:
+    return max(int(problem.logits.shape[-1]) - 1, 0)
+
+
+def _checked_shape(shape: object) -> tuple[int, ...]:
+    if not isinstance(shape, tuple | list) or not all(isinstance(s, int) and s >= 0 for s in shape):
+        raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
+    return tuple(shape)

@@ -1,0 +1,150 @@
+"""The k-subset distribution's functions, each written once on top of the primitives.
+
+Every function takes ``(ops, logits, k, width, *arrays, solution=None)``: logits (..., n) in float32 or float64, k an
+int or integers (...), ``width`` a static bound of min(k, n − k), and the `Solution` if there is one already. Logits of
+±∞ (never, always chosen) contribute exactly 0 wherever an infinite t meets a marginal of 0.
+"""
+
+from functools import lru_cache
+from itertools import accumulate
+from math import comb, log
+
+from ksubset._inference import Solution, draw, jacobian_product, solve
+from ksubset._layout import fill, iota
+from ksubset._typing import Array, Ops
+
+Count = int | Array
+Known = Solution | None
+
+
+def marginals_jvp(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, solution: Known = None) -> Array:
+    """J · v, the logits broadcast against v."""
+    logits, v = ops.xp.broadcast_arrays(logits, v)
+    k = k if isinstance(k, int) else ops.xp.broadcast_to(k, logits.shape[:-1])
+    return jacobian_product(ops, logits, k, width, v)
+
+
+def sample(ops: Ops, logits: Array, k: Count, width: int, u: Array, *, solution: Known = None) -> Array:
+    """Exact subsets from uniforms, which have the dimensions of the draws in front."""
+    return draw(ops, logits, k, width, u)
+
+
+def marginals(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """μ = E[z]."""
+    return (solution or solve(ops, logits, k, width)).chosen
+
+
+def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """A = Σ_M θ + Σ_M softplus(−t) + Σ_{not M} softplus(t) + log P, M the k largest logits: no large terms cancel."""
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
+    theta, t, top = _ranked(ops, logits, solution, k)
+    terms = xp.where(top, theta + _softplus(ops, -t), _softplus(ops, t))
+    return xp.sum(terms, axis=-1) + solution.log_count
+
+
+def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """log P + Σ_M [softplus(−t) − softplus(−θ)] + Σ_{not M} [softplus(t) − softplus(θ)]."""
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
+    theta, t, top = _ranked(ops, logits, solution, k)
+    chosen = _softplus(ops, -t) - _softplus(ops, -theta)
+    unchosen = _softplus(ops, t) - _softplus(ops, theta)
+    return xp.sum(xp.where(top, chosen, unchosen), axis=-1) + solution.log_count
+
+
+def entropy(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """H = Σ [log1p(e^−|t|) + |t| · m] + log P, m the marginal of each item's less likely side."""
+    return _entropy(ops, solution or solve(ops, logits, k, width))
+
+
+def _entropy(ops: Ops, solution: Solution) -> Array:
+    t = solution.tilted
+    surprise = _surprise(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen))
+    return ops.xp.sum(surprise, axis=-1) + solution.log_count
+
+
+def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solution: Known = None) -> Array:
+    """−Σ [log1p(e^−|t|) + |t| · 1{z ≠ (t > 0)}] − log P; −∞ where Σz ≠ k, NaN where z is not 0 or 1."""
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
+    t = solution.tilted
+    surprise = _surprise(ops, t, xp.where(t > 0, 1 - z, z))
+    value = -xp.sum(surprise, axis=-1) - solution.log_count
+    binary = xp.all((z == 0) | (z == 1), axis=-1)
+    value = xp.where(binary, value, fill(ops, (), float("nan"), logits))
+    wrong = binary & (xp.sum(z, axis=-1) != k) & ~xp.isnan(value)
+    return xp.where(wrong, fill(ops, (), -float("inf"), logits), value)
+
+
+def kl_divergence(ops: Ops, logits: Array, k: Count, width: int, other: Array, *, solution: Known = None) -> Array:
+    """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows."""
+    xp = ops.xp
+    here, there = solution or solve(ops, logits, k, width), solve(ops, other, k, width, sides_too=False)
+    t = there.tilted
+    cross = xp.sum(_surprise(ops, t, xp.where(t > 0, here.unchosen, here.chosen)), axis=-1) + there.log_count
+    return cross - _entropy(ops, here)
+
+
+def kl_to_uniform(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """log C(n, k) − H."""
+    value, n = entropy(ops, logits, k, width, solution=solution), logits.shape[-1]
+    if isinstance(k, int):
+        return log(comb(n, k)) - value
+    smaller = ops.xp.minimum(k, n - k)
+    table = ops.xp.asarray(_log_binomials(n, width), dtype=logits.dtype)
+    table = table + fill(ops, (1,), 0.0, logits)
+    flat = ops.xp.reshape(ops.xp.broadcast_to(smaller, value.shape), (-1,))
+    return ops.xp.reshape(ops.xp.take(table, ops.xp.clip(flat, 0, table.shape[0] - 1), axis=0), value.shape) - value
+
+
+def mode(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """The k largest logits, ties to the lower index; NaN in an infeasible row."""
+    xp, n = ops.xp, logits.shape[-1]
+    order = xp.argsort(-logits, axis=-1, stable=True)
+    rank = xp.argsort(order, axis=-1, stable=True)
+    k = iota(ops, 1, logits) * 0 + (k if isinstance(k, int) else k[..., None])
+    always = xp.sum(xp.astype(logits == xp.inf, k.dtype), axis=-1, keepdims=True)
+    never = xp.sum(xp.astype(logits == -xp.inf, k.dtype), axis=-1, keepdims=True)
+    valid = (always <= k) & (k <= n - never) & ~xp.any(xp.isnan(logits), axis=-1, keepdims=True)
+    return xp.where(valid, xp.astype(rank < k, logits.dtype), fill(ops, (), float("nan"), logits))
+
+
+def variance(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """μ (1 − μ), from both sides."""
+    solution = solution or solve(ops, logits, k, width)
+    return solution.chosen * solution.unchosen
+
+
+def covariance(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """J = Cov(z), one product with each unit vector."""
+    xp, n = ops.xp, logits.shape[-1]
+    unit = xp.astype(iota(ops, n, logits)[:, None] == iota(ops, n, logits), logits.dtype)
+    k = k if isinstance(k, int) else k[..., None]
+    return marginals_jvp(ops, logits[..., None, :], k, width, unit)
+
+
+def _ranked(ops: Ops, logits: Array, solution: Solution, k: Count) -> tuple[Array, Array, Array]:
+    """θ and t in ascending order, and which positions hold the k largest."""
+    n = logits.shape[-1]
+    place = iota(ops, n, logits) >= n - (k if isinstance(k, int) else k[..., None])
+    return ops.sort(logits), ops.sort(solution.tilted), place
+
+
+def _surprise(ops: Ops, t: Array, unlikely: Array) -> Array:
+    """log1p(e^−|t|) + |t| · unlikely, with ∞ · 0 = 0."""
+    xp, size = ops.xp, _magnitude(ops, t)
+    product = xp.where(unlikely == 0, xp.zeros_like(size), size) * unlikely
+    return xp.log1p(xp.exp(-size)) + product
+
+
+def _softplus(ops: Ops, x: Array) -> Array:
+    return ops.xp.maximum(x, fill(ops, (), 0.0, x)) + ops.xp.log1p(ops.xp.exp(-_magnitude(ops, x)))
+
+
+def _magnitude(ops: Ops, x: Array) -> Array:
+    """|x| whose derivative at 0 agrees with a side chosen by x > 0."""
+    return ops.xp.where(x > 0, x, -x)
+
+
+@lru_cache
+def _log_binomials(n: int, most: int) -> list[float]:
+    """log C(n, j) for j = 0 … most."""
+    return list(accumulate((log((n - j) / (j + 1)) for j in range(most)), initial=0.0))

@@ -1,0 +1,110 @@
+"""The four primitives everything else is made of: λ and log P, both marginals, J·v, and exact samples."""
+
+from dataclasses import dataclass
+from math import prod
+
+from ksubset import _tree
+from ksubset._layout import Rows, fill, items_first, items_last, orient
+from ksubset._sampling import descend
+from ksubset._tilt import sides, tilt
+from ksubset._typing import Array, Ops
+from ksubset._window import choose_counts
+
+
+@dataclass(frozen=True)
+class Solution:
+    """What the answers about a batch of rows are computed from.
+
+    Attributes
+    ----------
+    tilted
+        t = θ + λ, (..., n).
+    log_count
+        log P(Σz = k) under independent items with probabilities σ(t), (...).
+    chosen, unchosen
+        The marginals μ and 1 − μ, (..., n), both with full relative accuracy; None where they were not asked for.
+    """
+
+    tilted: Array
+    log_count: Array
+    chosen: Array = None
+    unchosen: Array = None
+
+
+def solve(ops: Ops, logits: Array, k: int | Array, width: int, *, sides_too: bool = True) -> Solution:
+    """Run the inside pass and, if the marginals are wanted, the outside pass."""
+    xp, batch = ops.xp, tuple(logits.shape[:-1])
+    rows = orient(ops, logits, k, width)
+    t = rows.logits + tilt(ops, rows)
+    p, q = sides(ops, t)
+    counts = choose_counts(ops, rows, p)
+    levels = _tree.inside(ops, counts, _leaves(ops, p, q))
+    total, outer = _tree.root(ops, counts, levels, rows.count)
+    tilted = items_last(ops, t * rows.sign, batch)
+    log_count = xp.reshape(xp.log(total), batch)
+    if not sides_too:
+        return Solution(tilted, log_count)
+    outer = _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...]
+    chosen, unchosen = items_last(ops, p * outer[1, ...], batch), items_last(ops, q * outer[0, ...], batch)
+    return Solution(tilted, log_count, *_oriented(ops, rows, chosen, unchosen, batch))
+
+
+def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Array) -> Array:
+    """J · v, J = ∂μ/∂θ = Cov(z), by tangents through both passes; the shape of ``logits`` and ``v`` alike.
+
+    The tangent is read from the less likely side of each item, which is where it keeps its relative accuracy.
+    """
+    batch = tuple(logits.shape[:-1])
+    rows = orient(ops, logits, k, width)
+    t = rows.logits + tilt(ops, rows)
+    p, q = sides(ops, t)
+    counts = choose_counts(ops, rows, p)
+    push = p * q * _centred(ops, p * q, items_first(ops, v), rows.logits)
+    levels = _tree.inside(ops, counts, _leaves(ops, p, q))
+    tangents = _tree.inside_tangents(ops, counts, levels, _leaves(ops, push, -push, empty=0.0))
+    _, _, outer, douter = _tree.root_tangents(ops, counts, levels, tangents, rows.count)
+    outer, douter = _tree.outside_tangents(ops, counts, levels, tangents, outer, douter)
+    outer, douter = outer[:, : rows.size, ...], douter[:, : rows.size, ...]
+    rise = push * outer[1, ...] + p * douter[1, ...]
+    fall = push * outer[0, ...] - q * douter[0, ...]
+    return items_last(ops, ops.xp.where(t > 0, fall, rise), batch)
+
+
+def draw(ops: Ops, logits: Array, k: int | Array, width: int, u: Array) -> Array:
+    """Exact subsets, 0 and 1, from uniforms ``u``, draws + (..., n − 1): draws + (..., n), NaN in an infeasible row."""
+    xp, (*batch, n) = ops.xp, logits.shape
+    draws = tuple(u.shape[: u.ndim - logits.ndim])
+    rows = orient(ops, logits, k, width)
+    shift = tilt(ops, rows)
+    p, q = sides(ops, rows.logits + shift)
+    counts = choose_counts(ops, rows, p, drawing=True)
+    levels = _tree.inside(ops, counts, _leaves(ops, p, q))
+    u = xp.permute_dims(xp.reshape(u, (prod(draws), prod(batch), max(n - 1, 0))), (2, 0, 1))
+    z = xp.astype(descend(ops, counts, levels, rows.count, u)[:n, ...], logits.dtype)
+    z = z * rows.sign + (1 - rows.sign) / 2 + 0 * shift
+    return xp.reshape(xp.permute_dims(z, (1, 2, 0)), (*draws, *batch, n))
+
+
+def _leaves(ops: Ops, chosen: Array, unchosen: Array, empty: float = 1.0) -> Array:
+    """(2, items, rows); fewer than two items are filled up with items that are never chosen."""
+    xp, (n, rows) = ops.xp, chosen.shape
+    if n < 2:
+        spare = (2 - n, rows)
+        chosen = xp.concat([chosen, fill(ops, spare, 0.0, chosen)], axis=0)
+        unchosen = xp.concat([unchosen, fill(ops, spare, empty, unchosen)], axis=0)
+    return xp.stack([unchosen, chosen], axis=0)
+
+
+def _centred(ops: Ops, weights: Array, v: Array, logits: Array) -> Array:
+    """``v`` less its weighted mean, which J maps to 0 anyway; 0 at the items that ±∞ decides."""
+    xp = ops.xp
+    v = xp.where(xp.isinf(logits), fill(ops, (), 0.0, v), v)
+    return v - xp.sum(weights * v, axis=0) / xp.clip(xp.sum(weights, axis=0), 1e-37, None)
+
+
+def _oriented(ops: Ops, rows: Rows, chosen: Array, unchosen: Array, batch: tuple[int, ...]) -> tuple[Array, Array]:
+    """Exchange the two sides of the rows that stand for their complement."""
+    if isinstance(rows.sign, int):
+        return (chosen, unchosen) if rows.sign == 1 else (unchosen, chosen)
+    flipped = ops.xp.reshape(rows.sign < 0, (*batch, 1))
+    return ops.xp.where(flipped, unchosen, chosen), ops.xp.where(flipped, chosen, unchosen)

@@ -1,0 +1,109 @@
+"""Truncated products and correlations of polynomials with non-negative coefficients, by direct sums.
+
+A polynomial is an array whose first axis runs over coefficients; the other axes hold independent polynomials. Direct
+sums of non-negative terms keep the *relative* accuracy of every coefficient, which a Fourier transform does not.
+
+Few coefficients are combined by shifted multiply-adds over whole arrays. Many are combined in blocks: with s
+coefficients to a block, the windows R[c − i], i < s, form a small matrix that one matrix product applies to all
+blocks of L at once; the blocks' results are then added at their offsets.
+"""
+
+from math import isqrt, prod
+
+from ksubset._layout import contiguous, pad
+from ksubset._typing import Array, Ops
+
+
+def product(ops: Ops, left: Array, right: Array, size: int) -> Array:
+    """The first ``size`` coefficients of left · right: out[c] = Σ_a left[a] · right[c − a]."""
+    if min(left.shape[0], size) < ops.matmul_from:
+        return _shifted_product(ops, left, right, size)
+    return _blocked_product(ops, left, right, size)
+
+
+def correlate(ops: Ops, outer: Array, inner: Array, size: int) -> Array:
+    """The adjoint of the product, out[a] = Σ_b outer[a + b] · inner[b], for a < ``size``.
+
+    ``inner`` is a pair, (b, 2, …), correlated with the same ``outer``, (c, …); the result is (size, 2, …).
+    """
+    if min(inner.shape[0], size) < ops.matmul_from:
+        return _shifted_correlation(ops, outer, inner, size)
+    return _blocked_correlation(ops, outer, inner, size)
+
+
+def _shifted_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
+    """Horner's rule in the left polynomial: out ← left[i] · right + x · out."""
+    out = left[-1, ...] * right[: size - left.shape[0] + 1, ...]
+    for i in range(left.shape[0] - 2, -1, -1):
+        term, done = left[i, ...] * right[: size - i, ...], out.shape[0]
+        both = term[1 : done + 1, ...] + out[: term.shape[0] - 1, ...]
+        rest = term if term.shape[0] > done + 1 else out
+        out = ops.xp.concat([term[:1, ...], both, rest[both.shape[0] + (rest is term) :, ...]], axis=0)
+    return out
+
+
+def _shifted_correlation(ops: Ops, outer: Array, inner: Array, size: int) -> Array:
+    """One inner coefficient at a time, multiplied into a shifted copy of ``outer``."""
+    b = inner.shape[0]
+    padded = pad(ops, outer, 0, max(0, size + b - 1 - outer.shape[0]))[:, None, ...]
+    out = padded[:size, ...] * inner[0, ...]
+    for i in range(1, b):
+        out = out + padded[i : i + size, ...] * inner[i, ...]
+    return out
+
+
+def _blocked_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
+    xp, tail = ops.xp, tuple(left.shape[1:])
+    s, blocks = _partition(left.shape[0])
+    window = pad(ops, right[:size, ...], s - 1, max(0, size - right.shape[0]) + 1)
+    terms = ops.matmul(_blocks(ops, left, s, blocks), _sheared(ops, _last(ops, window), s, -1)[..., s - 1 :])
+    out = terms[:, blocks - 1, : max(0, size - (blocks - 1) * s)]
+    for block in range(blocks - 2, -1, -1):
+        term = terms[:, block, : size - block * s]
+        out = xp.concat([term[:, :s], term[:, s:] + out], axis=1)
+    return xp.reshape(contiguous(ops, xp.permute_dims(out, (1, 0))), (size, *tail))
+
+
+def _blocked_correlation(ops: Ops, outer: Array, inner: Array, size: int) -> Array:
+    xp, tail = ops.xp, tuple(inner.shape[2:])
+    s, blocks = _partition(inner.shape[0])
+    reach = min(size + (blocks - 1) * s, outer.shape[0])
+    window = pad(ops, outer[: reach + s - 1, ...], 0, max(0, reach + s - 1 - outer.shape[0]))
+    pair = xp.concat([_blocks(ops, inner[:, side, ...], s, blocks) for side in (0, 1)], axis=1)
+    terms = ops.matmul(pair, _sheared(ops, _last(ops, window), s, 1)[..., :reach])
+    terms = xp.reshape(terms, (-1, 2, blocks, reach))
+    out = terms[:, :, 0, :0]
+    for block in range(blocks - 1, -1, -1):
+        term, done = terms[:, :, block, block * s : block * s + size], out.shape[2]
+        out = term + out if term.shape[2] == done else xp.concat([term[..., :done] + out, term[..., done:]], axis=2)
+    out = contiguous(ops, xp.permute_dims(out, (2, 1, 0)))
+    return xp.reshape(pad(ops, out, 0, size - out.shape[0]), (size, 2, *tail))
+
+
+def _partition(coefficients: int) -> tuple[int, int]:
+    """The length and number of blocks; near √a of each, building the matrix and adding up its results cost the same."""
+    s = -(-4 * isqrt(coefficients) // 3)
+    return s, -(-coefficients // s)
+
+
+def _last(ops: Ops, x: Array) -> Array:
+    """(coefficients, …) to (polynomials, coefficients)."""
+    return contiguous(ops, ops.xp.permute_dims(ops.xp.reshape(x, (x.shape[0], prod(x.shape[1:]))), (1, 0)))
+
+
+def _blocks(ops: Ops, x: Array, s: int, blocks: int) -> Array:
+    """(coefficients, …) to (polynomials, blocks, s), the last block filled with zeros."""
+    return ops.xp.reshape(_last(ops, pad(ops, x, 0, blocks * s - x.shape[0])), (-1, blocks, s))
+
+
+def _sheared(ops: Ops, x: Array, rows: int, step: int) -> Array:
+    """Stack ``rows`` copies of each row of ``x``, copy i rotated by i places (left for step +1, right for −1).
+
+    Copies laid end to end and cut at a length one more or one less than their own are sheared at no further cost.
+    Entries rotated past an end are wrong; callers slice them away.
+    """
+    xp, (count, width) = ops.xp, x.shape
+    copies = rows + 1 if step > 0 else rows
+    tiled = xp.broadcast_to(x[:, None, :], (count, copies, width))
+    flat = xp.reshape(tiled, (count, copies * width))[:, : rows * (width + step)]
+    return xp.reshape(flat, (count, rows, width + step))

@@ -1,0 +1,97 @@
+"""The tilt λ: with p = σ(θ + λ) summing to about k, P(Σz = k) is never tiny and no logarithm is needed.
+
+Adding λ to every logit leaves the k-subset distribution as it is, so λ need not be exact (a quarter of a standard
+deviation of the count is plenty) and carries no gradient.
+"""
+
+from ksubset._layout import Rows, fill, iota
+from ksubset._typing import Array, Ops, State
+
+STEPS = 12
+"""Newton steps allowed; eight settle every family of logits tried (tests/test_tilt.py)."""
+
+FORCED = 200.0
+"""Distance put between the two order statistics when one is infinite: items on the far side have probability 0."""
+
+FAR = 50.0
+"""Where the search stops telling logits apart; e^50 leaves room for the step, at most log 2n, in float32."""
+
+
+def sides(ops: Ops, t: Array) -> tuple[Array, Array]:
+    """σ(t) and σ(−t), both with full relative accuracy, without a branch per item."""
+    xp, zero = ops.xp, fill(ops, (), 0.0, t)
+    rise, fall = xp.exp(xp.minimum(t, zero)), xp.exp(xp.minimum(-t, zero))
+    scale = 1 / (rise + fall)
+    return rise * scale, fall * scale
+
+
+def tilt(ops: Ops, rows: Rows) -> Array:
+    """Find λ for every row: (rows,), NaN where a row is infeasible or holds a NaN.
+
+    The search starts at λ₀ = −(θ_(k) + θ_(k+1))/2, θ_(k) the k-th largest logit. The root is in
+    [λ₀ − log 2(n − k), λ₀ + log 2k]: beyond it the items on one side of the gap alone would outweigh k. Newton's
+    method on the logit of Σp/n bisects whenever a step would leave that bracket.
+    """
+    xp, n = ops.xp, rows.size
+    upper, lower, valid = _order_statistics(ops, rows)
+    start = -(upper / 2 + lower / 2)
+    count = xp.astype(iota(ops, 1, start) * 0 + rows.count, start.dtype)
+    odds = xp.exp(xp.clip(rows.logits + start, -FAR, FAR))
+    low = xp.zeros_like(start) - xp.log(2 * (n - count) + 2)
+    high = xp.zeros_like(start) + xp.log(2 * count + 2)
+    state: State = (xp.zeros_like(start), low, high, ~valid)
+    shift = ops.repeat(lambda s: _step(ops, odds, count, n, s), state, STEPS)[0]
+    return xp.where(valid, start + shift, fill(ops, (), float("nan"), start))
+
+
+def _step(ops: Ops, odds: Array, count: Array, n: int, state: State) -> State:
+    """One safeguarded Newton step for every row that has not settled."""
+    xp = ops.xp
+    shift, low, high, settled = state
+    raised = odds * xp.exp(shift)
+    q = 1 / (1 + raised)
+    p = raised * q
+    total, spread = xp.sum(p, axis=0), xp.sum(p * q, axis=0)
+    excess = total - count
+    settled = settled | (excess * excess <= xp.clip(spread / 16, 1e-6, None))
+    low = xp.where(excess < 0, shift, low)
+    high = xp.where(excess < 0, high, shift)
+    new = shift - _newton(ops, total, spread, count, n)
+    new = xp.where((new > low) & (new < high), new, (low + high) / 2)
+    return xp.where(settled, shift, new), low, high, settled
+
+
+def _newton(ops: Ops, total: Array, spread: Array, count: Array, n: int) -> Array:
+    """Newton's step on logit(Σp/n) − logit(k/n), guarded so that a saturated row yields a large finite one."""
+    xp, tiny = ops.xp, 1e-30
+    rest = xp.clip(n - total, tiny, None)
+    total = xp.clip(total, tiny, None)
+    ratio = (total / rest) * (xp.clip(n - count, tiny, None) / xp.clip(count, tiny, None))
+    return xp.log(ratio) * (total * rest / n) / xp.clip(spread, tiny, None)
+
+
+def _order_statistics(ops: Ops, rows: Rows) -> tuple[Array, Array, Array]:
+    """θ_(k), θ_(k+1) made finite, and which rows are feasible."""
+    xp, n = ops.xp, rows.size
+    ordered = ops.sort(rows.by_row)
+    upper, lower = _ranked(ops, ordered, rows.count)
+    valid = ~(xp.isnan(ordered[:, n - 1]) | (upper == -xp.inf) | (lower == xp.inf))
+    if not isinstance(rows.count, int):
+        valid = valid & (rows.count >= 0) & (rows.count <= rows.width)
+    all_chosen, none_left = upper == xp.inf, lower == -xp.inf
+    zero = xp.zeros_like(upper)
+    high = xp.where(all_chosen, xp.where(none_left, zero, lower + FORCED), upper)
+    low = xp.where(none_left, xp.where(all_chosen, zero, upper - FORCED), lower)
+    return xp.where(valid, high, zero), xp.where(valid, low, zero), valid
+
+
+def _ranked(ops: Ops, ordered: Array, count: int | Array) -> tuple[Array, Array]:
+    """The count-th and the next largest of each row; +∞ stands for the 0-th."""
+    xp, (rows, n) = ops.xp, ordered.shape
+    if isinstance(count, int):
+        lower = ordered[:, n - 1 - count]
+        return (ordered[:, n - count] if count else fill(ops, (rows,), float("inf"), ordered)), lower
+    flat, start = xp.reshape(ordered, (-1,)), iota(ops, rows, ordered) * n
+    lower = xp.take(flat, start + xp.clip(n - 1 - count, 0, n - 1), axis=0)
+    upper = xp.take(flat, start + xp.clip(n - count, 0, n - 1), axis=0)
+    return xp.where(count == 0, fill(ops, (), float("inf"), ordered), upper), lower

@@ -1,0 +1,178 @@
+"""The tree engine: sums of independent Bernoulli variables, combined pairwise in log n levels (Algorithms 4 and 5).
+
+A node holds the distribution of its count as a polynomial; a leaf is (q, p). Going up, a parent is the product of two
+children (*inside*). Going down, a child's *outside* polynomial holds, for each count of the child, the probability
+that all other items bring the total to k. A level is an array (coefficients, nodes, rows) whose first and second half
+of nodes are paired; an odd last node rises alone. Every pass is bilinear, so tangents use the same two operations.
+
+What a coefficient's index means is left to a ``Counts``: `FullCounts` keeps all of 0 … k, `ksubset._window` a window.
+"""
+
+from collections.abc import Callable
+from typing import Protocol
+
+from ksubset._layout import contiguous, iota, pad
+from ksubset._polynomial import correlate, product
+from ksubset._typing import Array, Ops
+
+
+class Counts(Protocol):
+    """How counts are stored and combined at each level; level 0 holds the leaves."""
+
+    def multiply(self, level: int, left: Array, right: Array) -> Array:
+        """Polynomials of the parents of the paired nodes of ``level``."""
+
+    def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
+        """Outside polynomials of paired nodes, (a, 2, …), from their parents' and their siblings' polynomials."""
+
+    def raise_lone(self, level: int, lone: Array) -> Array:
+        """The unpaired node of ``level`` in the form of the next level."""
+
+    def lower_lone(self, level: int, outer: Array) -> Array:
+        """The adjoint of `raise_lone`."""
+
+    def offset(self, level: int) -> int | Array:
+        """The count that coefficient 0 stands for: 0, or (nodes, rows)."""
+
+
+class FullCounts:
+    """All counts from 0 to the width of the rows."""
+
+    def __init__(self, ops: Ops, width: int) -> None:
+        self.ops, self.limit = ops, width + 1
+
+    def size(self, level: int) -> int:
+        """The number of coefficients at a level."""
+        return max(2, min((1 << level) + 1, self.limit))
+
+    def multiply(self, level: int, left: Array, right: Array) -> Array:
+        return product(self.ops, left, right, self.size(level + 1))
+
+    def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
+        return correlate(self.ops, outer, siblings, self.size(level))
+
+    def raise_lone(self, level: int, lone: Array) -> Array:
+        return pad(self.ops, lone, 0, self.size(level + 1) - self.size(level))
+
+    def lower_lone(self, level: int, outer: Array) -> Array:
+        return outer[: self.size(level), ...]
+
+    def offset(self, level: int) -> int | Array:
+        return 0
+
+
+def split(level: Array) -> tuple[Array, Array, Array]:
+    """The first of each pair, the second of each pair, and the lone last node, if any."""
+    half = level.shape[1] // 2
+    return level[:, :half, ...], level[:, half : 2 * half, ...], level[:, 2 * half :, ...]
+
+
+def inside(ops: Ops, counts: Counts, leaves: Array) -> list[Array]:
+    """Levels from the leaves, (2, items, rows), to the last pair of nodes."""
+    levels = [leaves]
+    while levels[-1].shape[1] > 2:
+        left, right, lone = split(levels[-1])
+        parents = counts.multiply(len(levels) - 1, left, right)
+        levels.append(_join(ops, parents, lone, counts.raise_lone, len(levels) - 1))
+    return levels
+
+
+def inside_tangents(ops: Ops, counts: Counts, levels: list[Array], leaves: Array) -> list[Array]:
+    """Derivatives of `inside` along a tangent of the leaves."""
+    tangents = [leaves]
+    for i, level in enumerate(levels[:-1]):
+        (left, right, _), (dleft, dright, dlone) = split(level), split(tangents[-1])
+        parents = counts.multiply(i, dleft, right) + counts.multiply(i, left, dright)
+        tangents.append(_join(ops, parents, dlone, counts.raise_lone, i))
+    return tangents
+
+
+def root(ops: Ops, counts: Counts, levels: list[Array], k: int | Array) -> tuple[Array, Array]:
+    """P(Σz = k), (rows,), and the outside polynomials of the last pair, not yet divided by it."""
+    outer = _mirrored_pair(ops, counts, levels, k)
+    return ops.xp.sum(levels[-1][:, 0, ...] * outer[:, 0, ...], axis=0), outer
+
+
+def root_tangents(
+    ops: Ops, counts: Counts, levels: list[Array], tangents: list[Array], k: int | Array
+) -> tuple[Array, Array, Array, Array]:
+    """P, its derivative, the outside polynomials of the last pair divided by P, and their derivatives."""
+    xp, (total, outer) = ops.xp, root(ops, counts, levels, k)
+    douter = _mirrored_pair(ops, counts, tangents, k)
+    first, dfirst = levels[-1][:, 0, ...], tangents[-1][:, 0, ...]
+    dtotal = xp.sum(dfirst * outer[:, 0, ...] + first * douter[:, 0, ...], axis=0)
+    outer = outer / total
+    return total, dtotal, outer, (douter - outer * dtotal) / total
+
+
+def outside(ops: Ops, counts: Counts, levels: list[Array], outer: Array) -> Array:
+    """Outside polynomials of the leaves, (2, items, rows), from those of the last pair."""
+    for i in range(len(levels) - 2, -1, -1):
+        left, right, _ = split(levels[i])
+        half = left.shape[1]
+        pairs = counts.correlate(i, outer[:, :half, ...], _siblings(ops, left, right))
+        outer = _join(ops, _flatten(ops, pairs), outer[:, half:, ...], counts.lower_lone, i)
+    return outer
+
+
+def outside_tangents(
+    ops: Ops, counts: Counts, levels: list[Array], tangents: list[Array], outer: Array, douter: Array
+) -> tuple[Array, Array]:
+    """`outside` and its derivative."""
+    for i in range(len(levels) - 2, -1, -1):
+        left, right, _ = split(levels[i])
+        dleft, dright, _ = split(tangents[i])
+        half, siblings = left.shape[1], _siblings(ops, left, right)
+        dpairs = counts.correlate(i, douter[:, :half, ...], siblings)
+        dpairs = dpairs + counts.correlate(i, outer[:, :half, ...], _siblings(ops, dleft, dright))
+        pairs = counts.correlate(i, outer[:, :half, ...], siblings)
+        douter = _join(ops, _flatten(ops, dpairs), douter[:, half:, ...], counts.lower_lone, i)
+        outer = _join(ops, _flatten(ops, pairs), outer[:, half:, ...], counts.lower_lone, i)
+    return outer, douter
+
+
+def mirror(ops: Ops, x: Array, total: Array) -> Array:
+    """out[a] = x[total − a], 0 outside of ``x``.
+
+    ``x`` is (coefficients, nodes, rows); ``total`` integers (nodes, draws, rows), the result (coefficients, nodes,
+    draws, rows).
+    """
+    xp, (size, nodes, rows) = ops.xp, x.shape
+    flat = xp.reshape(pad(ops, x, 1, 1), (-1,))
+    place = iota(ops, nodes, x)[:, None, None] * rows + iota(ops, rows, x)
+    index = xp.clip(total - iota(ops, size, x)[:, None, None, None] + 1, 0, size + 1)
+    index = index * (nodes * rows) + place
+    return xp.reshape(xp.take(flat, xp.reshape(index, (-1,)), axis=0), tuple(index.shape))
+
+
+def _mirrored_pair(ops: Ops, counts: Counts, levels: list[Array], k: int | Array) -> Array:
+    """For each node of the last pair, its sibling read backwards from k: the probability that both add up to k."""
+    level, offset = levels[-1], counts.offset(len(levels) - 1)
+    swapped = ops.xp.concat([level[:, 1:, ...], level[:, :1, ...]], axis=1)
+    if isinstance(k, int) and isinstance(offset, int):
+        return _mirror_static(ops, swapped, k)
+    total = k - (offset if isinstance(offset, int) else offset[0, ...] + offset[1, ...])
+    total = ops.xp.broadcast_to(total, (2, 1, level.shape[2]))
+    return mirror(ops, swapped, total)[:, :, 0, :]
+
+
+def _mirror_static(ops: Ops, x: Array, k: int) -> Array:
+    """`mirror` where every total is the same: a flip and a shift."""
+    size = x.shape[0]
+    kept = contiguous(ops, ops.xp.flip(x[max(0, k - size + 1) : k + 1, ...], axis=0))
+    return pad(ops, kept, max(0, k - size + 1), max(0, size - 1 - k))
+
+
+def _siblings(ops: Ops, left: Array, right: Array) -> Array:
+    return ops.xp.stack([right, left], axis=1)
+
+
+def _flatten(ops: Ops, pairs: Array) -> Array:
+    """(a, 2, half, …) to (a, 2 · half, …): first halves, then second halves."""
+    return ops.xp.reshape(pairs, (pairs.shape[0], 2 * pairs.shape[2], *pairs.shape[3:]))
+
+
+def _join(ops: Ops, paired: Array, lone: Array, convert: Callable[[int, Array], Array], level: int) -> Array:
+    if lone.shape[1] == 0:
+        return paired
+    return ops.xp.concat([paired, convert(level, lone)], axis=1)

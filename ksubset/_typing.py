@@ -1,0 +1,75 @@
+"""Types shared by the core, and what the core asks of a framework beyond the array API standard."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+
+if TYPE_CHECKING:
+    from ksubset._inference import Solution
+
+Array: TypeAlias = Any
+"""An array of any framework that follows the array API standard."""
+
+State: TypeAlias = tuple[Array, ...]
+
+
+def repeat_until_settled(step: Callable[[State], State], state: State, limit: int) -> State:
+    """Apply ``step`` until every row has settled: for eager arrays whose values are at hand."""
+    for _ in range(limit):
+        state = step(state)
+        if bool(state[-1].all()):
+            break
+    return state
+
+
+def repeat_all(step: Callable[[State], State], state: State, limit: int) -> State:
+    """Apply ``step`` exactly ``limit`` times: right for every framework, lazy ones included."""
+    for _ in range(limit):
+        state = step(state)
+    return state
+
+
+@dataclass(frozen=True)
+class Ops:
+    """A framework as the core sees it.
+
+    Attributes
+    ----------
+    xp
+        The framework's array API namespace.
+    matmul
+        A stacked matrix product in the full precision of its arguments.
+    repeat
+        ``repeat(step, state, limit)`` applies ``step`` at most ``limit`` times; it may stop once every entry
+        of ``state[-1]``, a boolean array, is true: a further step would change nothing.
+    sort
+        ``sort(x)`` sorts along the last axis, NaN last.
+    matmul_from
+        The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
+    """
+
+    xp: Any
+    matmul: Callable[[Array, Array], Array]
+    sort: Callable[[Array], Array]
+    repeat: Callable[[Callable[[State], State], State, int], State] = repeat_all
+    matmul_from: int = 32
+
+
+class Backend(Protocol):
+    """The functions of an adapter module; their requirements are numbered in ``ksubset.backends``."""
+
+    def ops(self, x: Array) -> Ops: ...
+    def is_array(self, x: Array) -> bool: ...
+    def is_readable(self, x: Array) -> bool: ...
+    def same_device(self, x: Array, y: Array) -> bool: ...
+    def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array: ...
+    def solve(self, logits: Array, k: int | Array, width: int) -> "Solution": ...
+    def evaluate(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        *arrays: Array,
+        solution: "Solution | None",
+    ) -> Array: ...

@@ -1,0 +1,126 @@
+"""Checks of arguments: each names the argument, what was given and what was expected.
+
+Types, dtypes, shapes and Python ints are always checked. Values inside arrays are checked where they can be read
+without a synchronisation, or anywhere on request; elsewhere a bad row yields NaN in that row alone.
+"""
+
+from collections.abc import Callable
+from operator import index
+from typing import Any
+
+import array_api_compat
+
+from ksubset._typing import Array, Backend
+
+
+def check_logits(logits: Array, xp: Any, name: str = "logits") -> None:
+    """Real floating, at least one-dimensional."""
+    if not xp.isdtype(logits.dtype, "real floating"):
+        raise TypeError(f"{name} must have a real floating dtype; got {logits.dtype}")
+    if logits.ndim < 1:
+        raise ValueError(f"{name} must have shape (..., n); got a 0-dimensional array")
+
+
+def check_companion(x: Array, name: str, logits: Array, backend: Backend) -> None:
+    """The same framework and device as the logits."""
+    if not backend.is_array(x):
+        raise TypeError(f"{name} must be an array of the same framework as logits, {_kind(logits)}; got {_kind(x)}")
+    if not backend.same_device(x, logits):
+        given, expected = array_api_compat.device(x), array_api_compat.device(logits)
+        raise ValueError(f"{name} must be on the device of logits, {expected}; got {given}")
+
+
+def check_k(k: object, logits: Array, backend: Backend, xp: Any) -> int | Array:
+    """An int in [0, n], or integers whose shape broadcasts to the batch shape of the logits."""
+    n, batch = logits.shape[-1], tuple(logits.shape[:-1])
+    if isinstance(k, bool) or not (backend.is_array(k) or hasattr(k, "__index__")):
+        raise TypeError(f"k must be an int or an integer array; got {_kind(k)}")
+    if not _is_array(k):
+        k = index(k)  # type: ignore[arg-type]
+        if not 0 <= k <= n:
+            raise ValueError(f"k must be in [0, {n}], the number of items; got {k}")
+        return k
+    check_companion(k, "k", logits, backend)
+    return _check_k_array(k, batch, xp)
+
+
+def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any) -> Array:
+    if not xp.isdtype(k.dtype, "integral"):
+        raise TypeError(f"k must have an integer dtype; got {k.dtype}")
+    check_shape(k, "k", batch, exact=False)
+    return xp.broadcast_to(k, batch)
+
+
+def check_shape(x: Array, name: str, shape: tuple[int, ...], *, exact: bool) -> None:
+    """``x`` broadcasts to ``shape``; if ``exact``, it ends in the n of ``shape`` and broadcasts with it."""
+    given = tuple(x.shape)
+    if exact and (not given or given[-1] != shape[-1]):
+        raise ValueError(f"{name} must have shape (..., {shape[-1]}), like logits; got {given}")
+    together = broadcast_shapes(given, shape)
+    if together is None or (not exact and together != shape):
+        raise ValueError(f"{name} must broadcast {'with' if exact else 'to'} the shape {shape} of logits; got {given}")
+
+
+def broadcast_shapes(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...] | None:
+    """The common shape, or None where there is none."""
+    rank = max(len(first), len(second))
+    pairs = zip((1,) * (rank - len(first)) + first, (1,) * (rank - len(second)) + second, strict=True)
+    common = [b if a == 1 else a if b in (1, a) else None for a, b in pairs]
+    return None if None in common else tuple(common)  # type: ignore[arg-type]
+
+
+def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any) -> None:
+    """Raise a ValueError that shows the first row for which ``bad``, (...), is true."""
+    flat = xp.reshape(bad, (-1,))
+    if flat.shape[0] and bool(xp.any(flat)):
+        row = int(xp.argmax(xp.astype(flat, xp.int32)))
+        raise ValueError(f"{complaint}; got {values(row)} in row {_place(row, tuple(bad.shape))}")
+
+
+def check_values(logits: Array, k: int | Array, xp: Any, name: str = "logits") -> None:
+    """No NaN, k in range, and infinities that leave a subset to choose."""
+    n = logits.shape[-1]
+    check_rows(xp.any(xp.isnan(logits), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
+    if not isinstance(k, int):
+        flat = xp.reshape(k, (-1,))
+        check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"k must be in [0, {n}]", xp)
+    whole = xp.int32
+    always = xp.sum(xp.astype(logits == xp.inf, whole), axis=-1)
+    never = xp.sum(xp.astype(logits == -xp.inf, whole), axis=-1)
+    _check_feasible(always > k, always, "+inf", "at most k", name, xp)
+    _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
+
+
+def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any) -> None:
+    flat = xp.reshape(count, (-1,))
+    check_rows(bad, lambda row: f"{int(flat[row])}", f"{name} must contain {most} entries of {what}", xp)
+
+
+def check_binary(z: Array, xp: Any) -> None:
+    """Only 0 and 1."""
+    bad = xp.any((z != 0) & (z != 1), axis=-1)
+    check_rows(bad, lambda _: "another value", "z must contain only 0 and 1", xp)
+
+
+def _place(row: int, shape: tuple[int, ...]) -> str:
+    """The index of a row of a batch, as the caller would write it."""
+    place: list[int] = []
+    for size in reversed(shape):
+        row, rest = divmod(row, size)
+        place.insert(0, rest)
+    return "(" + ", ".join(map(str, place)) + ")" if len(place) != 1 else str(place[0])
+
+
+def _is_array(x: object) -> bool:
+    """An array rather than a scalar that happens to have a dtype."""
+    return hasattr(x, "shape") and hasattr(x, "ndim") and not _is_numpy_scalar(x)
+
+
+def _is_numpy_scalar(x: object) -> bool:
+    return type(x).__module__ == "numpy" and not hasattr(x, "__setitem__")
+
+
+def _kind(x: object) -> str:
+    """A short name for the type of a value, with its framework where that is not Python itself."""
+    module = type(x).__module__.partition(".")[0]
+    return type(x).__name__ if module == "builtins" else f"{module}.{type(x).__name__}"

@@ -1,0 +1,125 @@
+"""Windowed counts: the tree for huge n.
+
+A node of m items needs only the counts within some standard deviations of its mean. Each level stores a window of one
+static width, placed for every node around the mean of its own items; products of long windows go through a Fourier
+transform. What lies outside carries probability below rounding, so results have a small *absolute* error: at most
+1e-13 (float64) and 3e-6 (float32) for a marginal, whatever its size. Where n or the count is small enough for direct
+sums, those are used instead and the error is relative.
+"""
+
+from math import ceil, sqrt
+from typing import Any
+
+from ksubset._layout import Rows, iota, pad
+from ksubset._polynomial import correlate, product
+from ksubset._tree import Counts, FullCounts
+from ksubset._typing import Array, Ops
+
+DIRECT_SIZE = 16_384
+"""Rows of at most this many items use direct sums."""
+
+DIRECT_WIDTH = 512
+"""So do rows that choose, or leave, at most this many."""
+
+LONGEST_SUM = 64
+"""Windows of at most this many coefficients are combined by direct sums even here."""
+
+
+def choose_counts(ops: Ops, rows: Rows, p: Array, *, drawing: bool = False) -> Counts:
+    """Full counts, or windows where n and the number of chosen items are both large."""
+    if rows.size <= DIRECT_SIZE or rows.width <= DIRECT_WIDTH:
+        return FullCounts(ops, rows.width)
+    return WindowedCounts(ops, rows, p, drawing=drawing)
+
+
+class WindowedCounts:
+    """For each node only the counts within ``reach`` standard deviations of its mean."""
+
+    def __init__(self, ops: Ops, rows: Rows, p: Array, *, drawing: bool = False) -> None:
+        self.ops, self.rows = ops, rows
+        single = ops.xp.finfo(p.dtype).eps > 1e-10
+        self.reach = 9.0 if drawing else (6.0 if single else 8.5)
+        self.floor = 4 * float(ops.xp.finfo(p.dtype).eps)
+        self.offsets = self._place(p)
+
+    def size(self, level: int) -> int:
+        """The number of coefficients at a level: twice ``reach`` standard deviations and Bennett's correction."""
+        most, n, k = 1 << level, self.rows.size, self.rows.width
+        spread = sqrt(min(most / 4, k * (1 - k / n)))
+        window = ceil(2 * (self.reach * spread + self.reach**2 / 3 + 1))
+        return max(2, min(most, k, window) + 1)
+
+    def _place(self, p: Array) -> list[Array]:
+        """The first count of every node's window at every level: integers (nodes, rows)."""
+        xp, whole = self.ops.xp, iota(self.ops, 1, p).dtype
+        mean, items = p, xp.ones_like(p)
+        offsets = [xp.astype(xp.zeros_like(p), whole)]
+        while mean.shape[0] > 2:
+            mean, items = _paired_sum(xp, mean), _paired_sum(xp, items)
+            size = self.size(len(offsets))
+            start = xp.astype(xp.round(xp.where(xp.isnan(mean), xp.zeros_like(mean), mean)), whole) - size // 2
+            last = xp.clip(xp.astype(items, whole) + 1 - size, 0, None)
+            lowest = _paired_sum(xp, offsets[-1])
+            offsets.append(xp.maximum(xp.minimum(start, last), lowest))
+        return offsets
+
+    def offset(self, level: int) -> int | Array:
+        return self.offsets[level]
+
+    def _shift(self, level: int) -> Array:
+        """By how much a parent's window starts above the sum of its children's, for the pairs of ``level``."""
+        pairs = self.offsets[level].shape[0] // 2
+        return self.offsets[level + 1][:pairs, ...] - _paired_sum(self.ops.xp, self.offsets[level])[:pairs, ...]
+
+    def multiply(self, level: int, left: Array, right: Array) -> Array:
+        full = 2 * left.shape[0] - 1
+        if left.shape[0] <= LONGEST_SUM:
+            coefficients = product(self.ops, left, right, full)
+        else:
+            coefficients = self._clean(_fourier(self.ops, left, right, full))
+        return _slide(self.ops, coefficients, self._shift(level), self.size(level + 1))
+
+    def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
+        size = self.size(level)
+        outer = _slide(self.ops, outer, -self._shift(level), 2 * size - 1)
+        if size <= LONGEST_SUM:
+            return correlate(self.ops, outer, siblings, size)
+        reverse = self.ops.xp.flip(siblings, axis=0)
+        return _fourier(self.ops, outer[:, None, ...], reverse, 3 * size - 2)[size - 1 : 2 * size - 1, ...]
+
+    def raise_lone(self, level: int, lone: Array) -> Array:
+        lift = self.offsets[level + 1][-1:, :] - self.offsets[level][-1:, :]
+        return _slide(self.ops, lone, lift, self.size(level + 1))
+
+    def lower_lone(self, level: int, outer: Array) -> Array:
+        lift = self.offsets[level + 1][-1:, :] - self.offsets[level][-1:, :]
+        return _slide(self.ops, outer, -lift, self.size(level))
+
+    def _clean(self, x: Array) -> Array:
+        """Set to 0 what a Fourier transform cannot tell from 0."""
+        magnitude = self.ops.xp.abs(x)
+        top = self.ops.xp.max(magnitude, axis=0)
+        return x * self.ops.xp.astype(magnitude > self.floor * top, x.dtype)
+
+
+def _paired_sum(xp: Any, x: Array) -> Array:
+    """Sums of paired nodes, the lone one kept."""
+    half = x.shape[0] // 2
+    return xp.concat([x[:half, ...] + x[half : 2 * half, ...], x[2 * half :, ...]], axis=0)
+
+
+def _fourier(ops: Ops, left: Array, right: Array, size: int) -> Array:
+    """The product of two polynomials, with an error absolute to its largest coefficient."""
+    fft, length = ops.xp.fft, 1 << (size - 1).bit_length()
+    spectrum = fft.rfft(left, n=length, axis=0) * fft.rfft(right, n=length, axis=0)
+    return fft.irfft(spectrum, n=length, axis=0)[:size, ...]
+
+
+def _slide(ops: Ops, x: Array, start: Array, size: int) -> Array:
+    """out[i] = x[start + i] for i < ``size``, 0 outside of ``x``; ``start`` is (nodes, rows)."""
+    xp, (width, nodes, rows) = ops.xp, x.shape
+    index = xp.clip(iota(ops, size, x)[:, None, None] + start + 1, 0, width + 1)
+    place = iota(ops, nodes, x)[:, None] * rows + iota(ops, rows, x)
+    flat = xp.reshape(pad(ops, x, 1, 1), (-1,))
+    index = xp.reshape(index * (nodes * rows) + place, (-1,))
+    return xp.reshape(xp.take(flat, index, axis=0), (size, nodes, rows))
