@@ -11,6 +11,7 @@ from math import comb, log
 
 from ksubset._inference import Solution, draw, jacobian_product, solve
 from ksubset._layout import fill, iota
+from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
 
 Count = int | Array
@@ -35,39 +36,36 @@ def marginals(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known 
 
 
 def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
-    """A = Σ_M θ + Σ_M softplus(−t) + Σ_{not M} softplus(t) + log P, M the k largest logits: no large terms cancel."""
+    """Σ_M [θ + max(−t, 0)] + Σ_{not M} max(t, 0) + log volume, M the k largest logits: no large terms cancel."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
     theta, t, top = _ranked(ops, logits, solution, k)
-    terms = xp.where(top, theta + _softplus(ops, -t), _softplus(ops, t))
-    return xp.sum(terms, axis=-1) + solution.log_count
+    terms = xp.where(top, theta, xp.zeros_like(theta)) + _positive_part(ops, xp.where(top, -t, t))
+    return compensated_sum(ops, terms) + solution.log_volume
 
 
 def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
-    """log P + Σ_M [softplus(−t) − softplus(−θ)] + Σ_{not M} [softplus(t) − softplus(θ)]."""
+    """Σ_M [max(−t, 0) − softplus(−θ)] + Σ_{not M} [max(t, 0) − softplus(θ)] + log volume."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
     theta, t, top = _ranked(ops, logits, solution, k)
-    chosen = _softplus(ops, -t) - _softplus(ops, -theta)
-    unchosen = _softplus(ops, t) - _softplus(ops, theta)
-    return xp.sum(xp.where(top, chosen, unchosen), axis=-1) + solution.log_count
+    terms = _positive_part(ops, xp.where(top, -t, t)) - _softplus(ops, xp.where(top, -theta, theta))
+    return compensated_sum(ops, terms) + solution.log_volume
 
 
 def entropy(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
-    """H = Σ [log1p(e^−|t|) + |t| · m] + log P, m the marginal of each item's less likely side."""
+    """H = Σ |t| · m + log volume, m the marginal of each item's less likely side."""
     return _entropy(ops, solution or solve(ops, logits, k, width))
 
 
 def _entropy(ops: Ops, solution: Solution) -> Array:
     t = solution.tilted
-    surprise = _surprise(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen))
-    return ops.xp.sum(surprise, axis=-1) + solution.log_count
+    return _cost(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen)) + solution.log_volume
 
 
 def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solution: Known = None) -> Array:
-    """−Σ [log1p(e^−|t|) + |t| · 1{z ≠ (t > 0)}] − log P; −∞ where Σz ≠ k, NaN where z is not 0 or 1."""
+    """−Σ |t| · 1{z ≠ (t > 0)} − log volume; −∞ where Σz ≠ k, NaN where z is not 0 or 1."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
     t = solution.tilted
-    surprise = _surprise(ops, t, xp.where(t > 0, 1 - z, z))
-    value = -xp.sum(surprise, axis=-1) - solution.log_count
+    value = -_cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_volume
     binary = xp.all((z == 0) | (z == 1), axis=-1)
     value = xp.where(binary, value, fill(ops, (), float("nan"), logits))
     wrong = binary & (xp.sum(z, axis=-1) != k) & ~xp.isnan(value)
@@ -76,10 +74,9 @@ def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solutio
 
 def kl_divergence(ops: Ops, logits: Array, k: Count, width: int, other: Array, *, solution: Known = None) -> Array:
     """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows."""
-    xp = ops.xp
     here, there = solution or solve(ops, logits, k, width), solve(ops, other, k, width, sides_too=False)
     t = there.tilted
-    cross = xp.sum(_surprise(ops, t, xp.where(t > 0, here.unchosen, here.chosen)), axis=-1) + there.log_count
+    cross = _cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume
     return cross - _entropy(ops, here)
 
 
@@ -128,15 +125,18 @@ def _ranked(ops: Ops, logits: Array, solution: Solution, k: Count) -> tuple[Arra
     return ops.sort(logits), ops.sort(solution.tilted), place
 
 
-def _surprise(ops: Ops, t: Array, unlikely: Array) -> Array:
-    """log1p(e^−|t|) + |t| · unlikely, with ∞ · 0 = 0."""
+def _cost(ops: Ops, t: Array, unlikely: Array) -> Array:
+    """Σ |t| · unlikely, with ∞ · 0 = 0."""
     xp, size = ops.xp, _magnitude(ops, t)
-    product = xp.where(unlikely == 0, xp.zeros_like(size), size) * unlikely
-    return xp.log1p(xp.exp(-size)) + product
+    return xp.sum(xp.where(unlikely == 0, xp.zeros_like(size), size) * unlikely, axis=-1)
 
 
 def _softplus(ops: Ops, x: Array) -> Array:
-    return ops.xp.maximum(x, fill(ops, (), 0.0, x)) + ops.xp.log1p(ops.xp.exp(-_magnitude(ops, x)))
+    return _positive_part(ops, x) + ops.xp.log1p(ops.xp.exp(-_magnitude(ops, x)))
+
+
+def _positive_part(ops: Ops, x: Array) -> Array:
+    return ops.xp.maximum(x, fill(ops, (), 0.0, x))
 
 
 def _magnitude(ops: Ops, x: Array) -> Array:

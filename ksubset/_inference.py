@@ -19,14 +19,16 @@ class Solution:
     ----------
     tilted
         t = θ + λ, (..., n).
-    log_count
-        log P(Σz = k) under independent items with probabilities σ(t), (...).
+    log_volume
+        log Σ_z exp(−Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}) over the subsets z, (...): the log-normaliser as seen from the
+        most likely outcome without the constraint. It is log P(Σz = k) − Σ log max(p, q), with the very p and q that
+        entered P, so that their rounding cancels.
     chosen, unchosen
         The marginals μ and 1 − μ, (..., n), both with full relative accuracy; None where they were not asked for.
     """
 
     tilted: Array
-    log_count: Array
+    log_volume: Array
     chosen: Array = None
     unchosen: Array = None
 
@@ -41,12 +43,12 @@ def solve(ops: Ops, logits: Array, k: int | Array, width: int, *, sides_too: boo
     levels = _tree.inside(ops, counts, _leaves(ops, p, q))
     total, outer = _tree.root(ops, counts, levels, rows.count)
     tilted = items_last(ops, t * rows.sign, batch)
-    log_count = xp.reshape(xp.log(total), batch)
+    log_volume = xp.reshape(xp.log(total) - xp.sum(xp.log(xp.maximum(p, q)), axis=0), batch)
     if not sides_too:
-        return Solution(tilted, log_count)
+        return Solution(tilted, log_volume)
     outer = _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...]
     chosen, unchosen = items_last(ops, p * outer[1, ...], batch), items_last(ops, q * outer[0, ...], batch)
-    return Solution(tilted, log_count, *_oriented(ops, rows, chosen, unchosen, batch))
+    return Solution(tilted, log_volume, *_oriented(ops, rows, chosen, unchosen, batch))
 
 
 def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Array) -> Array:

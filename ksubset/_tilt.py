@@ -33,6 +33,8 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     method on the logit of Σp/n bisects whenever a step would leave that bracket.
     """
     xp, n = ops.xp, rows.size
+    if n == 0:
+        return xp.sum(rows.logits, axis=0)
     upper, lower, valid = _order_statistics(ops, rows)
     start = -(upper / 2 + lower / 2)
     count = xp.astype(iota(ops, 1, start) * 0 + rows.count, start.dtype)
