@@ -11,7 +11,7 @@ from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
 
-NUMPY = Ops(np, np.matmul, partial(np.sort, stable=False), repeat_until_settled)
+NUMPY = Ops(np, np.matmul, partial(np.sort, stable=False), repeat_until_settled(np))
 
 
 def ops(x: Array) -> Ops:
@@ -19,17 +19,23 @@ def ops(x: Array) -> Ops:
     if isinstance(x, np.ndarray | np.generic):
         return NUMPY
     xp = array_api_compat.array_namespace(x)
-    repeat = repeat_until_settled if is_readable(x) else repeat_all
+    repeat = repeat_until_settled(xp) if is_readable(x) else repeat_all
     return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat)
 
 
-def is_array(x: object) -> bool:
-    return not isinstance(x, np.generic) and hasattr(x, "__array_namespace__")
+def is_array(x: object, like: object = None) -> bool:
+    if isinstance(x, np.generic) or not hasattr(x, "__array_namespace__"):
+        return False
+    return like is None or _framework(x) == _framework(like)
+
+
+def _framework(x: object) -> str:
+    return type(x).__module__.partition(".")[0]
 
 
 def is_readable(x: Array) -> bool:
     """NumPy and array-api-strict are eager CPU namespaces; of others nothing is known."""
-    return type(x).__module__.partition(".")[0] in {"numpy", "array_api_strict"}
+    return _framework(x) in {"numpy", "array_api_strict"}
 
 
 def same_device(x: Array, y: Array) -> bool:

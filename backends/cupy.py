@@ -16,7 +16,7 @@ def ops(x: Array) -> Ops:
     return OPS
 
 
-def is_array(x: object) -> bool:
+def is_array(x: object, like: object = None) -> bool:
     return isinstance(x, cupy.ndarray)
 
 

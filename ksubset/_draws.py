@@ -3,7 +3,7 @@
 from ksubset import _functions
 from ksubset._call import Problem, prepare
 from ksubset._typing import Array
-from ksubset._validation import check_companion
+from ksubset._validation import check_companion, check_floating
 
 
 def sample(
@@ -92,8 +92,7 @@ def sample_from_uniforms(
     """
     problem = prepare(logits, k, max_k, validate)
     check_companion(u, "u", logits, problem.backend)
-    if not problem.xp.isdtype(u.dtype, "real floating"):
-        raise TypeError(f"u must have a real floating dtype; got {u.dtype}")
+    check_floating(u, "u", problem.xp)
     expected = (*problem.logits.shape[:-1], _uniforms_per_row(problem))
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
         raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")

@@ -10,7 +10,7 @@ from itertools import accumulate
 from math import comb, log
 
 from ksubset._inference import Solution, draw, jacobian_product, solve
-from ksubset._layout import fill, iota
+from ksubset._layout import constant, fill, iota
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
 
@@ -32,12 +32,12 @@ def sample(ops: Ops, logits: Array, k: Count, width: int, u: Array, *, solution:
 
 def marginals(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """μ = E[z]."""
-    return (solution or solve(ops, logits, k, width)).chosen
+    return (solution or solve(ops, logits, k, width, volume=False)).chosen
 
 
 def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """Σ_M [θ + max(−t, 0)] + Σ_{not M} max(t, 0) + log volume, M the k largest logits: no large terms cancel."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides=False)
     theta, t, top = _ranked(ops, logits, solution, k)
     terms = xp.where(top, theta, xp.zeros_like(theta)) + _positive_part(ops, xp.where(top, -t, t))
     return compensated_sum(ops, terms) + solution.log_volume
@@ -45,7 +45,7 @@ def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: K
 
 def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """Σ_M [max(−t, 0) − softplus(−θ)] + Σ_{not M} [max(t, 0) − softplus(θ)] + log volume."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides=False)
     theta, t, top = _ranked(ops, logits, solution, k)
     terms = _positive_part(ops, xp.where(top, -t, t)) - _softplus(ops, xp.where(top, -theta, theta))
     return compensated_sum(ops, terms) + solution.log_volume
@@ -63,18 +63,19 @@ def _entropy(ops: Ops, solution: Solution) -> Array:
 
 def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solution: Known = None) -> Array:
     """−Σ |t| · 1{z ≠ (t > 0)} − log volume; −∞ where Σz ≠ k, NaN where z is not 0 or 1."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides_too=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides=False)
     t = solution.tilted
     value = -_cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_volume
     binary = xp.all((z == 0) | (z == 1), axis=-1)
     value = xp.where(binary, value, fill(ops, (), float("nan"), logits))
-    wrong = binary & (xp.sum(z, axis=-1) != k) & ~xp.isnan(value)
+    size = k if isinstance(k, int) else xp.astype(k, z.dtype)
+    wrong = binary & (xp.sum(z, axis=-1) != size) & ~xp.isnan(value)
     return xp.where(wrong, fill(ops, (), -float("inf"), logits), value)
 
 
 def kl_divergence(ops: Ops, logits: Array, k: Count, width: int, other: Array, *, solution: Known = None) -> Array:
     """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows."""
-    here, there = solution or solve(ops, logits, k, width), solve(ops, other, k, width, sides_too=False)
+    here, there = solution or solve(ops, logits, k, width), solve(ops, other, k, width, sides=False)
     t = there.tilted
     cross = _cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume
     return cross - _entropy(ops, here)
@@ -85,11 +86,9 @@ def kl_to_uniform(ops: Ops, logits: Array, k: Count, width: int, *, solution: Kn
     value, n = entropy(ops, logits, k, width, solution=solution), logits.shape[-1]
     if isinstance(k, int):
         return log(comb(n, k)) - value
-    smaller = ops.xp.minimum(k, n - k)
-    table = ops.xp.asarray(_log_binomials(n, width), dtype=logits.dtype)
-    table = table + fill(ops, (1,), 0.0, logits)
-    flat = ops.xp.reshape(ops.xp.broadcast_to(smaller, value.shape), (-1,))
-    return ops.xp.reshape(ops.xp.take(table, ops.xp.clip(flat, 0, table.shape[0] - 1), axis=0), value.shape) - value
+    xp, table = ops.xp, constant(ops, _log_binomials(n, width), logits)
+    smaller = xp.reshape(xp.clip(xp.minimum(k, n - k), 0, width), (-1,))
+    return xp.reshape(xp.take(table, smaller, axis=0), value.shape) - value
 
 
 def mode(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
@@ -106,7 +105,7 @@ def mode(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = Non
 
 def variance(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """μ (1 − μ), from both sides."""
-    solution = solution or solve(ops, logits, k, width)
+    solution = solution or solve(ops, logits, k, width, volume=False)
     return solution.chosen * solution.unchosen
 
 
@@ -128,7 +127,7 @@ def _ranked(ops: Ops, logits: Array, solution: Solution, k: Count) -> tuple[Arra
 def _cost(ops: Ops, t: Array, unlikely: Array) -> Array:
     """Σ |t| · unlikely, with ∞ · 0 = 0."""
     xp, size = ops.xp, _magnitude(ops, t)
-    return xp.sum(xp.where(unlikely == 0, xp.zeros_like(size), size) * unlikely, axis=-1)
+    return compensated_sum(ops, xp.where(unlikely == 0, xp.zeros_like(size), size) * unlikely)
 
 
 def _softplus(ops: Ops, x: Array) -> Array:

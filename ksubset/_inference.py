@@ -6,7 +6,8 @@ from math import prod
 from ksubset import _tree
 from ksubset._layout import Rows, fill, items_first, items_last, orient
 from ksubset._sampling import descend
-from ksubset._tilt import sides, tilt
+from ksubset._summation import compensated_sum
+from ksubset._tilt import sigmoids, tilt
 from ksubset._typing import Array, Ops
 from ksubset._window import choose_counts
 
@@ -24,31 +25,40 @@ class Solution:
         most likely outcome without the constraint. It is log P(Σz = k) − Σ log max(p, q), with the very p and q that
         entered P, so that their rounding cancels.
     chosen, unchosen
-        The marginals μ and 1 − μ, (..., n), both with full relative accuracy; None where they were not asked for.
+        The marginals μ and 1 − μ, (..., n), both with full relative accuracy.
+
+    What was not asked for is None.
     """
 
     tilted: Array
-    log_volume: Array
+    log_volume: Array = None
     chosen: Array = None
     unchosen: Array = None
 
 
-def solve(ops: Ops, logits: Array, k: int | Array, width: int, *, sides_too: bool = True) -> Solution:
+def solve(ops: Ops, logits: Array, k: int | Array, width: int, *, volume: bool = True, sides: bool = True) -> Solution:
     """Run the inside pass and, if the marginals are wanted, the outside pass."""
-    xp, batch = ops.xp, tuple(logits.shape[:-1])
+    batch = tuple(logits.shape[:-1])
     rows = orient(ops, logits, k, width)
     t = rows.logits + tilt(ops, rows)
-    p, q = sides(ops, t)
+    p, q = sigmoids(ops, t)
     counts = choose_counts(ops, rows, p)
     levels = _tree.inside(ops, counts, _leaves(ops, p, q))
     total, outer = _tree.root(ops, counts, levels, rows.count)
-    tilted = items_last(ops, t * rows.sign, batch)
-    log_volume = xp.reshape(xp.log(total) - xp.sum(xp.log(xp.maximum(p, q)), axis=0), batch)
-    if not sides_too:
-        return Solution(tilted, log_volume)
-    outer = _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...]
-    chosen, unchosen = items_last(ops, p * outer[1, ...], batch), items_last(ops, q * outer[0, ...], batch)
-    return Solution(tilted, log_volume, *_oriented(ops, rows, chosen, unchosen, batch))
+    tilted, log_volume, chosen, unchosen = items_last(ops, t * rows.sign, batch), None, None, None
+    if volume:
+        log_volume = ops.xp.reshape(_log_volume(ops, total, p, q), batch)
+    if sides:
+        outer = _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...]
+        chosen = items_last(ops, _probability(ops, p * outer[1, ...], t), batch)
+        unchosen = items_last(ops, _probability(ops, q * outer[0, ...], -t), batch)
+        chosen, unchosen = _oriented(ops, rows, chosen, unchosen, batch)
+    return Solution(tilted, log_volume, chosen, unchosen)
+
+
+def _log_volume(ops: Ops, total: Array, p: Array, q: Array) -> Array:
+    likely = ops.xp.permute_dims(ops.xp.maximum(p, q), (1, 0))
+    return ops.xp.log(total) - compensated_sum(ops, ops.xp.log(likely))
 
 
 def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Array) -> Array:
@@ -59,7 +69,7 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Arr
     batch = tuple(logits.shape[:-1])
     rows = orient(ops, logits, k, width)
     t = rows.logits + tilt(ops, rows)
-    p, q = sides(ops, t)
+    p, q = sigmoids(ops, t)
     counts = choose_counts(ops, rows, p)
     push = p * q * _centred(ops, p * q, items_first(ops, v), rows.logits)
     levels = _tree.inside(ops, counts, _leaves(ops, p, q))
@@ -78,13 +88,19 @@ def draw(ops: Ops, logits: Array, k: int | Array, width: int, u: Array) -> Array
     draws = tuple(u.shape[: u.ndim - logits.ndim])
     rows = orient(ops, logits, k, width)
     shift = tilt(ops, rows)
-    p, q = sides(ops, rows.logits + shift)
+    p, q = sigmoids(ops, rows.logits + shift)
     counts = choose_counts(ops, rows, p, drawing=True)
     levels = _tree.inside(ops, counts, _leaves(ops, p, q))
     u = xp.permute_dims(xp.reshape(u, (prod(draws), prod(batch), max(n - 1, 0))), (2, 0, 1))
     z = xp.astype(descend(ops, counts, levels, rows.count, u)[:n, ...], logits.dtype)
     z = z * rows.sign + (1 - rows.sign) / 2 + 0 * shift
     return xp.reshape(xp.permute_dims(z, (1, 2, 0)), (*draws, *batch, n))
+
+
+def _probability(ops: Ops, x: Array, t: Array) -> Array:
+    """Take off what rounding put above 1; exactly 1 where t = ∞ leaves no choice."""
+    one = fill(ops, (), 1.0, x)
+    return ops.xp.where(t == ops.xp.inf, one, ops.xp.minimum(x, one))
 
 
 def _leaves(ops: Ops, chosen: Array, unchosen: Array, empty: float = 1.0) -> Array:

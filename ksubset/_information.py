@@ -4,7 +4,7 @@ from ksubset import _functions
 from ksubset._call import Problem, binary, prepare
 from ksubset._inference import Solution
 from ksubset._typing import Array
-from ksubset._validation import check_logits, check_values
+from ksubset._validation import check_floating, check_values
 
 
 def log_prob(
@@ -123,7 +123,7 @@ def kl_divergence(
 def divergence(problem: Problem, other: Array, solution: Solution | None) -> Array:
     """`kl_divergence` of a validated problem."""
     other = problem.companion(other, "other")
-    check_logits(other, problem.xp, "other")
+    check_floating(other, "other", problem.xp)
     same = problem.dtype
     problem, other = problem.promoted(other)
     if problem.reads and problem.backend.is_readable(other):

@@ -17,6 +17,11 @@ def fill(ops: Ops, shape: tuple[int, ...], value: float, like: Array) -> Array:
     return ops.xp.full(shape, value, dtype=like.dtype, device=device(like))
 
 
+def constant(ops: Ops, values: list[float], like: Array) -> Array:
+    """A one-dimensional array with the dtype and on the device of ``like``."""
+    return ops.xp.asarray(values, dtype=like.dtype, device=device(like))
+
+
 def iota(ops: Ops, size: int, like: Array) -> Array:
     """The integers 0 … size − 1 on the device of ``like``."""
     return ops.xp.arange(size, device=device(like))

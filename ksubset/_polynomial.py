@@ -33,12 +33,13 @@ def correlate(ops: Ops, outer: Array, inner: Array, size: int) -> Array:
 
 def _shifted_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     """Horner's rule in the left polynomial: out ← left[i] · right + x · out."""
-    out = left[-1, ...] * right[: size - left.shape[0] + 1, ...]
-    for i in range(left.shape[0] - 2, -1, -1):
-        term, done = left[i, ...] * right[: size - i, ...], out.shape[0]
-        both = term[1 : done + 1, ...] + out[: term.shape[0] - 1, ...]
-        rest = term if term.shape[0] > done + 1 else out
-        out = ops.xp.concat([term[:1, ...], both, rest[both.shape[0] + (rest is term) :, ...]], axis=0)
+    a, b = left.shape[0], right.shape[0]
+    out = left[a - 1, ...] * right[: min(b, size - a + 1), ...]
+    for i in range(a - 2, -1, -1):
+        term = left[i, ...] * right[: min(b, size - i), ...]
+        shared = min(term.shape[0] - 1, out.shape[0])
+        both = term[1 : shared + 1, ...] + out[:shared, ...]
+        out = ops.xp.concat([term[:1, ...], both, term[shared + 1 :, ...], out[shared:, ...]], axis=0)
     return out
 
 
@@ -55,7 +56,8 @@ def _shifted_correlation(ops: Ops, outer: Array, inner: Array, size: int) -> Arr
 def _blocked_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     xp, tail = ops.xp, tuple(left.shape[1:])
     s, blocks = _partition(left.shape[0])
-    window = pad(ops, right[:size, ...], s - 1, max(0, size - right.shape[0]) + 1)
+    kept = min(right.shape[0], size)
+    window = pad(ops, right[:kept, ...], s - 1, size - kept + 1)
     terms = ops.matmul(_blocks(ops, left, s, blocks), _sheared(ops, _last(ops, window), s, -1)[..., s - 1 :])
     out = terms[:, blocks - 1, : max(0, size - (blocks - 1) * s)]
     for block in range(blocks - 2, -1, -1):
@@ -68,13 +70,14 @@ def _blocked_correlation(ops: Ops, outer: Array, inner: Array, size: int) -> Arr
     xp, tail = ops.xp, tuple(inner.shape[2:])
     s, blocks = _partition(inner.shape[0])
     reach = min(size + (blocks - 1) * s, outer.shape[0])
-    window = pad(ops, outer[: reach + s - 1, ...], 0, max(0, reach + s - 1 - outer.shape[0]))
+    kept = min(outer.shape[0], reach + s - 1)
+    window = pad(ops, outer[:kept, ...], 0, reach + s - 1 - kept)
     pair = xp.concat([_blocks(ops, inner[:, side, ...], s, blocks) for side in (0, 1)], axis=1)
     terms = ops.matmul(pair, _sheared(ops, _last(ops, window), s, 1)[..., :reach])
     terms = xp.reshape(terms, (-1, 2, blocks, reach))
     out = terms[:, :, 0, :0]
     for block in range(blocks - 1, -1, -1):
-        term, done = terms[:, :, block, block * s : block * s + size], out.shape[2]
+        term, done = terms[:, :, block, block * s : min(block * s + size, reach)], out.shape[2]
         out = term + out if term.shape[2] == done else xp.concat([term[..., :done] + out, term[..., done:]], axis=2)
     out = contiguous(ops, xp.permute_dims(out, (2, 1, 0)))
     return xp.reshape(pad(ops, out, 0, size - out.shape[0]), (size, 2, *tail))

@@ -17,7 +17,7 @@ FAR = 50.0
 """Where the search stops telling logits apart; e^50 leaves room for the step, at most log 2n, in float32."""
 
 
-def sides(ops: Ops, t: Array) -> tuple[Array, Array]:
+def sigmoids(ops: Ops, t: Array) -> tuple[Array, Array]:
     """σ(t) and σ(−t), both with full relative accuracy, without a branch per item."""
     xp, zero = ops.xp, fill(ops, (), 0.0, t)
     rise, fall = xp.exp(xp.minimum(t, zero)), xp.exp(xp.minimum(-t, zero))
@@ -42,23 +42,28 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     low = xp.zeros_like(start) - xp.log(2 * (n - count) + 2)
     high = xp.zeros_like(start) + xp.log(2 * count + 2)
     state: State = (xp.zeros_like(start), low, high, ~valid)
-    shift = ops.repeat(lambda s: _step(ops, odds, count, n, s), state, STEPS)[0]
+    above = xp.astype(odds > 1, odds.dtype)
+    surplus = xp.sum(above, axis=0) - count
+    shift = ops.repeat(lambda s: _step(ops, odds, above, surplus, count, n, s), state, STEPS)[0]
     return xp.where(valid, start + shift, fill(ops, (), float("nan"), start))
 
 
-def _step(ops: Ops, odds: Array, count: Array, n: int, state: State) -> State:
-    """One safeguarded Newton step for every row that has not settled."""
+def _step(ops: Ops, odds: Array, above: Array, surplus: Array, count: Array, n: int, state: State) -> State:
+    """One safeguarded Newton step for every row that has not settled.
+
+    Σp − k is summed as Σ(p − above) + surplus, ``above`` marking the items over the gap and ``surplus`` their number
+    less k: small terms, whose float32 sum is still good to a fraction of an item when k is large.
+    """
     xp = ops.xp
     shift, low, high, settled = state
     raised = odds * xp.exp(shift)
     q = 1 / (1 + raised)
     p = raised * q
-    total, spread = xp.sum(p, axis=0), xp.sum(p * q, axis=0)
-    excess = total - count
+    excess, spread = xp.sum(p - above, axis=0) + surplus, xp.sum(p * q, axis=0)
     settled = settled | (excess * excess <= xp.clip(spread / 16, 1e-6, None))
     low = xp.where(excess < 0, shift, low)
     high = xp.where(excess < 0, high, shift)
-    new = shift - _newton(ops, total, spread, count, n)
+    new = shift - _newton(ops, count + excess, spread, count, n)
     new = xp.where((new > low) & (new < high), new, (low + high) / 2)
     return xp.where(settled, shift, new), low, high, settled
 

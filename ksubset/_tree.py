@@ -159,7 +159,7 @@ def _mirrored_pair(ops: Ops, counts: Counts, levels: list[Array], k: int | Array
 def _mirror_static(ops: Ops, x: Array, k: int) -> Array:
     """`mirror` where every total is the same: a flip and a shift."""
     size = x.shape[0]
-    kept = contiguous(ops, ops.xp.flip(x[max(0, k - size + 1) : k + 1, ...], axis=0))
+    kept = contiguous(ops, ops.xp.flip(x[max(0, k - size + 1) : min(k + 1, size), ...], axis=0))
     return pad(ops, kept, max(0, k - size + 1), max(0, size - 1 - k))
 
 

@@ -11,22 +11,27 @@ Array: TypeAlias = Any
 """An array of any framework that follows the array API standard."""
 
 State: TypeAlias = tuple[Array, ...]
+Step: TypeAlias = Callable[[State], State]
 
 
-def repeat_until_settled(step: Callable[[State], State], state: State, limit: int) -> State:
-    """Apply ``step`` until every row has settled: for eager arrays whose values are at hand."""
-    for _ in range(limit):
-        state = step(state)
-        if bool(state[-1].all()):
-            break
-    return state
-
-
-def repeat_all(step: Callable[[State], State], state: State, limit: int) -> State:
+def repeat_all(step: Step, state: State, limit: int) -> State:
     """Apply ``step`` exactly ``limit`` times: right for every framework, lazy ones included."""
     for _ in range(limit):
         state = step(state)
     return state
+
+
+def repeat_until_settled(xp: Any) -> Callable[[Step, State, int], State]:
+    """Stop as soon as every row has settled: for eager arrays, whose values are at hand."""
+
+    def repeat(step: Step, state: State, limit: int) -> State:
+        for _ in range(limit):
+            state = step(state)
+            if xp.all(state[-1]):
+                break
+        return state
+
+    return repeat
 
 
 @dataclass(frozen=True)
@@ -51,7 +56,7 @@ class Ops:
     xp: Any
     matmul: Callable[[Array, Array], Array]
     sort: Callable[[Array], Array]
-    repeat: Callable[[Callable[[State], State], State, int], State] = repeat_all
+    repeat: Callable[[Step, State, int], State] = repeat_all
     matmul_from: int = 32
 
 
@@ -59,7 +64,7 @@ class Backend(Protocol):
     """The functions of an adapter module; their requirements are numbered in ``ksubset.backends``."""
 
     def ops(self, x: Array) -> Ops: ...
-    def is_array(self, x: Array) -> bool: ...
+    def is_array(self, x: Array, like: Array = None) -> bool: ...
     def is_readable(self, x: Array) -> bool: ...
     def same_device(self, x: Array, y: Array) -> bool: ...
     def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array: ...

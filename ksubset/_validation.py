@@ -13,17 +13,22 @@ import array_api_compat
 from ksubset._typing import Array, Backend
 
 
+def check_floating(x: Array, name: str, xp: Any) -> None:
+    """Of a real floating dtype."""
+    if not xp.isdtype(x.dtype, "real floating"):
+        raise TypeError(f"{name} must have a real floating dtype; got {x.dtype}")
+
+
 def check_logits(logits: Array, xp: Any, name: str = "logits") -> None:
     """Real floating, at least one-dimensional."""
-    if not xp.isdtype(logits.dtype, "real floating"):
-        raise TypeError(f"{name} must have a real floating dtype; got {logits.dtype}")
+    check_floating(logits, name, xp)
     if logits.ndim < 1:
         raise ValueError(f"{name} must have shape (..., n); got a 0-dimensional array")
 
 
 def check_companion(x: Array, name: str, logits: Array, backend: Backend) -> None:
     """The same framework and device as the logits."""
-    if not backend.is_array(x):
+    if not backend.is_array(x, logits):
         raise TypeError(f"{name} must be an array of the same framework as logits, {_kind(logits)}; got {_kind(x)}")
     if not backend.same_device(x, logits):
         given, expected = array_api_compat.device(x), array_api_compat.device(logits)

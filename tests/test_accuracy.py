@@ -1,0 +1,96 @@
+"""The stated accuracy, against the 80-bit recursion: nine families of logits, every regime of k, n up to 2000."""
+
+from dataclasses import dataclass
+from functools import cache
+
+import numpy as np
+import pytest
+from conftest import Target
+from oracle import Recursion, families, recursion
+
+import ksubset
+
+SMALLEST = 1e-30
+"""Marginals below this may lose their relative accuracy, and differences of the order of its square all of it."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    logits: np.ndarray
+    k: np.ndarray
+    v: np.ndarray
+    truth: list[Recursion]
+    far: list[Recursion]
+
+    def stack(self, name: str) -> np.ndarray:
+        return np.stack([getattr(row, name) for row in self.truth])
+
+
+@cache
+def trial(n: int, sizes: tuple[int, ...]) -> Trial:
+    """All families at all sizes; logits and tangents are exact in float32."""
+    rng = np.random.default_rng(n)
+    rows = families(n, rng)
+    logits = np.repeat(np.stack(list(rows.values())), len(sizes), axis=0).astype(np.float32).astype(np.float64)
+    k = np.tile(sizes, len(rows))
+    v = rng.normal(size=logits.shape).astype(np.float32).astype(np.float64)
+    far = (v.astype(np.float32) + np.float32(1000)).astype(np.float64)
+    truth = [recursion(*row) for row in zip(logits, k, v, strict=True)]
+    return Trial(logits, k, v, truth, [recursion(*row) for row in zip(logits, k, far, strict=True)])
+
+
+@pytest.fixture(
+    params=[
+        pytest.param((2, (1,)), id="n=2"),
+        pytest.param((50, (1, 2, 5, 25, 38, 49)), id="n=50"),
+        pytest.param((350, (1, 10, 175, 340)), id="n=350"),
+        pytest.param((2000, (20, 1000, 1999)), id="n=2000", marks=pytest.mark.slow),
+    ]
+)
+def case(request: pytest.FixtureRequest) -> Trial:
+    return trial(*request.param)
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request: pytest.FixtureRequest, target: Target) -> str:
+    if request.param not in target.dtypes:
+        pytest.skip(f"{target.name} has no {request.param}")
+    return str(request.param)
+
+
+def bound(dtype: str, single: float, double: float) -> float:
+    return single if dtype == "float32" else double
+
+
+def test_marginals_and_their_sum(target: Target, case: Trial, dtype: str) -> None:
+    logits, k = target.array(case.logits, dtype), target.array(case.k)
+    found = target.to_numpy(ksubset.marginals(logits, k)).astype(np.longdouble)
+    other = target.to_numpy(ksubset.marginals(-logits, target.array(case.logits.shape[1] - case.k)))
+    for mine, truth in ((found, case.stack("chosen")), (other, case.stack("unchosen"))):
+        matters = truth > SMALLEST
+        assert np.max(np.abs(mine[matters] / truth[matters] - 1)) < bound(dtype, 1e-5, 5e-14)
+    assert (np.abs(found.sum(axis=1) - case.k) <= bound(dtype, 1e-6, 1e-14) * case.k).all()
+
+
+def test_scalars(target: Target, case: Trial, dtype: str) -> None:
+    logits, k = target.array(case.logits, dtype), target.array(case.k)
+    z = target.to_numpy(ksubset.sample(logits, k, rng=target.rng(7)))
+    scores = (z.astype(np.longdouble) * case.logits).sum(axis=1) - case.stack("log_normalizer")
+    pairs = [
+        (ksubset.log_normalizer(logits, k), case.stack("log_normalizer")),
+        (ksubset.entropy(logits, k), case.stack("entropy")),
+        (ksubset.log_prob(logits, k, target.array(z, dtype)), scores),
+    ]
+    for found, truth in pairs:
+        error = np.abs(target.to_numpy(found) - truth)
+        assert (error <= bound(dtype, 1e-5, 1e-13) * np.maximum(1, np.abs(truth))).all()
+
+
+@pytest.mark.parametrize("shift", [0, 1000])
+def test_jacobian_product(target: Target, case: Trial, dtype: str, shift: int) -> None:
+    v = case.v if shift == 0 else (case.v.astype(np.float32) + np.float32(shift)).astype(np.float64)
+    logits, k = target.array(case.logits, dtype), target.array(case.k)
+    found = target.to_numpy(ksubset.marginals_jvp(logits, k, target.array(v, dtype)))
+    truth = np.stack([row.jvp for row in (case.far if shift else case.truth)])
+    size, error = np.linalg.norm(truth.astype(float), axis=1), np.linalg.norm((found - truth).astype(float), axis=1)
+    assert (error[size > SMALLEST] <= bound(dtype, 1e-5, 1e-13) * size[size > SMALLEST]).all()

@@ -1,0 +1,36 @@
+"""What a user sees after ``pip install``: run from an empty folder by the build session."""
+
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+
+import pytest
+
+import ksubset
+
+
+def test_top_level_holds_one_package() -> None:
+    files = metadata.files("ksubset") or []
+    tops = {file.parts[0] for file in files if ".." not in file.parts and not file.parts[0].startswith("__editable__")}
+    assert {top for top in tops if "." not in top} <= {"ksubset"}
+
+
+def test_import_brings_no_framework() -> None:
+    code = "import sys, ksubset; print(*[m for m in ('numpy', 'torch', 'jax', 'cupy', 'numba') if m in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
+    assert found.strip() == ""
+
+
+def test_version_is_the_distributions() -> None:
+    assert ksubset.__version__ == metadata.version("ksubset")
+
+
+def test_it_is_typed() -> None:
+    assert (Path(ksubset.__file__).parent / "py.typed").exists()
+
+
+def test_it_works() -> None:
+    np = pytest.importorskip("numpy", reason="NumPy is not installed in this environment")
+    assert ksubset.marginals(np.zeros(4), 2).tolist() == pytest.approx([0.5] * 4)
+    assert ksubset.sample(np.zeros(4), 2, rng=0).sum() == 2

@@ -1,0 +1,265 @@
+"""Bad input: one clear error each, naming the argument, what was given and what was expected."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Target
+
+import ksubset
+
+NAN, INF = np.nan, np.inf
+Call = Callable[[Target], Any]
+
+
+def row(target: Target, *values: float) -> Any:
+    return target.array(np.array(values, dtype=float))
+
+
+def good(target: Target) -> Any:
+    return row(target, 0.5, 1.0, -2.0, 0.0)
+
+
+TYPES: dict[str, tuple[Call, type[Exception], str]] = {
+    "logits a list": (lambda t: ksubset.marginals([0.0, 1.0], 1), TypeError, "logits must be an array.*got list"),
+    "logits None": (lambda t: ksubset.marginals(None, 1), TypeError, "logits must be an array.*got NoneType"),
+    "logits a float": (lambda t: ksubset.marginals(1.0, 1), TypeError, "logits must be an array.*got float"),
+    "logits integer": (lambda t: ksubset.marginals(t.array([1, 2]), 1), TypeError, "logits .*real floating.*int64"),
+    "logits bool": (lambda t: ksubset.marginals(t.array([True, False]), 1), TypeError, "logits .*real floating.*bool"),
+    "logits complex": (
+        lambda t: ksubset.marginals(t.array([1j, 2], "complex64"), 1),
+        TypeError,
+        "logits .*real floating.*complex64",
+    ),
+    "logits 0-d": (lambda t: ksubset.marginals(t.array(1.0), 1), ValueError, r"logits must have shape \(\.\.\., n\)"),
+    "k negative": (lambda t: ksubset.marginals(good(t), -1), ValueError, r"k must be in \[0, 4\].*got -1"),
+    "k > n": (lambda t: ksubset.marginals(good(t), 5), ValueError, r"k must be in \[0, 4\].*got 5"),
+    "k a float": (lambda t: ksubset.marginals(good(t), 2.0), TypeError, "k must be an int.*got float"),
+    "k a bool": (lambda t: ksubset.marginals(good(t), True), TypeError, "k must be an int.*got bool"),
+    "k None": (lambda t: ksubset.marginals(good(t), None), TypeError, "k must be an int.*got NoneType"),
+    "k a list": (lambda t: ksubset.marginals(good(t), [2]), TypeError, "k must be an int.*got list"),
+    "k a float array": (lambda t: ksubset.marginals(good(t), t.array(2.0)), TypeError, "k .*integer dtype.*float"),
+    "k a bool array": (lambda t: ksubset.marginals(good(t), t.array(True)), TypeError, "k .*integer dtype.*bool"),
+    "k of another shape": (
+        lambda t: ksubset.marginals(t.array(np.zeros((2, 4))), t.array([1, 2, 3])),
+        ValueError,
+        r"k must broadcast to the shape \(2,\).*got \(3,\)",
+    ),
+    "k wider than the batch": (
+        lambda t: ksubset.marginals(good(t), t.array([1, 2])),
+        ValueError,
+        r"k must broadcast to the shape \(\).*got \(2,\)",
+    ),
+    "max_k out of range": (
+        lambda t: ksubset.marginals(good(t), 1, max_k=9),
+        ValueError,
+        r"max_k must be in \[0, 4\]; got 9",
+    ),
+    "k > max_k": (lambda t: ksubset.marginals(good(t), 3, max_k=2), ValueError, "k must be at most max_k = 2; got 3"),
+    "v of another length": (
+        lambda t: ksubset.marginals_jvp(good(t), 2, row(t, 1.0, 2.0)),
+        ValueError,
+        r"v must have shape \(\.\.\., 4\), like logits; got \(2,\)",
+    ),
+    "v of another batch": (
+        lambda t: ksubset.marginals_jvp(t.array(np.zeros((2, 4))), 2, t.array(np.zeros((3, 4)))),
+        ValueError,
+        r"v must broadcast with the shape \(2, 4\) of logits; got \(3, 4\)",
+    ),
+    "v a list": (lambda t: ksubset.marginals_jvp(good(t), 2, [1.0] * 4), TypeError, "v must be an array of the same"),
+    "v integer": (lambda t: ksubset.marginals_jvp(good(t), 2, t.array([1] * 4)), TypeError, "v .*real floating.*int"),
+    "other integer": (
+        lambda t: ksubset.kl_divergence(good(t), t.array([1, 2, 3, 4]), 2),
+        TypeError,
+        "other .*real floating.*int",
+    ),
+    "other of another length": (
+        lambda t: ksubset.kl_divergence(good(t), row(t, 1.0), 2),
+        ValueError,
+        r"other must have shape \(\.\.\., 4\), like logits; got \(1,\)",
+    ),
+    "z of another length": (
+        lambda t: ksubset.log_prob(good(t), 1, row(t, 1.0, 0.0)),
+        ValueError,
+        r"z must have shape \(\.\.\., 4\), like logits; got \(2,\)",
+    ),
+    "z complex": (
+        lambda t: ksubset.log_prob(good(t), 1, t.array([1, 0, 0, 0], "complex64")),
+        TypeError,
+        "z must have a real dtype.*complex64",
+    ),
+    "u of another length": (
+        lambda t: ksubset.sample_from_uniforms(good(t), 2, row(t, 0.1, 0.2)),
+        ValueError,
+        r"u must have shape sample_shape \+ \(3,\); got \(2,\)",
+    ),
+    "u integer": (
+        lambda t: ksubset.sample_from_uniforms(good(t), 2, t.array([0, 1, 0])),
+        TypeError,
+        "u .*real floating.*int64",
+    ),
+    "rng a string": (lambda t: ksubset.sample(good(t), 2, rng="seed"), TypeError, "rng must be .*got str"),
+    "rng a bool": (lambda t: ksubset.sample(good(t), 2, rng=True), TypeError, "rng must be .*got bool"),
+    "rng a float": (lambda t: ksubset.sample(good(t), 2, rng=1.5), TypeError, "rng must be .*got float"),
+    "sample_shape an int": (
+        lambda t: ksubset.sample(good(t), 2, rng=0, sample_shape=3),
+        TypeError,
+        "sample_shape must be a tuple.*got 3",
+    ),
+    "sample_shape negative": (
+        lambda t: ksubset.sample(good(t), 2, rng=0, sample_shape=(-1,)),
+        TypeError,
+        r"sample_shape must be a tuple.*got \(-1,\)",
+    ),
+}
+
+VALUES: dict[str, tuple[Call, str]] = {
+    "NaN": (lambda t: ksubset.marginals(t.array([[0.0, 1.0], [NAN, 0.0]]), 1, validate=True), "NaN; got NaN in row 1"),
+    "all -inf": (
+        lambda t: ksubset.entropy(row(t, -INF, -INF, -INF), 1, validate=True),
+        r"logits must contain at most n - k entries of -inf; got 3 in row \(\)",
+    ),
+    "too many -inf": (
+        lambda t: ksubset.marginals(t.array([[[0.0, -INF, -INF]], [[-INF, -INF, -INF]]]), 1, validate=True),
+        r"at most n - k entries of -inf; got 3 in row \(1, 0\)",
+    ),
+    "too many +inf": (
+        lambda t: ksubset.log_normalizer(row(t, INF, INF, 0.0), 1, validate=True),
+        r"at most k entries of \+inf; got 2",
+    ),
+    "k < 0 in an array": (
+        lambda t: ksubset.marginals(t.array(np.zeros((2, 3))), t.array([1, -2]), validate=True),
+        r"k must be in \[0, 3\]; got -2 in row 1",
+    ),
+    "k > n in an array": (
+        lambda t: ksubset.marginals(t.array(np.zeros((2, 3))), t.array([4, 2]), validate=True),
+        r"k must be in \[0, 3\]; got 4 in row 0",
+    ),
+    "k > max_k in an array": (
+        lambda t: ksubset.marginals(t.array(np.zeros((2, 6))), t.array([1, 3]), max_k=2, validate=True),
+        "k must be at most max_k = 2; got 3 in row 1",
+    ),
+    "z not 0 or 1": (
+        lambda t: ksubset.log_prob(good(t), 1, row(t, 0.5, 0.5, 0.0, 0.0), validate=True),
+        "z must contain only 0 and 1",
+    ),
+    "NaN in other": (
+        lambda t: ksubset.kl_divergence(good(t), row(t, NAN, 0.0, 0.0, 0.0), 1, validate=True),
+        "other must not contain NaN",
+    ),
+    "infeasible other": (
+        lambda t: ksubset.kl_divergence(good(t), row(t, INF, INF, 0.0, 0.0), 1, validate=True),
+        r"other must contain at most k entries of \+inf; got 2",
+    ),
+}
+
+
+def test_the_table_is_long_enough() -> None:
+    assert len(TYPES) + len(VALUES) >= 25
+
+
+@pytest.mark.parametrize("name", TYPES)
+def test_types_and_shapes(target: Target, name: str) -> None:
+    call, kind, message = TYPES[name]
+    with pytest.raises(kind, match=message):
+        call(target)
+
+
+@pytest.mark.parametrize("name", VALUES)
+def test_values(target: Target, name: str) -> None:
+    call, message = VALUES[name]
+    with pytest.raises(ValueError, match=message):
+        call(target)
+
+
+@pytest.mark.parametrize("bad", [[NAN, 0.0, 1.0], [-INF, -INF, 0.0], [INF, INF, INF]], ids=str)
+def test_unchecked_bad_rows_give_nan_in_that_row_alone(target: Target, bad: list[float]) -> None:
+    logits, k = target.array([[0.0, 1.0, 2.0], bad, [3.0, 1.0, 0.0]]), target.array([1, 2, 1])
+    fine = np.array([True, False, True])
+    z = target.array([[1, 0, 0], [1, 1, 0], [0, 1, 0]])
+    results = [
+        ksubset.marginals(logits, k, validate=False),
+        ksubset.log_normalizer(logits, k, validate=False),
+        ksubset.log_prob_count(logits, k, validate=False),
+        ksubset.entropy(logits, k, validate=False),
+        ksubset.kl_to_uniform(logits, k, validate=False),
+        ksubset.kl_divergence(logits, logits, k, validate=False),
+        ksubset.log_prob(logits, k, z, validate=False),
+        ksubset.marginals_jvp(logits, k, target.array(np.ones((3, 3))), validate=False),
+        ksubset.mode(logits, k, validate=False),
+        ksubset.covariance(logits, k, validate=False),
+        ksubset.sample(logits, k, rng=target.rng(0), validate=False),
+    ]
+    for result in results:
+        found = target.to_numpy(result)
+        assert np.isfinite(found[fine]).all()
+        assert np.isnan(found[~fine]).all()
+
+
+@pytest.mark.parametrize("size", [-1, 4])
+def test_unchecked_bad_k_gives_nan_in_that_row_alone(target: Target, size: int) -> None:
+    logits, k = target.array(np.zeros((3, 3))), target.array([1, size, 2])
+    for function in (ksubset.marginals, ksubset.log_normalizer, ksubset.entropy, ksubset.kl_to_uniform, ksubset.mode):
+        found = target.to_numpy(function(logits, k, validate=False))
+        assert np.isfinite(found[[0, 2]]).all()
+        assert np.isnan(found[1]).all()
+
+
+def test_unchecked_z_gives_nan_in_that_row_alone(target: Target) -> None:
+    z = target.array([[1.0, 0.0, 0.0], [0.5, 0.5, 0.0], [NAN, 0.0, 0.0]])
+    found = target.to_numpy(ksubset.log_prob(target.array(np.zeros(3)), 1, z, validate=False))
+    assert np.isfinite(found[0])
+    assert np.isnan(found[1:]).all()
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "jax")
+def test_values_are_checked_by_default_on_eager_cpu_arrays(target: Target) -> None:
+    with pytest.raises(ValueError, match="NaN"):
+        ksubset.marginals(row(target, NAN, 1.0), 1)
+    with pytest.raises(ValueError, match="only 0 and 1"):
+        ksubset.log_prob(good(target), 1, row(target, 0.5, 0.5, 0.0, 0.0))
+
+
+@pytest.mark.backends("strict", "torch", "jax", "cupy")
+def test_companions_of_another_framework(target: Target) -> None:
+    with pytest.raises(TypeError, match="v must be an array of the same framework as logits"):
+        ksubset.marginals_jvp(good(target), 2, np.zeros(4))
+    with pytest.raises(TypeError, match="k must be an array of the same framework as logits"):
+        ksubset.marginals(good(target), np.array([2]))
+    with pytest.raises(TypeError, match="v must be an array of the same framework as logits"):
+        ksubset.marginals_jvp(np.zeros(4), 2, good(target))
+
+
+@pytest.mark.backends("torch", "jax", "cupy")
+def test_generator_of_another_framework(target: Target) -> None:
+    with pytest.raises(TypeError, match="rng must be .*got Generator"):
+        ksubset.sample(good(target), 2, rng=np.random.default_rng(0))
+
+
+@pytest.mark.backends("strict")
+def test_companions_on_another_device(target: Target) -> None:
+    import array_api_strict as xp
+
+    other = next(d for d in xp.__array_namespace_info__().devices() if d != target.device)
+    with pytest.raises(ValueError, match="v must be on the device of logits"):
+        ksubset.marginals_jvp(good(target), 2, xp.zeros(4, device=other, dtype=xp.float32))
+
+
+@pytest.mark.backends("jax")
+def test_jax_needs_a_key(target: Target) -> None:
+    with pytest.raises(TypeError, match="rng must be a JAX key or an int; got None"):
+        ksubset.sample(good(target), 2)
+
+
+@pytest.mark.backends("numpy")
+def test_numpy_integers_are_ints(target: Target) -> None:
+    assert ksubset.marginals(np.zeros(4), np.int64(2)).sum() == pytest.approx(2)
+    with pytest.raises(TypeError, match="logits must have a real floating dtype; got object"):
+        ksubset.marginals(np.array([1, "a"], dtype=object), 1)
+
+
+def test_operations_across_distributions(target: Target) -> None:
+    d = ksubset.KSubset(good(target), 2)
+    with pytest.raises(ValueError, match="other must have the same k"):
+        d.kl_divergence(ksubset.KSubset(good(target), 1))

@@ -1,0 +1,178 @@
+"""Every function against enumeration: all k, several scales, infinities, batches of any rank, every dtype."""
+
+from math import comb, log
+
+import numpy as np
+import pytest
+from cases import Batch, all_sizes, with_infinities
+from conftest import Target
+from oracle import Enumeration
+
+import ksubset
+
+BATCHES = {"n=1": all_sizes(1), "n=2": all_sizes(2), "n=7": all_sizes(7), "infinite": with_infinities(4)}
+
+
+@pytest.fixture(params=BATCHES)
+def batch(request: pytest.FixtureRequest) -> Batch:
+    return BATCHES[request.param]
+
+
+def close(target: Target, found: object, expected: object, single: float = 2e-6, double: float = 2e-14) -> None:
+    tolerance = target.tolerance(single, double)
+    np.testing.assert_allclose(target.to_numpy(found), expected, rtol=tolerance, atol=tolerance)
+
+
+def test_marginals(target: Target, batch: Batch) -> None:
+    mu = ksubset.marginals(target.array(batch.logits), target.array(batch.k))
+    close(target, mu, [row.marginals for row in batch.rows])
+    certain = np.isinf(batch.logits)
+    assert (target.to_numpy(mu)[certain] == (batch.logits[certain] > 0)).all()
+
+
+def test_log_normalizer(target: Target, batch: Batch) -> None:
+    expected = [np.inf if np.inf in row.logits else row.log_normalizer for row in batch.rows]
+    close(target, ksubset.log_normalizer(target.array(batch.logits), target.array(batch.k)), expected)
+
+
+def test_log_prob_count(target: Target, batch: Batch) -> None:
+    expected = [row.log_normalizer - np.logaddexp(0, row.logits[np.isfinite(row.logits)]).sum() for row in batch.rows]
+    close(target, ksubset.log_prob_count(target.array(batch.logits), target.array(batch.k)), expected, 1e-5)
+
+
+def test_marginals_jvp(target: Target, batch: Batch, rng: np.random.Generator) -> None:
+    v = rng.normal(size=batch.logits.shape)
+    found = ksubset.marginals_jvp(target.array(batch.logits), target.array(batch.k), target.array(v))
+    close(target, found, [row.covariance @ x for row, x in zip(batch.rows, v, strict=True)])
+    assert (target.to_numpy(found)[np.isinf(batch.logits)] == 0).all()
+
+
+def test_covariance(target: Target) -> None:
+    batch = all_sizes(5)
+    found = ksubset.covariance(target.array(batch.logits), target.array(batch.k))
+    close(target, found, [row.covariance for row in batch.rows])
+
+
+def test_entropy_and_divergence_from_uniform(target: Target, batch: Batch) -> None:
+    logits, k = target.array(batch.logits), target.array(batch.k)
+    entropies = np.array([row.entropy for row in batch.rows])
+    close(target, ksubset.entropy(logits, k), entropies)
+    uniform = [log(comb(batch.logits.shape[1], int(size))) for size in batch.k]
+    close(target, ksubset.kl_to_uniform(logits, k), uniform - entropies)
+
+
+def test_kl_divergence(target: Target, batch: Batch, rng: np.random.Generator) -> None:
+    other = batch.logits + np.round(rng.normal(size=batch.logits.shape), 2)
+    expected = [row.kl(Enumeration(eta, row.k)) for row, eta in zip(batch.rows, other, strict=True)]
+    found = ksubset.kl_divergence(target.array(batch.logits), target.array(other), target.array(batch.k))
+    close(target, found, expected, 1e-5, 1e-13)
+
+
+def test_kl_divergence_is_infinite_where_the_other_forbids(target: Target) -> None:
+    logits, other = target.array([0.0, 0.0, 0.0]), target.array([0.0, 0.0, -np.inf])
+    assert float(ksubset.kl_divergence(logits, other, 1)) == np.inf
+    assert np.isclose(float(ksubset.kl_divergence(other, logits, 1)), log(1.5), rtol=1e-6)
+
+
+def test_log_prob_of_every_subset(target: Target) -> None:
+    for row in all_sizes(5).rows:
+        expected = np.log(row.probabilities)
+        found = ksubset.log_prob(target.array(row.logits), row.k, target.array(row.subsets))
+        close(target, found, expected, 1e-5, 1e-13)
+
+
+def test_log_prob_outside_the_support(target: Target) -> None:
+    logits = target.array([0.0, -np.inf, np.inf, 1.0])
+    z = target.array([[1, 0, 1, 0], [0, 1, 1, 0], [1, 0, 0, 1], [1, 0, 1, 1]])
+    found = target.to_numpy(ksubset.log_prob(logits, 2, z))
+    assert np.isfinite(found[0])
+    assert (found[1:] == -np.inf).all()
+
+
+def test_mode(target: Target, batch: Batch) -> None:
+    found = target.to_numpy(ksubset.mode(target.array(batch.logits), target.array(batch.k)))
+    order = np.argsort(np.argsort(-batch.logits, axis=1, kind="stable"), axis=1, kind="stable")
+    assert (found == (order < batch.k[:, None])).all()
+
+
+def test_one_k_for_all_rows_is_the_same(target: Target, rng: np.random.Generator) -> None:
+    logits = rng.normal(size=(3, 6))
+    for k in (0, 2, 3, 5):
+        x, sizes = target.array(logits), target.array(np.full(3, k))
+        for function in (ksubset.marginals, ksubset.log_normalizer, ksubset.entropy, ksubset.mode):
+            close(target, function(x, k), target.to_numpy(function(x, sizes)))
+
+
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 0), (2, 1, 3)])
+def test_batches_of_any_rank(target: Target, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    logits = rng.normal(size=(*shape, 4))
+    x = target.array(logits)
+    expected = np.array([Enumeration(row, 2).marginals for row in logits.reshape(-1, 4)]).reshape(logits.shape)
+    close(target, ksubset.marginals(x, 2), expected)
+    assert tuple(ksubset.entropy(x, 2).shape) == shape
+    assert tuple(ksubset.covariance(x, 2).shape) == (*shape, 4, 4)
+    assert tuple(ksubset.sample(x, 2, rng=target.rng(0), sample_shape=(5, 2)).shape) == (5, 2, *shape, 4)
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_rows_with_nothing_to_choose(target: Target, n: int) -> None:
+    x = target.array(np.zeros((2, n)))
+    for k in range(n + 1):
+        assert (target.to_numpy(ksubset.marginals(x, k)) == k).all()
+        assert (target.to_numpy(ksubset.sample(x, k, rng=target.rng(0))) == k).all()
+        assert (target.to_numpy(ksubset.entropy(x, k)) == 0).all()
+
+
+def test_results_keep_namespace_device_and_dtype(target: Target) -> None:
+    for dtype in target.dtypes:
+        x = target.array(np.linspace(-1, 1, 8).reshape(2, 4), dtype)
+        k, z = target.array([1, 2]), target.array([[1, 0, 0, 0], [0, 1, 0, 1]])
+        results = [f(x, k) for f in (ksubset.marginals, ksubset.log_normalizer, ksubset.log_prob_count)]
+        results += [f(x, k) for f in (ksubset.covariance, ksubset.entropy, ksubset.kl_to_uniform, ksubset.mode)]
+        results += [ksubset.marginals_jvp(x, k, x), ksubset.kl_divergence(x, x, k), ksubset.log_prob(x, k, z)]
+        results += [ksubset.sample(x, k, rng=target.rng(1))]
+        for result in results:
+            assert type(result) is type(x) or np.ndim(target.to_numpy(result)) == 0
+            assert result.dtype == x.dtype
+            assert getattr(result, "device", None) == getattr(x, "device", None)
+
+
+def test_half_precision_is_computed_in_single(target: Target, rng: np.random.Generator) -> None:
+    if target.backend == "strict":
+        pytest.skip("the array API standard has no half-precision dtypes")
+    logits = rng.normal(size=(3, 9)).astype(np.float16)
+    found = ksubset.marginals(target.array(logits, "float16"), 4)
+    single = ksubset.marginals(target.array(logits, "float32"), 4)
+    assert (target.to_numpy(found) == target.to_numpy(single).astype(np.float16)).all()
+
+
+def test_masking_with_the_most_negative_float_is_like_minus_infinity(target: Target, rng: np.random.Generator) -> None:
+    logits = rng.normal(size=(3, 9))
+    masked, low = logits.copy(), logits.copy()
+    masked[:, ::3], low[:, ::3] = -np.inf, np.finfo(target.dtypes[-1]).min
+    for function in (ksubset.marginals, ksubset.entropy, ksubset.log_normalizer, ksubset.mode):
+        for k in (0, 2, 4, 6):
+            close(target, function(target.array(low), k), target.to_numpy(function(target.array(masked), k)))
+
+
+def test_distribution_object_agrees_with_the_functions(target: Target, rng: np.random.Generator) -> None:
+    logits, k = target.array(rng.normal(size=(3, 5))), target.array([1, 2, 4])
+    d = ksubset.KSubset(logits, k)
+    assert (d.batch_shape, d.event_shape) == ((3,), (5,))
+    z = d.sample(rng=target.rng(3), sample_shape=(2,))
+    close(target, d.mean, target.to_numpy(ksubset.marginals(logits, k)))
+    close(target, d.variance, [np.diag(c) for c in target.to_numpy(d.covariance())])
+    close(target, d.log_prob(z), target.to_numpy(ksubset.log_prob(logits, k, z)))
+    for name in ("entropy", "kl_to_uniform", "log_normalizer", "mode"):
+        close(target, getattr(d, name)(), target.to_numpy(getattr(ksubset, name)(logits, k)))
+    one, other = ksubset.KSubset(logits, 2), ksubset.KSubset(logits * 2, 2)
+    close(target, one.kl_divergence(other), target.to_numpy(ksubset.kl_divergence(logits, logits * 2, 2)))
+
+
+def test_dtypes_promote(target: Target, rng: np.random.Generator) -> None:
+    if "float64" not in target.dtypes:
+        pytest.skip("this device has one real floating dtype")
+    x, wide = target.array(rng.normal(size=(2, 4)), "float32"), target.array(rng.normal(size=(3, 1, 4)), "float64")
+    for result in (ksubset.marginals_jvp(x, 2, wide), ksubset.kl_divergence(x, wide, 2)):
+        assert result.dtype == wide.dtype
+        assert tuple(result.shape)[:2] == (3, 2)

@@ -1,0 +1,49 @@
+"""Windowed counts agree with full ones within their stated absolute error."""
+
+import numpy as np
+import pytest
+from conftest import Target
+
+import ksubset
+from ksubset import _window
+
+
+@pytest.fixture
+def windowed(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
+    """Windows at sizes at which full counts are at hand to compare with."""
+    monkeypatch.setattr(_window, "DIRECT_SIZE", 300)
+    monkeypatch.setattr(_window, "DIRECT_WIDTH", 50)
+    return monkeypatch
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "cupy")
+@pytest.mark.parametrize(("n", "k", "scale"), [(2049, 1024, 1.0), (1501, 400, 5.0), (1501, 1300, 30.0)])
+def test_against_full_counts(
+    target: Target, windowed: pytest.MonkeyPatch, n: int, k: int, scale: float, rng: np.random.Generator
+) -> None:
+    logits, v = rng.normal(size=(2, n)) * scale, rng.normal(size=(2, n))
+    x, sizes, tangent = target.array(logits), target.array([k, k + 7]), target.array(v)
+    found = [ksubset.marginals(x, sizes), ksubset.marginals_jvp(x, sizes, tangent), ksubset.entropy(x, sizes)]
+    windowed.setattr(_window, "DIRECT_SIZE", n)
+    exact = [ksubset.marginals(x, sizes), ksubset.marginals_jvp(x, sizes, tangent), ksubset.entropy(x, sizes)]
+    for mine, true, size in zip(found, exact, (1, 1, n), strict=True):
+        np.testing.assert_allclose(
+            target.to_numpy(mine), target.to_numpy(true), rtol=0, atol=size * target.tolerance(3e-6, 1e-13)
+        )
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "cupy")
+def test_samples_have_k_ones(target: Target, windowed: pytest.MonkeyPatch, rng: np.random.Generator) -> None:
+    logits = target.array(rng.normal(size=(3, 1201)) * 4)
+    z = target.to_numpy(ksubset.sample(logits, 500, rng=target.rng(2), sample_shape=(50,)))
+    assert (z.sum(axis=-1) == 500).all()
+    mean, mu = z.mean(axis=0), target.to_numpy(ksubset.marginals(logits, 500))
+    assert np.abs(mean - mu).max() < 6 * np.sqrt(0.25 / 50)
+
+
+@pytest.mark.backends("numpy", "torch", "jax", "cupy")
+def test_a_million_items(target: Target, rng: np.random.Generator) -> None:
+    logits = rng.normal(size=(1, 1_000_000))
+    mu = target.to_numpy(ksubset.marginals(target.array(logits, "float32"), 500_000))
+    assert abs(mu.sum(dtype=np.float64) - 500_000) < 1
+    assert ((mu >= 0) & (mu <= 1)).all()
