@@ -6,6 +6,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
@@ -19,11 +20,18 @@ def _repeat(step: Step, state: State, limit: int) -> State:
     return jax.lax.while_loop(proceed, lambda carry: (carry[0] + 1, step(carry[1])), (0, state))[1]
 
 
-OPS = Ops(jnp, partial(jnp.matmul, precision="highest"), partial(jnp.sort, stable=False), _repeat, matmul_from=9)
+def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, reverse: bool) -> tuple[Any, Any]:
+    return jax.lax.scan(step, carry, xs, reverse=reverse)
+
+
+_COMMON = jnp, partial(jnp.matmul, precision="highest"), partial(jnp.sort, stable=False), _repeat
+SEQUENTIAL = Ops(*_COMMON, _scan, matmul_from=9)
+PARALLEL = Ops(*_COMMON, matmul_from=9)
 
 
 def ops(x: Array) -> Ops:
-    return OPS
+    """On a CPU a loop over blocks of items runs fastest; an accelerator wants the tree's logarithmic depth."""
+    return SEQUENTIAL if jax.default_backend() == "cpu" else PARALLEL
 
 
 def is_array(x: object, like: object = None) -> bool:
@@ -33,6 +41,11 @@ def is_array(x: object, like: object = None) -> bool:
 def is_readable(x: Array) -> bool:
     """Concrete and on CPU devices only."""
     return not isinstance(x, jax.core.Tracer) and all(d.platform == "cpu" for d in x.devices())
+
+
+def readable(x: Array) -> Array:
+    """In NumPy, which need not compile a program for every new shape."""
+    return np.asarray(x)
 
 
 def same_device(x: Array, y: Array) -> bool:
@@ -69,7 +82,7 @@ def _compiled(function: Callable[..., Any], k: int | None, width: int) -> Callab
     """Compiled once for each static k and width; JAX itself keeps one program per shape and dtype."""
 
     def call(logits: Array, count: Array | None, arrays: tuple[Array, ...], **known: Solution | None) -> Any:
-        return function(OPS, logits, count if k is None else k, width, *arrays, **known)
+        return function(ops(logits), logits, count if k is None else k, width, *arrays, **known)
 
     return jax.jit(call)
 

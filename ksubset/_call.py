@@ -5,6 +5,8 @@ from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
+from array_api_compat import array_namespace
+
 from ksubset import backends
 from ksubset._inference import Solution
 from ksubset._typing import Array, Backend
@@ -81,8 +83,8 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     reads = all(backend.is_readable(x) for x in (logits, k) if not isinstance(x, int))
     reads = reads if validate is None else validate
     if reads:
-        check_values(logits, k, xp)
-    width = _width(k, int(logits.shape[-1]), max_k, xp, reads)
+        check_values(logits, k, backend)
+    width = _width(k, int(logits.shape[-1]), max_k, backend, reads)
     dtype = logits.dtype
     return Problem(backend, xp, xp.astype(logits, computing_dtype(xp, dtype), copy=False), k, width, dtype, reads)
 
@@ -98,11 +100,11 @@ def binary(problem: Problem, z: Array) -> Array:
     if xp.isdtype(z.dtype, "complex floating"):
         raise TypeError(f"z must have a real dtype; got {z.dtype}")
     if problem.reads and problem.backend.is_readable(z):
-        check_binary(z, xp)
+        check_binary(z, problem.backend)
     return z
 
 
-def _width(k: int | Array, n: int, max_k: int | None, xp: Any, reads: bool) -> int:
+def _width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
     """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
     if max_k is not None and not 0 <= max_k <= n:
         raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")
@@ -113,6 +115,8 @@ def _width(k: int | Array, n: int, max_k: int | None, xp: Any, reads: bool) -> i
         return min(k, n - k)
     if not reads or prod(k.shape) == 0:
         return min(most, n // 2)
+    k = backend.readable(k)
+    xp = array_namespace(k)
     flat = xp.reshape(k, (-1,))
     check_rows(k > most, lambda row: str(int(flat[row])), f"k must be at most max_k = {most}", xp)
     return int(xp.max(xp.minimum(k, n - k)))

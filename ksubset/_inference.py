@@ -3,13 +3,16 @@
 from dataclasses import dataclass
 from math import prod
 
-from ksubset import _tree
+from ksubset import _sequential, _tree
 from ksubset._layout import Rows, fill, items_first, items_last, orient
 from ksubset._sampling import descend
 from ksubset._summation import compensated_sum
 from ksubset._tilt import sigmoids, tilt
 from ksubset._typing import Array, Ops
 from ksubset._window import choose_counts
+
+SEQUENTIAL_FROM = 3
+"""Levels of the tree below the sequential engine: blocks of four items."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +46,12 @@ def solve(ops: Ops, logits: Array, k: int | Array, width: int, *, volume: bool =
     t = rows.logits + tilt(ops, rows)
     p, q = sigmoids(ops, t)
     counts = choose_counts(ops, rows, p)
-    levels = _tree.inside(ops, counts, _leaves(ops, p, q))
-    total, outer = _tree.root(ops, counts, levels, rows.count)
+    scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
+    levels = _tree.inside(ops, counts, _leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
+    if scan:
+        total, outer = _sequential.root(ops, scan, levels[-1], rows.count, rows.width)
+    else:
+        total, outer = _tree.root(ops, counts, levels, rows.count)
     tilted, log_volume, chosen, unchosen = items_last(ops, t * rows.sign, batch), None, None, None
     if volume:
         log_volume = ops.xp.reshape(_log_volume(ops, total, p, q), batch)
@@ -72,9 +79,14 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Arr
     p, q = sigmoids(ops, t)
     counts = choose_counts(ops, rows, p)
     push = p * q * _centred(ops, p * q, items_first(ops, v), rows.logits)
-    levels = _tree.inside(ops, counts, _leaves(ops, p, q))
+    scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
+    levels = _tree.inside(ops, counts, _leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
     tangents = _tree.inside_tangents(ops, counts, levels, _leaves(ops, push, -push, empty=0.0))
-    _, _, outer, douter = _tree.root_tangents(ops, counts, levels, tangents, rows.count)
+    if scan:
+        top = levels[-1], tangents[-1]
+        _, _, outer, douter = _sequential.root_tangents(ops, scan, *top, rows.count, rows.width)
+    else:
+        _, _, outer, douter = _tree.root_tangents(ops, counts, levels, tangents, rows.count)
     outer, douter = _tree.outside_tangents(ops, counts, levels, tangents, outer, douter)
     outer, douter = outer[:, : rows.size, ...], douter[:, : rows.size, ...]
     rise = push * outer[1, ...] + p * douter[1, ...]

@@ -127,7 +127,7 @@ def divergence(problem: Problem, other: Array, solution: Solution | None) -> Arr
     same = problem.dtype
     problem, other = problem.promoted(other)
     if problem.reads and problem.backend.is_readable(other):
-        check_values(other, problem.k, problem.xp, "other")
+        check_values(other, problem.k, problem.backend, "other")
     return problem.evaluate(_functions.kl_divergence, other, solution=solution if problem.dtype == same else None)
 
 

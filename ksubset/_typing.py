@@ -12,6 +12,7 @@ Array: TypeAlias = Any
 
 State: TypeAlias = tuple[Array, ...]
 Step: TypeAlias = Callable[[State], State]
+Scan: TypeAlias = Callable[[Callable[[Any, Any], tuple[Any, Any]], Any, Any, bool], tuple[Any, Any]]
 
 
 def repeat_all(step: Step, state: State, limit: int) -> State:
@@ -49,6 +50,10 @@ class Ops:
         of ``state[-1]``, a boolean array, is true: a further step would change nothing.
     sort
         ``sort(x)`` sorts along the last axis, NaN last.
+    scan
+        ``scan(step, carry, xs, reverse)`` folds ``step(carry, x) -> (carry, y)`` over the first axis of the arrays in
+        ``xs`` and stacks the ys, like `jax.lax.scan`. Where it is given, the sequential engine runs in the place of
+        the upper levels of the tree.
     matmul_from
         The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
     """
@@ -57,6 +62,7 @@ class Ops:
     matmul: Callable[[Array, Array], Array]
     sort: Callable[[Array], Array]
     repeat: Callable[[Step, State, int], State] = repeat_all
+    scan: Scan | None = None
     matmul_from: int = 32
 
 
@@ -66,6 +72,7 @@ class Backend(Protocol):
     def ops(self, x: Array) -> Ops: ...
     def is_array(self, x: Array, like: Array = None) -> bool: ...
     def is_readable(self, x: Array) -> bool: ...
+    def readable(self, x: Array) -> Array: ...
     def same_device(self, x: Array, y: Array) -> bool: ...
     def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array: ...
     def solve(self, logits: Array, k: int | Array, width: int) -> "Solution": ...

@@ -82,9 +82,11 @@ def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any
         raise ValueError(f"{complaint}; got {values(row)} in row {_place(row, tuple(bad.shape))}")
 
 
-def check_values(logits: Array, k: int | Array, xp: Any, name: str = "logits") -> None:
+def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "logits") -> None:
     """No NaN, k in range, and infinities that leave a subset to choose."""
-    n = logits.shape[-1]
+    logits, n = backend.readable(logits), logits.shape[-1]
+    k = k if isinstance(k, int) else backend.readable(k)
+    xp = array_api_compat.array_namespace(logits)
     check_rows(xp.any(xp.isnan(logits), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
     if not isinstance(k, int):
         flat = xp.reshape(k, (-1,))
@@ -101,8 +103,10 @@ def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, x
     check_rows(bad, lambda row: f"{int(flat[row])}", f"{name} must contain {most} entries of {what}", xp)
 
 
-def check_binary(z: Array, xp: Any) -> None:
+def check_binary(z: Array, backend: Backend) -> None:
     """Only 0 and 1."""
+    z = backend.readable(z)
+    xp = array_api_compat.array_namespace(z)
     bad = xp.any((z != 0) & (z != 1), axis=-1)
     check_rows(bad, lambda _: "another value", "z must contain only 0 and 1", xp)
 

@@ -233,7 +233,7 @@ def test_companions_of_another_framework(target: Target) -> None:
 
 @pytest.mark.backends("torch", "jax", "cupy")
 def test_generator_of_another_framework(target: Target) -> None:
-    with pytest.raises(TypeError, match="rng must be .*got Generator"):
+    with pytest.raises(TypeError, match=r"rng must be .*got Generator"):
         ksubset.sample(good(target), 2, rng=np.random.default_rng(0))
 
 

@@ -1,0 +1,65 @@
+"""The two engines, tree and sequential, give the same answers."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pytest
+from cases import all_sizes, with_infinities
+from conftest import Target
+
+from ksubset._inference import jacobian_product, solve
+from ksubset._typing import Ops
+from ksubset.backends import find
+
+
+def python_scan(xp: Any) -> Any:
+    """`jax.lax.scan` as a loop over the first axis of a tuple, or of tuples, of arrays."""
+
+    def item(xs: Any, i: int) -> Any:
+        return tuple(item(x, i) for x in xs) if isinstance(xs, tuple) else xs[i, ...]
+
+    def stack(ys: list[Any]) -> Any:
+        return tuple(map(stack, zip(*ys, strict=True))) if isinstance(ys[0], tuple) else xp.stack(ys, axis=0)
+
+    def length(xs: Any) -> int:
+        return length(xs[0]) if isinstance(xs, tuple) else int(xs.shape[0])
+
+    def scan(step: Any, carry: Any, xs: Any, reverse: bool) -> tuple[Any, Any]:
+        ys, order = [], range(length(xs))
+        for i in reversed(order) if reverse else order:
+            carry, y = step(carry, item(xs, i))
+            ys.append(y)
+        return carry, stack(ys[::-1] if reverse else ys)
+
+    return scan
+
+
+def both(target: Target) -> tuple[Ops, Ops]:
+    base = find(target.array([0.0]), "x").ops(target.array([0.0]))
+    sequential = base if base.scan else dataclasses.replace(base, scan=python_scan(base.xp))
+    return dataclasses.replace(base, scan=None), sequential
+
+
+@pytest.mark.parametrize("n", [2, 3, 4, 5, 9, 30])
+def test_engines_agree(target: Target, n: int, rng: np.random.Generator) -> None:
+    k = np.arange(n + 1)
+    logits, v = target.array(rng.normal(size=(n + 1, n)) * 5), target.array(rng.normal(size=(n + 1, n)))
+    compare(target, logits, target.array(k), n // 2, v)
+    compare(target, logits, n // 3, n // 3, v)
+
+
+def test_engines_agree_on_infinities(target: Target, rng: np.random.Generator) -> None:
+    for batch in (with_infinities(4), all_sizes(1)):
+        v = target.array(rng.normal(size=batch.logits.shape))
+        compare(target, target.array(batch.logits), target.array(batch.k), batch.logits.shape[1] // 2, v)
+
+
+def compare(target: Target, logits: Any, k: Any, width: int, v: Any) -> None:
+    tree, sequential = both(target)
+    close = {"rtol": target.tolerance(1e-5, 1e-13), "atol": target.tolerance(1e-6, 1e-14)}
+    one, two = solve(tree, logits, k, width), solve(sequential, logits, k, width)
+    for name in ("log_volume", "chosen", "unchosen"):
+        np.testing.assert_allclose(target.to_numpy(getattr(one, name)), target.to_numpy(getattr(two, name)), **close)
+    products = [jacobian_product(ops, logits, k, width, v) for ops in (tree, sequential)]
+    np.testing.assert_allclose(*map(target.to_numpy, products), **close)
