@@ -41,7 +41,7 @@ def both(target: Target) -> tuple[Ops, Ops]:
     return dataclasses.replace(base, scan=None), sequential
 
 
-@pytest.mark.parametrize("n", [2, 3, 4, 5, 9, 30])
+@pytest.mark.parametrize("n", [2, 3, 5, 9, 30])
 def test_engines_agree(target: Target, n: int, rng: np.random.Generator) -> None:
     k = np.arange(n + 1)
     logits, v = target.array(rng.normal(size=(n + 1, n)) * 5), target.array(rng.normal(size=(n + 1, n)))
@@ -55,11 +55,22 @@ def test_engines_agree_on_infinities(target: Target, rng: np.random.Generator) -
         compare(target, target.array(batch.logits), target.array(batch.k), batch.logits.shape[1] // 2, v)
 
 
+def compiled(target: Target, function: Any) -> Any:
+    """JAX compiles a program for every operation it is given one at a time; better one for all."""
+    if target.backend != "jax":
+        return function
+    import jax
+
+    return jax.jit(function)
+
+
 def compare(target: Target, logits: Any, k: Any, width: int, v: Any) -> None:
     tree, sequential = both(target)
     close = {"rtol": target.tolerance(1e-5, 1e-13), "atol": target.tolerance(1e-6, 1e-14)}
-    one, two = solve(tree, logits, k, width), solve(sequential, logits, k, width)
+    one, two = (compiled(target, lambda x, ops=ops: solve(ops, x, k, width))(logits) for ops in (tree, sequential))
     for name in ("log_volume", "chosen", "unchosen"):
         np.testing.assert_allclose(target.to_numpy(getattr(one, name)), target.to_numpy(getattr(two, name)), **close)
-    products = [jacobian_product(ops, logits, k, width, v) for ops in (tree, sequential)]
+    products = [
+        compiled(target, lambda x, ops=ops: jacobian_product(ops, x, k, width, v))(logits) for ops in (tree, sequential)
+    ]
     np.testing.assert_allclose(*map(target.to_numpy, products), **close)

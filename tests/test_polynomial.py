@@ -11,6 +11,10 @@ from ksubset._typing import Ops
 from ksubset.backends import find
 
 
+pytestmark = pytest.mark.backends("numpy", "strict", "torch", "cupy")
+"""JAX runs them compiled, inside the functions that other tests compare."""
+
+
 @pytest.fixture(params=["shifted", "blocked"])
 def ops(request: pytest.FixtureRequest, target: Target) -> Ops:
     chosen = {"shifted": 10**9, "blocked": 1}[request.param]
