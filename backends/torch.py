@@ -5,9 +5,13 @@ from collections.abc import Callable
 import array_api_compat.torch as xp
 import torch
 
+from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
+from ksubset.backends._torch_autograd import Call, product
+from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
+from ksubset.backends._torch_compile import evaluate_compiled
 
 
 def _matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -31,8 +35,8 @@ def _sort_on_cpu(x: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.sort(x.detach().numpy(), axis=-1))
 
 
-EAGER = Ops(xp, _matmul, _sort_on_cpu, repeat_until_settled(torch), matmul_from=48)
-LAZY = Ops(xp, _matmul, _sort, repeat_all, matmul_from=48)
+EAGER = Ops(xp, _matmul, _sort_on_cpu, repeat_until_settled(torch), torch.Tensor.detach, matmul_from=48)
+LAZY = Ops(xp, _matmul, _sort, repeat_all, torch.Tensor.detach, matmul_from=48)
 
 
 def ops(x: Array) -> Ops:
@@ -73,8 +77,27 @@ def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    return function(ops(logits), logits, k, width, *arrays, solution=solution)
+    size, counts = (k, None) if isinstance(k, int) else (-1, k)
+    known = None if torch.compiler.is_compiling() or _is_mapped(logits, *arrays) else solution
+    call = Call(function.__name__, size, width, _value, known)
+    if function is _functions.marginals_jvp:
+        return product(call, logits, counts, arrays[0])
+    return autograd_evaluate(call, logits, counts, *arrays)
+
+
+def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: torch.Tensor) -> torch.Tensor:
+    if torch.compiler.is_compiling():
+        return evaluate_compiled(call.name, call.size, call.width, logits, k, arrays)
+    result: torch.Tensor = call.function(
+        ops(logits), logits, call.size if k is None else k, call.width, *arrays, solution=call.solution
+    )
+    return result
+
+
+def _is_mapped(*tensors: torch.Tensor) -> bool:
+    return any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in tensors)
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
-    return solve_rows(ops(logits), logits, k, width)
+    with torch.no_grad():
+        return solve_rows(ops(logits), logits, k, width)

@@ -2,7 +2,7 @@
 
 from ksubset._api import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
 from ksubset._distribution import KSubset
-from ksubset._draws import sample, sample_from_uniforms
+from ksubset._draws import rsample, sample, sample_from_uniforms
 from ksubset._information import entropy, kl_divergence, kl_to_uniform, log_prob
 
 __all__ = [
@@ -17,6 +17,7 @@ __all__ = [
     "marginals",
     "marginals_jvp",
     "mode",
+    "rsample",
     "sample",
     "sample_from_uniforms",
 ]

@@ -1,7 +1,11 @@
 """The distribution's own functions: normaliser, marginals, their Jacobian, most likely subset."""
 
+from dataclasses import replace
+
+from array_api_compat import device
+
 from ksubset import _functions
-from ksubset._call import prepare
+from ksubset._call import Problem, prepare
 from ksubset._typing import Array
 from ksubset._validation import check_floating
 
@@ -191,7 +195,15 @@ def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, valid
            [-0.1111,  0.2222, -0.1111],
            [-0.1111, -0.1111,  0.2222]])
     """
-    return prepare(logits, k, max_k, validate).evaluate(_functions.covariance)
+    return all_products(prepare(logits, k, max_k, validate))
+
+
+def all_products(problem: Problem) -> Array:
+    """`covariance` of a validated problem: J times each unit vector."""
+    xp, logits, k = problem.xp, problem.logits[..., None, :], problem.k
+    unit = xp.eye(logits.shape[-1], dtype=logits.dtype, device=device(logits))
+    wide = replace(problem, logits=logits, k=k if isinstance(k, int) else k[..., None])
+    return wide.evaluate(_functions.marginals_jvp, unit)
 
 
 def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:

@@ -2,7 +2,7 @@
 
 from functools import cached_property
 
-from ksubset import _draws, _functions, _information
+from ksubset import _api, _draws, _functions, _information
 from ksubset._call import prepare
 from ksubset._inference import Solution
 from ksubset._typing import Array
@@ -63,7 +63,7 @@ class KSubset:
     @property
     def variance(self) -> Array:
         """μ (1 − μ), accurate at both ends."""
-        return self._problem.evaluate(_functions.variance, solution=self._solution)
+        return self.mean * self._problem.evaluate(_functions.unchosen, solution=self._solution)
 
     def log_normalizer(self) -> Array:
         """See `log_normalizer`."""
@@ -71,7 +71,7 @@ class KSubset:
 
     def covariance(self) -> Array:
         """See `covariance`."""
-        return self._problem.evaluate(_functions.covariance)
+        return _api.all_products(self._problem)
 
     def entropy(self) -> Array:
         """See `entropy`."""
@@ -97,4 +97,8 @@ class KSubset:
 
     def sample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
         """See `sample`."""
-        return _draws.draw(self._problem, rng, sample_shape)
+        return _draws.draw(self._problem, rng, sample_shape, _functions.sample)
+
+    def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
+        """See `rsample`."""
+        return _draws.draw(self._problem, rng, sample_shape, _functions.rsample)

@@ -1,5 +1,7 @@
 """Exact samples."""
 
+from collections.abc import Callable
+
 from ksubset import _functions
 from ksubset._call import Problem, prepare
 from ksubset._typing import Array
@@ -50,14 +52,62 @@ def sample(
     >>> z.shape, bool((z.sum(axis=-1) == 2).all())
     ((1000, 4), True)
     """
-    return draw(prepare(logits, k, max_k, validate), rng, sample_shape)
+    return draw(prepare(logits, k, max_k, validate), rng, sample_shape, _functions.sample)
 
 
-def draw(problem: Problem, rng: object, sample_shape: object) -> Array:
-    """`sample` of a validated problem."""
+def rsample(
+    logits: Array,
+    k: int | Array,
+    *,
+    rng: object = None,
+    sample_shape: tuple[int, ...] = (),
+    max_k: int | None = None,
+    validate: bool | None = None,
+) -> Array:
+    r"""Draw subsets exactly, with the SIMPLE gradient.
+
+    The derivative of a sample is replaced by that of its expectation, the Jacobian of the `marginals`:
+
+    .. math::
+    abla_	heta \ell(z) pprox J(	heta)
+    abla_z \ell(z), \qquad J = \partial\mu / \partial	heta
+
+    Exact for losses linear in z; biased but of low variance otherwise. Forward and reverse mode, in torch and JAX;
+    elsewhere this is `sample`, and `marginals_jvp` the backward pass.
+
+    Parameters
+    ----------
+    logits, k, rng, sample_shape, max_k, validate
+        As in `sample`.
+
+    Returns
+    -------
+    array, shape sample_shape + (..., n)
+        0 and 1 in the dtype of ``logits``; every row sums to k.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `sample`.
+
+    References
+    ----------
+    Ahmed et al. (2023), eq. 6 and Algorithm 6; J without the factors 1 − σ(θ_i) of the published code.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.rsample(np.array([9.0, 0.0, 9.0, -9.0]), 2, rng=0)
+    array([1., 0., 1., 0.])
+    """
+    return draw(prepare(logits, k, max_k, validate), rng, sample_shape, _functions.rsample)
+
+
+def draw(problem: Problem, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
+    """`sample` or `rsample` of a validated problem."""
     shape = (*_checked_shape(sample_shape), *problem.logits.shape[:-1], _uniforms_per_row(problem))
     u = problem.backend.uniforms(rng, shape, problem.logits)
-    return problem.evaluate(_functions.sample, u)
+    return problem.evaluate(function, u)
 
 
 def sample_from_uniforms(

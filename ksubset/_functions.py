@@ -25,6 +25,11 @@ def marginals_jvp(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, so
     return jacobian_product(ops, logits, k, width, v)
 
 
+def rsample(ops: Ops, logits: Array, k: Count, width: int, u: Array, *, solution: Known = None) -> Array:
+    """`sample`, to which adapters attach the SIMPLE estimator."""
+    return draw(ops, logits, k, width, u)
+
+
 def sample(ops: Ops, logits: Array, k: Count, width: int, u: Array, *, solution: Known = None) -> Array:
     """Exact subsets from uniforms, which have the dimensions of the draws in front."""
     return draw(ops, logits, k, width, u)
@@ -33,6 +38,11 @@ def sample(ops: Ops, logits: Array, k: Count, width: int, u: Array, *, solution:
 def marginals(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """μ = E[z]."""
     return (solution or solve(ops, logits, k, width, volume=False)).chosen
+
+
+def unchosen(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """1 − μ, with its own relative accuracy."""
+    return (solution or solve(ops, logits, k, width, volume=False)).unchosen
 
 
 def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
@@ -101,20 +111,6 @@ def mode(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = Non
     never = xp.sum(xp.astype(logits == -xp.inf, k.dtype), axis=-1, keepdims=True)
     valid = (always <= k) & (k <= n - never) & ~xp.any(xp.isnan(logits), axis=-1, keepdims=True)
     return xp.where(valid, xp.astype(rank < k, logits.dtype), fill(ops, (), float("nan"), logits))
-
-
-def variance(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
-    """μ (1 − μ), from both sides."""
-    solution = solution or solve(ops, logits, k, width, volume=False)
-    return solution.chosen * solution.unchosen
-
-
-def covariance(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
-    """J = Cov(z), one product with each unit vector."""
-    xp, n = ops.xp, logits.shape[-1]
-    unit = xp.astype(iota(ops, n, logits)[:, None] == iota(ops, n, logits), logits.dtype)
-    k = k if isinstance(k, int) else k[..., None]
-    return marginals_jvp(ops, logits[..., None, :], k, width, unit)
 
 
 def _ranked(ops: Ops, logits: Array, solution: Solution, k: Count) -> tuple[Array, Array, Array]:

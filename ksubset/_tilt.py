@@ -32,13 +32,13 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     [λ₀ − log 2(n − k), λ₀ + log 2k]: beyond it the items on one side of the gap alone would outweigh k. Newton's
     method on the logit of Σp/n bisects whenever a step would leave that bracket.
     """
-    xp, n = ops.xp, rows.size
+    xp, n, logits = ops.xp, rows.size, ops.stop_gradient(rows.logits)
     if n == 0:
-        return xp.sum(rows.logits, axis=0)
+        return xp.sum(logits, axis=0)
     upper, lower, valid = _order_statistics(ops, rows)
     start = -(upper / 2 + lower / 2)
     count = xp.astype(iota(ops, 1, start) * 0 + rows.count, start.dtype)
-    odds = xp.exp(xp.clip(rows.logits + start, -FAR, FAR))
+    odds = xp.exp(xp.clip(logits + start, -FAR, FAR))
     low = xp.zeros_like(start) - xp.log(2 * (n - count) + 2)
     high = xp.zeros_like(start) + xp.log(2 * count + 2)
     state: State = (xp.zeros_like(start), low, high, ~valid)
@@ -80,7 +80,7 @@ def _newton(ops: Ops, total: Array, spread: Array, count: Array, n: int) -> Arra
 def _order_statistics(ops: Ops, rows: Rows) -> tuple[Array, Array, Array]:
     """θ_(k), θ_(k+1) made finite, and which rows are feasible."""
     xp, n = ops.xp, rows.size
-    ordered = ops.sort(rows.by_row)
+    ordered = ops.sort(ops.stop_gradient(rows.by_row))
     upper, lower = _ranked(ops, ordered, rows.count)
     valid = ~(xp.isnan(ordered[:, n - 1]) | (upper == -xp.inf) | (lower == xp.inf))
     if not isinstance(rows.count, int):

@@ -50,6 +50,8 @@ class Ops:
         of ``state[-1]``, a boolean array, is true: a further step would change nothing.
     sort
         ``sort(x)`` sorts along the last axis, NaN last.
+    stop_gradient
+        Cuts an array off from differentiation; the identity where there is none.
     scan
         ``scan(step, carry, xs, reverse)`` folds ``step(carry, x) -> (carry, y)`` over the first axis of the arrays in
         ``xs`` and stacks the ys, like `jax.lax.scan`. Where it is given, the sequential engine runs in the place of
@@ -62,6 +64,7 @@ class Ops:
     matmul: Callable[[Array, Array], Array]
     sort: Callable[[Array], Array]
     repeat: Callable[[Step, State, int], State] = repeat_all
+    stop_gradient: Callable[[Array], Array] = lambda x: x
     scan: Scan | None = None
     matmul_from: int = 32
 

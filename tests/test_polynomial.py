@@ -10,7 +10,6 @@ from ksubset._polynomial import correlate, product
 from ksubset._typing import Ops
 from ksubset.backends import find
 
-
 pytestmark = pytest.mark.backends("numpy", "strict", "torch", "cupy")
 """JAX runs them compiled, inside the functions that other tests compare."""
 

@@ -1,0 +1,233 @@
+"""Derivatives for torch: `ksubset._derivatives` attached through `torch.autograd.Function`.
+
+`Evaluate` and `Product` are in the form that `torch.func` and `torch.compile` understand. Their forward-mode
+subclasses are chosen outside of `torch.compile`, which refuses a Function that defines one.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import array_api_compat.torch as xp
+import torch
+from torch import Tensor
+
+from ksubset import _functions
+from ksubset._derivatives import GRADIENTS, JACOBIANS
+from ksubset._inference import Solution
+
+Value = Callable[..., Tensor]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What is computed, apart from the tensors.
+
+    Attributes
+    ----------
+    name
+        Of one of ``ksubset._functions``.
+    size
+        k where it is one number, else −1 and k a tensor.
+    width
+        A static bound of min(k, n − k).
+    value
+        ``value(call, logits, k, *arrays)`` computes it.
+    solution
+        The solution, where it is known.
+    """
+
+    name: str
+    size: int
+    width: int
+    value: Value
+    solution: Solution | None = None
+
+    @property
+    def function(self) -> Callable[..., Any]:
+        found: Callable[..., Any] = getattr(_functions, self.name)
+        return found
+
+
+@dataclass(frozen=True)
+class Differentiable:
+    """Marginals and J · v as torch differentiates them; see `ksubset._derivatives.Differentiable`."""
+
+    call: Call
+    k: Tensor | None
+    xp: Any = xp
+
+    def marginals(self, logits: Tensor) -> Tensor:
+        return evaluate(Call("marginals", self.call.size, self.call.width, self.call.value), logits, self.k)
+
+    def product(self, logits: Tensor, v: Tensor) -> Tensor:
+        return product(self.call, logits, self.k, v)
+
+
+def evaluate(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+    """The value of a function, with its derivatives."""
+    return _apply(Evaluate, EvaluateForward, call, logits, k, *arrays)
+
+
+def product(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
+    """J · v, with its derivatives."""
+    call = Call("marginals_jvp", call.size, call.width, call.value)
+    return _apply(Product, ProductForward, call, logits, k, v)
+
+
+def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+    """Choose the form of a Function that the caller's transformation understands."""
+    result: Tensor
+    if torch.compiler.is_compiling():
+        result = (compiled.apply if torch.is_grad_enabled() else call.value)(call, logits, k, *arrays)
+    elif _forward_over_forward():
+        result = _plain(call, logits, k, *arrays)
+    else:
+        result = eager.apply(call, logits, k, *arrays)
+    return result
+
+
+class Evaluate(torch.autograd.Function):
+    """A function of `GRADIENTS` or `JACOBIANS`, or one without a derivative."""
+
+    @staticmethod
+    def forward(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+        return call.value(call, logits, k, *arrays)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.call, *tensors = inputs
+        ctx.set_materialize_grads(False)
+        if ctx.call.function in JACOBIANS:
+            tensors = tensors[:2]
+        elif ctx.call.function not in GRADIENTS:
+            ctx.mark_non_differentiable(output)
+            return
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None) -> Any:
+        nothing = [None] * (len(ctx.needs_input_grad) - 2)
+        if grad is None:
+            return None, None, *nothing
+        logits, k, *arrays = ctx.saved_tensors
+        rules, call = Differentiable(ctx.call, k), ctx.call
+        if call.function in JACOBIANS:
+            image = rules.product(logits, JACOBIANS[call.function] * grad)
+            return None, image.sum_to_size(logits.shape), *nothing
+        gradients = GRADIENTS[call.function](rules, logits, *arrays)
+        pulled = [(grad[..., None] * g).sum_to_size(x.shape) for g, x in zip(gradients, (logits, *arrays), strict=True)]
+        return None, pulled[0], None, *pulled[1:]
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
+        draws = 0
+        if call.function in (_functions.sample, _functions.rsample):
+            draws = arrays[0].ndim - logits.ndim - (in_dims[3] is not None) + (in_dims[1] is not None)
+        logits, k, *arrays = _batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
+        return evaluate(call, logits, k, *arrays), draws
+
+
+class EvaluateForward(Evaluate):
+    """With forward mode."""
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, dlogits: Tensor | None, dk: None, *darrays: Tensor | None) -> Tensor | None:
+        if ctx.call.function not in JACOBIANS and ctx.call.function not in GRADIENTS:
+            return None
+        logits, k, *arrays = ctx.saved_tensors
+        rules, call = Differentiable(ctx.call, k), ctx.call
+        if call.function in JACOBIANS:
+            return None if dlogits is None else JACOBIANS[call.function] * rules.product(logits, dlogits)
+        gradients = GRADIENTS[call.function](rules, logits, *arrays)
+        terms = [(g * d).sum(-1) for g, d in zip(gradients, (dlogits, *darrays), strict=True) if d is not None]
+        return sum(terms[1:], terms[0]) if terms else None
+
+
+class Product(torch.autograd.Function):
+    """J · v: linear and symmetric in v; its derivative in the logits is that of the core's own array code."""
+
+    @staticmethod
+    def forward(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
+        return call.value(call, logits, k, v)
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+        ctx.call, *tensors = inputs
+        ctx.set_materialize_grads(False)
+        ctx.save_for_backward(*tensors)
+        ctx.save_for_forward(*tensors)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor | None) -> Any:
+        if grad is None:
+            return None, None, None, None
+        call, (logits, k, v) = ctx.call, ctx.saved_tensors
+        dlogits = dv = None
+        if ctx.needs_input_grad[1]:
+            dlogits = _third_cumulant(call, logits, k, v, grad).sum_to_size(logits.shape)
+        if ctx.needs_input_grad[3]:
+            dv = product(call, logits, k, grad).sum_to_size(v.shape)
+        return None, dlogits, None, dv
+
+    @staticmethod
+    def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, v: Tensor) -> Any:
+        logits, k, v = _batch_first(info.batch_size, in_dims[1:], logits, k, (v,), 0)
+        return product(call, logits, k, v), 0
+
+
+class ProductForward(Product):
+    """With forward mode."""
+
+    @staticmethod
+    def jvp(ctx: Any, _: None, dlogits: Tensor | None, dk: None, dv: Tensor | None) -> Tensor:
+        call, (logits, k, v) = ctx.call, ctx.saved_tensors
+        terms = []
+        if dlogits is not None:
+            terms.append(_third_cumulant(call, logits, k, v, dlogits))
+        if dv is not None:
+            terms.append(product(call, logits, k, dv))
+        return sum(terms[1:], terms[0])
+
+
+def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:
+    """Σ_jk κ_ijk v_j w_k, the derivative of J · v along w: symmetric, so reverse mode gives the forward one as well."""
+    logits, v, w = torch.broadcast_tensors(logits, v, w)
+    result: Tensor = torch.func.vjp(lambda x: _plain(call, x, k, v), logits)[1](w)[0]
+    return result
+
+
+def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+    """The core's array code, which torch differentiates step by step."""
+    from ksubset.backends.torch import LAZY
+
+    size = call.size if k is None else k
+    result: Tensor = call.function(LAZY, logits, size, call.width, *arrays)
+    if call.function is _functions.rsample:
+        mean = _functions.marginals(LAZY, logits, size, call.width)
+        return result.detach() + (mean - mean.detach())
+    return result
+
+
+def _forward_over_forward() -> bool:
+    """Inside two forward-mode transforms torch drops the outer tangent of a Function (pytorch issue 197867)."""
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack) > 1
+
+
+def _batch_first(
+    size: int, in_dims: tuple[Any, ...], logits: Tensor, k: Tensor | None, arrays: tuple[Tensor, ...], draws: int
+) -> list[Any]:
+    """Give every tensor the mapped dimension as its first batch dimension, so that they broadcast."""
+    rank = logits.ndim - (in_dims[0] is not None)
+    logits = logits.movedim(in_dims[0], 0) if in_dims[0] is not None else logits.expand(size, *logits.shape)
+    if k is not None:
+        k = k.movedim(in_dims[1], 0) if in_dims[1] is not None else k.expand(size, *k.shape)
+    moved = []
+    for x, dim in zip(arrays, in_dims[2:], strict=True):
+        x = x.movedim(dim, 0) if dim is not None else x.expand(size, *x.shape)
+        missing = rank - (x.ndim - 1 - draws)
+        x = x.reshape(size, *x.shape[1 : 1 + draws], *(1,) * max(0, missing), *x.shape[1 + draws :])
+        moved.append(x.movedim(0, draws))
+    return [logits, k, *moved]

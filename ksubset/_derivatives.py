@@ -1,0 +1,84 @@
+"""First derivatives, written once for every framework that differentiates.
+
+All of them come down to the marginals and to J · v. A function with one value per row has a gradient with respect to
+each of its arrays; a function with a value per item, `marginals` and `rsample`, has the Jacobian J, which is
+symmetric, so that it serves forward and reverse mode alike. Adapters attach these rules; the marginals and products
+in them carry rules of their own, which makes second and third derivatives follow.
+"""
+
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from ksubset import _functions
+from ksubset._typing import Array
+
+
+class Differentiable(Protocol):
+    """The marginals and J · v for one k, as functions that the framework can differentiate further."""
+
+    xp: Any
+
+    def marginals(self, logits: Array) -> Array:
+        """Compute μ(logits)."""
+
+    def product(self, logits: Array, v: Array) -> Array:
+        """Compute J(logits) · v."""
+
+
+Gradient = Callable[..., tuple[Array, ...]]
+
+
+def log_normalizer(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+    """Compute ∂A/∂θ = μ."""
+    return (d.marginals(logits),)
+
+
+def log_prob_count(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+    """Compute μ − σ(θ)."""
+    fall = d.xp.exp(d.xp.where(logits < 0, logits, -logits))
+    p = d.xp.where(logits < 0, fall, d.xp.ones_like(fall)) / (1 + fall)
+    return (d.marginals(logits) - p,)
+
+
+def entropy(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+    """Compute ∂H/∂θ = −J · θ."""
+    return (-d.product(logits, finite(d.xp, logits)),)
+
+
+def kl_to_uniform(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+    """Compute the negative of the gradient of the entropy."""
+    return (d.product(logits, finite(d.xp, logits)),)
+
+
+def log_prob(d: Differentiable, logits: Array, z: Array) -> tuple[Array, ...]:
+    """Compute z − μ, and for pathwise gradients with respect to z, θ."""
+    return z - d.marginals(logits), finite(d.xp, logits) + 0 * z
+
+
+def kl_divergence(d: Differentiable, logits: Array, other: Array) -> tuple[Array, ...]:
+    """Compute J_θ · (θ − η), and μ_η − μ_θ."""
+    gap = finite(d.xp, logits) - finite(d.xp, other)
+    return d.product(logits, gap), d.marginals(other) - d.marginals(logits)
+
+
+def finite(xp: Any, x: Array) -> Array:
+    """``x`` with 0 in the place of infinities, whose items nothing depends on."""
+    return xp.where(xp.isinf(x), xp.zeros_like(x), x)
+
+
+GRADIENTS: dict[Callable[..., Array], Gradient] = {
+    _functions.log_normalizer: log_normalizer,
+    _functions.log_prob_count: log_prob_count,
+    _functions.entropy: entropy,
+    _functions.kl_to_uniform: kl_to_uniform,
+    _functions.log_prob: log_prob,
+    _functions.kl_divergence: kl_divergence,
+}
+"""Functions with one value per row."""
+
+JACOBIANS: dict[Callable[..., Array], int] = {
+    _functions.marginals: 1,
+    _functions.unchosen: -1,
+    _functions.rsample: 1,
+}
+"""Functions with a value per item, whose derivative with respect to the logits is J times this sign."""
