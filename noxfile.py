@@ -80,8 +80,18 @@ def build(session: nox.Session) -> None:
 @nox.session(default=False)
 def demo(session: nox.Session) -> None:
     """The main job: learn which 10 of 64 pixels tell handwritten digits apart."""
-    session.install("-e", ".[numpy]", "scikit-learn>=1.5", "matplotlib>=3.9", "tqdm>=4.66")
+    frameworks = [r for name, (rs, _) in MATRIX.items() for r in rs if name in session.posargs]
+    session.install("-e", ".[numpy]", "scikit-learn>=1.5", "matplotlib>=3.9", "tqdm>=4.66", *frameworks)
     session.run("python", "docs/experiments/select_pixels.py", *session.posargs)
+
+
+@nox.session(default=False)
+@nox.parametrize("backend", [nox.param(name, id=name) for name in MATRIX])
+def slow(session: nox.Session, backend: str) -> None:
+    """The tests that take minutes."""
+    requirements, targets = MATRIX[backend]
+    session.install("-e", ".", *TEST, *requirements)
+    session.run("pytest", "-m", "slow", *session.posargs, env={"KSUBSET_TARGETS": targets})
 
 
 @nox.session(default=False)

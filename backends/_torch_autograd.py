@@ -125,8 +125,8 @@ class Evaluate(torch.autograd.Function):
         draws = 0
         if call.function in (_functions.sample, _functions.rsample):
             draws = arrays[0].ndim - logits.ndim - (in_dims[3] is not None) + (in_dims[1] is not None)
-        logits, k, *arrays = _batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
-        return evaluate(call, logits, k, *arrays), draws
+        moved = _batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
+        return evaluate(call, *moved), draws
 
 
 class EvaluateForward(Evaluate):
@@ -173,8 +173,7 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, v: Tensor) -> Any:
-        logits, k, v = _batch_first(info.batch_size, in_dims[1:], logits, k, (v,), 0)
-        return product(call, logits, k, v), 0
+        return product(call, *_batch_first(info.batch_size, in_dims[1:], logits, k, (v,), 0)), 0
 
 
 class ProductForward(Product):
@@ -193,7 +192,8 @@ class ProductForward(Product):
 
 def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:
     """Σ_jk κ_ijk v_j w_k, the derivative of J · v along w: symmetric, so reverse mode gives the forward one as well."""
-    logits, v, w = torch.broadcast_tensors(logits, v, w)
+    shape = (logits + v).shape
+    logits, v, w = logits.expand(shape), v.expand(shape), w.expand(shape)
     result: Tensor = torch.func.vjp(lambda x: _plain(call, x, k, v), logits)[1](w)[0]
     return result
 
@@ -205,8 +205,8 @@ def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Ten
     size = call.size if k is None else k
     result: Tensor = call.function(LAZY, logits, size, call.width, *arrays)
     if call.function is _functions.rsample:
-        mean = _functions.marginals(LAZY, logits, size, call.width)
-        return result.detach() + (mean - mean.detach())
+        mean: Tensor = _functions.marginals(LAZY, logits, size, call.width)
+        result = result.detach() + (mean - mean.detach())
     return result
 
 

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, State, Step
+from ksubset.backends._jax_autodiff import differentiable, product
 
 
 def _repeat(step: Step, state: State, limit: int) -> State:
@@ -24,7 +26,7 @@ def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, reve
     return jax.lax.scan(step, carry, xs, reverse=reverse)
 
 
-_COMMON = jnp, partial(jnp.matmul, precision="highest"), partial(jnp.sort, stable=False), _repeat
+_COMMON = jnp, partial(jnp.matmul, precision="highest"), partial(jnp.sort, stable=False), _repeat, jax.lax.stop_gradient
 SEQUENTIAL = Ops(*_COMMON, _scan, matmul_from=9)
 PARALLEL = Ops(*_COMMON, matmul_from=9)
 
@@ -77,27 +79,23 @@ def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
     return (whole + words[1].astype(dtype) * 2.0**-32) * 2.0**-32
 
 
-@lru_cache(maxsize=1024)
-def _compiled(function: Callable[..., Any], k: int | None, width: int) -> Callable[..., Any]:
-    """Compiled once for each static k and width; JAX itself keeps one program per shape and dtype."""
-
-    def call(logits: Array, count: Array | None, arrays: tuple[Array, ...], **known: Solution | None) -> Any:
-        return function(ops(logits), logits, count if k is None else k, width, *arrays, **known)
-
-    return jax.jit(call)
-
-
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
+    if function is _functions.marginals_jvp:
+        return product(logits, k, width, arrays[0])
     static, count = (k, None) if isinstance(k, int) else (None, k)
-    return _compiled(function, static, width)(logits, count, arrays, solution=solution)
+    return differentiable(function, static, width)(logits, count, arrays, solution)
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
     static, count = (k, None) if isinstance(k, int) else (None, k)
-    solution: Solution = _compiled(solve_rows, static, width)(logits, count, ())
-    return solution
+    return _solver(static, width)(logits, count)
 
 
-jax.tree_util.register_dataclass(Solution)
+@lru_cache(maxsize=1024)
+def _solver(k: int | None, width: int) -> Callable[..., Solution]:
+    def call(logits: Array, count: Array | None) -> Solution:
+        return solve_rows(ops(logits), jax.lax.stop_gradient(logits), count if k is None else k, width)
+
+    return cast("Callable[..., Solution]", jax.jit(call))

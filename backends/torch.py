@@ -87,7 +87,8 @@ def evaluate(
 
 def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: torch.Tensor) -> torch.Tensor:
     if torch.compiler.is_compiling():
-        return evaluate_compiled(call.name, call.size, call.width, logits, k, arrays)
+        compiled: torch.Tensor = evaluate_compiled(call.name, call.size, call.width, logits, k, arrays)
+        return compiled
     result: torch.Tensor = call.function(
         ops(logits), logits, call.size if k is None else k, call.width, *arrays, solution=call.solution
     )

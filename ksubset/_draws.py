@@ -68,9 +68,7 @@ def rsample(
 
     The derivative of a sample is replaced by that of its expectation, the Jacobian of the `marginals`:
 
-    .. math::
-    abla_	heta \ell(z) pprox J(	heta)
-    abla_z \ell(z), \qquad J = \partial\mu / \partial	heta
+    .. math:: \nabla_\theta \ell(z) \approx J(\theta) \nabla_z \ell(z), \qquad J = \partial\mu / \partial\theta
 
     Exact for losses linear in z; biased but of low variance otherwise. Forward and reverse mode, in torch and JAX;
     elsewhere this is `sample`, and `marginals_jvp` the backward pass.

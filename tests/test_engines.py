@@ -41,7 +41,7 @@ def both(target: Target) -> tuple[Ops, Ops]:
     return dataclasses.replace(base, scan=None), sequential
 
 
-@pytest.mark.parametrize("n", [2, 3, 5, 9, 30])
+@pytest.mark.parametrize("n", [2, 3, 9, 30])
 def test_engines_agree(target: Target, n: int, rng: np.random.Generator) -> None:
     k = np.arange(n + 1)
     logits, v = target.array(rng.normal(size=(n + 1, n)) * 5), target.array(rng.normal(size=(n + 1, n)))
