@@ -79,7 +79,8 @@ def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | No
     """Choose the form of a Function that the caller's transformation understands."""
     result: Tensor
     if torch.compiler.is_compiling():
-        result = (compiled.apply if torch.is_grad_enabled() else call.value)(call, logits, k, *arrays)
+        needed = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *arrays))
+        result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
     elif _forward_over_forward():
         result = _plain(call, logits, k, *arrays)
     else:

@@ -102,3 +102,12 @@ def _is_mapped(*tensors: torch.Tensor) -> bool:
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
     with torch.no_grad():
         return solve_rows(ops(logits), logits, k, width)
+
+
+def __getattr__(name: str) -> object:
+    """`KSubset` and `SubsetSampler`, imported when first asked for."""
+    if name in ("KSubset", "SubsetSampler"):
+        from ksubset.backends import _torch_distribution
+
+        return getattr(_torch_distribution, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

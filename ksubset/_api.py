@@ -2,10 +2,9 @@
 
 from dataclasses import replace
 
-from array_api_compat import device
-
 from ksubset import _functions
 from ksubset._call import Problem, prepare
+from ksubset._layout import device
 from ksubset._typing import Array
 from ksubset._validation import check_floating
 

@@ -7,9 +7,12 @@ polynomial ever needs more than n/2 + 1 coefficients.
 from dataclasses import dataclass
 from math import prod
 
-from array_api_compat import device
-
 from ksubset._typing import Array, Ops
+
+
+def device(x: Array) -> object:
+    """Where ``x`` is; None for a tracer, whose operations follow their operands."""
+    return getattr(x, "device", None)
 
 
 def fill(ops: Ops, shape: tuple[int, ...], value: float, like: Array) -> Array:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from transforms import Transforms, transforms
 
 import ksubset  # noqa: F401  (a broken installation should fail here, once)
 
@@ -138,6 +139,12 @@ def target(request: pytest.FixtureRequest) -> Target:
         if ASKED:
             pytest.fail(f"{name} was asked for and is not usable: {error!r}")
         pytest.skip(f"{name} is not usable here: {type(error).__name__}: {error}")
+
+
+@pytest.fixture
+def diff(target: Target) -> Transforms:
+    """The target's own differentiation; ask for it beside ``@differentiable``."""
+    return transforms(target.backend)
 
 
 @pytest.fixture

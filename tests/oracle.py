@@ -53,6 +53,12 @@ class Enumeration:
         return (centred * self.probabilities[:, None]).T @ centred
 
     @cached_property
+    def third_cumulant(self) -> np.ndarray:
+        """κ_ijk, the derivative of the covariance in the logits."""
+        centred = self.subsets - self.marginals
+        return np.einsum("s,si,sj,sk->ijk", self.probabilities, centred, centred, centred)
+
+    @cached_property
     def entropy(self) -> float:
         p = self.probabilities[self.probabilities > 0]
         return float(-(p * np.log(p)).sum())

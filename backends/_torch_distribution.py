@@ -1,0 +1,176 @@
+"""The distribution as a `torch.distributions.Distribution`, and as a layer."""
+
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+from torch.distributions import Distribution, constraints, register_kl
+
+import ksubset
+
+MOST_SUBSETS = 1_000_000
+"""`KSubset.enumerate_support` refuses to list more."""
+
+
+class _Subset(constraints.Constraint):
+    """0 and 1 along the last axis, adding up to k."""
+
+    is_discrete = True
+    event_dim = 1
+
+    def __init__(self, k: int | Tensor) -> None:
+        self.k = k
+        super().__init__()
+
+    def check(self, value: Tensor) -> Tensor:
+        binary = ((value == 0) | (value == 1)).all(-1)
+        return binary & (value.sum(-1) == self.k)
+
+
+class KSubset(Distribution):
+    r"""Random subsets of exactly k of n items, :math:`p(z) \propto \exp(\theta \cdot z)`.
+
+    Every method is exact and differentiable in the logits; `rsample` carries the SIMPLE gradient.
+
+    Parameters
+    ----------
+    logits : Tensor, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int or Tensor of integers
+        Broadcasts to the batch shape (...).
+    validate_args : bool, optional
+        As for every distribution of torch; on by default.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `ksubset.log_normalizer`.
+
+    Notes
+    -----
+    `torch.distributions.MixtureSameFamily` asks its components for one support, so there ``k`` must be an int.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ksubset.backends.torch import KSubset
+    >>> d = KSubset(torch.tensor([2.0, 1.0, 0.0, -1.0]), 2)
+    >>> d.batch_shape, d.event_shape, d.sample((3,)).sum(-1)
+    (torch.Size([]), torch.Size([4]), tensor([2., 2., 2.]))
+    """
+
+    arg_constraints: ClassVar[dict[str, Any]] = {"logits": constraints.real_vector}
+    has_rsample = True
+    has_enumerate_support = True
+
+    def __init__(self, logits: Tensor, k: int | Tensor, validate_args: bool | None = None) -> None:
+        self._subsets = ksubset.KSubset(logits, k, validate=None if validate_args is not False else False)
+        self.logits, self.k = logits, self._subsets.k
+        infinite = torch.isinf(logits).any() if not torch.compiler.is_compiling() else False
+        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False if infinite else validate_args)
+
+    @property
+    def support(self) -> constraints.Constraint:
+        return _Subset(self.k)
+
+    @property
+    def mean(self) -> Tensor:
+        result: Tensor = self._subsets.mean
+        return result
+
+    @property
+    def variance(self) -> Tensor:
+        result: Tensor = self._subsets.variance
+        return result
+
+    @property
+    def mode(self) -> Tensor:
+        result: Tensor = self._subsets.mode()
+        return result
+
+    def expand(self, batch_shape: Any, _instance: Any = None) -> "KSubset":
+        shape = torch.Size(batch_shape)
+        k = self.k if isinstance(self.k, int) else self.k.expand(shape)
+        return type(self)(self.logits.expand(*shape, *self.event_shape), k, validate_args=False)
+
+    def sample(self, sample_shape: Any = ()) -> Tensor:
+        with torch.no_grad():
+            result: Tensor = self._subsets.sample(sample_shape=tuple(sample_shape))
+        return result
+
+    def rsample(self, sample_shape: Any = ()) -> Tensor:
+        result: Tensor = self._subsets.rsample(sample_shape=tuple(sample_shape))
+        return result
+
+    def log_prob(self, value: Tensor) -> Tensor:
+        if self._validate_args:
+            self._validate_sample(value)
+        result: Tensor = self._subsets.log_prob(value)
+        return result
+
+    def entropy(self) -> Tensor:
+        result: Tensor = self._subsets.entropy()
+        return result
+
+    def enumerate_support(self, expand: bool = True) -> Tensor:
+        """All subsets, (subsets, ..., n), for one k and at most a million of them."""
+        n = self.event_shape[0]
+        if not isinstance(self.k, int):
+            raise NotImplementedError("enumerate_support needs one k for all rows; got a tensor")
+        chosen = torch.combinations(torch.arange(n), self.k) if self.k else torch.empty((1, 0), dtype=torch.int64)
+        if len(chosen) > MOST_SUBSETS:
+            raise NotImplementedError(f"enumerate_support lists at most {MOST_SUBSETS} subsets; got {len(chosen)}")
+        z = torch.zeros(len(chosen), n, dtype=self.logits.dtype).scatter_(1, chosen, 1).to(self.logits.device)
+        z = z.reshape(-1, *(1,) * len(self.batch_shape), n)
+        return z.expand(-1, *self.batch_shape, n) if expand else z
+
+
+@register_kl(KSubset, KSubset)
+def _kl(p: KSubset, q: KSubset) -> Tensor:
+    result: Tensor = ksubset.kl_divergence(p.logits, q.logits, _common_k(p, q))
+    return result
+
+
+def _common_k(p: KSubset, q: KSubset) -> int | Tensor:
+    """The k of both; where they differ no subset of one is possible under the other."""
+    different = torch.as_tensor(p.k) != torch.as_tensor(q.k)
+    if bool(different.any()):
+        raise NotImplementedError(f"KL(KSubset || KSubset) needs the same k; got {p.k} and {q.k}")
+    return p.k
+
+
+class SubsetSampler(torch.nn.Module):
+    """A layer that turns logits into subsets: `rsample` in training, the mode or the marginals in evaluation.
+
+    Parameters
+    ----------
+    k : int
+        Size of the subsets.
+    evaluate : {"mode", "marginals"}
+        What ``eval()`` returns. The layer has no state.
+
+    Examples
+    --------
+    >>> import torch
+    >>> from ksubset.backends.torch import SubsetSampler
+    >>> layer = SubsetSampler(2).eval()
+    >>> layer(torch.tensor([2.0, 1.0, 0.0, -1.0]))
+    tensor([1., 1., 0., 0.])
+    """
+
+    def __init__(self, k: int, evaluate: str = "mode") -> None:
+        super().__init__()
+        if evaluate not in ("mode", "marginals"):
+            raise ValueError(f"evaluate must be 'mode' or 'marginals'; got {evaluate!r}")
+        self.k, self.evaluate = k, evaluate
+
+    def forward(self, logits: Tensor) -> Tensor:
+        """Subsets, or in evaluation what ``evaluate`` names, in the shape of ``logits``."""
+        if self.training:
+            result: Tensor = ksubset.rsample(logits, self.k)
+        else:
+            result = getattr(ksubset, self.evaluate)(logits, self.k)
+        return result
+
+    def extra_repr(self) -> str:
+        return f"k={self.k}, evaluate={self.evaluate!r}"

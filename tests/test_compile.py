@@ -1,0 +1,82 @@
+"""jit and torch.compile(fullgraph=True), forward and backward."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Target
+from derivatives import DIRECTIONS, LOGITS
+from transforms import Transforms, differentiable
+
+import ksubset
+
+pytestmark = differentiable
+X = LOGITS[12:17]
+
+
+def same(target: Target, found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(target.to_numpy(found), target.to_numpy(expected), rtol=1e-11, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["marginals", "log_normalizer", "log_prob_count", "entropy", "covariance", "mode"])
+def test_values(target: Target, diff: Transforms, name: str) -> None:
+    x, function = target.array(X), getattr(ksubset, name)
+    same(target, diff.compile(lambda x: function(x, 3))(x), function(x, 3))
+
+
+def test_traced_k_with_a_bound(target: Target, diff: Transforms) -> None:
+    x, k = target.array(X), target.array([1, 2, 3, 2, 1])
+    same(target, diff.compile(lambda x, k: ksubset.marginals(x, k, max_k=3))(x, k), ksubset.marginals(x, k))
+
+
+def test_bad_rows_give_nan(target: Target, diff: Transforms) -> None:
+    bad = X.copy()
+    bad[1, 2] = np.nan
+    bad[3, :6] = -np.inf
+    found = target.to_numpy(diff.compile(lambda x: ksubset.marginals(x, 3))(target.array(bad)))
+    assert np.isnan(found[[1, 3]]).all()
+    good = target.to_numpy(ksubset.marginals(target.array(X[[0, 2, 4]]), 3))
+    np.testing.assert_allclose(found[[0, 2, 4]], good, rtol=1e-11)
+
+
+@pytest.mark.backends("jax")
+def test_gradient_of_rsample_in_jax(target: Target, diff: Transforms) -> None:
+    x, g = target.array(X), target.array(DIRECTIONS[:5])
+    found = diff.compile(diff.grad(lambda x, key: (ksubset.rsample(x, 3, rng=key) * g).sum()))(x, target.rng(0))
+    same(target, found, ksubset.marginals_jvp(x, 3, g))
+
+
+@pytest.mark.backends("torch")
+def test_gradient_of_rsample_in_torch(target: Target, diff: Transforms) -> None:
+    import torch
+
+    x, g = target.array(X).requires_grad_(), target.array(DIRECTIONS[:5])
+    z = target.array((np.median(X, axis=1, keepdims=True) < X).astype(float))
+
+    def loss(x: Any) -> Any:
+        linear = (ksubset.rsample(x, 3) * g).sum()
+        return (
+            linear + ksubset.entropy(x, 3).sum() + ksubset.log_prob(x, 3, z).sum() + ksubset.kl_to_uniform(x, 3).sum()
+        )
+
+    compiled = torch.compile(loss, fullgraph=True, backend="aot_eager")
+    compiled(x).backward()
+    plain = x.detach()
+    expected = ksubset.marginals_jvp(plain, 3, g) + z - ksubset.marginals(plain, 3)
+    same(target, x.grad, expected)
+
+
+@pytest.mark.backends("jax")
+def test_no_retrace_on_new_values(target: Target) -> None:
+    import jax
+
+    traces = []
+
+    @jax.jit
+    def function(x: Any, k: Any, key: Any) -> Any:
+        traces.append(1)
+        return ksubset.rsample(x, k, rng=key, max_k=4) + ksubset.marginals(x, k, max_k=4)
+
+    for seed in range(3):
+        function(target.array(X) * (seed + 1), target.array([1, 2, 3, 4, seed]), jax.random.key(seed))
+    assert len(traces) == 1
