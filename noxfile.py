@@ -16,7 +16,7 @@ MATRIX = {
     "numpy": ([], "numpy-cpu"),
     "strict": (["array-api-strict>=2.6.1"], "strict-cpu strict-device1 strict-no_float64"),
     "torch": ([TORCH], "torch-cpu"),
-    "jax": (["jax>=0.10"], "jax-cpu"),
+    "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
 }
 GPU = {
     "torch": (["torch>=2.9"], "torch-cuda"),
@@ -36,7 +36,7 @@ def lint(session: nox.Session) -> None:
 @nox.session(tags=["cpu"])
 def types(session: nox.Session) -> None:
     """Strict static types, the adapters included."""
-    session.install("mypy>=1.16", "numpy>=2.1", TORCH, "jax>=0.10", "array-api-compat>=1.12")
+    session.install("mypy>=1.16", "numpy>=2.1", TORCH, "jax>=0.10", "numpyro>=0.18", "array-api-compat>=1.12")
     session.run("mypy", "-p", "ksubset")
 
 

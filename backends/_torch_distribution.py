@@ -1,5 +1,6 @@
 """The distribution as a `torch.distributions.Distribution`, and as a layer."""
 
+from math import comb
 from typing import Any, ClassVar
 
 import torch
@@ -117,9 +118,9 @@ class KSubset(Distribution):
         n = self.event_shape[0]
         if not isinstance(self.k, int):
             raise NotImplementedError("enumerate_support needs one k for all rows; got a tensor")
+        if comb(n, self.k) > MOST_SUBSETS:
+            raise NotImplementedError(f"enumerate_support lists at most {MOST_SUBSETS} subsets; got {comb(n, self.k)}")
         chosen = torch.combinations(torch.arange(n), self.k) if self.k else torch.empty((1, 0), dtype=torch.int64)
-        if len(chosen) > MOST_SUBSETS:
-            raise NotImplementedError(f"enumerate_support lists at most {MOST_SUBSETS} subsets; got {len(chosen)}")
         z = torch.zeros(len(chosen), n, dtype=self.logits.dtype).scatter_(1, chosen, 1).to(self.logits.device)
         z = z.reshape(-1, *(1,) * len(self.batch_shape), n)
         return z.expand(-1, *self.batch_shape, n) if expand else z

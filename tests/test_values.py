@@ -9,6 +9,8 @@ from conftest import Target
 from oracle import Enumeration
 
 import ksubset
+from ksubset import _functions
+from ksubset.backends import find
 
 BATCHES = {"n=1": all_sizes(1), "n=2": all_sizes(2), "n=7": all_sizes(7), "infinite": with_infinities(4)}
 
@@ -135,6 +137,19 @@ def test_results_keep_namespace_device_and_dtype(target: Target) -> None:
             assert type(result) is type(x) or np.ndim(target.to_numpy(result)) == 0
             assert result.dtype == x.dtype
             assert getattr(result, "device", None) == getattr(x, "device", None)
+
+
+def test_the_core_computes_in_the_dtype_of_the_logits(target: Target) -> None:
+    """Before results are converted: a constant of another dtype anywhere would widen them."""
+    for dtype in target.dtypes[-2:]:
+        x = target.array(np.linspace(-1, 1, 80).reshape(2, 40), dtype)
+        backend, u = find(x, "x"), target.array(np.full((2, 39), 0.3), dtype)
+        for k in (17, target.array([3, 17])):
+            for name in ("marginals", "log_normalizer", "log_prob_count", "entropy", "kl_to_uniform", "mode"):
+                assert backend.evaluate(getattr(_functions, name), x, k, 17, solution=None).dtype == x.dtype
+            for name in ("marginals_jvp", "kl_divergence", "log_prob"):
+                assert backend.evaluate(getattr(_functions, name), x, k, 17, x, solution=None).dtype == x.dtype
+            assert backend.evaluate(_functions.sample, x, k, 17, u, solution=None).dtype == x.dtype
 
 
 def test_half_precision_is_computed_in_single(target: Target, rng: np.random.Generator) -> None:
