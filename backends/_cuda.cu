@@ -540,7 +540,8 @@ __device__ Span<Element> tree_memory(Real* slab, int slab_stride, int capacity) 
   const Real *logits, const long long *k, int logits_stride, int k_stride, int k_everywhere, int width, int rows,     \
       int n, Real *slab, int slab_stride, int capacity
 
-// λ, log P(Σz = k) and both marginals. tilted: θ + λ. chosen, unchosen: μ and 1 − μ, or null.
+// λ, log P(Σz = k) and both marginals, exactly 0 and 1 where ±∞ decides. tilted: θ + λ. chosen, unchosen: μ and 1 − μ,
+// or null.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
     ksubset_solve(BATCH, Real* tilted, Real* log_count, Real* chosen, Real* unchosen) {
   Batch batch = {logits, k, logits_stride, k_stride, k_everywhere, width, rows, n};
@@ -570,8 +571,9 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
     Span<Real> more = row_of(row.flipped ? unchosen : chosen, i_row, n);
     Span<Real> less = row_of(row.flipped ? chosen : unchosen, i_row, n);
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
-      less[i] = tree.memory[2 * i] * outer[2 * i];
-      more[i] = tree.memory[2 * i + 1] * outer[2 * i + 1];
+      Real q = tree.memory[2 * i], p = tree.memory[2 * i + 1];
+      less[i] = p == 0 ? 1 : q * outer[2 * i];
+      more[i] = q == 0 ? 1 : p * outer[2 * i + 1];
     }
   }
 }

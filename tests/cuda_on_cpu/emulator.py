@@ -9,18 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 
-from ksubset.backends import _cuda
 from ksubset.backends._cuda import Device, Launch, Runtime
 from ksubset.backends.array_api import NUMPY
 
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
-GUARD = 64
-"""Bytes around every array; the kernels may not touch them because no span may leave its array."""
+NEEDED = pytest.mark.skipif(COMPILER is None, reason="g++, which compiles the kernels for the CPU, is not installed")
 
 
-class Violation(AssertionError):
+class EmulatorError(AssertionError):
     """What the emulator refuses: a race, an index out of bounds, a barrier not reached together."""
 
 
@@ -62,7 +61,7 @@ class Emulator:
         self.runtime = Runtime(NUMPY, lambda _: device, _strides, np.ascontiguousarray, self.run)
 
     def run(self, launch: Launch, arguments: list[Any], like: np.ndarray) -> None:
-        """Launch a kernel as CuPy and torch do; every array that it is given starts out as NaN if it is an output."""
+        """Launch a kernel as CuPy and torch do; raise an error where the emulator objects."""
         self.launches.append(launch)
         library = self.build(launch.real, launch.slab)
         entry = getattr(library, f"run_{launch.kernel}")
@@ -76,7 +75,7 @@ class Emulator:
         geometry = Geometry(launch.blocks, threads, launch.shared_bytes, len(arrays), next(self.seeds))
         failure = entry(geometry, ctypes.addressof(regions), ctypes.addressof(pointers))
         if failure:
-            raise Violation(failure.decode())
+            raise EmulatorError(failure.decode())
 
 
 def _strides(x: np.ndarray) -> tuple[int, ...]:
