@@ -294,7 +294,7 @@ __device__ Real plant_leaf(Tree<Element> tree, int i, Tilt tilt) {
 // A tree has at least two leaves; the second of a single item is never chosen.
 template <typename Element>
 __device__ void plant_spare_leaf(Tree<Element> tree, Row row) {
-  if (row.n > 1 || threadIdx.x > 0) return;
+  if (row.n != 1 || threadIdx.x != 0) return;
   tree.memory[2] = make<Element>(1);
   tree.memory[3] = make<Element>(0);
 }
@@ -442,7 +442,7 @@ __device__ Real group_total(Real x) {
 }
 template <int GROUP>
 __device__ Real group_running(Real x) {
-  for (int distance = 1; distance < GROUP; distance *= 2) {
+  for (int distance = 1; distance != GROUP; distance *= 2) {
     Real before = __shfl_up_sync(ALL_LANES, x, distance);
     if ((int)threadIdx.x % GROUP >= distance) x += before;
   }

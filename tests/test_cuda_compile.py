@@ -99,6 +99,8 @@ def test_shapes_fit(dtype, kernel):
             assert launch.shared_bytes <= SHARED[arch] * 1024
             assert launch.threads <= _cuda.MOST_THREADS
             assert launch.threads % _cuda.WARP == 0
-        used = registers(90, launches["sm_90"].real, launches["sm_90"].slab)[kernel]
-        places = " ".join(f"{a}:{f'{x.shared_bytes / 1024:.1f}' if not x.slab else 'slab'}" for a, x in launches.items())
-        print(f"{kernel:17} {dtype} {f'{rows},{n},{k}':12} {launches['sm_90'].threads:4} threads {used:4} regs  {places}")
+        hopper = launches["sm_90"]
+        used = registers(90, hopper.real, hopper.slab)[kernel]
+        places = [f"{arch}:{'slab' if x.slab else f'{x.shared_bytes / 1024:.1f}'}" for arch, x in launches.items()]
+        shape = f"{rows},{n},{k}"
+        print(f"{kernel:17} {dtype} {shape:12} {hopper.threads:4} threads {used:4} registers ", *places)

@@ -59,9 +59,7 @@ def test_enumeration(emulator, dtype):
     logits = np.random.default_rng(1).normal(size=(n + 1, n)).astype(dtype) * 2
     k = np.arange(n + 1)
     names = ["log_normalizer", "marginals", "covariance", "entropy"]
-    values = [
-        _cuda.evaluate(runtime, getattr(_functions, name), logits, k, n // 2, solution=None) for name in names
-    ]
+    values = [_cuda.evaluate(runtime, getattr(_functions, name), logits, k, n // 2, solution=None) for name in names]
     for row in k:
         subsets, weights = log_weights(logits[row].astype(np.float64), row)
         total = np.logaddexp.reduce(weights)

@@ -61,8 +61,13 @@ def comparisons(
         yield "chosen", actual.chosen, expected.chosen
         yield "unchosen", actual.unchosen, expected.unchosen
         yield "entropy", *(entropy(solution) for solution in (actual, expected))
+        yield "tilt", *(excess(solution, k) < 1.01 for solution in (actual, expected))
         totals = _cuda.solve(runtime, logits, k, n // 2, sides_too=False)
         yield "total alone", totals.log_count, actual.log_count
+        yield "bad rows", np.isnan(totals.log_count), np.isnan(expected.log_count)
+        narrow = max(0, n // 2 - 1)
+        bad = np.isnan(expected.log_count) | (np.minimum(k, n - k) > narrow)
+        yield "rows too wide", np.isnan(_cuda.solve(runtime, logits, k, narrow).log_count), bad
         product = _cuda.jacobian_product(runtime, logits, k, n // 2, v)
         exact = _inference.jacobian_product(NUMPY, wide, k, n // 2, v.astype(np.float64))
         scale = np.linalg.norm(exact, axis=1, keepdims=True)
@@ -76,6 +81,12 @@ def comparisons(
         yield "draws from a seed", drawn, _inference.draw(NUMPY, logits, k, n // 2, u)
 
 
+def excess(solution: _inference.Solution, k: np.ndarray) -> np.ndarray:
+    """The square of Σp − k as a multiple of what the search for λ aims at."""
+    p = 1 / (1 + np.exp(-solution.tilted.astype(np.float64)))
+    return (p.sum(axis=-1) - k) ** 2 / np.maximum((p * (1 - p)).sum(axis=-1) / 16, 1e-6)
+
+
 def entropy(solution: _inference.Solution) -> np.ndarray:
     """Joins λ, log P and both marginals in a number that does not depend on the choice of λ."""
     t = solution.tilted
@@ -86,6 +97,8 @@ def entropy(solution: _inference.Solution) -> np.ndarray:
 
 def assert_close(name: str, actual: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
     assert actual.shape == expected.shape, name
+    if actual.dtype == bool:
+        actual, expected = actual.astype(np.float64), expected.astype(np.float64)
     wrong = np.isnan(actual) != np.isnan(expected)
     wrong |= np.abs(actual - expected) > tolerance * np.abs(expected) + np.finfo(actual.dtype).tiny * 1e3
     assert not wrong.any(), f"{name}: {actual[wrong][:3]}, expected {expected[wrong][:3]}, at {np.argwhere(wrong)[:3]}"

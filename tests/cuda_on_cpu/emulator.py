@@ -42,7 +42,7 @@ def compile_kernels(folder: Path, source: str, real: str, slab: bool, *, name: s
     folder.mkdir(parents=True, exist_ok=True)
     file, library = folder / f"{name}.cu", folder / f"{name}-{real}-{int(slab)}.so"
     file.write_text(source, encoding="utf-8")
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-ffp-contract=off"]
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
     definitions = [f"-DKSUBSET_REAL={real}", f"-DKSUBSET_SLAB={int(slab)}", f'-DKSUBSET_SOURCE="{file}"']
     assert COMPILER
     command = [COMPILER, *flags, *definitions, str(HERE / "host.cpp"), "-o", str(library)]

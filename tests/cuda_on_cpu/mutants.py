@@ -8,18 +8,20 @@ BARRIER = re.compile(r"__syncthreads\(\);")
 COMPARISON = re.compile(r" (<=|>=|<|>) ")
 EXTREME = re.compile(r"\b(min|max)\(")
 REAL = re.compile(
-    r"excess|next >|u < 0|weight > 0|u >=|key_of|p\.value|theta\)|moments|extremes|distance,|tiny\)|\(Real\)0\)|round <"
+    r"excess|next >|u < 0|weight > 0|u >=|key_of|p\.value|theta\)|extremes\(|distance,|tiny\)|\(Real\)(0|1e-37)\)"
 )
-"""Lines whose comparisons are between real numbers, or count the rounds of the random generator."""
+TUNING = re.compile(r"NEWTON_STEPS;|< COOPERATE")
+"""Lines whose comparisons are between real numbers, and those whose bound is a choice and not an index."""
 
 
 @dataclass(frozen=True)
 class Mutant:
-    """A changed source, and where and how it was changed."""
+    """A changed source, where and how it was changed, and the line with the two that follow."""
 
     line: int
     change: str
     text: str
+    context: str
     source: str
 
 
@@ -30,14 +32,15 @@ def mutants(source: str) -> Iterator[Mutant]:
         code = line.partition("//")[0]
         for start, end, new, change in _changes(code):
             changed = [*lines[:number], line[:start] + new + line[end:], *lines[number + 1 :]]
-            yield Mutant(number + 1, change, line.strip(), "\n".join(changed))
+            context = "\n".join(lines[number : number + 3])
+            yield Mutant(number + 1, change, line.strip(), context, "\n".join(changed))
 
 
 def _changes(code: str) -> Iterator[tuple[int, int, str, str]]:
     """(start, end, replacement, description) of each change to a line."""
     for found in BARRIER.finditer(code):
         yield *found.span(), ";", "barrier deleted"
-    if REAL.search(code) or code.startswith(("template", "#")):
+    if REAL.search(code) or TUNING.search(code) or code.startswith(("template", "#")):
         return
     for found in COMPARISON.finditer(code):
         for shift in (" + 1", " - 1"):
