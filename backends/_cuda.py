@@ -118,7 +118,7 @@ def source() -> str:
 def suits(logits: Array, width: int) -> bool:
     """Whether a block is enough for a row."""
     n, rows = logits.shape[-1], prod(logits.shape[:-1])
-    return 0 < n <= MOST_ITEMS and n * width <= MOST_WORK and 0 < rows < 1 << 31
+    return bool(0 < n <= MOST_ITEMS and n * width <= MOST_WORK and 0 < rows < 1 << 31)
 
 
 def plan(kernel: str, x: Array, width: int, device: Device, *, draws: int = 0, outside: bool = True) -> Launch:

@@ -33,7 +33,7 @@ def seed(generator: torch.Generator | None, like: Array) -> Array:
 
 @lru_cache
 def _device(index: int) -> Device:
-    found = torch.cuda.get_device_properties(index)
+    found: Any = torch.cuda.get_device_properties(index)
     return Device(found.shared_memory_per_block_optin, found.multi_processor_count)
 
 
