@@ -101,7 +101,8 @@ def assert_close(name: str, actual: np.ndarray, expected: np.ndarray, tolerance:
         actual, expected = actual.astype(np.float64), expected.astype(np.float64)
     wrong = np.isnan(actual) != np.isnan(expected)
     wrong |= np.abs(actual - expected) > tolerance * np.abs(expected) + np.finfo(actual.dtype).tiny * 1e3
-    assert not wrong.any(), f"{name}: {actual[wrong][:3]}, expected {expected[wrong][:3]}, at {np.argwhere(wrong)[:3]}"
+    place = tuple(np.argwhere(wrong)[0]) if wrong.any() else ()
+    assert not wrong.any(), f"{name}: {actual[place]}, expected {expected[place]}, at {[*map(int, place)]}"
 
 
 if __name__ == "__main__":
