@@ -1,15 +1,18 @@
-"""Adapter for CuPy arrays."""
+"""Adapter for CuPy arrays. The primitives run as fused kernels where a block suits a row, else as the core."""
 
 from collections.abc import Callable
 
 import array_api_compat.cupy as xp
 import cupy
 
+from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops
+from ksubset.backends import _cuda, _cuda_cupy
 
 OPS = Ops(xp, cupy.matmul, cupy.sort)
+RUNTIME = _cuda_cupy.runtime(OPS)
 
 
 def ops(x: Array) -> Ops:
@@ -35,18 +38,32 @@ def same_device(x: Array, y: Array) -> bool:
 
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a `cupy.random.Generator`, an int that seeds one, or None for a fresh one."""
+    u = _generator(rng).random(shape, dtype=cupy.float64)
+    return (u - (u >= 0.5)).astype(like.dtype)
+
+
+def sample(rng: object, sample_shape: tuple[int, ...], logits: Array, k: int | Array, width: int) -> Array:
+    """Exact subsets, sample_shape + (..., n), without an array of uniforms where the kernel draws its own."""
+    if _cuda.suits(logits, width):
+        seed = _generator(rng).random(2, dtype=cupy.float64)
+        return _cuda.draw(RUNTIME, logits, k, width, sample_shape, seed=seed)
+    shape = (*sample_shape, *logits.shape[:-1], max(logits.shape[-1] - 1, 0))
+    return evaluate(_functions.sample, logits, k, width, uniforms(rng, shape, logits), solution=None)
+
+
+def _generator(rng: object) -> cupy.random.Generator:
     if not (rng is None or isinstance(rng, int | cupy.random.Generator)) or isinstance(rng, bool):
         raise TypeError(f"rng must be a cupy.random.Generator, an int or None; got {type(rng).__name__}")
-    generator = rng if isinstance(rng, cupy.random.Generator) else cupy.random.default_rng(rng)
-    u = generator.random(shape, dtype=cupy.float64)
-    return (u - (u >= 0.5)).astype(like.dtype)
+    return rng if isinstance(rng, cupy.random.Generator) else cupy.random.default_rng(rng)
 
 
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    return function(OPS, logits, k, width, *arrays, solution=solution)
+    return _cuda.evaluate(RUNTIME, function, logits, k, width, *arrays, solution=solution)
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
-    return solve_rows(ops(logits), logits, k, width)
+    if _cuda.suits(logits, width):
+        return _cuda.solve(RUNTIME, logits, k, width)
+    return solve_rows(OPS, logits, k, width)

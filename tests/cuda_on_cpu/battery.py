@@ -1,0 +1,109 @@
+"""One check of everything the kernels do against the core, small enough to run on every mutant of the source."""
+
+import ctypes
+import sys
+from collections.abc import Iterator
+
+import numpy as np
+from cuda_on_cpu.emulator import Emulator
+from cuda_on_cpu.philox import uniforms
+
+from ksubset import _inference
+from ksubset.backends import _cuda
+from ksubset.backends.array_api import NUMPY
+
+TOLERANCE = {"float32": 4e-6, "float64": 2e-14}
+SEED = np.array([0.3, 0.7])
+SIZES = {1: 32, 2: 32, 3: 64, 5: 64, 11: 96, 17: 64, 38: 64, 70: 128, 131: 64}
+"""Numbers of items, and of the threads that handle them."""
+
+
+def rows(n: int, dtype: type, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """A row for each k from 0 to n, or for a few; then forced, tied, infeasible, NaN and impossible rows."""
+    k = np.arange(n + 1) if n < 12 else np.array([0, 1, 4, n // 3, n // 2, n - 9, n])
+    logits = rng.normal(size=(k.size, n)) * 2
+    logits[-1] += 1e9
+    half = n // 2
+    special = np.stack([rng.normal(size=n)] * 8)
+    special[0, : half // 2] = np.inf
+    special[0, half:] = -np.inf
+    special[1, :half] = np.inf
+    special[2, half + 1 :] = -np.inf
+    special[3] = np.round(special[3])
+    special[4] = -np.inf
+    special[5, n - 1] = np.nan
+    special[7] *= 300
+    counts = np.array([half, half, min(half + 1, n), half, 1, half, n + 1, half])
+    return np.concat([logits, special]).astype(dtype), np.concat([k, counts])
+
+
+def check(emulator: Emulator, dtype: type) -> None:
+    """Raise an AssertionError where a kernel and the core differ, or the emulator objects."""
+    rng = np.random.default_rng(0)
+    for n, threads in SIZES.items():
+        emulator.threads = threads
+        logits, k = rows(n, dtype, rng)
+        v = rng.normal(size=logits.shape).astype(dtype)
+        for name, actual, expected in comparisons(emulator, logits, k, v, rng):
+            assert_close(f"{name}, n = {n}", actual, expected, TOLERANCE[logits.dtype.name])
+
+
+def comparisons(
+    emulator: Emulator, logits: np.ndarray, k: np.ndarray, v: np.ndarray, rng: np.random.Generator
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """Names, what a kernel computes, and what the core does in float64."""
+    runtime, wide, n = emulator.runtime, logits.astype(np.float64), logits.shape[1]
+    with np.errstate(all="ignore"):
+        actual, expected = (
+            _cuda.solve(runtime, logits, k, n // 2),
+            _inference.solve(NUMPY, wide, k, n // 2),
+        )
+        yield "chosen", actual.chosen, expected.chosen
+        yield "unchosen", actual.unchosen, expected.unchosen
+        yield "entropy", *(entropy(solution) for solution in (actual, expected))
+        yield "tilt", *(excess(solution, k) < 1.01 for solution in (actual, expected))
+        totals = _cuda.solve(runtime, logits, k, n // 2, sides_too=False)
+        yield "total alone", totals.log_count, actual.log_count
+        yield "bad rows", np.isnan(totals.log_count), np.isnan(expected.log_count)
+        narrow = max(0, n // 2 - 1)
+        bad = np.isnan(expected.log_count) | (np.minimum(k, n - k) > narrow)
+        yield "rows too wide", np.isnan(_cuda.solve(runtime, logits, k, narrow).log_count), bad
+        product = _cuda.jacobian_product(runtime, logits, k, n // 2, v)
+        exact = _inference.jacobian_product(NUMPY, wide, k, n // 2, v.astype(np.float64))
+        scale = np.linalg.norm(exact, axis=1, keepdims=True)
+        scale = np.where(scale > 1e-30, scale, 1)
+        yield "J · v", 1 + product / scale, 1 + exact / scale
+        u = rng.uniform(-0.5, 0.5, (7, len(logits), n - 1)).astype(logits.dtype)
+        drawn = _cuda.draw(runtime, logits, k, n // 2, (7,), u=u)
+        yield "draws from uniforms", drawn, _inference.draw(NUMPY, logits, k, n // 2, u)
+        u = uniforms(SEED, 7, len(logits), n - 1).astype(logits.dtype)
+        drawn = _cuda.draw(runtime, logits, k, n // 2, (7,), seed=SEED)
+        yield "draws from a seed", drawn, _inference.draw(NUMPY, logits, k, n // 2, u)
+
+
+def excess(solution: _inference.Solution, k: np.ndarray) -> np.ndarray:
+    """The square of Σp − k as a multiple of what the search for λ aims at."""
+    p = 1 / (1 + np.exp(-solution.tilted.astype(np.float64)))
+    return (p.sum(axis=-1) - k) ** 2 / np.maximum((p * (1 - p)).sum(axis=-1) / 16, 1e-6)
+
+
+def entropy(solution: _inference.Solution) -> np.ndarray:
+    """Joins λ, log P and both marginals in a number that does not depend on the choice of λ."""
+    t = solution.tilted
+    unlikely = np.where(t > 0, solution.unchosen, solution.chosen)
+    surprise = np.where(np.isinf(t), 0, np.log1p(np.exp(-np.abs(t))) + np.abs(t) * unlikely)
+    return 1 + (surprise + 0 * solution.chosen).sum(axis=-1) + solution.log_count
+
+
+def assert_close(name: str, actual: np.ndarray, expected: np.ndarray, tolerance: float) -> None:
+    assert actual.shape == expected.shape, name
+    if actual.dtype == bool:
+        actual, expected = actual.astype(np.float64), expected.astype(np.float64)
+    wrong = np.isnan(actual) != np.isnan(expected)
+    wrong |= np.abs(actual - expected) > tolerance * np.abs(expected) + np.finfo(actual.dtype).tiny * 1e3
+    place = tuple(np.argwhere(wrong)[0]) if wrong.any() else ()
+    assert not wrong.any(), f"{name}: {actual[place]}, expected {expected[place]}, at {[*map(int, place)]}"
+
+
+if __name__ == "__main__":
+    check(Emulator(lambda real, slab: ctypes.CDLL(sys.argv[1])), np.float32)

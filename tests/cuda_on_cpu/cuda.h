@@ -1,0 +1,258 @@
+// Executes CUDA source on the CPU, to test arithmetic, synchronisation and bounds where there is no GPU.
+//
+// A block's threads are fibers. Between barriers they run one after another in shuffled order. A launch fails, with a
+// message, at a barrier or warp operation that not all threads reach together; at an index outside of a span, or a span
+// outside of the arrays it was given; at a read of shared or slab memory that the block has not written; and at a race:
+// two threads that touch one place between two barriers, at least one of them writing.
+#pragma once
+#include <math.h>
+#include <setjmp.h>
+#include <ucontext.h>
+
+#include <cstring>
+#include <utility>
+#include <vector>
+
+#define __global__
+#define __device__
+#define __shared__
+#define __launch_bounds__(...)
+#define __align__(bytes) alignas(bytes)
+#define KSUBSET_CHECKED
+
+struct Index {
+  unsigned x;
+};
+static Index threadIdx, blockIdx, blockDim, gridDim;
+
+using std::isinf, std::isnan;
+template <typename T> T min(T x, T y) { return y < x ? y : x; }
+template <typename T> T max(T x, T y) { return x < y ? y : x; }
+template <typename To, typename From> To same_bits(From x) {
+  To y;
+  memcpy(&y, &x, sizeof y);
+  return y;
+}
+inline unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
+inline long long __double_as_longlong(double x) { return same_bits<long long>(x); }
+inline int __ffs(unsigned x) { return __builtin_ffs(x); }
+
+namespace on_cpu {
+
+enum State { READY, AT_WARP_OPERATION, AT_BARRIER, DONE };
+constexpr int WARP = 32, MOST_THREADS = 512;
+constexpr size_t STACK = 64 * 1024;
+
+struct Fiber {
+  State state;
+  int line, bank[DONE];
+  bool started;
+  ucontext_t start;
+  jmp_buf position;
+};
+
+static Fiber fibers[MOST_THREADS];
+static char stacks[MOST_THREADS][STACK];
+static char exchanged[DONE][2][MOST_THREADS][8];
+static jmp_buf scheduler;
+static void (*body)();
+static int current, threads, epoch;
+static const char* failure;
+static unsigned long long random_state;
+
+inline int random_below(int n) {
+  random_state = random_state * 6364136223846793005ull + 1442695040888963407ull;
+  return int((random_state >> 33) % n);
+}
+
+// ------------------------------------------------------------------------------------------ memory
+
+// Who touched a place since the last barrier: a thread, NOBODY, or SEVERAL. Places are two bytes wide.
+struct Place {
+  int write_epoch = -1, writer, read_epoch = -1, reader, written_in_block = -1;
+};
+constexpr int SEVERAL = -1;
+constexpr size_t GRAIN = 2;
+
+struct Region {
+  char* data;
+  size_t bytes;
+  bool scratch;  // belongs to a block, and starts out holding nothing
+  std::vector<Place> places;
+};
+static std::vector<Region> regions;
+
+[[noreturn]] inline void fail(const char* message) {
+  failure = message;
+  longjmp(scheduler, 1);
+}
+
+inline void touch(Region& region, const void* data, size_t bytes, bool writes) {
+  size_t first = ((char*)data - region.data) / GRAIN;
+  for (size_t i = first; i < first + bytes / GRAIN; i++) {
+    Place& place = region.places[i];
+    if (place.write_epoch == epoch && place.writer != current) fail("race: two threads, one of them having written");
+    if (writes) {
+      if (place.read_epoch == epoch && place.reader != current) fail("race: written after another thread's read");
+      place.write_epoch = epoch, place.writer = current, place.written_in_block = blockIdx.x;
+    } else {
+      if (region.scratch && place.written_in_block != (int)blockIdx.x) fail("read of memory never written");
+      place.reader = place.read_epoch == epoch && place.reader != current ? SEVERAL : current;
+      place.read_epoch = epoch;
+    }
+  }
+}
+
+inline Region* region_of(const void* data, size_t bytes) {
+  for (Region& region : regions)
+    if ((char*)data >= region.data && (char*)data + bytes <= region.data + region.bytes) return &region;
+  fail("span outside of every array");
+}
+
+template <typename T> struct Reference {
+  T* data;
+  Region* region;
+  operator std::remove_const_t<T>() const {
+    touch(*region, data, sizeof(T), false);
+    return *data;
+  }
+  T operator=(T x) const {
+    touch(*region, data, sizeof(T), true);
+    return *data = x;
+  }
+  T operator=(const Reference& other) const { return *this = (T)other; }
+};
+
+}  // namespace on_cpu
+
+template <typename T> struct Span {
+  T* data;
+  int size;
+  on_cpu::Region* region;
+  Span(T* data, int size) : data(data), size(size), region(on_cpu::region_of(data, size * sizeof(T))) {}
+  on_cpu::Reference<T> operator[](int i) const {
+    if (i < 0 || i >= size) on_cpu::fail("index outside of its span");
+    return {data + i, region};
+  }
+  Span part(int start, int length) const {
+    if (start < 0 || length < 0 || start + length > size) on_cpu::fail("part outside of its span");
+    Span found = *this;
+    found.data += start;
+    found.size = length;
+    return found;
+  }
+};
+
+// ------------------------------------------------------------------------------------------ threads
+
+namespace on_cpu {
+
+inline void run_fiber() {
+  body();
+  fibers[current].state = DONE;
+  longjmp(scheduler, 1);
+}
+
+inline void wait(State state, int line) {
+  fibers[current].state = state;
+  fibers[current].line = line;
+  if (!setjmp(fibers[current].position)) longjmp(scheduler, 1);
+}
+
+inline void resume(int thread) {
+  if (setjmp(scheduler)) return;
+  Fiber& fiber = fibers[current = thread];
+  threadIdx.x = thread;
+  if (fiber.started) longjmp(fiber.position, 1);
+  fiber.started = true;
+  getcontext(&fiber.start);
+  fiber.start.uc_stack.ss_sp = stacks[thread];
+  fiber.start.uc_stack.ss_size = STACK;
+  makecontext(&fiber.start, run_fiber, 0);
+  setcontext(&fiber.start);
+}
+
+// All of a group of threads wait for the same thing at the same line; a thread that has ended waits for nothing.
+inline bool agree(int first, int end, State state) {
+  for (int i = first; i < end; i++)
+    if (fibers[i].state != state || fibers[i].line != fibers[first].line) return false;
+  return true;
+}
+
+inline void release(int first, int end) {
+  for (int i = first; i < end; i++) fibers[i].state = READY;
+}
+
+inline void shuffle(int* order, int size) {
+  for (int i = 0; i < size; i++) order[i] = i;
+  for (int i = size - 1; i > 0; i--) std::swap(order[i], order[random_below(i + 1)]);
+}
+
+// Run a warp until all of its threads are at a barrier or have ended.
+inline void run_warp(int first) {
+  int order[WARP];
+  do {
+    release(first, agree(first, first + WARP, AT_WARP_OPERATION) ? first + WARP : first);
+    shuffle(order, WARP);
+    for (int lane : order) {
+      if (fibers[first + lane].state == READY) resume(first + lane);
+      if (failure) return;
+    }
+  } while (agree(first, first + WARP, AT_WARP_OPERATION));
+  for (int i = first; i < first + WARP; i++)
+    if (fibers[i].state == AT_WARP_OPERATION) failure = "warp operation that part of the warp does not reach";
+}
+
+inline void run_block() {
+  int order[MOST_THREADS / WARP];
+  for (int i = 0; i < threads; i++) fibers[i].state = READY, fibers[i].bank[AT_WARP_OPERATION] = fibers[i].bank[AT_BARRIER] = 0, fibers[i].started = false;
+  do {
+    epoch++;
+    shuffle(order, threads / WARP);
+    for (int warp = 0; warp < threads / WARP && !failure; warp++) run_warp(order[warp] * WARP);
+    if (failure || agree(0, threads, DONE)) return;
+    if (!agree(0, threads, AT_BARRIER)) failure = "barrier that part of the block does not reach";
+    release(0, threads);
+  } while (!failure);
+}
+
+// Exchange a value with the other threads: two banks take turns, so that nobody overwrites what is still to be read.
+template <typename T> const char (*publish(T x, State state, int line))[8] {
+  auto bank = exchanged[state][fibers[current].bank[state] ^= 1];
+  memcpy(bank[current], &x, sizeof x);
+  wait(state, line);
+  return bank;
+}
+
+template <typename T> T from_lane(T x, int lane, int line) {
+  int first = current / WARP * WARP;
+  T y;
+  memcpy(&y, publish(x, AT_WARP_OPERATION, line)[first + lane], sizeof y);
+  return y;
+}
+
+inline unsigned ballot(bool x, int line) {
+  int first = current / WARP * WARP;
+  auto bank = publish(x, AT_WARP_OPERATION, line);
+  unsigned found = 0;
+  for (int lane = 0; lane < WARP; lane++) found |= (unsigned)bank[first + lane][0] << lane;
+  return found;
+}
+
+inline int count(bool x, int line) {
+  auto bank = publish(x, AT_BARRIER, line);
+  int found = 0;
+  for (int i = 0; i < threads; i++) found += bank[i][0];
+  return found;
+}
+
+}  // namespace on_cpu
+
+#define LANE (on_cpu::current % on_cpu::WARP)
+#define __syncthreads() on_cpu::wait(on_cpu::AT_BARRIER, __LINE__)
+#define __syncthreads_count(x) on_cpu::count(x, __LINE__)
+#define __syncthreads_or(x) (on_cpu::count(x, __LINE__) > 0)
+#define __ballot_sync(mask, x) on_cpu::ballot(x, __LINE__)
+#define __shfl_sync(mask, x, lane) on_cpu::from_lane(x, lane, __LINE__)
+#define __shfl_xor_sync(mask, x, bits) on_cpu::from_lane(x, LANE ^ (bits), __LINE__)
+#define __shfl_up_sync(mask, x, by) on_cpu::from_lane(x, LANE >= (by) ? LANE - (by) : LANE, __LINE__)

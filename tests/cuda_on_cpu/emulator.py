@@ -1,0 +1,94 @@
+"""Runs the CUDA kernels on the CPU: a `Runtime` for NumPy arrays that stands in for a GPU."""
+
+import ctypes
+import shutil
+import subprocess
+from collections.abc import Callable
+from itertools import count
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ksubset.backends._cuda import Device, Launch, Runtime
+from ksubset.backends.array_api import NUMPY
+
+HERE = Path(__file__).parent
+COMPILER = shutil.which("g++")
+NEEDED = pytest.mark.skipif(COMPILER is None, reason="g++, which compiles the kernels for the CPU, is not installed")
+
+
+class EmulatorError(AssertionError):
+    """What the emulator refuses: a race, an index out of bounds, a barrier not reached together."""
+
+
+class Geometry(ctypes.Structure):
+    _fields_ = (
+        ("blocks", ctypes.c_int),
+        ("threads", ctypes.c_int),
+        ("shared_bytes", ctypes.c_int),
+        ("arrays", ctypes.c_int),
+        ("seed", ctypes.c_ulonglong),
+    )
+
+
+class Region(ctypes.Structure):
+    _fields_ = (("data", ctypes.c_void_p), ("bytes", ctypes.c_size_t), ("scratch", ctypes.c_bool))
+
+
+def compile_kernels(folder: Path, source: str, real: str, slab: bool, *, name: str = "kernels") -> ctypes.CDLL:
+    """Build the host program around a version of the source."""
+    folder.mkdir(parents=True, exist_ok=True)
+    file, library = folder / f"{name}.cu", folder / f"{name}-{real}-{int(slab)}.so"
+    file.write_text(source, encoding="utf-8")
+    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
+    definitions = [f"-DKSUBSET_REAL={real}", f"-DKSUBSET_SLAB={int(slab)}", f'-DKSUBSET_SOURCE="{file}"']
+    assert COMPILER
+    command = [COMPILER, *flags, *definitions, str(HERE / "host.cpp"), "-o", str(library)]
+    subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+    return ctypes.CDLL(str(library))
+
+
+class Emulator:
+    """A GPU with a given amount of shared memory, or with none to spare for a tree, so that slabs are used."""
+
+    def __init__(self, build: Callable[[str, bool], ctypes.CDLL], *, shared_bytes: int = 200_000, processors: int = 2):
+        self.build, self.seeds = build, count(1)
+        self.launches: list[Launch] = []
+        self.threads: int | None = None
+        device = Device(shared_bytes, processors)
+        self.runtime = Runtime(NUMPY, lambda _: device, _strides, np.ascontiguousarray, self.run)
+
+    def run(self, launch: Launch, arguments: list[Any], like: np.ndarray) -> None:
+        """Launch a kernel as CuPy and torch do; raise an error where the emulator objects."""
+        self.launches.append(launch)
+        library = self.build(launch.real, launch.slab)
+        entry = getattr(library, f"run_{launch.kernel}")
+        entry.restype, entry.argtypes = ctypes.c_char_p, [Geometry, ctypes.c_void_p, ctypes.c_void_p]
+        arrays = [x for x in arguments if isinstance(x, np.ndarray)]
+        slab = arguments[8] if launch.slab else None
+        regions = (Region * len(arrays))(*(Region(*_extent(x), x is slab) for x in arrays))
+        values = [_value(x) for x in arguments]
+        pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(x) for x in values))
+        threads = self.threads or launch.threads
+        geometry = Geometry(launch.blocks, threads, launch.shared_bytes, len(arrays), next(self.seeds))
+        failure = entry(geometry, ctypes.addressof(regions), ctypes.addressof(pointers))
+        if failure:
+            raise EmulatorError(failure.decode())
+
+
+def _strides(x: np.ndarray) -> tuple[int, ...]:
+    return tuple(stride // x.itemsize for stride in x.strides)
+
+
+def _extent(x: np.ndarray) -> tuple[int, int]:
+    """The first byte of an array, and the number of bytes to its last."""
+    low, high = np.lib.array_utils.byte_bounds(x)
+    return low, high - low
+
+
+def _value(x: Any) -> Any:
+    if isinstance(x, int):
+        return ctypes.c_int(x)
+    return ctypes.c_void_p(None if x is None else x.__array_interface__["data"][0])

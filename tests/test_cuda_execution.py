@@ -1,0 +1,203 @@
+"""The CUDA kernels, executed on the CPU: against the core, against enumeration, and their samples against the law."""
+
+from collections.abc import Callable
+from functools import lru_cache
+from itertools import combinations
+from math import comb
+
+import numpy as np
+import pytest
+from cuda_on_cpu import battery
+from cuda_on_cpu.emulator import NEEDED, Emulator, compile_kernels
+from cuda_on_cpu.philox import philox
+from scipy.stats import chi2
+
+from ksubset import _functions
+from ksubset.backends import _cuda, array_api
+
+pytestmark = NEEDED
+SHARED = {"shared": 200_000, "slab": 2_000}
+FALSE_ALARM = 1e-6
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernels")
+    return lru_cache(lambda real, slab: compile_kernels(folder, _cuda.source(), real, slab))
+
+
+@pytest.fixture(params=SHARED)
+def emulator(request, build):
+    return Emulator(build, shared_bytes=SHARED[request.param])
+
+
+@pytest.fixture(params=["float32", "float64"])
+def dtype(request):
+    return np.dtype(request.param).type
+
+
+def test_everything_matches_the_core(emulator, dtype):
+    battery.check(emulator, dtype)
+
+
+def test_both_places_of_the_tree_are_used(emulator):
+    battery.check(emulator, np.float32)
+    slabs = {launch.slab for launch in emulator.launches}
+    assert slabs == ({False} if emulator.runtime.device(None).shared_bytes == SHARED["shared"] else {False, True})
+
+
+def log_weights(logits: np.ndarray, k: int) -> tuple[np.ndarray, np.ndarray]:
+    """All subsets as rows of 0 and 1, and the logarithms of their weights."""
+    subsets = np.zeros((comb(logits.size, k), logits.size))
+    for row, chosen in zip(subsets, combinations(range(logits.size), k), strict=True):
+        row[list(chosen)] = 1
+    return subsets, subsets @ logits
+
+
+def test_enumeration(emulator, dtype):
+    n, runtime, tolerance = 8, emulator.runtime, {np.float32: 2e-6, np.float64: 4e-15}[dtype]
+    logits = np.random.default_rng(1).normal(size=(n + 1, n)).astype(dtype) * 2
+    k = np.arange(n + 1)
+    names = ["log_normalizer", "marginals", "covariance", "entropy"]
+    values = [_cuda.evaluate(runtime, getattr(_functions, name), logits, k, n // 2, solution=None) for name in names]
+    for row in k:
+        subsets, weights = log_weights(logits[row].astype(np.float64), row)
+        total = np.logaddexp.reduce(weights)
+        p = np.exp(weights - total)
+        mean = p @ subsets
+        expected = [total, mean, (subsets.T * p) @ subsets - np.outer(mean, mean), -p @ (weights - total)]
+        for name, value, exact in zip(names, values, expected, strict=True):
+            np.testing.assert_allclose(value[row], exact, atol=20 * tolerance, rtol=tolerance, err_msg=name)
+
+
+FUNCTIONS: list[Callable[..., np.ndarray]] = [
+    _functions.log_normalizer,
+    _functions.log_prob_count,
+    _functions.marginals,
+    _functions.covariance,
+    _functions.entropy,
+    _functions.kl_to_uniform,
+    _functions.mode,
+    _functions.variance,
+    _functions.kl_divergence,
+    _functions.log_prob,
+    _functions.marginals_jvp,
+    _functions.sample,
+]
+
+
+@pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
+@pytest.mark.parametrize("k", [5, [[3], [9]]], ids=["k", "k by row"])
+def test_every_function_agrees_with_the_numpy_adapter(build, function, k):
+    rng, n, emulator = np.random.default_rng(2), 12, Emulator(build)
+    logits, other, u = rng.normal(size=(2, 3, n)), rng.normal(size=(2, 3, n)), rng.random((4, 2, 3, n - 1))
+    counts = k if isinstance(k, int) else np.broadcast_to(np.asarray(k), (2, 3))
+    z = array_api.evaluate(_functions.mode, other, counts, n // 2, solution=None)
+    arrays = {"kl_divergence": (other,), "marginals_jvp": (other[0],), "log_prob": (z,), "sample": (u,)}
+    given = arrays.get(function.__name__, ())
+    actual = _cuda.evaluate(emulator.runtime, function, logits, counts, n // 2, *given, solution=None)
+    expected = array_api.evaluate(function, logits, counts, n // 2, *given, solution=None)
+    np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
+    assert len(emulator.launches) == (function is not _functions.mode)
+
+
+def test_a_known_solution_costs_no_launch(build):
+    emulator, logits = Emulator(build), np.arange(6.0)
+    solution = _cuda.solve(emulator.runtime, logits, 2, 2)
+    _cuda.evaluate(emulator.runtime, _functions.entropy, logits, 2, 2, solution=solution)
+    assert len(emulator.launches) == 1
+
+
+def test_infinite_logits_decide_exactly(emulator, dtype):
+    logits = np.array([[np.inf, -np.inf, 0.5, -1, np.inf, 2]], dtype=dtype)
+    solution = _cuda.solve(emulator.runtime, logits, 3, 3)
+    np.testing.assert_array_equal(solution.chosen[0, [0, 1, 4]], [1, 0, 1])
+    np.testing.assert_array_equal(solution.unchosen[0, [0, 1, 4]], [0, 1, 0])
+    product = _cuda.jacobian_product(emulator.runtime, logits, 3, 3, np.arange(6, dtype=dtype)[None] - 7)
+    np.testing.assert_array_equal(product[0, [0, 1, 4]], 0)
+    subsets = _cuda.draw(emulator.runtime, logits, 3, 3, (50,), seed=battery.SEED)
+    np.testing.assert_array_equal(subsets[:, 0, [0, 1, 4]], np.broadcast_to([1, 0, 1], (50, 3)))
+
+
+def test_a_bad_row_is_nan_and_alone(emulator, dtype):
+    logits = np.zeros((4, 5), dtype=dtype)
+    logits[1, 3], logits[2, :3] = np.nan, np.inf
+    solution = _cuda.solve(emulator.runtime, logits, 2, 2)
+    product = _cuda.jacobian_product(emulator.runtime, logits, 2, 2, np.ones_like(logits))
+    subsets = _cuda.draw(emulator.runtime, logits, 2, 2, (3,), seed=battery.SEED)
+    for value in (solution.tilted, solution.chosen, solution.unchosen, product, *subsets):
+        np.testing.assert_array_equal(np.isnan(value).all(axis=-1), [False, True, True, False])
+        np.testing.assert_array_equal(np.isnan(value).any(axis=-1), [False, True, True, False])
+
+
+def test_rows_are_read_where_they_lie(build):
+    emulator, wide = Emulator(build), np.random.default_rng(3).normal(size=(6, 9))
+    v = np.broadcast_to(wide[0, :7], (3, 7))
+    actual = _cuda.jacobian_product(emulator.runtime, wide[::2, 1:8], 2, 2, v)
+    expected = array_api.evaluate(_functions.marginals_jvp, wide[::2, 1:8].copy(), 2, 2, v.copy(), solution=None)
+    np.testing.assert_allclose(actual, expected, atol=1e-14)
+    assert np.shares_memory(_cuda._rows(emulator.runtime, wide[::2, 1:8])[0], wide)
+
+
+def assert_law(observed: np.ndarray, expected: np.ndarray) -> None:
+    """Pearson's chi-squared test of counts against the probabilities of their cells."""
+    cells = expected * observed.sum()
+    rare = cells < 10
+    if rare.any():
+        observed = np.append(observed[~rare], observed[rare].sum())
+        cells = np.append(cells[~rare], cells[rare].sum())
+    statistic = ((observed - cells) ** 2 / cells).sum()
+    assert statistic < chi2.isf(FALSE_ALARM, len(cells) - 1)
+
+
+def test_subsets_follow_the_law(emulator, dtype):
+    n, k, draws = 8, 3, 20_000
+    logits = np.random.default_rng(4).normal(size=n).astype(dtype) * 1.5
+    subsets, weights = log_weights(logits.astype(np.float64), k)
+    drawn = _cuda.draw(emulator.runtime, logits, k, k, (draws,), seed=battery.SEED)
+    place = {tuple(subset): i for i, subset in enumerate(subsets)}
+    observed = np.bincount([place[tuple(z)] for z in drawn], minlength=len(subsets))
+    assert_law(observed, np.exp(weights - np.logaddexp.reduce(weights)))
+
+
+def test_a_warp_divides_a_node_by_the_law(emulator, dtype):
+    """Nodes of 51 counts, divided by whole warps; how many of the first 50 items are chosen is hypergeometric."""
+    draws, half = 4_000, 50
+    drawn = _cuda.draw(emulator.runtime, np.zeros(2 * half, dtype=dtype), half, half, (draws,), seed=battery.SEED)
+    law = np.array([comb(half, c) ** 2 / comb(2 * half, half) for c in range(half + 1)])
+    assert (drawn.sum(axis=-1) == half).all()
+    for part in (drawn[:, :half], drawn[:, ::2]):
+        assert_law(np.bincount(part.sum(axis=-1).astype(int), minlength=half + 1), law)
+
+
+def test_streams_do_not_depend_on_the_launch(build):
+    logits = np.random.default_rng(5).normal(size=(3, 20))
+    geometries = [Emulator(build, processors=processors) for processors in (1, 40)]
+    geometries[1].threads = 96
+    first, second = (_cuda.draw(e.runtime, logits, 7, 7, (40,), seed=battery.SEED) for e in geometries)
+    assert geometries[0].launches[0].shares != geometries[1].launches[0].shares
+    np.testing.assert_array_equal(first, second)
+
+
+def test_the_generator_is_philox():
+    """The authors' known answers; the kernel is compared with this generator in the battery."""
+    vectors = {
+        ("00000000" * 4, "00000000" * 2): "6627e8d5 e169c58d bc57ac4c 9b00dbd8",
+        ("ffffffff" * 4, "ffffffff" * 2): "408f276d 41c83b0e a20bc7c6 6d5451fd",
+        ("243f6a8885a308d313198a2e03707344", "a4093822299f31d0"): "d16cfe09 94fdcceb 5001e420 24126ea1",
+    }
+    for words, expected in vectors.items():
+        counter, key = (np.frombuffer(bytes.fromhex(x), dtype=">u4") for x in words)
+        assert [f"{word:08x}" for word in philox(counter, key)] == expected.split()
+
+
+@pytest.mark.parametrize(("shape", "width"), [((1, 20_000), 3), ((1, 16_384), 8_192), ((0, 5), 2), ((3, 0), 0)])
+def test_the_core_takes_what_no_block_suits(shape, width):
+    assert not _cuda.suits(np.zeros(shape), width)
+
+
+def test_largest_row(build):
+    """16384 items in a slab: offsets stay in range. Checked by the sum and by equal items being treated alike."""
+    emulator, logits = Emulator(build, shared_bytes=48_000), np.zeros(_cuda.MOST_ITEMS, dtype=np.float32)
+    chosen = _cuda.solve(emulator.runtime, logits, 40, 40).chosen
+    np.testing.assert_allclose(chosen, 40 / chosen.size, rtol=2e-5)

@@ -1,0 +1,71 @@
+"""Whether the execution tests would notice: each barrier deleted, each index bound shifted by one, one at a time.
+
+Run with -s to see what became of every mutant.
+"""
+
+import os
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from cuda_on_cpu.emulator import HERE, NEEDED, compile_kernels
+from cuda_on_cpu.mutants import Mutant, mutants
+
+from ksubset.backends import _cuda
+
+pytestmark = [NEEDED, pytest.mark.slow]
+TIMEOUT = 60
+
+HARMLESS = {
+    (
+        "count >= 0 && count <=",
+        ">= bound shifted by + 1",
+    ): "a count of -1 has no order statistics, which is NaN as well",
+    ("int first = 0; first < n;", "< bound shifted by - 1"): "where the block divides n, one more pass finds no items",
+    ("first <= highest - lowest; first", "<= bound shifted by - 1"): "the loop has returned before its last pass ends",
+    ("if (count > 0)", "> bound shifted by + 1"): "a short cut: dividing a count of 0 gives 0",
+    ("moments = sums(moments, {weight", "< bound shifted by + 1"): "J maps constants to 0, so any centre is right",
+}
+"""Mutants that compute the same, by a part of the line and the change."""
+
+
+def fate(mutant: Mutant, folder: Path, number: int) -> str:
+    """How the battery ends on a mutant; empty if it passes."""
+    compile_kernels(folder, mutant.source, "float", False, name=f"mutant{number}")
+    library = folder / f"mutant{number}-float-0.so"
+    path = os.pathsep.join([str(HERE.parent), *filter(None, sys.path)])
+    command = [sys.executable, "-m", "cuda_on_cpu.battery", str(library)]
+    try:
+        done = subprocess.run(
+            command, capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, "PYTHONPATH": path}
+        )
+    except subprocess.TimeoutExpired:
+        return "never ends"
+    finally:
+        library.unlink()
+    if done.returncode < 0:
+        return f"killed by signal {-done.returncode}"
+    return done.stderr.strip().split("\n")[-1].rpartition("Error: ")[2] if done.returncode else ""
+
+
+def reason(mutant: Mutant) -> str | None:
+    """Why a mutant is harmless, if it is known to be."""
+    for (text, change), why in HARMLESS.items():
+        if text in mutant.context and change == mutant.change:
+            return why
+    return None
+
+
+def test_every_mutant_is_noticed_or_harmless(tmp_path):
+    found = list(mutants(_cuda.source()))
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        fates = list(pool.map(lambda i: fate(found[i], tmp_path, i), range(len(found))))
+    for mutant, end in zip(found, fates, strict=True):
+        print(f"{mutant.line:4} {mutant.change:26} {end or f'passes: {reason(mutant)}':60.60}  {mutant.text[:70]}")
+    survivors = [mutant for mutant, end in zip(found, fates, strict=True) if not end]
+    unexplained = [f"line {m.line}, {m.change}: {m.text}" for m in survivors if reason(m) is None]
+    assert not unexplained
+    assert {reason(mutant) for mutant in survivors} == set(HARMLESS.values())
+    assert sum(mutant.change == "barrier deleted" for mutant in found) == _cuda.source().count("__syncthreads();")

@@ -1,0 +1,93 @@
+"""The torch launcher without a GPU: torch's hook is replaced by one that runs the kernels on the CPU."""
+
+import inspect
+from contextlib import nullcontext
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_on_cpu.battery import SEED
+from cuda_on_cpu.emulator import NEEDED, Emulator, compile_kernels
+
+from ksubset import _functions
+from ksubset.backends import _cuda, array_api
+from ksubset.backends._cuda import Launch
+
+torch = pytest.importorskip("torch")
+pytestmark = NEEDED
+
+
+class Kernel:
+    """Stands in for what torch's hook returns."""
+
+    def __init__(self, emulator: Emulator, name: str, options: list[str]) -> None:
+        self.emulator, self.name, self.allowed = emulator, name, 0
+        definitions = dict(option.removeprefix("-D").split("=") for option in options)
+        self.real, self.slab = definitions["KSUBSET_REAL"], definitions["KSUBSET_SLAB"] == "1"
+
+    def set_shared_memory_config(self, size: int) -> None:
+        self.allowed = size
+
+    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: list[Any], *, shared_mem: int) -> None:
+        assert shared_mem <= self.allowed
+        launch = Launch(self.name, self.real, self.slab, grid[0], block[0], shared_mem, 0, 0)
+        values = [(x.numpy() if x.data_ptr() else None) if isinstance(x, torch.Tensor) else x for x in args]
+        self.emulator.run(launch, values, values[0])
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernels")
+    return lru_cache(lambda real, slab: compile_kernels(folder, _cuda.source(), real, slab))
+
+
+@pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
+def runtime(request, monkeypatch, build):
+    from ksubset.backends import _cuda_torch
+    from ksubset.backends.torch import LAZY
+
+    emulator = Emulator(build)
+    device = SimpleNamespace(shared_memory_per_block_optin=request.param, multi_processor_count=4)
+
+    def compile_kernel(kernel_source: str, kernel_name: str, *, nvcc_options: list[str]) -> Kernel:
+        return Kernel(emulator, kernel_name, nvcc_options)
+
+    monkeypatch.setattr(torch.cuda, "_compile_kernel", compile_kernel, raising=False)
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    _cuda_torch._kernel.cache_clear()
+    _cuda_torch._device.cache_clear()
+    yield _cuda_torch.runtime(LAZY)
+    _cuda_torch._kernel.cache_clear()
+    _cuda_torch._device.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["marginals", "log_normalizer", "covariance", "marginals_jvp", "sample"])
+def test_torch_agrees_with_numpy(runtime, dtype, name):
+    rng, n, function = np.random.default_rng(0), 40, getattr(_functions, name)
+    logits, k = rng.normal(size=(3, n)).astype(dtype), np.array([0, 11, 33])
+    arrays = {"marginals_jvp": rng.normal(size=(3, n)), "sample": rng.random((2, 3, n - 1))}
+    given = [arrays[name].astype(dtype)] if name in arrays else []
+    tensors = [torch.from_numpy(x) for x in (logits, k, *given)]
+    actual = _cuda.evaluate(runtime, function, tensors[0], tensors[1], n // 2, *tensors[2:], solution=None)
+    expected = array_api.evaluate(function, logits, k, n // 2, *given, solution=None)
+    assert actual.dtype == tensors[0].dtype
+    tolerance = {"float32": 2e-5, "float64": 1e-13}[dtype]
+    np.testing.assert_allclose(actual.numpy(), expected, rtol=tolerance, atol=tolerance / 10)
+
+
+def test_torch_draws_from_a_seed(runtime):
+    drawn = _cuda.draw(runtime, torch.zeros(3, 12), torch.tensor([0, 5, 12]), 6, (4,), seed=torch.from_numpy(SEED))
+    np.testing.assert_array_equal(drawn.sum(-1).numpy(), np.broadcast_to([0, 5, 12], (4, 3)))
+
+
+def test_the_hook_of_this_torch_takes_what_it_is_given():
+    from torch.cuda import _utils
+
+    compiling = inspect.signature(torch.cuda._compile_kernel).parameters
+    calling = inspect.signature(_utils._CudaKernel.__call__).parameters
+    assert {"kernel_source", "kernel_name", "nvcc_options"} <= set(compiling)
+    assert list(calling)[1:5] == ["grid", "block", "args", "shared_mem"]
