@@ -18,6 +18,8 @@ MATRIX = {
     "torch": ([TORCH], "torch-cpu"),
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
 }
+CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14"]
+CUDA_TESTS = [f"tests/test_cuda_{name}.py" for name in ("compile", "execution", "cupy", "mutations")]
 GPU = {
     "torch": (["torch>=2.9"], "torch-cuda"),
     "jax": (["jax[cuda13]>=0.10"], "jax-cuda"),
@@ -47,6 +49,13 @@ def tests(session: nox.Session, backend: str) -> None:
     requirements, targets = MATRIX[backend]
     session.install("-e", ".", *TEST, *requirements)
     session.run("pytest", "-m", "not slow", *session.posargs, env={"KSUBSET_TARGETS": targets})
+
+
+@nox.session(tags=["cpu"])
+def cuda(session: nox.Session) -> None:
+    """The CUDA kernels without a GPU: compiled for every architecture, executed by an emulator, launched by CuPy."""
+    session.install("-e", ".", *TEST, *CUDA)
+    session.run("pytest", "-m", "not slow", *CUDA_TESTS, *session.posargs)
 
 
 @nox.session(tags=["cpu"])
@@ -86,12 +95,13 @@ def demo(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-@nox.parametrize("backend", [nox.param(name, id=name) for name in MATRIX])
+@nox.parametrize("backend", [nox.param(name, id=name) for name in [*MATRIX, "cuda"]])
 def slow(session: nox.Session, backend: str) -> None:
-    """The tests that take minutes."""
-    requirements, targets = MATRIX[backend]
+    """The tests that take minutes; for ``cuda``, mutants of the kernels."""
+    requirements, targets = MATRIX.get(backend, (CUDA, ""))
+    files = CUDA_TESTS if backend == "cuda" else []
     session.install("-e", ".", *TEST, *requirements)
-    session.run("pytest", "-m", "slow", *session.posargs, env={"KSUBSET_TARGETS": targets})
+    session.run("pytest", "-m", "slow", *files, *session.posargs, env={"KSUBSET_TARGETS": targets})
 
 
 @nox.session(default=False)

@@ -94,6 +94,11 @@ typedef decltype(key_of(Real())) Key;
 
 __device__ Pair sums(Pair x, Pair y) { return {x.first + y.first, x.second + y.second}; }
 __device__ Pair extremes(Pair x, Pair y) { return {min(x.first, y.first), max(x.second, y.second)}; }
+// A sum and what rounding took from it (Ogita, Rump & Oishi, "Accurate sum and dot product", 2005).
+__device__ Pair compensated(Pair x, Pair y) {
+  Real total = x.first + y.first, shadow = total - x.first;
+  return {total, x.second + y.second + ((x.first - (total - shadow)) + (y.first - shadow))};
+}
 
 // Combine the pairs of all threads; every thread gets the same result.
 template <Pair combine(Pair, Pair)>
@@ -540,40 +545,43 @@ __device__ Span<Element> tree_memory(Real* slab, int slab_stride, int capacity) 
   const Real *logits, const long long *k, int logits_stride, int k_stride, int k_everywhere, int width, int rows,     \
       int n, Real *slab, int slab_stride, int capacity
 
-// λ, log P(Σz = k) and both marginals, exactly 0 and 1 where ±∞ decides. tilted: θ + λ. chosen, unchosen: μ and 1 − μ,
-// or null.
+// tilted: t = θ + λ. log_volume: log P(Σz = k) − Σ log max(p, q), with the very p and q that enter P, so that their
+// rounding cancels. chosen, unchosen: μ and 1 − μ, exactly 0 and 1 where ±∞ decides, or null.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
-    ksubset_solve(BATCH, Real* tilted, Real* log_count, Real* chosen, Real* unchosen) {
+    ksubset_solve(BATCH, Real* tilted, Real* log_volume, Real* chosen, Real* unchosen) {
   Batch batch = {logits, k, logits_stride, k_stride, k_everywhere, width, rows, n};
   Span<Real> scratch((Real*)shared_memory, SCRATCH), memory = tree_memory<Real>(slab, slab_stride, capacity);
   for (int i_row = blockIdx.x; i_row < rows; i_row += gridDim.x) {
     Row row = open(batch, i_row);
     Tree<Real> tree(memory, row);
     Tilt tilt;
-    Span<Real> shifted = row_of(tilted, i_row, n), log_total = row_of(log_count, i_row, 1);
+    Span<Real> shifted = row_of(tilted, i_row, n), volume = row_of(log_volume, i_row, 1);
     if (!row.feasible || !stage(tree, row, logits_of(batch, i_row)) || !find_tilt(tree, row, scratch, tilt)) {
       Real nan = infinity() - infinity();
       fill(shifted, nan);
-      fill(log_total, nan);
+      fill(volume, nan);
       if (chosen) fill(row_of(chosen, i_row, n), nan), fill(row_of(unchosen, i_row, n), nan);
       continue;
     }
+    Pair likely = {0, 0};
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
       Real t = plant_leaf(tree, i, tilt);
       shifted[i] = row.flipped ? -t : t;
+      likely = compensated(likely, {log(tree.memory[2 * i + (t > 0)]), 0});
     }
     plant_spare_leaf(tree, row);
     Level top = rise(tree);
     Real total = total_of(tree, top, row, scratch);
-    if (threadIdx.x == 0) log_total[0] = log(total);
+    likely = reduce<compensated>(likely, scratch);
+    if (threadIdx.x == 0) volume[0] = log(total) - (likely.first + likely.second);
     if (!chosen) continue;
     Span<Real> outer = sink(tree, top, row, total);
     Span<Real> more = row_of(row.flipped ? unchosen : chosen, i_row, n);
     Span<Real> less = row_of(row.flipped ? chosen : unchosen, i_row, n);
     for (int i = threadIdx.x; i < n; i += blockDim.x) {
       Real q = tree.memory[2 * i], p = tree.memory[2 * i + 1];
-      less[i] = p == 0 ? 1 : q * outer[2 * i];
-      more[i] = q == 0 ? 1 : p * outer[2 * i + 1];
+      less[i] = p == 0 ? 1 : min(q * outer[2 * i], (Real)1);
+      more[i] = q == 0 ? 1 : min(p * outer[2 * i + 1], (Real)1);
     }
   }
 }

@@ -24,7 +24,6 @@ import array_api_compat
 
 from ksubset import _functions
 from ksubset._inference import Solution
-from ksubset._layout import iota
 from ksubset._typing import Array, Ops
 
 MOST_ITEMS = 16_384
@@ -172,16 +171,16 @@ def _lengths(n: int, width: int) -> list[int]:
     return lengths
 
 
-def solve(runtime: Runtime, logits: Array, k: int | Array, width: int, *, sides_too: bool = True) -> Solution:
+def solve(runtime: Runtime, logits: Array, k: int | Array, width: int, *, sides: bool = True) -> Solution:
     """`ksubset._inference.solve` in one launch."""
-    launch = plan("ksubset_solve", logits, width, runtime.device(logits), outside=sides_too)
+    launch = plan("ksubset_solve", logits, width, runtime.device(logits), outside=sides)
     tilted = _empty(runtime, tuple(logits.shape), logits)
-    log_count = _empty(runtime, tuple(logits.shape[:-1]), logits)
-    chosen = _empty(runtime, tuple(logits.shape), logits) if sides_too else None
-    unchosen = _empty(runtime, tuple(logits.shape), logits) if sides_too else None
-    arguments = [*_batch(runtime, launch, logits, k, width), tilted, log_count, chosen, unchosen]
+    log_volume = _empty(runtime, tuple(logits.shape[:-1]), logits)
+    chosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
+    unchosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
+    arguments = [*_batch(runtime, launch, logits, k, width), tilted, log_volume, chosen, unchosen]
     runtime.run(launch, arguments, logits)
-    return Solution(tilted, log_count, chosen, unchosen)
+    return Solution(tilted, log_volume, chosen, unchosen)
 
 
 def jacobian_product(runtime: Runtime, logits: Array, k: int | Array, width: int, v: Array) -> Array:
@@ -228,32 +227,27 @@ def evaluate(
     solution: Solution | None,
 ) -> Array:
     """The value of one of ``ksubset._functions``, its primitives computed by the kernels where a block suits."""
-    xp = runtime.ops.xp
-    if function is _functions.covariance:
-        n = logits.shape[-1]
-        unit = xp.astype(iota(runtime.ops, n, logits)[:, None] == iota(runtime.ops, n, logits), logits.dtype)
-        function, logits, k, arrays = _functions.marginals_jvp, logits[..., None, :], _lifted(k), (unit,)
     if function is _functions.marginals_jvp:
+        xp = runtime.ops.xp
         logits, v = xp.broadcast_arrays(logits, arrays[0])
         k = k if isinstance(k, int) else xp.broadcast_to(k, logits.shape[:-1])
         if suits(logits, width):
             return jacobian_product(runtime, logits, k, width, v)
         arrays = (v,)
     if suits(logits, width):
-        if function is _functions.sample:
+        if function in DRAWING:
             u = arrays[0]
             return draw(runtime, logits, k, width, tuple(u.shape[: u.ndim - logits.ndim]), u=u)
         if solution is None and function is not _functions.mode:
-            solution = solve(runtime, logits, k, width, sides_too=function not in TOTAL_ONLY)
+            solution = solve(runtime, logits, k, width, sides=function not in VOLUME_ONLY)
     return function(runtime.ops, logits, k, width, *arrays, solution=solution)
 
 
-TOTAL_ONLY = {_functions.log_normalizer, _functions.log_prob_count, _functions.log_prob}
+DRAWING = {_functions.sample, _functions.rsample}
+"""Functions that turn uniforms into subsets."""
+
+VOLUME_ONLY = {_functions.log_normalizer, _functions.log_prob_count, _functions.log_prob}
 """Functions that need no marginals."""
-
-
-def _lifted(k: int | Array) -> int | Array:
-    return k if isinstance(k, int) else k[..., None]
 
 
 def _empty(runtime: Runtime, shape: tuple[int, ...], like: Array) -> Array:

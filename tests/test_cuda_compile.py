@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cuda_on_cpu.emulator import OWN_SESSION
 
 from ksubset.backends import _cuda
 from ksubset.backends._cuda import Device, Launch
@@ -32,7 +33,8 @@ def library() -> Path | None:
     return found[-1] if found else None
 
 
-pytestmark = pytest.mark.skipif(library() is None, reason="the package nvidia-cuda-nvrtc is not installed")
+ABSENT = pytest.mark.skipif(library() is None, reason="the package nvidia-cuda-nvrtc is not installed")
+pytestmark = [ABSENT, OWN_SESSION]
 
 
 @lru_cache

@@ -8,14 +8,14 @@ from math import comb
 import numpy as np
 import pytest
 from cuda_on_cpu import battery
-from cuda_on_cpu.emulator import NEEDED, Emulator, compile_kernels
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 from cuda_on_cpu.philox import philox
 from scipy.stats import chi2
 
 from ksubset import _functions
 from ksubset.backends import _cuda, array_api
 
-pytestmark = NEEDED
+pytestmark = [NEEDED, OWN_SESSION]
 SHARED = {"shared": 200_000, "slab": 2_000}
 FALSE_ALARM = 1e-6
 
@@ -58,14 +58,16 @@ def test_enumeration(emulator, dtype):
     n, runtime, tolerance = 8, emulator.runtime, {np.float32: 2e-6, np.float64: 4e-15}[dtype]
     logits = np.random.default_rng(1).normal(size=(n + 1, n)).astype(dtype) * 2
     k = np.arange(n + 1)
-    names = ["log_normalizer", "marginals", "covariance", "entropy"]
+    names = ["log_normalizer", "marginals", "entropy"]
     values = [_cuda.evaluate(runtime, getattr(_functions, name), logits, k, n // 2, solution=None) for name in names]
+    names, wide, unit = [*names, "covariance"], logits[:, None, :], np.eye(n, dtype=dtype)
+    values.append(_cuda.evaluate(runtime, _functions.marginals_jvp, wide, k[:, None], n // 2, unit, solution=None))
     for row in k:
         subsets, weights = log_weights(logits[row].astype(np.float64), row)
         total = np.logaddexp.reduce(weights)
         p = np.exp(weights - total)
         mean = p @ subsets
-        expected = [total, mean, (subsets.T * p) @ subsets - np.outer(mean, mean), -p @ (weights - total)]
+        expected = [total, mean, -p @ (weights - total), (subsets.T * p) @ subsets - np.outer(mean, mean)]
         for name, value, exact in zip(names, values, expected, strict=True):
             np.testing.assert_allclose(value[row], exact, atol=20 * tolerance, rtol=tolerance, err_msg=name)
 
@@ -74,15 +76,15 @@ FUNCTIONS: list[Callable[..., np.ndarray]] = [
     _functions.log_normalizer,
     _functions.log_prob_count,
     _functions.marginals,
-    _functions.covariance,
+    _functions.unchosen,
     _functions.entropy,
     _functions.kl_to_uniform,
     _functions.mode,
-    _functions.variance,
     _functions.kl_divergence,
     _functions.log_prob,
     _functions.marginals_jvp,
     _functions.sample,
+    _functions.rsample,
 ]
 
 
@@ -93,7 +95,8 @@ def test_every_function_agrees_with_the_numpy_adapter(build, function, k):
     logits, other, u = rng.normal(size=(2, 3, n)), rng.normal(size=(2, 3, n)), rng.random((4, 2, 3, n - 1))
     counts = k if isinstance(k, int) else np.broadcast_to(np.asarray(k), (2, 3))
     z = array_api.evaluate(_functions.mode, other, counts, n // 2, solution=None)
-    arrays = {"kl_divergence": (other,), "marginals_jvp": (other[0],), "log_prob": (z,), "sample": (u,)}
+    arrays = {"kl_divergence": (other,), "marginals_jvp": (other[0],), "log_prob": (z,)}
+    arrays |= {"sample": (u,), "rsample": (u,)}
     given = arrays.get(function.__name__, ())
     actual = _cuda.evaluate(emulator.runtime, function, logits, counts, n // 2, *given, solution=None)
     expected = array_api.evaluate(function, logits, counts, n // 2, *given, solution=None)
@@ -194,6 +197,16 @@ def test_the_generator_is_philox():
 @pytest.mark.parametrize(("shape", "width"), [((1, 20_000), 3), ((1, 16_384), 8_192), ((0, 5), 2), ((3, 0), 0)])
 def test_the_core_takes_what_no_block_suits(shape, width):
     assert not _cuda.suits(np.zeros(shape), width)
+
+
+@pytest.mark.parametrize("function", [_functions.log_normalizer, _functions.entropy])
+def test_float32_loses_nothing_in_long_sums(build, function):
+    """Thousands of terms cancel against log P; each costs no more than its own rounding."""
+    logits, k = np.random.default_rng(5).normal(size=(2, 3000)), np.array([3, 40])
+    single = logits.astype(np.float32)
+    actual = _cuda.evaluate(Emulator(build).runtime, function, single, k, 40, solution=None)
+    expected = array_api.evaluate(function, single.astype(np.float64), k, 40, solution=None)
+    np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 def test_largest_row(build):

@@ -10,12 +10,12 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cuda_on_cpu.emulator import HERE, NEEDED, compile_kernels
+from cuda_on_cpu.emulator import HERE, NEEDED, OWN_SESSION, compile_kernels
 from cuda_on_cpu.mutants import Mutant, mutants
 
 from ksubset.backends import _cuda
 
-pytestmark = [NEEDED, pytest.mark.slow]
+pytestmark = [NEEDED, OWN_SESSION, pytest.mark.slow]
 TIMEOUT = 60
 
 HARMLESS = {

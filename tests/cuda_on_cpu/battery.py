@@ -62,12 +62,12 @@ def comparisons(
         yield "unchosen", actual.unchosen, expected.unchosen
         yield "entropy", *(entropy(solution) for solution in (actual, expected))
         yield "tilt", *(excess(solution, k) < 1.01 for solution in (actual, expected))
-        totals = _cuda.solve(runtime, logits, k, n // 2, sides_too=False)
-        yield "total alone", totals.log_count, actual.log_count
-        yield "bad rows", np.isnan(totals.log_count), np.isnan(expected.log_count)
+        volumes = _cuda.solve(runtime, logits, k, n // 2, sides=False)
+        yield "volume alone", volumes.log_volume, actual.log_volume
+        yield "bad rows", np.isnan(volumes.log_volume), np.isnan(expected.log_volume)
         narrow = max(0, n // 2 - 1)
-        bad = np.isnan(expected.log_count) | (np.minimum(k, n - k) > narrow)
-        yield "rows too wide", np.isnan(_cuda.solve(runtime, logits, k, narrow).log_count), bad
+        bad = np.isnan(expected.log_volume) | (np.minimum(k, n - k) > narrow)
+        yield "rows too wide", np.isnan(_cuda.solve(runtime, logits, k, narrow).log_volume), bad
         product = _cuda.jacobian_product(runtime, logits, k, n // 2, v)
         exact = _inference.jacobian_product(NUMPY, wide, k, n // 2, v.astype(np.float64))
         scale = np.linalg.norm(exact, axis=1, keepdims=True)
@@ -88,11 +88,11 @@ def excess(solution: _inference.Solution, k: np.ndarray) -> np.ndarray:
 
 
 def entropy(solution: _inference.Solution) -> np.ndarray:
-    """Joins λ, log P and both marginals in a number that does not depend on the choice of λ."""
+    """Joins λ, the volume and both marginals in a number that does not depend on the choice of λ."""
     t = solution.tilted
     unlikely = np.where(t > 0, solution.unchosen, solution.chosen)
-    surprise = np.where(np.isinf(t), 0, np.log1p(np.exp(-np.abs(t))) + np.abs(t) * unlikely)
-    return 1 + (surprise + 0 * solution.chosen).sum(axis=-1) + solution.log_count
+    surprise = np.where(unlikely == 0, 0, np.abs(t)) * unlikely
+    return 1 + (surprise + 0 * solution.chosen).sum(axis=-1) + solution.log_volume
 
 
 def assert_close(name: str, actual: np.ndarray, expected: np.ndarray, tolerance: float) -> None:

@@ -1,6 +1,7 @@
 """Runs the CUDA kernels on the CPU: a `Runtime` for NumPy arrays that stands in for a GPU."""
 
 import ctypes
+import os
 import shutil
 import subprocess
 from collections.abc import Callable
@@ -17,6 +18,9 @@ from ksubset.backends.array_api import NUMPY
 HERE = Path(__file__).parent
 COMPILER = shutil.which("g++")
 NEEDED = pytest.mark.skipif(COMPILER is None, reason="g++, which compiles the kernels for the CPU, is not installed")
+OWN_SESSION = pytest.mark.skipif(
+    bool(os.environ.get("KSUBSET_TARGETS")), reason="concerns no target of KSUBSET_TARGETS; run by `nox -s cuda`"
+)
 
 
 class EmulatorError(AssertionError):
