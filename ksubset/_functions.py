@@ -13,6 +13,7 @@ from ksubset._inference import Solution, draw, jacobian_product, solve
 from ksubset._layout import constant, fill, iota
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
+from ksubset._validation import broadcast_shapes
 
 Count = int | Array
 Known = Solution | None
@@ -20,7 +21,8 @@ Known = Solution | None
 
 def marginals_jvp(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, solution: Known = None) -> Array:
     """J · v, the logits broadcast against v."""
-    logits, v = ops.xp.broadcast_arrays(logits, v)
+    shape = broadcast_shapes(tuple(logits.shape), tuple(v.shape))
+    logits, v = ops.xp.broadcast_to(logits, shape), ops.xp.broadcast_to(v, shape)
     k = k if isinstance(k, int) else ops.xp.broadcast_to(k, logits.shape[:-1])
     return jacobian_product(ops, logits, k, width, v)
 
