@@ -26,9 +26,36 @@ def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, reve
     return jax.lax.scan(step, carry, xs, reverse=reverse)
 
 
-_COMMON = jnp, partial(jnp.matmul, precision="highest"), partial(jnp.sort, stable=False), _repeat, jax.lax.stop_gradient
-SEQUENTIAL = Ops(*_COMMON, _scan, matmul_from=9)
-PARALLEL = Ops(*_COMMON, matmul_from=9)
+def _ranked(x: Array, count: int | Array) -> tuple[Array, Array]:
+    """Order statistics by halving the integers that floats are ordered like: XLA's sort takes ten times as long."""
+    whole = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
+    low, high = np.iinfo(whole).min, np.iinfo(whole).max
+    bits = jax.lax.bitcast_convert_type(x, whole)
+    keys = jnp.where(bits < 0, bits ^ high, bits)
+    wanted = jnp.stack([jnp.broadcast_to(count, x.shape[:1]), jnp.broadcast_to(count + 1, x.shape[:1])])
+
+    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        below, above = bounds
+        middle = (below >> 1) + (above >> 1) + (below & above & 1)
+        enough = jnp.sum(keys > middle[..., None], axis=-1) >= wanted
+        return jnp.where(enough, middle + 1, below), jnp.where(enough, above, middle)
+
+    start = jnp.full(wanted.shape, low, whole), jnp.full(wanted.shape, high, whole)
+    found = jax.lax.fori_loop(0, np.iinfo(whole).bits, halve, start)[0]
+    upper, lower = jax.lax.bitcast_convert_type(jnp.where(found < 0, found ^ high, found), x.dtype)
+    return upper, lower
+
+
+_COMMON: dict[str, Any] = {
+    "xp": jnp,
+    "matmul": partial(jnp.matmul, precision="highest"),
+    "sort": partial(jnp.sort, stable=False),
+    "repeat": _repeat,
+    "stop_gradient": jax.lax.stop_gradient,
+    "matmul_from": 9,
+}
+SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, scan=_scan)
+PARALLEL = Ops(**_COMMON)
 
 
 def ops(x: Array) -> Ops:

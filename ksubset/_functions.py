@@ -13,6 +13,7 @@ from ksubset._inference import Solution, draw, jacobian_product, solve
 from ksubset._layout import constant, fill, iota
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
+from ksubset._validation import broadcast_shapes
 
 Count = int | Array
 Known = Solution | None
@@ -20,7 +21,8 @@ Known = Solution | None
 
 def marginals_jvp(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, solution: Known = None) -> Array:
     """J · v, the logits broadcast against v."""
-    logits, v = ops.xp.broadcast_arrays(logits, v)
+    shape = broadcast_shapes(tuple(logits.shape), tuple(v.shape))
+    logits, v = ops.xp.broadcast_to(logits, shape), ops.xp.broadcast_to(v, shape)
     k = k if isinstance(k, int) else ops.xp.broadcast_to(k, logits.shape[:-1])
     return jacobian_product(ops, logits, k, width, v)
 
@@ -37,17 +39,17 @@ def sample(ops: Ops, logits: Array, k: Count, width: int, u: Array, *, solution:
 
 def marginals(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """μ = E[z]."""
-    return (solution or solve(ops, logits, k, width, volume=False)).chosen
+    return (solution or solve(ops, logits, k, width, volume=False, unchosen=False)).chosen
 
 
 def unchosen(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """1 − μ, with its own relative accuracy."""
-    return (solution or solve(ops, logits, k, width, volume=False)).unchosen
+    return (solution or solve(ops, logits, k, width, volume=False, chosen=False)).unchosen
 
 
 def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """Σ_M [θ + max(−t, 0)] + Σ_{not M} max(t, 0) + log volume, M the k largest logits: no large terms cancel."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
     theta, t, top = _ranked(ops, logits, solution, k)
     terms = xp.where(top, theta, xp.zeros_like(theta)) + _positive_part(ops, xp.where(top, -t, t))
     return compensated_sum(ops, terms) + solution.log_volume
@@ -55,7 +57,7 @@ def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: K
 
 def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """Σ_M [max(−t, 0) − softplus(−θ)] + Σ_{not M} [max(t, 0) − softplus(θ)] + log volume."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
     theta, t, top = _ranked(ops, logits, solution, k)
     terms = _positive_part(ops, xp.where(top, -t, t)) - _softplus(ops, xp.where(top, -theta, theta))
     return compensated_sum(ops, terms) + solution.log_volume
@@ -73,7 +75,7 @@ def _entropy(ops: Ops, solution: Solution) -> Array:
 
 def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solution: Known = None) -> Array:
     """−Σ |t| · 1{z ≠ (t > 0)} − log volume; −∞ where Σz ≠ k, NaN where z is not 0 or 1."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, sides=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
     t = solution.tilted
     value = -_cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_volume
     binary = xp.all((z == 0) | (z == 1), axis=-1)
@@ -85,7 +87,7 @@ def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solutio
 
 def kl_divergence(ops: Ops, logits: Array, k: Count, width: int, other: Array, *, solution: Known = None) -> Array:
     """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows."""
-    here, there = solution or solve(ops, logits, k, width), solve(ops, other, k, width, sides=False)
+    here, there = solution or solve(ops, logits, k, width), solve(ops, other, k, width, chosen=False, unchosen=False)
     t = there.tilted
     cross = _cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume
     return cross - _entropy(ops, here)

@@ -39,8 +39,17 @@ class Solution:
     unchosen: Array = None
 
 
-def solve(ops: Ops, logits: Array, k: int | Array, width: int, *, volume: bool = True, sides: bool = True) -> Solution:
-    """Run the inside pass and, if the marginals are wanted, the outside pass."""
+def solve(
+    ops: Ops,
+    logits: Array,
+    k: int | Array,
+    width: int,
+    *,
+    volume: bool = True,
+    chosen: bool = True,
+    unchosen: bool = True,
+) -> Solution:
+    """Run the inside pass and, if marginals are wanted, the outside pass."""
     batch = tuple(logits.shape[:-1])
     rows = orient(ops, logits, k, width)
     t = rows.logits + tilt(ops, rows)
@@ -52,15 +61,13 @@ def solve(ops: Ops, logits: Array, k: int | Array, width: int, *, volume: bool =
         total, outer = _sequential.root(ops, scan, levels[-1], rows.count, rows.width)
     else:
         total, outer = _tree.root(ops, counts, levels, rows.count)
-    tilted, log_volume, chosen, unchosen = items_last(ops, t * rows.sign, batch), None, None, None
-    if volume:
-        log_volume = ops.xp.reshape(_log_volume(ops, total, p, q), batch)
-    if sides:
-        outer = _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...]
-        chosen = items_last(ops, _probability(ops, p * outer[1, ...], t), batch)
-        unchosen = items_last(ops, _probability(ops, q * outer[0, ...], -t), batch)
-        chosen, unchosen = _oriented(ops, rows, chosen, unchosen, batch)
-    return Solution(tilted, log_volume, chosen, unchosen)
+    tilted = items_last(ops, t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign, batch)
+    log_volume = ops.xp.reshape(_log_volume(ops, total, p, q), batch) if volume else None
+    if not (chosen or unchosen):
+        return Solution(tilted, log_volume)
+    outer = _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...]
+    sides = (p, outer[1, ...], t), (q, outer[0, ...], -t)
+    return Solution(tilted, log_volume, *_marginals(ops, rows, sides, batch, (chosen, unchosen)))
 
 
 def _log_volume(ops: Ops, total: Array, p: Array, q: Array) -> Array:
@@ -132,9 +139,20 @@ def _centred(ops: Ops, weights: Array, v: Array, logits: Array) -> Array:
     return v - xp.sum(weights * v, axis=0) / xp.clip(xp.sum(weights, axis=0), 1e-37, None)
 
 
-def _oriented(ops: Ops, rows: Rows, chosen: Array, unchosen: Array, batch: tuple[int, ...]) -> tuple[Array, Array]:
-    """Exchange the two sides of the rows that stand for their complement."""
+def _marginals(
+    ops: Ops,
+    rows: Rows,
+    sides: tuple[tuple[Array, Array, Array], ...],
+    batch: tuple[int, ...],
+    wanted: tuple[bool, bool],
+) -> list[Array]:
+    """The marginals that are wanted, exchanged in the rows that stand for their complement."""
+
+    def probability(side: tuple[Array, Array, Array]) -> Array:
+        own, outer, t = side
+        return items_last(ops, _probability(ops, own * outer, t), batch)
+
     if isinstance(rows.sign, int):
-        return (chosen, unchosen) if rows.sign == 1 else (unchosen, chosen)
-    flipped = ops.xp.reshape(rows.sign < 0, (*batch, 1))
-    return ops.xp.where(flipped, unchosen, chosen), ops.xp.where(flipped, chosen, unchosen)
+        return [probability(x) if w else None for x, w in zip(sides[:: rows.sign], wanted, strict=True)]
+    flipped, pair = ops.xp.reshape(rows.sign < 0, (*batch, 1)), [probability(x) for x in sides]
+    return [ops.xp.where(flipped, pair[1], pair[0]), ops.xp.where(flipped, pair[0], pair[1])]

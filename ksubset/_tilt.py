@@ -79,26 +79,28 @@ def _newton(ops: Ops, total: Array, spread: Array, count: Array, n: int) -> Arra
 
 def _order_statistics(ops: Ops, rows: Rows) -> tuple[Array, Array, Array]:
     """θ_(k), θ_(k+1) made finite, and which rows are feasible."""
-    xp, n = ops.xp, rows.size
-    ordered = ops.sort(ops.stop_gradient(rows.by_row))
-    upper, lower = _ranked(ops, ordered, rows.count)
-    valid = ~(xp.isnan(ordered[:, n - 1]) | (upper == -xp.inf) | (lower == xp.inf))
+    xp, infinity = ops.xp, ops.xp.inf
+    upper, lower, valid = _ranked(ops, ops.stop_gradient(rows.by_row), rows.count)
+    upper = xp.where(xp.zeros_like(valid) | (rows.count == 0), fill(ops, (), infinity, upper), upper)
+    valid = valid & (upper != -infinity) & (lower != infinity)
     if not isinstance(rows.count, int):
         valid = valid & (rows.count >= 0) & (rows.count <= rows.width)
-    all_chosen, none_left = upper == xp.inf, lower == -xp.inf
+    all_chosen, none_left = upper == infinity, lower == -infinity
     zero = xp.zeros_like(upper)
     high = xp.where(all_chosen, xp.where(none_left, zero, lower + FORCED), upper)
     low = xp.where(none_left, xp.where(all_chosen, zero, upper - FORCED), lower)
     return xp.where(valid, high, zero), xp.where(valid, low, zero), valid
 
 
-def _ranked(ops: Ops, ordered: Array, count: int | Array) -> tuple[Array, Array]:
-    """The count-th and the next largest of each row; +∞ stands for the 0-th."""
-    xp, (rows, n) = ops.xp, ordered.shape
+def _ranked(ops: Ops, logits: Array, count: int | Array) -> tuple[Array, Array, Array]:
+    """The count-th and the next largest of each row, and which rows are free of NaN."""
+    xp, (rows, n) = ops.xp, logits.shape
+    if ops.ranked:
+        return *ops.ranked(logits, count), ~xp.any(xp.isnan(logits), axis=-1)
+    ordered = ops.sort(logits)
+    sound = ~xp.isnan(ordered[:, n - 1])
     if isinstance(count, int):
-        lower = ordered[:, n - 1 - count]
-        return (ordered[:, n - count] if count else fill(ops, (rows,), float("inf"), ordered)), lower
+        return ordered[:, min(n - count, n - 1)], ordered[:, n - 1 - count], sound
     flat, start = xp.reshape(ordered, (-1,)), iota(ops, rows, ordered) * n
-    lower = xp.take(flat, start + xp.clip(n - 1 - count, 0, n - 1), axis=0)
     upper = xp.take(flat, start + xp.clip(n - count, 0, n - 1), axis=0)
-    return xp.where(count == 0, fill(ops, (), float("inf"), ordered), upper), lower
+    return upper, xp.take(flat, start + xp.clip(n - 1 - count, 0, n - 1), axis=0), sound

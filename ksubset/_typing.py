@@ -50,6 +50,9 @@ class Ops:
         of ``state[-1]``, a boolean array, is true: a further step would change nothing.
     sort
         ``sort(x)`` sorts along the last axis, NaN last.
+    ranked
+        ``ranked(x, count)``: the count-th and the next largest of each row, (rows,), where that is faster than a sort.
+        ``count`` is an int or (rows,), at least 0; for 0 the first of the two may be anything.
     stop_gradient
         Cuts an array off from differentiation; the identity where there is none.
     scan
@@ -64,6 +67,7 @@ class Ops:
     matmul: Callable[[Array, Array], Array]
     sort: Callable[[Array], Array]
     repeat: Callable[[Step, State, int], State] = repeat_all
+    ranked: Callable[[Array, int | Array], tuple[Array, Array]] | None = None
     stop_gradient: Callable[[Array], Array] = lambda x: x
     scan: Scan | None = None
     matmul_from: int = 32

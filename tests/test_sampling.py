@@ -105,6 +105,25 @@ def test_same_uniforms_same_subsets(target: Target, rng: np.random.Generator) ->
         assert (target.to_numpy(shifted) == expected).all()
 
 
+def test_uniforms_at_the_ends_of_the_interval(target: Target, rng: np.random.Generator) -> None:
+    """Also where 1 − u is far below the resolution of the logits' dtype."""
+    ends = np.array([0.0, np.nextafter(0, 1), 0.5, np.nextafter(0.5, 0), np.nextafter(1, 0), -0.5, -1e-300])
+    logits = rng.normal(size=9) * 5
+    for dtype in target.dtypes[-2:]:
+        u = target.array(np.repeat(ends[:, None], 8, axis=1), target.dtypes[-1])
+        z = target.to_numpy(ksubset.sample_from_uniforms(target.array(logits, dtype), 4, u))
+        assert (z.sum(axis=-1) == 4).all()
+
+
+def test_a_tangent_at_a_decided_item_does_not_matter(target: Target) -> None:
+    logits = target.array([0.0, -np.inf, 1.0, np.inf, 2.0])
+    v = np.array([1.0, 2.0, 3.0, 4.0, 5.0])
+    expected = target.to_numpy(ksubset.marginals_jvp(logits, 3, target.array(v)))
+    for value in (np.nan, np.inf, -np.inf):
+        v[[1, 3]] = value
+        assert (target.to_numpy(ksubset.marginals_jvp(logits, 3, target.array(v))) == expected).all()
+
+
 def test_rows_and_draws_are_independent(target: Target) -> None:
     """With uniform logits and k = 1, the pair of draws of two rows takes all n² values equally often."""
     n, logits = 4, target.array(np.zeros((2, 4)))

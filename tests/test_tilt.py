@@ -5,7 +5,7 @@ import pytest
 from oracle import families
 
 from ksubset._layout import orient
-from ksubset._tilt import STEPS, tilt
+from ksubset._tilt import STEPS, _step, tilt
 from ksubset._typing import State, Step
 from ksubset.backends.array_api import NUMPY
 
@@ -44,3 +44,14 @@ def test_rows_stay_as_they_settled(rng: np.random.Generator) -> None:
     np.testing.assert_allclose(together, alone, rtol=1e-12)
     assert (together == forced).all()
     assert STEPS >= 8
+
+
+def test_a_step_that_would_leave_the_bracket_bisects_it(rng: np.random.Generator) -> None:
+    """A safeguard that none of 60,000 rows of random clusters needed, so it is tested by itself."""
+    odds, ones = np.exp(rng.normal(size=(9, 1))), np.ones(1)
+    state = (np.zeros(1), np.array([-0.5]), np.array([0.5]), np.array([False]))
+    above = (odds > 1).astype(float)
+    shift, low, high, settled = _step(NUMPY, odds, above, above.sum(axis=0) - 1e-6, 1e-6 * ones, 9, state)
+    assert (low, high) == (-0.5, 0.0)
+    assert shift == -0.25
+    assert not settled

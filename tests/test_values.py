@@ -10,6 +10,7 @@ from oracle import Enumeration
 
 import ksubset
 from ksubset import _functions
+from ksubset._call import Problem
 from ksubset.backends import find
 
 BATCHES = {"n=1": all_sizes(1), "n=2": all_sizes(2), "n=7": all_sizes(7), "infinite": with_infinities(4)}
@@ -150,6 +151,15 @@ def test_the_core_computes_in_the_dtype_of_the_logits(target: Target) -> None:
             for name in ("marginals_jvp", "kl_divergence", "log_prob"):
                 assert backend.evaluate(getattr(_functions, name), x, k, 17, x, solution=None).dtype == x.dtype
             assert backend.evaluate(_functions.sample, x, k, 17, u, solution=None).dtype == x.dtype
+
+
+def test_covariance_multiplies_by_vectors_like_the_logits(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Problem, "evaluate", lambda self, function, *arrays, **known: arrays[0])
+    for dtype in target.dtypes[-2:]:
+        x = target.array(np.zeros((2, 3)), dtype)
+        unit = ksubset.covariance(x, 2)
+        assert unit.dtype == x.dtype
+        assert getattr(unit, "device", None) == getattr(x, "device", None)
 
 
 def test_half_precision_is_computed_in_single(target: Target, rng: np.random.Generator) -> None:

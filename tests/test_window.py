@@ -6,6 +6,8 @@ from conftest import Target
 
 import ksubset
 from ksubset import _window
+from ksubset._layout import orient
+from ksubset.backends.array_api import NUMPY
 
 
 @pytest.fixture
@@ -47,3 +49,16 @@ def test_a_million_items(target: Target, rng: np.random.Generator) -> None:
     mu = target.to_numpy(ksubset.marginals(target.array(logits, "float32"), 500_000))
     assert abs(mu.sum(dtype=np.float64) - 500_000) < 1
     assert ((mu >= 0) & (mu <= 1)).all()
+
+
+def test_noise_of_the_transform_is_no_probability(rng: np.random.Generator) -> None:
+    """A product of long windows has no coefficient below 0, and exact zeros where only rounding was left."""
+    rows = orient(NUMPY, rng.normal(size=(1, 40_000)), 20_000, 20_000)
+    counts = _window.WindowedCounts(NUMPY, rows, np.full((40_000, 1), 0.5))
+    level = next(i for i in range(20) if counts.size(i) > _window.LONGEST_SUM)
+    size, pairs = counts.size(level), counts.offset(level).shape[0] // 2
+    left = np.zeros((size, pairs, 1))
+    left[size // 2] = 1
+    product = counts.multiply(level, left, left)
+    assert (product >= 0).all()
+    assert ((product > 0).sum(axis=0) == 1).all()
