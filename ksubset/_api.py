@@ -127,7 +127,8 @@ def marginals_jvp(
     .. math:: J v, \qquad J_{ij} = \partial\mu_i / \partial\theta_j = \operatorname{Cov}(z_i, z_j)
 
     J is symmetric, so this is the forward-mode derivative and the reverse-mode one alike: the analytic backward of
-    `marginals`, and of a sample under the SIMPLE estimator, for frameworks without automatic differentiation.
+    `marginals`, and of a sample under the SIMPLE estimator, for frameworks without automatic differentiation. There v is
+    the gradient of the loss with respect to the sample, summed over the draws if there are several of one row.
 
     Parameters
     ----------
@@ -156,7 +157,11 @@ def marginals_jvp(
     >>> ksubset.marginals_jvp(np.zeros(4), 2, np.array([1.0, 0.0, 0.0, 0.0])).round(4)
     array([ 0.25  , -0.0833, -0.0833, -0.0833])
     """
-    problem = prepare(logits, k, max_k, validate)
+    return jacobian_times(prepare(logits, k, max_k, validate), v)
+
+
+def jacobian_times(problem: Problem, v: Array) -> Array:
+    """`marginals_jvp` of a validated problem."""
     v = problem.companion(v, "v")
     check_floating(v, "v", problem.xp)
     problem, v = problem.promoted(v)

@@ -69,6 +69,14 @@ class KSubset:
         """See `log_normalizer`."""
         return self._problem.evaluate(_functions.log_normalizer, solution=self._solution)
 
+    def log_prob_count(self) -> Array:
+        """See `log_prob_count`."""
+        return self._problem.evaluate(_functions.log_prob_count, solution=self._solution)
+
+    def marginals_jvp(self, v: Array) -> Array:
+        """See `marginals_jvp`."""
+        return _api.jacobian_times(self._problem, v)
+
     def covariance(self) -> Array:
         """See `covariance`."""
         return _api.all_products(self._problem)

@@ -188,7 +188,8 @@ def test_distribution_object_agrees_with_the_functions(target: Target, rng: np.r
     close(target, d.mean, target.to_numpy(ksubset.marginals(logits, k)))
     close(target, d.variance, [np.diag(c) for c in target.to_numpy(d.covariance())])
     close(target, d.log_prob(z), target.to_numpy(ksubset.log_prob(logits, k, z)))
-    for name in ("entropy", "kl_to_uniform", "log_normalizer", "mode"):
+    close(target, d.marginals_jvp(logits), target.to_numpy(ksubset.marginals_jvp(logits, k, logits)))
+    for name in ("entropy", "kl_to_uniform", "log_normalizer", "log_prob_count", "mode"):
         close(target, getattr(d, name)(), target.to_numpy(getattr(ksubset, name)(logits, k)))
     one, other = ksubset.KSubset(logits, 2), ksubset.KSubset(logits * 2, 2)
     close(target, one.kl_divergence(other), target.to_numpy(ksubset.kl_divergence(logits, logits * 2, 2)))
