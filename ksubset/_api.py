@@ -127,8 +127,8 @@ def marginals_jvp(
     .. math:: J v, \qquad J_{ij} = \partial\mu_i / \partial\theta_j = \operatorname{Cov}(z_i, z_j)
 
     J is symmetric, so this is the forward-mode derivative and the reverse-mode one alike: the analytic backward of
-    `marginals`, and of a sample under the SIMPLE estimator, for frameworks without automatic differentiation. There v is
-    the gradient of the loss with respect to the sample, summed over the draws if there are several of one row.
+    `marginals`, and of a sample under the SIMPLE estimator, for frameworks without automatic differentiation. There v
+    is the gradient of the loss with respect to the sample, summed over the draws if there are several of one row.
 
     Parameters
     ----------
