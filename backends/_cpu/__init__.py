@@ -1,0 +1,226 @@
+"""The CPU fast path: Numba kernels on NumPy arrays, and on CPU tensors through their NumPy views, without copies.
+
+`find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
+the same names in ``ksubset._inference``. Arrays are C-contiguous (rows, n) of float32 or float64, k an int or int64
+(rows,), 0 <= k <= n. A row that is infeasible or holds a NaN gives NaN in its own results.
+"""
+
+from math import sqrt
+from typing import Any, NamedTuple
+
+import numpy as np
+from numba import float32, float64
+
+from ksubset.backends._cpu import kernels, threads
+from ksubset.backends._cpu.vectors import COUNTS, ROWS, WIDTH, Layout
+from ksubset.backends._cpu.window import Rule
+
+__all__ = ["Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
+
+SINGLE, DOUBLE, DRAWING = Rule(5.5, 5.5**2 / 6, 2.0), Rule(8.5, 8.5**2 / 6, 2.0), Rule(9.0, 9.0**2 / 6, 3.0)
+KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
+LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for across in (ROWS, COUNTS)}
+FEW_ROWS = 3
+"""Up to so many rows go one by one, a vector along the counts."""
+
+
+class Path(NamedTuple):
+    """Which kernel a call takes.
+
+    Attributes
+    ----------
+    across
+        ``"rows"``: a row in each lane of a vector; ``"counts"``: row by row, a vector along the counts.
+    windowed
+        Whether the recursions stay in the bridge window, as opposed to all counts up to k.
+    reason
+        The same in words.
+    """
+
+    across: str
+    windowed: bool
+    reason: str
+
+
+class Solved(NamedTuple):
+    """What `solve` found.
+
+    Attributes
+    ----------
+    shift
+        λ, (rows,): t = θ + λ.
+    log_count
+        log P(Σz = k) under independent items with probabilities σ(t), (rows,).
+    chosen, unchosen
+        μ and 1 − μ, (rows, n), both with full relative accuracy; None where they were not asked for.
+    entropy
+        (rows,), None where it was not asked for.
+    """
+
+    shift: np.ndarray
+    log_count: np.ndarray
+    chosen: np.ndarray | None
+    unchosen: np.ndarray | None
+    entropy: np.ndarray | None
+
+
+def find_path(rows: int, n: int, width: int, dtype: Any, *, drawing: bool = False) -> Path | None:
+    """Say how a call with so many rows and min(k, n − k) at most ``width`` would be computed.
+
+    Parameters
+    ----------
+    rows, n, width
+        The shape, and a bound of min(k, n − k).
+    dtype
+        Of the logits: anything ``numpy.dtype`` accepts.
+    drawing
+        Whether samples are wanted; their window is wider.
+
+    Returns
+    -------
+    Path or None
+        None if the fast path does not take the call.
+    """
+    try:
+        kind = np.dtype(dtype)
+    except TypeError:
+        return None
+    if kind not in KINDS or rows < 1 or n < 1:
+        return None
+    rule = DRAWING if drawing else _rule(kind)
+    across, windowed = _across(rows), width > 2 * (rule.skew + rule.margin)
+    lanes = "row by row, counts in SIMD lanes" if across == COUNTS else f"{WIDTH[KINDS[kind]]} rows in SIMD lanes"
+    reach = "in the bridge window" if windowed else f"all counts up to {width}"
+    return Path(across, windowed, f"{lanes}, {reach}")
+
+
+def solve(
+    logits: np.ndarray,
+    k: int | np.ndarray,
+    *,
+    sides: bool = True,
+    chosen: bool = True,
+    entropy: bool = False,
+    threads: int | None = None,
+) -> Solved:
+    """Compute λ, log P(Σz = k), and on request both marginals and the entropy.
+
+    Parameters
+    ----------
+    logits, k
+        As this module says.
+    sides, chosen, entropy
+        Whether to return 1 − μ, μ, and the entropy.
+    threads
+        At most so many; None for `threads.default_threads`.
+
+    Returns
+    -------
+    Solved
+    """
+    rows, n = logits.shape
+    shift, log_count = np.empty(rows, logits.dtype), np.empty(rows, logits.dtype)
+    mu = np.empty_like(logits) if chosen else None
+    rest = np.empty_like(logits) if sides else None
+    information = np.empty(rows, logits.dtype) if entropy else None
+    results = tuple(0 if x is None else x.ctypes.data for x in (shift, log_count, information, mu, rest))
+    _run(kernels.solve, logits, k, results, _rule(logits.dtype), 1, threads)
+    return Solved(shift, log_count, mu, rest, information)
+
+
+def jacobian_product(
+    logits: np.ndarray,
+    k: int | np.ndarray,
+    v: np.ndarray,
+    *,
+    shift: np.ndarray | None = None,
+    threads: int | None = None,
+) -> np.ndarray:
+    """Compute J · v, J = ∂μ/∂θ = Cov(z).
+
+    Parameters
+    ----------
+    logits, k
+        As this module says.
+    v
+        Contiguous, of the shape and dtype of ``logits``.
+    shift
+        λ as `solve` or `sample` returned it for the same logits: saves the search for it.
+    threads
+        As in `solve`.
+
+    Returns
+    -------
+    numpy.ndarray, shape (rows, n)
+    """
+    out = np.empty_like(logits)
+    known = 0 if shift is None else shift.ctypes.data
+    _run(kernels.jacobian_product, logits, k, (known, v.ctypes.data, out.ctypes.data), _rule(logits.dtype), 4, threads)
+    return out
+
+
+def sample(
+    logits: np.ndarray, k: int | np.ndarray, seed: int, draws: int = 1, *, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Draw exact subsets.
+
+    Parameters
+    ----------
+    logits, k
+        As this module says.
+    seed
+        Any int. Draw d of row r depends on the seed, on d · rows + r and on the row: not on the number of threads.
+    draws
+        How many subsets to draw from each row.
+    threads
+        As in `solve`.
+
+    Returns
+    -------
+    z : numpy.ndarray, shape (draws, rows, n)
+        0 and 1 in the dtype of ``logits``.
+    shift : numpy.ndarray, shape (rows,)
+        λ, for `jacobian_product`.
+    """
+    rows, n = logits.shape
+    z, shift = np.empty((draws, rows, n), logits.dtype), np.empty(rows, logits.dtype)
+    word = seed & 0x7FFF_FFFF_FFFF_FFFF
+    _run(kernels.sample, logits, k, (shift.ctypes.data, word, draws, z.ctypes.data), DRAWING, 1 + draws, threads)
+    return z, shift
+
+
+def _across(rows: int) -> str:
+    return COUNTS if rows <= FEW_ROWS else ROWS
+
+
+def _rule(dtype: np.dtype[Any]) -> Rule:
+    return SINGLE if dtype.itemsize == 4 else DOUBLE
+
+
+def _run(
+    kernel: Any,
+    logits: np.ndarray,
+    k: int | np.ndarray,
+    arguments: tuple[int, ...],
+    rule: Rule,
+    passes: int,
+    limit: int | None,
+) -> None:
+    """Call a kernel on ranges of rows."""
+    rows, n = logits.shape
+    if not logits.size:
+        return
+    counts = np.full(rows, k, np.int64) if isinstance(k, int) else k
+    across = _across(rows)
+    layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
+    size = 20 * (n + 64) * lanes * logits.itemsize + threads.TABLE_BYTES
+    head = logits.ctypes.data, counts.ctypes.data, n, rows
+
+    def part(start: int, stop: int) -> None:
+        kernel(*head, start, stop, *arguments, *rule, *threads.scratch(size), layout)
+
+    work = passes * rows * n * 20
+    threads.run(part, rows, lanes, work, threads.default_threads() if limit is None else limit)
+
+
+_ = sqrt

@@ -1,0 +1,94 @@
+"""What every kernel does with a vector of rows before its own work: read, orient, tilt, place windows, go inside."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ksubset.backends._cpu.compiling import inner
+from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store
+from ksubset.backends._cpu.passes import forward, segments
+from ksubset.backends._cpu.rows import carve, fill_items, grown, orient, padded, read_rows
+from ksubset.backends._cpu.tilt import probabilities, tilt
+from ksubset.backends._cpu.vectors import full, number, width
+from ksubset.backends._cpu.window import PAD, Band, Rule, place_window
+
+CACHE = 3 << 19
+"""A table of more bytes is computed twice, in segments of about this size."""
+
+
+class Block(NamedTuple):
+    """The items of a vector of rows, as tables, and their windows."""
+
+    x: np.ndarray
+    p: np.ndarray
+    q: np.ndarray
+    mean: np.ndarray
+    spread: np.ndarray
+    target: np.ndarray
+    sign: np.ndarray
+    level: np.ndarray
+    suffix: np.ndarray
+    band: Band
+
+
+@inner
+def new_block(at, planes, n, layout, like):
+    """A `Block` for rows of n items, cut from an address, and the address after it."""
+    group, lanes, blocks = rows_at_once(like), width(like), (n + 3) // 4
+    size, ends = padded(n, like) * group, (blocks + 1) * group
+    x, at = carve(at, 1, size, layout)
+    p, at = carve(at, planes, size, layout)
+    q, at = carve(at, planes, size, layout)
+    mean, at = carve(at, 1, ends, layout)
+    spread, at = carve(at, 1, ends, layout)
+    target, at = carve(at, 1, lanes, layout)
+    sign, at = carve(at, 1, lanes, layout)
+    level, at = carve(at, 1, lanes, layout)
+    suffix, at = carve(at, planes, (n // 2 + PAD + 1 + 4 * step(like)) * group, layout)
+    band = Band(np.empty(blocks + 1, np.int64), np.empty(blocks + 1, np.int64), np.empty(blocks + 1, np.int64))
+    return Block(x, p, q, mean, spread, target, sign, level, suffix, band), at
+
+
+@inner
+def read_block(theta, k, first, rows, n, block, like):
+    """Read rows and negate those that stand for their complement: the least and greatest k, and whether there is one."""
+    low, high, flipped = orient(k, first, rows, n, block.target, block.sign, like)
+    read_rows(theta, first, rows, block.x, like)
+    if flipped:
+        sign = load_numbers(block.sign, 0, like)
+        for i in range(0, padded(n, like), step(like)):
+            store(block.x, i, load(block.x, i, like) * sign)
+    return low, high, flipped
+
+
+@inner
+def tilt_block(n, block, like):
+    """λ and the probabilities."""
+    shift = tilt(block.x, n, block.target, block.p, like)
+    probabilities(block.x, n, shift, block.p, block.q, like)
+    return shift
+
+
+@inner
+def tilt_block_by(shifts, first, rows, n, block, like):
+    """The probabilities from λ found before."""
+    for r in range(width(like)):
+        block.level[0, r] = shifts[0, first + min(r, rows - 1)]
+    shift = load_numbers(block.level, 0, like) * load_numbers(block.sign, 0, like)
+    fill_items(block.x, n, padded(n, like), full(like, -np.inf))
+    probabilities(block.x, n, shift, block.p, block.q, like)
+    return shift
+
+
+@inner
+def inside_block(n, low, high, rule, block, table, saved, zero, one):
+    """Place the windows and go inside: the table, what was saved of it, how much, and blocks per segment."""
+    blocks, group = (n + 3) // 4, table.shape[0] * rows_at_once(zero)
+    bounds = Rule(rule[0], rule[1], rule[2])
+    like = number(zero)
+    place_window(block.p, block.q, blocks, low, high, block.target, bounds, block.mean, block.spread, block.band, like)
+    parts = segments(block.band, blocks, CACHE // (table.itemsize * group), zero)
+    table = grown(table, parts.size * rows_at_once(zero))
+    saved = grown(saved, parts.saved * rows_at_once(zero))
+    at = forward(block.p, block.q, blocks, parts.pace, block.band, table, saved, zero, one)
+    return table, saved, at, parts.pace

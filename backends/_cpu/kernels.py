@@ -1,0 +1,195 @@
+"""The kernels that Python calls, on the rows start … stop − 1 of C-contiguous arrays given by their addresses.
+
+Addresses keep one compiled version per dtype and layout for NumPy, torch and read-only memory alike; address 0 stands
+for a result that is not wanted. ``scratch`` … ``end`` is the calling thread's own memory.
+"""
+
+import numpy as np
+
+from ksubset.backends._cpu.block import inside_block, new_block, read_block, tilt_block, tilt_block_by
+from ksubset.backends._cpu.compiling import inner, kernel
+from ksubset.backends._cpu.draw import draw
+from ksubset.backends._cpu.elementary import exp, log, log1p, total
+from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store, store_numbers
+from ksubset.backends._cpu.passes import last_segment, outside, seed_suffix, seed_suffix_tangents
+from ksubset.backends._cpu.rows import carve, grown, matrix, padded, read_rows, write_lanes, write_rows
+from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
+from ksubset.backends._cpu.uniforms import seed_streams
+from ksubset.backends._cpu.vectors import any_lane, dual, full, tangent, where, width, zeros
+
+
+@inner
+def tables(at, end, planes, layout, like):
+    """What is left of the scratch memory as a table, and a small one for the windows that are saved."""
+    saved, at = carve(at, planes, 4 * width(like), layout)
+    rest = (end - at) // (saved.itemsize * planes)
+    return carve(at, planes, rest, layout)[0], saved
+
+
+@kernel
+def solve(theta_at, k_at, n, count, start, stop, shift_at, log_at, entropy_at, chosen_at, unchosen_at,
+          cut, skew, margin, scratch, end, layout):
+    """λ, log P, and on request the entropy and both marginals."""
+    mode, zero = flush_subnormals(), zeros(layout)
+    theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
+    shifts, logs = matrix(shift_at, 1, count, layout), matrix(log_at, 1, count, layout)
+    entropies = matrix(entropy_at, 1, count, layout)
+    group, blocks, wanted = rows_at_once(zero), (n + 3) // 4, entropy_at != 0 or chosen_at != 0
+    block, at = new_block(scratch, 1, n, layout, zero)
+    chosen, at = carve(at, 1, padded(n, zero) * group, layout)
+    unchosen, at = carve(at, 1, padded(n, zero) * group, layout)
+    table, saved = tables(at, end, 1, layout, zero)
+    for first in range(start, stop, group):
+        rows = min(group, stop - first)
+        low, high, flipped = read_block(theta, k, first, rows, n, block, zero)
+        shift = tilt_block(n, block, zero)
+        table, saved, kept, pace = inside_block(
+            n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1))
+        seed_suffix(table, block.band, blocks, high, block.target, block.level, block.suffix, zero)
+        log_p = log(load_numbers(block.level, 0, zero))
+        put_lanes(log_p, block.level, logs, first, rows)
+        put_lanes(shift * load_numbers(block.sign, 0, zero), block.level, shifts, first, rows)
+        if wanted:
+            outside(block.p, block.q, blocks, pace, kept, block.band, table, saved, block.suffix, chosen, unchosen, zero)
+            settle_forced(n, shift, block, chosen, unchosen)
+        if entropy_at:
+            put_lanes(log_p + surprise(n, shift, block.x, chosen, unchosen), block.level, entropies, first, rows)
+        if chosen_at:
+            write_side(chosen, unchosen, n, block, flipped, matrix(chosen_at, count, n, layout), first, rows, zero)
+        if unchosen_at:
+            write_side(unchosen, chosen, n, block, flipped, matrix(unchosen_at, count, n, layout), first, rows, zero)
+    restore_mode(mode)
+
+
+@inner
+def put_lanes(x, level, target, first, rows):
+    """One number of every row."""
+    store_numbers(level, 0, x)
+    write_lanes(level, rows, target, first)
+
+
+@inner
+def settle_forced(n, shift, block, chosen, unchosen):
+    """Marginals of exactly 0 and 1 where a logit is infinite."""
+    infinite = full(shift, np.inf)
+    for i in range(0, padded(n, shift), step(shift)):
+        t = load(block.x, i, shift) + shift
+        forced = (t == infinite) | (t == -infinite)
+        store(chosen, i, where(forced, load(block.p, i, shift), load(chosen, i, shift)))
+        store(unchosen, i, where(forced, load(block.q, i, shift), load(unchosen, i, shift)))
+
+
+@inner
+def surprise(n, shift, x, chosen, unchosen):
+    """Σ [log1p(e^−|t|) + |t| · m], m the marginal of the less likely side, ∞ · 0 = 0."""
+    zero, out = full(shift, 0), full(shift, 0)
+    for i in range(0, padded(n, shift), step(shift)):
+        t = load(x, i, shift) + shift
+        positive = t > zero
+        size = where(positive, t, -t)
+        m = where(positive, load(unchosen, i, shift), load(chosen, i, shift))
+        out = out + (log1p(exp(-size)) + where(m == zero, zero, size) * m)
+    return total(out)
+
+
+@inner
+def write_side(side, other, n, block, flipped, out, first, rows, like):
+    """One of the marginals; the other one where a row stands for its complement."""
+    if flipped:
+        negative = load_numbers(block.sign, 0, like) < full(like, 0)
+        for i in range(0, padded(n, like), step(like)):
+            store(block.p, i, where(negative, load(other, i, like), load(side, i, like)))
+        write_rows(block.p, rows_at_once(like), rows, out, first, 1)
+    else:
+        write_rows(side, rows_at_once(like), rows, out, first, 1)
+
+
+@kernel
+def jacobian_product(theta_at, k_at, n, count, start, stop, shift_at, v_at, out_at,
+                     cut, skew, margin, scratch, end, layout):
+    """J · v by tangents through both passes, read from the less likely side of each item."""
+    mode, zero = flush_subnormals(), zeros(layout)
+    theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
+    v, out = matrix(v_at, count, n, layout), matrix(out_at, count, n, layout)
+    group, blocks, none, one = rows_at_once(zero), (n + 3) // 4, dual(zero, zero), dual(full(zero, 1), zero)
+    block, at = new_block(scratch, 2, n, layout, zero)
+    chosen, at = carve(at, 2, padded(n, zero) * group, layout)
+    unchosen, at = carve(at, 2, padded(n, zero) * group, layout)
+    table, saved = tables(at, end, 2, layout, zero)
+    for first in range(start, stop, group):
+        rows = min(group, stop - first)
+        low, high, flipped = read_block(theta, k, first, rows, n, block, zero)
+        if shift_at:
+            tilt_block_by(matrix(shift_at, 1, count, layout), first, rows, n, block, zero)
+        else:
+            tilt_block(n, block, zero)
+        read_rows(v, first, rows, chosen, zero)
+        push(n, chosen, block, zero)
+        table, saved, kept, pace = inside_block(n, low, high, (cut, skew, margin), block, table, saved, none, one)
+        seed_suffix(table, block.band, blocks, high, block.target, block.level, block.suffix, none)
+        seed_suffix_tangents(table, block.band, blocks, block.target, block.suffix, none)
+        outside(block.p, block.q, blocks, pace, kept, block.band, table, saved, block.suffix, chosen, unchosen, none)
+        for i in range(0, padded(n, zero), step(zero)):
+            rise, fall = tangent(load(chosen, i, none)), tangent(load(unchosen, i, none))
+            store(block.x, i, where(load(block.q, i, zero) < load(block.p, i, zero), -fall, rise))
+        write_rows(block.x, group, rows, out, first, 1)
+    restore_mode(mode)
+
+
+@inner
+def push(n, v, block, like):
+    """Tangents ±pq (v − mean) beside p and q, the mean weighted by pq; 0 at the items that ±∞ decides."""
+    zero, infinite, weights, weighted = full(like, 0), full(like, np.inf), full(like, 0), full(like, 0)
+    for i in range(0, padded(n, like), step(like)):
+        x, weight = load(block.x, i, like), load(block.p, i, like) * load(block.q, i, like)
+        y = where((x == infinite) | (x == -infinite), zero, load(v, i, like))
+        store(v, i, y)
+        weights, weighted = weights + weight, weighted + weight * y
+    weights, weighted = total(weights), total(weighted)
+    mean = weighted / where(weights < full(like, 1e-37), full(like, 1e-37), weights)
+    for i in range(0, padded(n, like), step(like)):
+        p, q = load(block.p, i, like), load(block.q, i, like)
+        change = p * q * (load(v, i, like) - mean)
+        store(block.p, i, dual(p, change))
+        store(block.q, i, dual(q, -change))
+
+
+@kernel
+def sample(theta_at, k_at, n, count, start, stop, shift_at, seed, draws, z_at,
+           cut, skew, margin, scratch, end, layout):
+    """λ, and subsets: draw d of row r is row d · count + r of ``z``."""
+    mode, zero = flush_subnormals(), zeros(layout)
+    theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
+    shifts, out = matrix(shift_at, 1, count, layout), matrix(z_at, draws * count, n, layout)
+    group, lanes, blocks = rows_at_once(zero), width(zero), (n + 3) // 4
+    block, at = new_block(scratch, 1, n, layout, zero)
+    state, at = carve(at, 1, 4 * lanes, layout)
+    z, at = carve(at, 1, padded(n, zero) * group, layout)
+    table, saved = tables(at, end, 1, layout, zero)
+    z = grown(z, padded(n, zero) * lanes)
+    together, jump = (1, 1) if group > 1 else (lanes, count)
+    for first in range(start, stop, group):
+        rows = min(group, stop - first)
+        low, high, flipped = read_block(theta, k, first, rows, n, block, zero)
+        shift = tilt_block(n, block, zero)
+        put_lanes(shift * load_numbers(block.sign, 0, zero), block.level, shifts, first, rows)
+        table, saved, kept, pace = inside_block(
+            n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1))
+        resident, odd = last_segment(blocks, pace), flipped or any_lane(shift != shift)
+        for d in range(0, draws, together):
+            seed_streams(seed, d * count + first, jump, state, zero)
+            draw(block.p, block.q, blocks, pace, resident, kept, block.band, table, saved, block.target, state, z, zero)
+            resident = 0
+            if odd:
+                restore_side(z, n, shift, load_numbers(block.sign, 0, zero))
+            used = rows if group > 1 else min(lanes, draws - d)
+            write_rows(z, lanes, used, out, d * count + first, jump)
+    restore_mode(mode)
+
+
+@inner
+def restore_side(z, n, shift, sign):
+    """1 − z where a row stands for its complement, NaN where it is infeasible."""
+    lanes, base = width(sign), (full(sign, 1) - sign) * full(sign, 0.5) + (shift - shift)
+    for i in range(n):
+        store_numbers(z, i * lanes, base + sign * load_numbers(z, i * lanes, sign))
