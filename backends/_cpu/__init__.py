@@ -5,7 +5,6 @@ the same names in ``ksubset._inference``. Arrays are C-contiguous (rows, n) of f
 (rows,), 0 <= k <= n. A row that is infeasible or holds a NaN gives NaN in its own results.
 """
 
-from math import sqrt
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +19,8 @@ __all__ = ["Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
 SINGLE, DOUBLE, DRAWING = Rule(5.5, 5.5**2 / 6, 2.0), Rule(8.5, 8.5**2 / 6, 2.0), Rule(9.0, 9.0**2 / 6, 3.0)
 KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
 LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for across in (ROWS, COUNTS)}
+_NOTHING = {dtype: np.empty((0, 0), dtype) for dtype in KINDS}
+WORD = 0x7FFF_FFFF_FFFF_FFFF
 FEW_ROWS = 3
 """Up to so many rows go one by one, a vector along the counts."""
 
@@ -109,8 +110,8 @@ def solve(
     ----------
     logits, k
         As this module says.
-    sides, chosen, entropy
-        Whether to return 1 − μ, μ, and the entropy.
+    chosen, sides, entropy
+        Whether to return μ, both μ and 1 − μ, and the entropy.
     threads
         At most so many; None for `threads.default_threads`.
 
@@ -118,14 +119,19 @@ def solve(
     -------
     Solved
     """
-    rows, n = logits.shape
-    shift, log_count = np.empty(rows, logits.dtype), np.empty(rows, logits.dtype)
-    mu = np.empty_like(logits) if chosen else None
-    rest = np.empty_like(logits) if sides else None
-    information = np.empty(rows, logits.dtype) if entropy else None
-    results = tuple(0 if x is None else x.ctypes.data for x in (shift, log_count, information, mu, rest))
-    _run(kernels.solve, logits, k, results, _rule(logits.dtype), 1, threads)
-    return Solved(shift, log_count, mu, rest, information)
+    rows, dtype = len(logits), logits.dtype
+    numbers = np.empty((3, 1, rows), dtype)
+    mu = np.empty(logits.shape, dtype) if chosen or sides else _NOTHING[dtype]
+    rest = np.empty(logits.shape, dtype) if sides else _NOTHING[dtype]
+    information = numbers[2] if entropy else _NOTHING[dtype]
+    _run(kernels.solve, logits, k, (numbers[0], numbers[1], information, mu, rest), _rule(dtype), 1, threads)
+    return Solved(
+        numbers[0, 0],
+        numbers[1, 0],
+        mu if chosen or sides else None,
+        rest if sides else None,
+        numbers[2, 0] if entropy else None,
+    )
 
 
 def jacobian_product(
@@ -153,9 +159,9 @@ def jacobian_product(
     -------
     numpy.ndarray, shape (rows, n)
     """
-    out = np.empty_like(logits)
-    known = 0 if shift is None else shift.ctypes.data
-    _run(kernels.jacobian_product, logits, k, (known, v.ctypes.data, out.ctypes.data), _rule(logits.dtype), 4, threads)
+    out = np.empty(logits.shape, logits.dtype)
+    known = _NOTHING[logits.dtype] if shift is None else shift[None, :]
+    _run(kernels.jacobian_product, logits, k, (known, v.ctypes.data, out), _rule(logits.dtype), 4, threads)
     return out
 
 
@@ -183,10 +189,9 @@ def sample(
         λ, for `jacobian_product`.
     """
     rows, n = logits.shape
-    z, shift = np.empty((draws, rows, n), logits.dtype), np.empty(rows, logits.dtype)
-    word = seed & 0x7FFF_FFFF_FFFF_FFFF
-    _run(kernels.sample, logits, k, (shift.ctypes.data, word, draws, z.ctypes.data), DRAWING, 1 + draws, threads)
-    return z, shift
+    z, shift = np.empty((draws * rows, n), logits.dtype), np.empty((1, rows), logits.dtype)
+    _run(kernels.sample, logits, k, (shift, seed & WORD, draws, z), DRAWING, 1 + draws, threads)
+    return z.reshape(draws, rows, n), shift[0]
 
 
 def _across(rows: int) -> str:
@@ -201,7 +206,7 @@ def _run(
     kernel: Any,
     logits: np.ndarray,
     k: int | np.ndarray,
-    arguments: tuple[int, ...],
+    arguments: tuple[Any, ...],
     rule: Rule,
     passes: int,
     limit: int | None,
@@ -210,11 +215,11 @@ def _run(
     rows, n = logits.shape
     if not logits.size:
         return
-    counts = np.full(rows, k, np.int64) if isinstance(k, int) else k
+    same, counts = (k, 0) if isinstance(k, int) else (-1, k.ctypes.data)
     across = _across(rows)
     layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
     size = 20 * (n + 64) * lanes * logits.itemsize + threads.TABLE_BYTES
-    head = logits.ctypes.data, counts.ctypes.data, n, rows
+    head = logits.ctypes.data, counts, same, n, rows
 
     def part(start: int, stop: int) -> None:
         kernel(*head, start, stop, *arguments, *rule, *threads.scratch(size), layout)
@@ -222,5 +227,3 @@ def _run(
     work = passes * rows * n * 20
     threads.run(part, rows, lanes, work, threads.default_threads() if limit is None else limit)
 
-
-_ = sqrt

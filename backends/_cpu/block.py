@@ -7,7 +7,7 @@ import numpy as np
 from ksubset.backends._cpu.compiling import inner
 from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store
 from ksubset.backends._cpu.passes import forward, segments
-from ksubset.backends._cpu.rows import carve, fill_items, grown, orient, padded, read_rows
+from ksubset.backends._cpu.rows import carve, fill_items, grown, orient, padded, read_rows, room
 from ksubset.backends._cpu.tilt import probabilities, tilt
 from ksubset.backends._cpu.vectors import full, number, width
 from ksubset.backends._cpu.window import PAD, Band, Rule, place_window
@@ -35,7 +35,7 @@ class Block(NamedTuple):
 def new_block(at, planes, n, layout, like):
     """A `Block` for rows of n items, cut from an address, and the address after it."""
     group, lanes, blocks = rows_at_once(like), width(like), (n + 3) // 4
-    size, ends = padded(n, like) * group, (blocks + 1) * group
+    size, ends = room(n, like), (blocks + 1) * group
     x, at = carve(at, 1, size, layout)
     p, at = carve(at, planes, size, layout)
     q, at = carve(at, planes, size, layout)
@@ -50,9 +50,9 @@ def new_block(at, planes, n, layout, like):
 
 
 @inner
-def read_block(theta, k, first, rows, n, block, like):
+def read_block(theta, k, same, first, rows, n, block, like):
     """Read rows and negate those that stand for their complement: the least and greatest k, and whether there is one."""
-    low, high, flipped = orient(k, first, rows, n, block.target, block.sign, like)
+    low, high, flipped = orient(k, same, first, rows, n, block.target, block.sign, like)
     read_rows(theta, first, rows, block.x, like)
     if flipped:
         sign = load_numbers(block.sign, 0, like)

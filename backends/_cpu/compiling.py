@@ -1,13 +1,11 @@
 """How kernels are compiled: cached on disk where a folder is writable, without the GIL, IEEE semantics."""
 
-import logging
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 from numba import njit
 
-LOGGER = logging.getLogger("ksubset")
 OPTIONS = {"nogil": True, "error_model": "numpy"}
 
 
@@ -32,6 +30,11 @@ _warned: list[bool] = []
 def inner(function: Callable[..., Any]) -> Any:
     """Compile a function that only kernels call."""
     return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True)
+
+
+def inlined(function: Callable[..., Any]) -> Any:
+    """Compile a small function into the functions of a kernel that call it, rather than beside them."""
+    return _compiled(function, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

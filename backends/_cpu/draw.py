@@ -4,7 +4,7 @@ An item is chosen with probability p P_i[c − 1] / P_{i+1}[c]. Only every fourt
 are rebuilt from five of its states. Lanes are rows, or, where there is one row, independent draws from it.
 """
 
-from ksubset.backends._cpu.compiling import inner
+from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.memory import gather, item, load_numbers, store_numbers
 from ksubset.backends._cpu.passes import last_segment, replay
 from ksubset.backends._cpu.uniforms import uniform
@@ -26,14 +26,14 @@ def draw(p, q, blocks, pace, resident, at, band, table, saved, target, state, z,
                 put_block(z, b, zero, zero, zero, zero)
 
 
-@inner
+@inlined
 def choose(chosen, unchosen, state, zero):
     """Whether to choose an item, from the weights of both sides; u is compared with the smaller one."""
     rare = where(chosen < unchosen, chosen, unchosen)
     return (uniform(state, zero) * (chosen + unchosen) < rare) ^ (unchosen <= chosen)
 
 
-@inner
+@inlined
 def draw_block(p, q, b, band, table, count, state, z, zero):
     """Items 4b + 3 … 4b; returns how many are still to choose.
 
@@ -69,7 +69,7 @@ def draw_block(p, q, b, band, table, count, state, z, zero):
     return count - (z0 + z1 + z2 + z3)
 
 
-@inner
+@inlined
 def put_block(z, b, z0, z1, z2, z3):
     """Four items of every lane."""
     lanes = width(z0)

@@ -7,7 +7,7 @@ from numba import float32
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
-from ksubset.backends._cpu.compiling import inner
+from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.vectors import (
     COUNTS, I32, WIDTH, Dual, constant, full, integers, make_dual, split_dual, vector, where,
 )
@@ -143,7 +143,7 @@ def _exp(x):  # type: ignore[no-untyped-def]
     return lambda x: _exp_double(x)
 
 
-@inner
+@inlined
 def _exp_single(x):
     """Cody and Waite's reduction and a polynomial of degree 6 (Cephes)."""
     x = where(x > full(x, 87), full(x, 87), x)
@@ -160,7 +160,7 @@ def _exp_single(x):
     return where(tiny, full(x, 0), s * power_of_two(e))
 
 
-@inner
+@inlined
 def _exp_double(x):
     """The same with Taylor's polynomial of degree 13."""
     x = where(x > full(x, 708), full(x, 708), x)
@@ -204,7 +204,7 @@ def log(x):
     return where(x != x, x, high + (s + s + (y * t * s - e * full(x, 2.1219444005469058277e-4))))
 
 
-@inner
+@inlined
 def log1p(x):
     """log(1 + x) for 0 <= x <= 1."""
     u = x + full(x, 1)

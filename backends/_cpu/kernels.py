@@ -1,7 +1,7 @@
-"""The kernels that Python calls, on the rows start … stop − 1 of C-contiguous arrays given by their addresses.
+"""The kernels that Python calls, on the rows start … stop − 1.
 
-Addresses keep one compiled version per dtype and layout for NumPy, torch and read-only memory alike; address 0 stands
-for a result that is not wanted. ``scratch`` … ``end`` is the calling thread's own memory.
+Inputs are given by their addresses: one compiled version per dtype and layout serves read-only memory too. Results are
+arrays (1, rows) and (rows, n), empty where one is not wanted. ``scratch`` … ``end`` is the calling thread's memory.
 """
 
 import numpy as np
@@ -12,7 +12,7 @@ from ksubset.backends._cpu.draw import draw
 from ksubset.backends._cpu.elementary import exp, log, log1p, total
 from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store, store_numbers
 from ksubset.backends._cpu.passes import last_segment, outside, seed_suffix, seed_suffix_tangents
-from ksubset.backends._cpu.rows import carve, grown, matrix, padded, read_rows, write_lanes, write_rows
+from ksubset.backends._cpu.rows import carve, grown, matrix, padded, read_rows, room, write_lanes, write_rows
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.uniforms import seed_streams
 from ksubset.backends._cpu.vectors import any_lane, dual, full, tangent, where, width, zeros
@@ -27,21 +27,19 @@ def tables(at, end, planes, layout, like):
 
 
 @kernel
-def solve(theta_at, k_at, n, count, start, stop, shift_at, log_at, entropy_at, chosen_at, unchosen_at,
+def solve(theta_at, k_at, same, n, count, start, stop, shifts, logs, entropies, mu, rest,
           cut, skew, margin, scratch, end, layout):
     """λ, log P, and on request the entropy and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
-    shifts, logs = matrix(shift_at, 1, count, layout), matrix(log_at, 1, count, layout)
-    entropies = matrix(entropy_at, 1, count, layout)
-    group, blocks, wanted = rows_at_once(zero), (n + 3) // 4, entropy_at != 0 or chosen_at != 0
+    group, blocks, wanted = rows_at_once(zero), (n + 3) // 4, entropies.size + mu.size > 0
     block, at = new_block(scratch, 1, n, layout, zero)
-    chosen, at = carve(at, 1, padded(n, zero) * group, layout)
-    unchosen, at = carve(at, 1, padded(n, zero) * group, layout)
+    chosen, at = carve(at, 1, room(n, zero), layout)
+    unchosen, at = carve(at, 1, room(n, zero), layout)
     table, saved = tables(at, end, 1, layout, zero)
     for first in range(start, stop, group):
         rows = min(group, stop - first)
-        low, high, flipped = read_block(theta, k, first, rows, n, block, zero)
+        low, high, flipped = read_block(theta, k, same, first, rows, n, block, zero)
         shift = tilt_block(n, block, zero)
         table, saved, kept, pace = inside_block(
             n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1))
@@ -52,12 +50,12 @@ def solve(theta_at, k_at, n, count, start, stop, shift_at, log_at, entropy_at, c
         if wanted:
             outside(block.p, block.q, blocks, pace, kept, block.band, table, saved, block.suffix, chosen, unchosen, zero)
             settle_forced(n, shift, block, chosen, unchosen)
-        if entropy_at:
+        if entropies.size:
             put_lanes(log_p + surprise(n, shift, block.x, chosen, unchosen), block.level, entropies, first, rows)
-        if chosen_at:
-            write_side(chosen, unchosen, n, block, flipped, matrix(chosen_at, count, n, layout), first, rows, zero)
-        if unchosen_at:
-            write_side(unchosen, chosen, n, block, flipped, matrix(unchosen_at, count, n, layout), first, rows, zero)
+        if mu.size:
+            write_side(chosen, unchosen, n, block, flipped, mu, first, rows, zero)
+        if rest.size:
+            write_side(unchosen, chosen, n, block, flipped, rest, first, rows, zero)
     restore_mode(mode)
 
 
@@ -105,22 +103,22 @@ def write_side(side, other, n, block, flipped, out, first, rows, like):
 
 
 @kernel
-def jacobian_product(theta_at, k_at, n, count, start, stop, shift_at, v_at, out_at,
+def jacobian_product(theta_at, k_at, same, n, count, start, stop, shifts, v_at, out,
                      cut, skew, margin, scratch, end, layout):
     """J · v by tangents through both passes, read from the less likely side of each item."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
-    v, out = matrix(v_at, count, n, layout), matrix(out_at, count, n, layout)
-    group, blocks, none, one = rows_at_once(zero), (n + 3) // 4, dual(zero, zero), dual(full(zero, 1), zero)
+    v, group, blocks = matrix(v_at, count, n, layout), rows_at_once(zero), (n + 3) // 4
+    none, one = dual(zero, zero), dual(full(zero, 1), zero)
     block, at = new_block(scratch, 2, n, layout, zero)
-    chosen, at = carve(at, 2, padded(n, zero) * group, layout)
-    unchosen, at = carve(at, 2, padded(n, zero) * group, layout)
+    chosen, at = carve(at, 2, room(n, zero), layout)
+    unchosen, at = carve(at, 2, room(n, zero), layout)
     table, saved = tables(at, end, 2, layout, zero)
     for first in range(start, stop, group):
         rows = min(group, stop - first)
-        low, high, flipped = read_block(theta, k, first, rows, n, block, zero)
-        if shift_at:
-            tilt_block_by(matrix(shift_at, 1, count, layout), first, rows, n, block, zero)
+        low, high, flipped = read_block(theta, k, same, first, rows, n, block, zero)
+        if shifts.size:
+            tilt_block_by(shifts, first, rows, n, block, zero)
         else:
             tilt_block(n, block, zero)
         read_rows(v, first, rows, chosen, zero)
@@ -155,22 +153,21 @@ def push(n, v, block, like):
 
 
 @kernel
-def sample(theta_at, k_at, n, count, start, stop, shift_at, seed, draws, z_at,
+def sample(theta_at, k_at, same, n, count, start, stop, shifts, seed, draws, out,
            cut, skew, margin, scratch, end, layout):
     """λ, and subsets: draw d of row r is row d · count + r of ``z``."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
-    shifts, out = matrix(shift_at, 1, count, layout), matrix(z_at, draws * count, n, layout)
     group, lanes, blocks = rows_at_once(zero), width(zero), (n + 3) // 4
     block, at = new_block(scratch, 1, n, layout, zero)
     state, at = carve(at, 1, 4 * lanes, layout)
-    z, at = carve(at, 1, padded(n, zero) * group, layout)
+    z, at = carve(at, 1, room(n, zero), layout)
     table, saved = tables(at, end, 1, layout, zero)
-    z = grown(z, padded(n, zero) * lanes)
+    z = grown(z, (padded(n, zero) + lanes) * lanes)
     together, jump = (1, 1) if group > 1 else (lanes, count)
     for first in range(start, stop, group):
         rows = min(group, stop - first)
-        low, high, flipped = read_block(theta, k, first, rows, n, block, zero)
+        low, high, flipped = read_block(theta, k, same, first, rows, n, block, zero)
         shift = tilt_block(n, block, zero)
         put_lanes(shift * load_numbers(block.sign, 0, zero), block.level, shifts, first, rows)
         table, saved, kept, pace = inside_block(

@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.vectors import (
-    COUNTS, I32, ROWS, WIDTH, Dual, integers, make_dual, split_dual, splat, vector,
+    COUNTS, I32, ROWS, WIDTH, Dual, constant, integers, make_dual, split_dual, splat, vector,
 )
 
 
@@ -159,33 +159,83 @@ def _tile_masks(size: int, half: int) -> tuple[ir.Constant, ir.Constant]:
     return ir.Constant(kind, low), ir.Constant(kind, high)
 
 
-@intrinsic
-def transpose(typingctx: Any, source: Any, start: Any, pitch: Any, target: Any, to: Any, target_pitch: Any) -> Any:
-    """Copy a square tile of one plane, transposed; its rows are ``pitch`` numbers apart."""
-    dtype, size = source.dtype, WIDTH[source.dtype]
+def _transposed(builder: Any, tile: list[Any]) -> list[Any]:
+    """The columns of a square tile."""
+    tile, half = list(tile), 1
+    while half < len(tile):
+        low, high = _tile_masks(len(tile), half)
+        for i in range(len(tile)):
+            if not i & half:
+                a, b = tile[i], tile[i + half]
+                tile[i], tile[i + half] = builder.shuffle_vector(a, b, low), builder.shuffle_vector(a, b, high)
+        half *= 2
+    return tile
 
-    def places(context: Any, builder: Any, kind: Any, array: Any, first: Any, stride: Any) -> Any:
-        data = context.make_array(kind)(context, builder, array).data
-        for i in range(size):
-            offset = builder.add(first, builder.mul(stride, ir.Constant(stride.type, i)))
-            yield builder.bitcast(builder.gep(data, [offset]), vector(dtype).as_pointer())
+
+def _masked(builder: Any, name: str, dtype: Any, result: Any, *args: Any) -> Any:
+    """Call LLVM's masked load or store, aligned as numbers are."""
+    bits, lanes, byte = dtype.bitwidth, WIDTH[dtype], I32(dtype.bitwidth // 8)
+    place = next(i for i, a in enumerate(args) if isinstance(a.type, ir.PointerType))
+    args = (*args[: place + 1], byte, *args[place + 1 :])
+    kind = ir.FunctionType(result, [a.type for a in args])
+    name = f"llvm.masked.{name}.v{lanes}f{bits}.p0"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+def _first_lanes(builder: Any, count: Any, dtype: Any) -> Any:
+    """A mask of the lanes before ``count``."""
+    kind = ir.VectorType(I32, WIDTH[dtype])
+    lanes = ir.Constant(kind, list(range(kind.count)))
+    return builder.icmp_signed("<", lanes, splat(builder, kind, builder.trunc(count, I32)))
+
+
+def _row_places(context: Any, builder: Any, kind: Any, array: Any, start: Any, pitch: Any, last: Any = None) -> Any:
+    """Where each row of a tile starts, ``pitch`` numbers apart; rows after ``last`` start where it does."""
+    data = context.make_array(kind)(context, builder, array).data
+    for r in range(WIDTH[kind.dtype]):
+        row = ir.Constant(start.type, r)
+        if last is not None:
+            row = builder.select(builder.icmp_signed("<", row, last), row, last)
+        place = builder.gep(data, [builder.add(start, builder.mul(pitch, row))])
+        yield builder.bitcast(place, vector(kind.dtype).as_pointer())
+
+
+@intrinsic
+def read_tile(typingctx: Any, source: Any, start: Any, pitch: Any, last: Any, columns: Any, x: Any, i: Any) -> Any:
+    """Items i, i + 1, … of ``x`` from as many columns of the rows of a matrix; the rest of the tile is 0."""
+    dtype, kind = source.dtype, vector(source.dtype)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        tile = [read(builder, p, dtype) for p in places(context, builder, sig.args[0], *args[:3])]
-        half = 1
-        while half < size:
-            low, high = _tile_masks(size, half)
-            for i in range(size):
-                if not i & half:
-                    a, b = tile[i], tile[i + half]
-                    tile[i] = builder.shuffle_vector(a, b, low)
-                    tile[i + half] = builder.shuffle_vector(a, b, high)
-            half *= 2
-        for row, place in zip(tile, places(context, builder, sig.args[3], *args[3:]), strict=True):
+        mask = _first_lanes(builder, args[4], dtype)
+        places = _row_places(context, builder, sig.args[0], *args[:4])
+        empty = constant(kind, 0.0)
+        tile = [_masked(builder, "load", dtype, kind, p, mask, empty) for p in places]
+        first = builder.mul(args[6], ir.Constant(args[6].type, WIDTH[dtype]))
+        pitch = ir.Constant(first.type, WIDTH[dtype])
+        targets = _row_places(context, builder, sig.args[5], args[5], first, pitch)
+        for row, place in zip(_transposed(builder, tile), targets, strict=True):
             write(builder, row, place, dtype)
         return context.get_dummy_value()
 
-    return types.none(source, types.intp, types.intp, target, types.intp, types.intp), codegen
+    return types.none(source, types.intp, types.intp, types.intp, types.intp, x, types.intp), codegen
+
+
+@intrinsic
+def write_tile(typingctx: Any, x: Any, i: Any, target: Any, start: Any, pitch: Any, columns: Any) -> Any:
+    """Items i, i + 1, … of ``x`` to as many columns of the rows of a matrix, a row for each lane."""
+    dtype = x.dtype
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.mul(args[1], ir.Constant(args[1].type, WIDTH[dtype]))
+        pitch = ir.Constant(first.type, WIDTH[dtype])
+        tile = [read(builder, p, dtype) for p in _row_places(context, builder, sig.args[0], args[0], first, pitch)]
+        mask = _first_lanes(builder, args[5], dtype)
+        places = _row_places(context, builder, sig.args[2], *args[2:5])
+        for row, place in zip(_transposed(builder, tile), places, strict=True):
+            _masked(builder, "store", dtype, ir.VoidType(), row, place, mask)
+        return context.get_dummy_value()
+
+    return types.none(x, types.intp, target, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic

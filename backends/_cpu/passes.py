@@ -7,7 +7,7 @@ saved, and each segment is computed a second time when its turn comes.
 
 from typing import NamedTuple
 
-from ksubset.backends._cpu.compiling import inner
+from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import total
 from ksubset.backends._cpu.memory import item, load, put_item, rows_at_once, step, store
 from ksubset.backends._cpu.vectors import width
@@ -36,7 +36,7 @@ def segments(band, blocks, most, like):
     return Segments(pace, largest, saved)
 
 
-@inner
+@inlined
 def block(p, q, i, like):
     """The polynomials of items i, i + 1 and of items i + 2, i + 3."""
     p0, p1, p2, p3 = item(p, i, like), item(p, i + 1, like), item(p, i + 2, like), item(p, i + 3, like)
@@ -44,13 +44,13 @@ def block(p, q, i, like):
     return q0 * q1, q0 * p1 + p0 * q1, p0 * p1, q2 * q3, q2 * p3 + p2 * q3, p2 * p3
 
 
-@inner
+@inlined
 def product(a0, a1, a2, b0, b1, b2):
     """The polynomial of all four items."""
     return a0 * b0, a0 * b1 + a1 * b0, a0 * b2 + a1 * b1 + a2 * b0, a1 * b2 + a2 * b1, a2 * b2
 
 
-@inner
+@inlined
 def clear(table, start, stop, zero):
     """Put 0 into at least the states start … stop − 1."""
     for j in range(start, stop, step(zero)):
@@ -136,7 +136,7 @@ def outside(p, q, blocks, pace, at, band, table, saved, suffix, chosen, unchosen
             outside_block(p, q, b, band, table, suffix, chosen, unchosen, zero)
 
 
-@inner
+@inlined
 def outside_block(p, q, b, band, table, suffix, chosen, unchosen, zero):
     """One block: correlate the window before it with the suffix, spread the sums over four items, move the suffix."""
     a0, a1, a2, b0, b1, b2 = block(p, q, 4 * b, zero)
@@ -159,7 +159,7 @@ def outside_block(p, q, b, band, table, suffix, chosen, unchosen, zero):
     put_pair(p, q, 4 * b + 2, c0, c1, c2, chosen, unchosen)
 
 
-@inner
+@inlined
 def put_pair(p, q, i, c0, c1, c2, chosen, unchosen):
     """Both sides of two items from the outside polynomial of the pair."""
     p0, p1, q0, q1 = item(p, i, c0), item(p, i + 1, c0), item(q, i, c0), item(q, i + 1, c0)
@@ -169,7 +169,7 @@ def put_pair(p, q, i, c0, c1, c2, chosen, unchosen):
     put_item(unchosen, i + 1, q1 * (q0 * c0 + p0 * c1))
 
 
-@inner
+@inlined
 def position(j, r, like):
     """Where in a plane state ``j`` of lane ``r`` is."""
     return j if rows_at_once(like) == 1 else j * rows_at_once(like) + r

@@ -4,8 +4,8 @@ import numpy as np
 from numba import carray
 
 from ksubset.backends._cpu.compiling import inner
-from ksubset.backends._cpu.memory import item, pointer, put_item, rows_at_once, step, transpose
-from ksubset.backends._cpu.vectors import full, width
+from ksubset.backends._cpu.memory import item, pointer, put_item, read_tile, rows_at_once, step, write_tile
+from ksubset.backends._cpu.vectors import width
 
 LINE = 64  # bytes in a cache line
 
@@ -40,11 +40,21 @@ def padded(n, like):
 
 
 @inner
-def orient(k, first, rows, n, target, sign, like):
-    """k of every lane, n − k with sign −1 where that is less; the least, the greatest, and whether a sign is −1."""
+def room(n, like):
+    """The numbers that the items of a vector of rows take, the last tile filled up."""
+    size = width(like)
+    return (n + size - 1) // size * size * rows_at_once(like)
+
+
+@inner
+def orient(k, same, first, rows, n, target, sign, like):
+    """k of every lane, n − k with sign −1 where that is less; the least, the greatest, and whether a sign is −1.
+
+    k is ``same`` for all rows unless that is negative.
+    """
     low, high, flipped = n, 0, False
     for r in range(width(like)):
-        count = k[0, first + min(r, rows - 1)]
+        count = k[0, first + min(r, rows - 1)] if same < 0 else same
         flips = 2 * count > n
         count = n - count if flips else count
         target[0, r], sign[0, r] = count, -1 if flips else 1
@@ -55,14 +65,13 @@ def orient(k, first, rows, n, target, sign, like):
 @inner
 def read_rows(source, first, rows, x, like):
     """Rows first, … of a matrix: lanes beyond the last row repeat it, items beyond the last repeat that."""
-    lanes, n, done = rows_at_once(like), source.shape[1], 0
-    if lanes > 1 and rows == lanes:
-        done = n // lanes * lanes
-        for i in range(0, done, lanes):
-            transpose(source, first * n + i, n, x, i * lanes, lanes)
-    for i in range(done, n):
-        for r in range(lanes):
-            x[0, i * lanes + r] = source[first + min(r, rows - 1), i]
+    lanes, n = width(like), source.shape[1]
+    if rows_at_once(like) == 1:
+        for i in range(n):
+            x[0, i] = source[first, i]
+    else:
+        for i in range(0, n, lanes):
+            read_tile(source, first * n + i, n, rows - 1, n - i, x, i)
     fill_items(x, n, padded(n, like), item(x, n - 1, like))
 
 
@@ -76,14 +85,14 @@ def fill_items(x, first, stop, value):
 @inner
 def write_rows(x, lanes, used, target, first, jump):
     """Lane r < ``used`` of every item to row ``first + r · jump`` of a matrix."""
-    n, done = target.shape[1], 0
+    n = target.shape[1]
     if lanes > 1 and used == lanes:
-        done = n // lanes * lanes
-        for i in range(0, done, lanes):
-            transpose(x, i * lanes, lanes, target, first * n + i, jump * n)
-    for i in range(done, n):
-        for r in range(used):
-            target[first + r * jump, i] = x[0, i * lanes + r]
+        for i in range(0, n, lanes):
+            write_tile(x, i, target, first * n + i, jump * n, n - i)
+    else:
+        for i in range(n):
+            for r in range(used):
+                target[first + r * jump, i] = x[0, i * lanes + r]
 
 
 @inner

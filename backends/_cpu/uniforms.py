@@ -10,7 +10,7 @@ import numpy as np
 from numba import float32, types
 from numba.extending import intrinsic
 
-from ksubset.backends._cpu.compiling import inner
+from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import BIAS, MANTISSA
 from ksubset.backends._cpu.memory import load_numbers, store_numbers
 from ksubset.backends._cpu.vectors import I32, any_lane, constant, full, integers, vector, where, width
@@ -20,7 +20,7 @@ FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 SHIFTS = {32: (9, 11, 7), 64: (17, 45, 23)}  # of xoshiro128++ and xoshiro256++
 
 
-@inner
+@inlined
 def mix(x):
     """A bijection of the 64-bit words that scatters counters (splitmix64)."""
     x = (x ^ (x >> np.uint64(30))) * FACTORS[0]
@@ -98,7 +98,7 @@ def resolution(typingctx: Any, like: Any) -> Any:
     return like(like), lambda context, builder, sig, args: constant(vector(like.dtype), spacing)
 
 
-@inner
+@inlined
 def uniform(state, like):
     """Uniform on [0, 1]; the lanes that come out small are refined by a second word, which they alone use up."""
     u = next_words(state, like)

@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ksubset.backends._cpu.compiling import inner
+from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import greatest, least, sqrt
 from ksubset.backends._cpu.memory import item, load_numbers, put_item, step
 from ksubset.backends._cpu.vectors import full, where
@@ -82,7 +82,7 @@ def prefix_sums(p, q, blocks, mean, spread, like):
         put_item(spread, b + 1, v)
 
 
-@inner
+@inlined
 def add_exactly(x, y, lost):
     """Kahan's sum: x + y, and what rounding took from it."""
     y = y - lost
@@ -90,14 +90,14 @@ def add_exactly(x, y, lost):
     return out, (out - x) - y
 
 
-@inner
+@inlined
 def clipped(x, high, like):
     """Bounds in 0 … ``high``, 0 in a row of NaN."""
     x = where(x > full(like, 0), x, full(like, 0))
     return where(x < full(like, high), x, full(like, high))
 
 
-@inner
+@inlined
 def narrow(band, b, low, high):
     """Cut the window after block ``b`` down; it keeps at least one reachable count."""
     first, last = int(low), int(high)
@@ -118,14 +118,14 @@ def make_monotone(band, blocks):
         band.high[b] = max(band.high[b], band.high[b + 1] - 4)
 
 
-@inner
+@inlined
 def end_of(band, b, like):
     """One more than the last state after block ``b`` that whole vectors reach."""
     size = step(like)
     return band.low[b] + (band.high[b] - band.low[b] + size) // size * size
 
 
-@inner
+@inlined
 def gap(like):
     """States of 0 between two windows in a table."""
     return PAD + step(like)
