@@ -218,7 +218,7 @@ def _run(
     same, counts = (k, 0) if isinstance(k, int) else (-1, k.ctypes.data)
     across = _across(rows)
     layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
-    size = 20 * (n + 64) * lanes * logits.itemsize + threads.TABLE_BYTES
+    size = (20 * lanes * logits.itemsize + 8) * (n + 64) + threads.TABLE_BYTES
     head = logits.ctypes.data, counts, same, n, rows
 
     def part(start: int, stop: int) -> None:

@@ -7,13 +7,16 @@ import numpy as np
 from ksubset.backends._cpu.compiling import inner
 from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store
 from ksubset.backends._cpu.passes import forward, segments
-from ksubset.backends._cpu.rows import carve, fill_items, grown, orient, padded, read_rows, room
+from ksubset.backends._cpu.rows import carve, carve_counts, fill_items, grown, padded, read_rows, room
 from ksubset.backends._cpu.tilt import probabilities, tilt
 from ksubset.backends._cpu.vectors import full, number, width
 from ksubset.backends._cpu.window import PAD, Band, Rule, place_window
 
-CACHE = 3 << 19
-"""A table of more bytes is computed twice, in segments of about this size."""
+WHOLE = 12 << 20
+"""A table of more bytes is computed twice, in segments."""
+
+SEGMENT = 3 << 18
+"""Bytes of a segment: about a third of a core's cache."""
 
 
 class Block(NamedTuple):
@@ -45,20 +48,20 @@ def new_block(at, planes, n, layout, like):
     sign, at = carve(at, 1, lanes, layout)
     level, at = carve(at, 1, lanes, layout)
     suffix, at = carve(at, planes, (n // 2 + PAD + 1 + 4 * step(like)) * group, layout)
-    band = Band(np.empty(blocks + 1, np.int64), np.empty(blocks + 1, np.int64), np.empty(blocks + 1, np.int64))
-    return Block(x, p, q, mean, spread, target, sign, level, suffix, band), at
+    low, at = carve_counts(at, blocks + 1)
+    high, at = carve_counts(at, blocks + 1)
+    offset, at = carve_counts(at, blocks + 1)
+    return Block(x, p, q, mean, spread, target, sign, level, suffix, Band(low, high, offset)), at
 
 
 @inner
-def read_block(theta, k, same, first, rows, n, block, like):
-    """Read rows and negate those that stand for their complement: the least and greatest k, and whether there is one."""
-    low, high, flipped = orient(k, same, first, rows, n, block.target, block.sign, like)
+def read_block(theta, first, rows, n, flipped, block, like):
+    """Read rows and, if there are any, negate those that stand for their complement."""
     read_rows(theta, first, rows, block.x, like)
     if flipped:
         sign = load_numbers(block.sign, 0, like)
         for i in range(0, padded(n, like), step(like)):
             store(block.x, i, load(block.x, i, like) * sign)
-    return low, high, flipped
 
 
 @inner
@@ -83,11 +86,11 @@ def tilt_block_by(shifts, first, rows, n, block, like):
 @inner
 def inside_block(n, low, high, rule, block, table, saved, zero, one):
     """Place the windows and go inside: the table, what was saved of it, how much, and blocks per segment."""
-    blocks, group = (n + 3) // 4, table.shape[0] * rows_at_once(zero)
+    blocks, state = (n + 3) // 4, table.itemsize * table.shape[0] * rows_at_once(zero)
     bounds = Rule(rule[0], rule[1], rule[2])
     like = number(zero)
     place_window(block.p, block.q, blocks, low, high, block.target, bounds, block.mean, block.spread, block.band, like)
-    parts = segments(block.band, blocks, CACHE // (table.itemsize * group), zero)
+    parts = segments(block.band, blocks, WHOLE // state, SEGMENT // state, zero)
     table = grown(table, parts.size * rows_at_once(zero))
     saved = grown(saved, parts.saved * rows_at_once(zero))
     at = forward(block.p, block.q, blocks, parts.pace, block.band, table, saved, zero, one)

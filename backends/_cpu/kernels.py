@@ -12,10 +12,11 @@ from ksubset.backends._cpu.draw import draw
 from ksubset.backends._cpu.elementary import exp, log, log1p, total
 from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store, store_numbers
 from ksubset.backends._cpu.passes import last_segment, outside, seed_suffix, seed_suffix_tangents
-from ksubset.backends._cpu.rows import carve, grown, matrix, padded, read_rows, room, write_lanes, write_rows
+from ksubset.backends._cpu.rows import carve, grown, matrix, orient, padded, read_rows, room, write_lanes, write_rows
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.uniforms import seed_streams
 from ksubset.backends._cpu.vectors import any_lane, dual, full, tangent, where, width, zeros
+from ksubset.backends._cpu.window import add_exactly
 
 
 @inner
@@ -37,14 +38,16 @@ def solve(theta_at, k_at, same, n, count, start, stop, shifts, logs, entropies, 
     chosen, at = carve(at, 1, room(n, zero), layout)
     unchosen, at = carve(at, 1, room(n, zero), layout)
     table, saved = tables(at, end, 1, layout, zero)
+    low, high, flipped = 0, 0, False
     for first in range(start, stop, group):
         rows = min(group, stop - first)
-        low, high, flipped = read_block(theta, k, same, first, rows, n, block, zero)
+        if same < 0 or first == start:
+            low, high, flipped = orient(k, same, first, rows, n, block.target, block.sign, zero)
+        read_block(theta, first, rows, n, flipped, block, zero)
         shift = tilt_block(n, block, zero)
         table, saved, kept, pace = inside_block(
             n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1))
-        seed_suffix(table, block.band, blocks, high, block.target, block.level, block.suffix, zero)
-        log_p = log(load_numbers(block.level, 0, zero))
+        log_p = log(seed_suffix(table, block.band, blocks, high, block.target, block.level, block.suffix, zero))
         put_lanes(log_p, block.level, logs, first, rows)
         put_lanes(shift * load_numbers(block.sign, 0, zero), block.level, shifts, first, rows)
         if wanted:
@@ -80,13 +83,13 @@ def settle_forced(n, shift, block, chosen, unchosen):
 @inner
 def surprise(n, shift, x, chosen, unchosen):
     """Σ [log1p(e^−|t|) + |t| · m], m the marginal of the less likely side, ∞ · 0 = 0."""
-    zero, out = full(shift, 0), full(shift, 0)
+    zero, out, lost = full(shift, 0), full(shift, 0), full(shift, 0)
     for i in range(0, padded(n, shift), step(shift)):
         t = load(x, i, shift) + shift
         positive = t > zero
         size = where(positive, t, -t)
         m = where(positive, load(unchosen, i, shift), load(chosen, i, shift))
-        out = out + (log1p(exp(-size)) + where(m == zero, zero, size) * m)
+        out, lost = add_exactly(out, log1p(exp(-size)) + where(m == zero, zero, size) * m, lost)
     return total(out)
 
 
@@ -114,9 +117,12 @@ def jacobian_product(theta_at, k_at, same, n, count, start, stop, shifts, v_at, 
     chosen, at = carve(at, 2, room(n, zero), layout)
     unchosen, at = carve(at, 2, room(n, zero), layout)
     table, saved = tables(at, end, 2, layout, zero)
+    low, high, flipped = 0, 0, False
     for first in range(start, stop, group):
         rows = min(group, stop - first)
-        low, high, flipped = read_block(theta, k, same, first, rows, n, block, zero)
+        if same < 0 or first == start:
+            low, high, flipped = orient(k, same, first, rows, n, block.target, block.sign, zero)
+        read_block(theta, first, rows, n, flipped, block, zero)
         if shifts.size:
             tilt_block_by(shifts, first, rows, n, block, zero)
         else:
@@ -165,9 +171,12 @@ def sample(theta_at, k_at, same, n, count, start, stop, shifts, seed, draws, out
     table, saved = tables(at, end, 1, layout, zero)
     z = grown(z, (padded(n, zero) + lanes) * lanes)
     together, jump = (1, 1) if group > 1 else (lanes, count)
+    low, high, flipped = 0, 0, False
     for first in range(start, stop, group):
         rows = min(group, stop - first)
-        low, high, flipped = read_block(theta, k, same, first, rows, n, block, zero)
+        if same < 0 or first == start:
+            low, high, flipped = orient(k, same, first, rows, n, block.target, block.sign, zero)
+        read_block(theta, first, rows, n, flipped, block, zero)
         shift = tilt_block(n, block, zero)
         put_lanes(shift * load_numbers(block.sign, 0, zero), block.level, shifts, first, rows)
         table, saved, kept, pace = inside_block(

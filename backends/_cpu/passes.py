@@ -9,8 +9,18 @@ from typing import NamedTuple
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import total
-from ksubset.backends._cpu.memory import item, load, put_item, rows_at_once, step, store
-from ksubset.backends._cpu.vectors import width
+from ksubset.backends._cpu.memory import (
+    gather,
+    item,
+    load,
+    load_numbers,
+    put_item,
+    rows_at_once,
+    step,
+    store,
+    store_numbers,
+)
+from ksubset.backends._cpu.vectors import full, number, width
 from ksubset.backends._cpu.window import PAD, end_of, gap, lay_out
 
 
@@ -23,12 +33,12 @@ class Segments(NamedTuple):
 
 
 @inner
-def segments(band, blocks, most, like):
-    """One segment if the table has at most ``most`` states, else segments of about that size or 16 blocks."""
+def segments(band, blocks, whole, part, like):
+    """One segment if the table has at most ``whole`` states, else segments of about ``part`` states or 16 blocks."""
     size = lay_out(band, 0, blocks, like)
-    pace = blocks
-    if size > most:
-        pace = max(16, blocks * most // size)
+    if size <= whole:
+        return Segments(blocks, size, end_of(band, 0, like) - band.low[0])
+    pace = max(16, blocks * part // size)
     largest, saved = 0, 0
     for start in range(0, blocks, pace):
         largest = max(largest, lay_out(band, start, min(start + pace, blocks), like))
@@ -176,13 +186,15 @@ def position(j, r, like):
 
 
 @inner
-def seed_suffix(table, band, blocks, high, target, found, suffix, zero):
-    """1/P at each lane's k, 0 elsewhere; P, the last window at k, is put into ``found``."""
+def seed_suffix(table, band, blocks, high, target, inverse, suffix, zero):
+    """1/P at each lane's k, 0 elsewhere; returns P, the last window at k."""
     clear(suffix, 0, high + PAD + 2 * step(zero), zero)
+    like = number(zero)
+    found = gather(table, band.offset[blocks], load_numbers(target, 0, like))
+    store_numbers(inverse, 0, full(like, 1) / found)
     for r in range(width(zero)):
-        k = int(target[0, r])
-        found[0, r] = table[0, position(band.offset[blocks] + k, r, zero)]
-        suffix[0, position(k, r, zero)] = 1 / found[0, r]
+        suffix[0, position(int(target[0, r]), r, zero)] = inverse[0, r]
+    return found
 
 
 @inner

@@ -25,6 +25,12 @@ def carve(address, planes, numbers, layout):
 
 
 @inner
+def carve_counts(address, size):
+    """Integers at an address, and the address after them."""
+    return carray(pointer(address, size), (size,)), address + (8 * size + LINE - 1) // LINE * LINE
+
+
+@inner
 def grown(table, numbers):
     """``table`` if its planes hold so many numbers, else a new one."""
     if numbers <= table.shape[1]:

@@ -11,7 +11,7 @@ import numpy as np
 GRAIN = 400_000
 """State updates worth a thread of their own: about 0.2 ms, when waking one costs 0.05 ms."""
 
-TABLE_BYTES = 4 << 20
+TABLE_BYTES = 13 << 20
 """Scratch memory for the table of a block; where that is too little, a kernel allocates."""
 
 LOGGER = logging.getLogger("ksubset")

@@ -3,7 +3,7 @@
 import numpy as np
 
 from ksubset.backends._cpu.compiling import inner
-from ksubset.backends._cpu.elementary import between, exp, highest, log, lowest, total
+from ksubset.backends._cpu.elementary import between, exp, highest, log, lowest, reciprocal, total
 from ksubset.backends._cpu.memory import load, load_numbers, step, store
 from ksubset.backends._cpu.rows import fill_items, padded
 from ksubset.backends._cpu.vectors import any_lane, full, where
@@ -64,7 +64,7 @@ def settle(odds, n, k, size, low, high, like):
         scale, mean, spread = exp(shift), full(like, 0), full(like, 0)
         for i in range(0, padded(n, like), step(like)):
             y = load(odds, i, like) * scale
-            q = one / (one + y)
+            q = reciprocal(one + y)
             p = y * q
             mean, spread = mean + p, spread + p * q
         mean, spread = total(mean), total(spread)
@@ -145,6 +145,6 @@ def probabilities(x, n, shift, p, q, like):
         t = load(x, i, like) + shift
         positive = t > zero
         e = exp(where(positive, -t, t))
-        likely = one / (one + e)
+        likely = reciprocal(one + e)
         store(p, i, where(positive, likely, e * likely))
         store(q, i, where(positive, e * likely, likely))
