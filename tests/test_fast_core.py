@@ -36,7 +36,7 @@ def test_agrees_with_the_core(family, count, n, dtype):
         assert np.max(np.abs(ours - theirs) / np.maximum(theirs, 1e-30)) < RELATIVE[dtype]
     scale = np.maximum(np.linalg.norm(expected_product, axis=1), 1e-3)
     assert np.max(np.linalg.norm(product - expected_product, axis=1) / scale) < PRODUCT[dtype]
-    slack = 40 * np.finfo(dtype).eps * (np.abs(expected_entropy) + np.sqrt(n) + 10)
+    slack = (40 if dtype == np.float32 else 400) * np.finfo(dtype).eps * (np.abs(expected_entropy) + np.sqrt(n) + 10)
     assert (np.abs(found.entropy - expected_entropy) < slack).all()
 
 

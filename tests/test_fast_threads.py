@@ -49,10 +49,14 @@ def test_children_forked_while_the_pool_works():
 
 
 @pytest.mark.slow
-def test_works_uncached_with_a_warning(tmp_path):
-    script = "import numpy as np\nfrom ksubset.backends import _cpu\nprint(_cpu.solve(np.zeros((1, 4)), 2).chosen)"
-    (tmp_path / "file").touch()
-    environment = dict(os.environ, NUMBA_CACHE_DIR=str(tmp_path / "file" / "below"))
-    done = subprocess.run([sys.executable, "-c", script], env=environment, capture_output=True, text=True, check=True)
+def test_works_uncached_with_a_warning():
+    script = """
+import numpy as np
+from numba.core import caching
+caching.FunctionCache._impl_class._locator_classes = []
+from ksubset.backends import _cpu
+print(_cpu.solve(np.zeros((1, 4)), 2).chosen)
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[[0.5", "0.5", "0.5", "0.5]]"]
-    assert "NUMBA_CACHE_DIR" in done.stderr
+    assert done.stderr.count("NUMBA_CACHE_DIR") == 1
