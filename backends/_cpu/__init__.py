@@ -21,8 +21,8 @@ KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
 LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for across in (ROWS, COUNTS)}
 _NOTHING = {dtype: np.empty((0, 0), dtype) for dtype in KINDS}
 WORD = 0x7FFF_FFFF_FFFF_FFFF
-FEW_ROWS = 3
-"""Up to so many rows go one by one, a vector along the counts."""
+FEW_ROWS, LONG_FEW_ROWS, LONG = 3, 8, 16_384
+"""Up to so many rows go one by one, a vector along the counts: more of them where rows are long."""
 
 
 class Path(NamedTuple):
@@ -89,7 +89,7 @@ def find_path(rows: int, n: int, width: int, dtype: Any, *, drawing: bool = Fals
     if kind not in KINDS or rows < 1 or n < 1:
         return None
     rule = DRAWING if drawing else _rule(kind)
-    across, windowed = _across(rows), width > 2 * (rule.skew + rule.margin)
+    across, windowed = _across(rows, n), width > 2 * (rule.skew + rule.margin)
     lanes = "row by row, counts in SIMD lanes" if across == COUNTS else f"{WIDTH[KINDS[kind]]} rows in SIMD lanes"
     reach = "in the bridge window" if windowed else f"all counts up to {width}"
     return Path(across, windowed, f"{lanes}, {reach}")
@@ -194,8 +194,8 @@ def sample(
     return z.reshape(draws, rows, n), shift[0]
 
 
-def _across(rows: int) -> str:
-    return COUNTS if rows <= FEW_ROWS else ROWS
+def _across(rows: int, n: int) -> str:
+    return COUNTS if rows <= (LONG_FEW_ROWS if n >= LONG else FEW_ROWS) else ROWS
 
 
 def _rule(dtype: np.dtype[Any]) -> Rule:
@@ -216,7 +216,7 @@ def _run(
     if not logits.size:
         return
     same, counts = (k, 0) if isinstance(k, int) else (-1, k.ctypes.data)
-    across = _across(rows)
+    across = _across(rows, n)
     layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
     size = (20 * lanes * logits.itemsize + 8) * (n + 64) + threads.TABLE_BYTES
     head = logits.ctypes.data, counts, same, n, rows

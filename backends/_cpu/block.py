@@ -9,7 +9,7 @@ from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step,
 from ksubset.backends._cpu.passes import forward, segments
 from ksubset.backends._cpu.rows import carve, carve_counts, fill_items, grown, padded, read_rows, room
 from ksubset.backends._cpu.tilt import probabilities, tilt
-from ksubset.backends._cpu.vectors import full, number, width
+from ksubset.backends._cpu.vectors import full, number, planes, width
 from ksubset.backends._cpu.window import PAD, Band, Rule, place_window
 
 WHOLE = 12 << 20
@@ -35,19 +35,19 @@ class Block(NamedTuple):
 
 
 @inner
-def new_block(at, planes, n, layout, like):
+def new_block(at, count, n, layout, like):
     """A `Block` for rows of n items, cut from an address, and the address after it."""
     group, lanes, blocks = rows_at_once(like), width(like), (n + 3) // 4
     size, ends = room(n, like), (blocks + 1) * group
-    x, at = carve(at, 1, size, layout)
-    p, at = carve(at, planes, size, layout)
-    q, at = carve(at, planes, size, layout)
-    mean, at = carve(at, 1, ends, layout)
-    spread, at = carve(at, 1, ends, layout)
-    target, at = carve(at, 1, lanes, layout)
-    sign, at = carve(at, 1, lanes, layout)
-    level, at = carve(at, 1, lanes, layout)
-    suffix, at = carve(at, planes, (n // 2 + PAD + 1 + 4 * step(like)) * group, layout)
+    x, at = carve(at, planes(like), size, layout)
+    p, at = carve(at, count, size, layout)
+    q, at = carve(at, count, size, layout)
+    mean, at = carve(at, planes(like), ends, layout)
+    spread, at = carve(at, planes(like), ends, layout)
+    target, at = carve(at, planes(like), lanes, layout)
+    sign, at = carve(at, planes(like), lanes, layout)
+    level, at = carve(at, planes(like), lanes, layout)
+    suffix, at = carve(at, count, (n // 2 + PAD + 1 + 4 * step(like)) * group, layout)
     low, at = carve_counts(at, blocks + 1)
     high, at = carve_counts(at, blocks + 1)
     offset, at = carve_counts(at, blocks + 1)
@@ -90,7 +90,7 @@ def inside_block(n, low, high, rule, block, table, saved, zero, one):
     bounds = Rule(rule[0], rule[1], rule[2])
     like = number(zero)
     place_window(block.p, block.q, blocks, low, high, block.target, bounds, block.mean, block.spread, block.band, like)
-    parts = segments(block.band, blocks, WHOLE // state, SEGMENT // state, zero)
+    parts = segments(block.band, blocks, WHOLE // state, SEGMENT // state, like)
     table = grown(table, parts.size * rows_at_once(zero))
     saved = grown(saved, parts.saved * rows_at_once(zero))
     at = forward(block.p, block.q, blocks, parts.pace, block.band, table, saved, zero, one)

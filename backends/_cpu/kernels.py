@@ -15,16 +15,16 @@ from ksubset.backends._cpu.passes import last_segment, outside, seed_suffix, see
 from ksubset.backends._cpu.rows import carve, grown, matrix, orient, padded, read_rows, room, write_lanes, write_rows
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.uniforms import seed_streams
-from ksubset.backends._cpu.vectors import any_lane, dual, full, tangent, where, width, zeros
+from ksubset.backends._cpu.vectors import any_lane, dual, full, planes, tangent, where, width, zeros
 from ksubset.backends._cpu.window import add_exactly
 
 
 @inner
-def tables(at, end, planes, layout, like):
+def tables(at, end, count, layout, like):
     """What is left of the scratch memory as a table, and a small one for the windows that are saved."""
-    saved, at = carve(at, planes, 4 * width(like), layout)
-    rest = (end - at) // (saved.itemsize * planes)
-    return carve(at, planes, rest, layout)[0], saved
+    saved, at = carve(at, count, 4 * width(like), layout)
+    rest = (end - at) // (saved.itemsize * count)
+    return carve(at, count, rest, layout)[0], saved
 
 
 @kernel
@@ -34,10 +34,10 @@ def solve(theta_at, k_at, same, n, count, start, stop, shifts, logs, entropies, 
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
     group, blocks, wanted = rows_at_once(zero), (n + 3) // 4, entropies.size + mu.size > 0
-    block, at = new_block(scratch, 1, n, layout, zero)
-    chosen, at = carve(at, 1, room(n, zero), layout)
-    unchosen, at = carve(at, 1, room(n, zero), layout)
-    table, saved = tables(at, end, 1, layout, zero)
+    block, at = new_block(scratch, planes(zero), n, layout, zero)
+    chosen, at = carve(at, planes(zero), room(n, zero), layout)
+    unchosen, at = carve(at, planes(zero), room(n, zero), layout)
+    table, saved = tables(at, end, planes(zero), layout, zero)
     low, high, flipped = 0, 0, False
     for first in range(start, stop, group):
         rows = min(group, stop - first)
@@ -113,10 +113,10 @@ def jacobian_product(theta_at, k_at, same, n, count, start, stop, shifts, v_at, 
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
     v, group, blocks = matrix(v_at, count, n, layout), rows_at_once(zero), (n + 3) // 4
     none, one = dual(zero, zero), dual(full(zero, 1), zero)
-    block, at = new_block(scratch, 2, n, layout, zero)
-    chosen, at = carve(at, 2, room(n, zero), layout)
-    unchosen, at = carve(at, 2, room(n, zero), layout)
-    table, saved = tables(at, end, 2, layout, zero)
+    block, at = new_block(scratch, planes(none), n, layout, zero)
+    chosen, at = carve(at, planes(none), room(n, zero), layout)
+    unchosen, at = carve(at, planes(none), room(n, zero), layout)
+    table, saved = tables(at, end, planes(none), layout, zero)
     low, high, flipped = 0, 0, False
     for first in range(start, stop, group):
         rows = min(group, stop - first)
@@ -165,10 +165,10 @@ def sample(theta_at, k_at, same, n, count, start, stop, shifts, seed, draws, out
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
     group, lanes, blocks = rows_at_once(zero), width(zero), (n + 3) // 4
-    block, at = new_block(scratch, 1, n, layout, zero)
-    state, at = carve(at, 1, 4 * lanes, layout)
-    z, at = carve(at, 1, room(n, zero), layout)
-    table, saved = tables(at, end, 1, layout, zero)
+    block, at = new_block(scratch, planes(zero), n, layout, zero)
+    state, at = carve(at, planes(zero), 4 * lanes, layout)
+    z, at = carve(at, planes(zero), room(n, zero), layout)
+    table, saved = tables(at, end, planes(zero), layout, zero)
     z = grown(z, (padded(n, zero) + lanes) * lanes)
     together, jump = (1, 1) if group > 1 else (lanes, count)
     low, high, flipped = 0, 0, False

@@ -73,7 +73,7 @@ def inside(p, q, start, stop, band, table, zero):
     for b in range(start, stop):
         a0, a1, a2, b0, b1, b2 = block(p, q, 4 * b, zero)
         w0, w1, w2, w3, w4 = product(a0, a1, a2, b0, b1, b2)
-        above, here, end = band.offset[b], band.offset[b + 1], end_of(band, b + 1, zero)
+        above, here, end = band.offset[b], band.offset[b + 1], end_of(band, b + 1, number(zero))
         for j in range(band.low[b + 1], end, step(zero)):
             x = w0 * load(table, above + j, zero) + w1 * load(table, above + j - 1, zero)
             x = x + w2 * load(table, above + j - 2, zero) + w3 * load(table, above + j - 3, zero)
@@ -85,9 +85,9 @@ def inside(p, q, start, stop, band, table, zero):
 @inner
 def begin_segment(band, start, stop, table, saved, at, zero):
     """Lay a segment out and copy its first window in."""
-    lay_out(band, start, stop, zero)
-    low, end, here = band.low[start], end_of(band, start, zero), band.offset[start]
-    clear(table, 0, gap(zero), zero)
+    lay_out(band, start, stop, number(zero))
+    low, end, here = band.low[start], end_of(band, start, number(zero)), band.offset[start]
+    clear(table, 0, gap(number(zero)), zero)
     for j in range(low, end, step(zero)):
         store(table, here + j, load(saved, at + j - low, zero))
     clear(table, here + end, here + end + PAD, zero)
@@ -115,7 +115,7 @@ def forward(p, q, blocks, pace, band, table, saved, zero, one):
 def save_window(band, b, table, saved, at, zero):
     """Keep the window after block ``b``."""
     low, here = band.low[b], band.offset[b]
-    for j in range(low, end_of(band, b, zero), step(zero)):
+    for j in range(low, end_of(band, b, number(zero)), step(zero)):
         store(saved, at + j - low, load(table, here + j, zero))
 
 
@@ -140,7 +140,7 @@ def outside(p, q, blocks, pace, at, band, table, saved, suffix, chosen, unchosen
     """chosen[i] = p_i O_i[1] and unchosen[i] = q_i O_i[0], O_i the outside polynomial of item i."""
     last = last_segment(blocks, pace)
     for start in range(last, -1, -pace):
-        at -= end_of(band, start, zero) - band.low[start]
+        at -= end_of(band, start, number(zero)) - band.low[start]
         stop = replay(p, q, blocks, start, pace, last, band, table, saved, at, zero)
         for b in range(stop - 1, start - 1, -1):
             outside_block(p, q, b, band, table, suffix, chosen, unchosen, zero)
@@ -150,7 +150,7 @@ def outside(p, q, blocks, pace, at, band, table, saved, suffix, chosen, unchosen
 def outside_block(p, q, b, band, table, suffix, chosen, unchosen, zero):
     """One block: correlate the window before it with the suffix, spread the sums over four items, move the suffix."""
     a0, a1, a2, b0, b1, b2 = block(p, q, 4 * b, zero)
-    first, end, here = band.low[b], end_of(band, b, zero), band.offset[b]
+    first, end, here = band.low[b], end_of(band, b, number(zero)), band.offset[b]
     o0, o1, o2, o3, o4 = zero, zero, zero, zero, zero
     for j in range(first, end, step(zero)):
         x = load(table, here + j, zero)
@@ -161,7 +161,7 @@ def outside_block(p, q, b, band, table, suffix, chosen, unchosen, zero):
     for j in range(first, end, step(zero)):
         x = w0 * load(suffix, j, zero) + w1 * load(suffix, j + 1, zero) + w2 * load(suffix, j + 2, zero)
         store(suffix, j, x + w3 * load(suffix, j + 3, zero) + w4 * load(suffix, j + 4, zero))
-    clear(suffix, end, end_of(band, b + 1, zero), zero)
+    clear(suffix, end, end_of(band, b + 1, number(zero)), zero)
     o0, o1, o2, o3, o4 = total(o0), total(o1), total(o2), total(o3), total(o4)
     c0, c1, c2 = b0 * o0 + b1 * o1 + b2 * o2, b0 * o1 + b1 * o2 + b2 * o3, b0 * o2 + b1 * o3 + b2 * o4
     put_pair(p, q, 4 * b, c0, c1, c2, chosen, unchosen)

@@ -228,6 +228,13 @@ def dual(typingctx: Any, number: Any, change: Any) -> Any:
 
 
 @intrinsic
+def planes(typingctx: Any, x: Any) -> Any:
+    """How many vectors a value consists of."""
+    count = 2 if isinstance(x, Dual) else 1
+    return types.intp(x), lambda context, builder, sig, args: context.get_constant(types.intp, count)
+
+
+@intrinsic
 def number(typingctx: Any, x: Any) -> Any:
     """The number without its derivative."""
     if isinstance(x, Lanes):
