@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ksubset.backends._cpu.compiling import inner
+from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store
 from ksubset.backends._cpu.passes import forward, segments
 from ksubset.backends._cpu.rows import carve, carve_counts, fill_items, grown, padded, read_rows, room
@@ -54,7 +54,7 @@ def new_block(at, count, n, layout, like):
     return Block(x, p, q, mean, spread, target, sign, level, suffix, Band(low, high, offset)), at
 
 
-@inner
+@inlined
 def read_block(theta, first, rows, n, flipped, block, like):
     """Read rows and, if there are any, negate those that stand for their complement."""
     read_rows(theta, first, rows, block.x, like)
@@ -64,7 +64,7 @@ def read_block(theta, first, rows, n, flipped, block, like):
             store(block.x, i, load(block.x, i, like) * sign)
 
 
-@inner
+@inlined
 def tilt_block(n, block, like):
     """λ and the probabilities."""
     shift = tilt(block.x, n, block.target, block.p, like)
@@ -83,7 +83,7 @@ def tilt_block_by(shifts, first, rows, n, block, like):
     return shift
 
 
-@inner
+@inlined
 def inside_block(n, low, high, rule, block, table, saved, zero, one):
     """Place the windows and go inside: the table, what was saved of it, how much, and blocks per segment."""
     blocks, state = (n + 3) // 4, table.itemsize * table.shape[0] * rows_at_once(zero)

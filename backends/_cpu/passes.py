@@ -32,7 +32,7 @@ class Segments(NamedTuple):
     saved: int
 
 
-@inner
+@inlined
 def segments(band, blocks, whole, part, like):
     """One segment if the table has at most ``whole`` states, else segments of about ``part`` states or 16 blocks."""
     size = lay_out(band, 0, blocks, like)
@@ -95,7 +95,7 @@ def begin_segment(band, start, stop, table, saved, at, zero):
     return end - low
 
 
-@inner
+@inlined
 def forward(p, q, blocks, pace, band, table, saved, zero, one):
     """Every segment in turn; the last one stays in the table. Returns how many states were saved."""
     clear(saved, 0, step(zero), zero)
@@ -185,7 +185,7 @@ def position(j, r, like):
     return j if rows_at_once(like) == 1 else j * rows_at_once(like) + r
 
 
-@inner
+@inlined
 def seed_suffix(table, band, blocks, high, target, inverse, suffix, zero):
     """1/P at each lane's k, 0 elsewhere; returns P, the last window at k."""
     clear(suffix, 0, high + PAD + 2 * step(zero), zero)
