@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("numba")
 from fast_cases import FAMILIES, counts_for, rows_of
+
 from ksubset import _inference
 from ksubset._functions import entropy
 from ksubset.backends import _cpu
@@ -55,7 +56,9 @@ def test_window_and_all_counts_give_the_same(count, dtype, monkeypatch):
         close = {"rtol": RELATIVE[dtype], "atol": 1e-30}
         np.testing.assert_allclose(windowed[0].chosen, full[0].chosen, **close)
         np.testing.assert_allclose(windowed[0].unchosen, full[0].unchosen, **close)
-        np.testing.assert_allclose(windowed[1], full[1], atol=PRODUCT[dtype] * np.abs(full[1]).max(), rtol=RELATIVE[dtype])
+        np.testing.assert_allclose(
+            windowed[1], full[1], atol=PRODUCT[dtype] * np.abs(full[1]).max(), rtol=RELATIVE[dtype]
+        )
         assert (windowed[2] == full[2]).all()
 
 

@@ -5,6 +5,7 @@ import pytest
 
 pytest.importorskip("numba")
 from fast_cases import FAMILIES, counts_for, enumerated, rows_of
+
 from ksubset.backends import _cpu
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 3e-14}
@@ -51,7 +52,9 @@ def test_log_probability_of_the_count(count, dtype):
     p = 1 / (1 + np.exp(-(logits.astype(float) + found.shift[:, None])))
     total = np.array([1.0])[None].repeat(count, 0)
     for i in range(6):
-        total = np.pad(total, ((0, 0), (0, 1))) * (1 - p[:, i : i + 1]) + np.pad(total, ((0, 0), (1, 0))) * p[:, i : i + 1]
+        total = (
+            np.pad(total, ((0, 0), (0, 1))) * (1 - p[:, i : i + 1]) + np.pad(total, ((0, 0), (1, 0))) * p[:, i : i + 1]
+        )
     np.testing.assert_allclose(found.log_count, np.log(total[:, 2]), atol=5e-6 if dtype == np.float32 else 1e-13)
 
 
@@ -62,7 +65,9 @@ def test_a_bad_row_gives_nan_in_that_row_alone(defect, count, dtype):
     logits = np.random.default_rng(2).normal(size=(count, 40)).astype(dtype)
     good = logits.copy()
     logits[1, {"nan": slice(3, 4), "too many +inf": slice(8), "too many -inf": slice(36)}[defect]] = {
-        "nan": np.nan, "too many +inf": np.inf, "too many -inf": -np.inf
+        "nan": np.nan,
+        "too many +inf": np.inf,
+        "too many -inf": -np.inf,
     }[defect]
     rest = np.arange(count) != 1
     for k in (7, np.full(count, 7)):

@@ -60,3 +60,4 @@ print(_cpu.solve(np.zeros((1, 4)), 2).chosen)
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[[0.5", "0.5", "0.5", "0.5]]"]
     assert done.stderr.count("NUMBA_CACHE_DIR") == 1
+    assert done.stderr.count("compiling CPU kernels") == 1

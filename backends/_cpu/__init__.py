@@ -11,8 +11,9 @@ import numpy as np
 from numba import float32, float64
 
 from ksubset.backends._cpu import kernels, threads
+from ksubset.backends._cpu.block import WHOLE
 from ksubset.backends._cpu.vectors import COUNTS, ROWS, WIDTH, Layout
-from ksubset.backends._cpu.window import Rule
+from ksubset.backends._cpu.window import PAD, Rule
 
 __all__ = ["Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
 
@@ -202,6 +203,12 @@ def _rule(dtype: np.dtype[Any]) -> Rule:
     return SINGLE if dtype.itemsize == 4 else DOUBLE
 
 
+def _scratch_bytes(n: int, width: int, item: int) -> int:
+    """Memory for the items of a vector of rows, ``item`` bytes each, and for a table of Dual numbers."""
+    table = 2 * item * (n // 4 + 2) * (width + 2 * PAD + 64)
+    return (20 * item + 8) * (n + 64) + min(table, WHOLE)
+
+
 def _run(
     kernel: Any,
     logits: np.ndarray,
@@ -218,7 +225,7 @@ def _run(
     same, counts = (k, 0) if isinstance(k, int) else (-1, k.ctypes.data)
     across = _across(rows, n)
     layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
-    size = (20 * lanes * logits.itemsize + 8) * (n + 64) + threads.TABLE_BYTES
+    size = _scratch_bytes(n, n // 2 if same < 0 else min(k, n - k), lanes * logits.itemsize)
     head = logits.ctypes.data, counts, same, n, rows
 
     def part(start: int, stop: int) -> None:
@@ -226,4 +233,3 @@ def _run(
 
     work = passes * rows * n * 20
     threads.run(part, rows, lanes, work, threads.default_threads() if limit is None else limit)
-

@@ -9,7 +9,17 @@ from numba.extending import intrinsic, overload
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.vectors import (
-    COUNTS, I32, WIDTH, Dual, constant, full, integers, make_dual, split_dual, vector, where,
+    COUNTS,
+    I32,
+    WIDTH,
+    Dual,
+    constant,
+    full,
+    integers,
+    make_dual,
+    split_dual,
+    vector,
+    where,
 )
 
 MANTISSA = {32: 23, 64: 52}
@@ -142,12 +152,12 @@ def reciprocal(typingctx: Any, x: Any) -> Any:
     return x(x), codegen
 
 
-def exp(x):  # type: ignore[no-untyped-def]
+def exp(x):
     """e^x; 0 where that is not a normal number, and no more than e^87 (float32) or e^708 (float64)."""
 
 
 @overload(exp)
-def _exp(x):  # type: ignore[no-untyped-def]
+def _exp(x):
     if x.dtype == float32:
         return lambda x: _exp_single(x)
     return lambda x: _exp_double(x)

@@ -28,8 +28,26 @@ def tables(at, end, count, layout, like):
 
 
 @kernel
-def solve(theta_at, k_at, same, n, count, start, stop, shifts, logs, entropies, mu, rest,
-          cut, skew, margin, scratch, end, layout):
+def solve(
+    theta_at,
+    k_at,
+    same,
+    n,
+    count,
+    start,
+    stop,
+    shifts,
+    logs,
+    entropies,
+    mu,
+    rest,
+    cut,
+    skew,
+    margin,
+    scratch,
+    end,
+    layout,
+):
     """λ, log P, and on request the entropy and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
@@ -46,12 +64,14 @@ def solve(theta_at, k_at, same, n, count, start, stop, shifts, logs, entropies, 
         read_block(theta, first, rows, n, flipped, block, zero)
         shift = tilt_block(n, block, zero)
         table, saved, kept, pace = inside_block(
-            n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1))
+            n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1)
+        )
         log_p = log(seed_suffix(table, block.band, blocks, high, block.target, block.level, block.suffix, zero))
         put_lanes(log_p, block.level, logs, first, rows)
         put_lanes(shift * load_numbers(block.sign, 0, zero), block.level, shifts, first, rows)
         if wanted:
-            outside(block.p, block.q, blocks, pace, kept, block.band, table, saved, block.suffix, chosen, unchosen, zero)
+            p, q, suffix = block.p, block.q, block.suffix
+            outside(p, q, blocks, pace, kept, block.band, table, saved, suffix, chosen, unchosen, zero)
             settle_forced(n, shift, block, chosen, unchosen)
         if entropies.size:
             put_lanes(log_p + surprise(n, shift, block.x, chosen, unchosen), block.level, entropies, first, rows)
@@ -106,8 +126,9 @@ def write_side(side, other, n, block, flipped, out, first, rows, like):
 
 
 @kernel
-def jacobian_product(theta_at, k_at, same, n, count, start, stop, shifts, v_at, out,
-                     cut, skew, margin, scratch, end, layout):
+def jacobian_product(
+    theta_at, k_at, same, n, count, start, stop, shifts, v_at, out, cut, skew, margin, scratch, end, layout
+):
     """J · v by tangents through both passes, read from the less likely side of each item."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
@@ -159,8 +180,9 @@ def push(n, v, block, like):
 
 
 @kernel
-def sample(theta_at, k_at, same, n, count, start, stop, shifts, seed, draws, out,
-           cut, skew, margin, scratch, end, layout):
+def sample(
+    theta_at, k_at, same, n, count, start, stop, shifts, seed, draws, out, cut, skew, margin, scratch, end, layout
+):
     """λ, and subsets: draw d of row r is row d · count + r of ``z``."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
@@ -180,7 +202,8 @@ def sample(theta_at, k_at, same, n, count, start, stop, shifts, seed, draws, out
         shift = tilt_block(n, block, zero)
         put_lanes(shift * load_numbers(block.sign, 0, zero), block.level, shifts, first, rows)
         table, saved, kept, pace = inside_block(
-            n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1))
+            n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1)
+        )
         resident, odd = last_segment(blocks, pace), flipped or any_lane(shift != shift)
         for d in range(0, draws, together):
             seed_streams(seed, d * count + first, jump, state, zero)

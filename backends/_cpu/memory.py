@@ -11,7 +11,17 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.vectors import (
-    COUNTS, I32, ROWS, WIDTH, Dual, constant, integers, make_dual, split_dual, splat, vector,
+    COUNTS,
+    I32,
+    ROWS,
+    WIDTH,
+    Dual,
+    constant,
+    integers,
+    make_dual,
+    splat,
+    split_dual,
+    vector,
 )
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from ksubset.backends._cpu.compiling import inlined, inner
+from ksubset.backends._cpu.compiling import inner
 from ksubset.backends._cpu.elementary import between, exp, highest, log, lowest, reciprocal, total
 from ksubset.backends._cpu.memory import load, load_numbers, step, store
 from ksubset.backends._cpu.rows import fill_items, padded

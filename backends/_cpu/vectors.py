@@ -16,8 +16,7 @@ from numba import float32, float64, types
 from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.core.typing.templates import AbstractTemplate, infer_global, signature
-from numba.extending import intrinsic, lower_builtin, models, register_model, typeof_impl, unbox
-from numba.extending import NativeValue
+from numba.extending import NativeValue, intrinsic, lower_builtin, models, register_model, typeof_impl, unbox
 
 FEATURES = cpu_target.target_context.codegen().magic_tuple()[2]
 VECTOR_BYTES = 64 if "+avx512dq" in FEATURES and "+avx512vl" in FEATURES else 32
@@ -165,7 +164,8 @@ def _lower_logic(op: Any, name: str) -> None:
 
 for _op, _name in ((operator.add, "fadd"), (operator.sub, "fsub"), (operator.mul, "fmul"), (operator.truediv, "fdiv")):
     _lower_arithmetic(_op, _name)
-for _op, _name in ((operator.lt, "<"), (operator.le, "<="), (operator.gt, ">"), (operator.ge, ">="), (operator.eq, "==")):
+COMPARISONS = {operator.lt: "<", operator.le: "<=", operator.gt: ">", operator.ge: ">=", operator.eq: "=="}
+for _op, _name in COMPARISONS.items():
     _lower_comparison(_op, _name, ordered=True)
 _lower_comparison(operator.ne, "!=", ordered=False)
 for _op, _name in ((operator.and_, "and_"), (operator.or_, "or_"), (operator.xor, "xor")):
