@@ -106,3 +106,25 @@ def test_no_rows_and_read_only_rows(family, dtype):
     logits = rows_of(family, 4, 9, rng).astype(dtype)
     logits.flags.writeable = False
     assert np.allclose(_cpu.solve(logits, 3).chosen.sum(1), 3, atol=1e-5)
+
+
+@PARAMETERS
+@BATCHES
+@pytest.mark.parametrize("wrong", [-1, 31, 10**9, -(10**9)])
+def test_a_k_out_of_range_gives_nan(wrong, count, dtype):
+    logits = np.random.default_rng(5).normal(size=(count, 30)).astype(dtype)
+    k = np.full(count, 7, np.int32)
+    k[-1] = wrong
+    for counts, bad in ((k, slice(count - 1, None)), (wrong, slice(None))):
+        answers = _cpu.solve(logits, counts).chosen, _cpu.jacobian_product(logits, counts, logits)
+        for x in (*answers, _cpu.sample(logits, counts, 0)[0][0]):
+            assert np.isnan(x[bad]).all()
+            assert np.isfinite(x[: bad.start or 0]).all()
+
+
+def test_strided_logits_and_other_dtypes_of_v():
+    logits = np.random.default_rng(6).normal(size=(40, 20)).astype(np.float32).T
+    copy = logits.copy()
+    assert (_cpu.solve(logits, 4).chosen == _cpu.solve(copy, 4).chosen).all()
+    v = logits.astype(float)[:, ::-1]
+    assert (_cpu.jacobian_product(logits, 4, v) == _cpu.jacobian_product(copy, 4, v.astype(np.float32).copy())).all()

@@ -1,8 +1,8 @@
 """The CPU fast path: Numba kernels on NumPy arrays, and on CPU tensors through their NumPy views, without copies.
 
 `find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
-the same names in ``ksubset._inference``. Arrays are C-contiguous (rows, n) of float32 or float64, k an int or int64
-(rows,), 0 <= k <= n. A row that is infeasible or holds a NaN gives NaN in its own results.
+the same names in ``ksubset._inference``. Logits are (rows, n) of float32 or float64, copied only if not C-contiguous; k
+is an int or integers (rows,). A row that is infeasible or holds a NaN gives NaN in its own results alone.
 """
 
 from typing import Any, NamedTuple
@@ -162,6 +162,7 @@ def jacobian_product(
     """
     out = np.empty(logits.shape, logits.dtype)
     known = _NOTHING[logits.dtype] if shift is None else shift[None, :]
+    v = np.ascontiguousarray(v, logits.dtype)
     _run(kernels.jacobian_product, logits, k, (known, v.ctypes.data, out), _rule(logits.dtype), 4, threads)
     return out
 
@@ -203,6 +204,11 @@ def _rule(dtype: np.dtype[Any]) -> Rule:
     return SINGLE if dtype.itemsize == 4 else DOUBLE
 
 
+def _one_count(k: int, n: int) -> int:
+    """A k for all rows; n + 1 stands for one out of range."""
+    return k if 0 <= k <= n else n + 1
+
+
 def _scratch_bytes(n: int, width: int, item: int) -> int:
     """Memory for the items of a vector of rows, ``item`` bytes each, and for a table of Dual numbers."""
     table = 2 * item * (n // 4 + 2) * (width + 2 * PAD + 64)
@@ -222,11 +228,13 @@ def _run(
     rows, n = logits.shape
     if not logits.size:
         return
-    same, counts = (k, 0) if isinstance(k, int) else (-1, k.ctypes.data)
+    logits = np.ascontiguousarray(logits)
+    each = np.ascontiguousarray(k, np.int64) if np.ndim(k) else None
+    same = _one_count(int(k), n) if each is None else -1
     across = _across(rows, n)
     layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
-    size = _scratch_bytes(n, n // 2 if same < 0 else min(k, n - k), lanes * logits.itemsize)
-    head = logits.ctypes.data, counts, same, n, rows
+    size = _scratch_bytes(n, n // 2 if same < 0 else min(same, abs(n - same)), lanes * logits.itemsize)
+    head = logits.ctypes.data, 0 if each is None else each.ctypes.data, same, n, rows
 
     def part(start: int, stop: int) -> None:
         kernel(*head, start, stop, *arguments, *rule, *threads.scratch(size), layout)

@@ -56,15 +56,15 @@ def room(n, like):
 def orient(k, same, first, rows, n, target, sign, like):
     """k of every lane, n − k with sign −1 where that is less; the least, the greatest, and whether a sign is −1.
 
-    k is ``same`` for all rows unless that is negative.
+    k is ``same`` for all rows unless that is negative. A row whose k is not in 0 … n gets the sign NaN, and so is NaN.
     """
     low, high, flipped = n, 0, False
     for r in range(width(like)):
         count = k[0, first + min(r, rows - 1)] if same < 0 else same
-        flips = 2 * count > n
-        count = n - count if flips else count
-        target[0, r], sign[0, r] = count, -1 if flips else 1
-        low, high, flipped = min(low, count), max(high, count), flipped or flips
+        flips, wrong = 2 * count > n, count < 0 or count > n
+        count = 0 if wrong else (n - count if flips else count)
+        target[0, r], sign[0, r] = count, np.nan if wrong else (-1.0 if flips else 1.0)
+        low, high, flipped = min(low, count), max(high, count), flipped or flips or wrong
     return low, high, flipped
 
 
