@@ -5,6 +5,7 @@ the same names in ``ksubset._inference``. Logits are (rows, n) of float32 or flo
 is an int or integers (rows,). A row that is infeasible or holds a NaN gives NaN in its own results alone.
 """
 
+from ctypes import addressof, c_char
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -163,7 +164,9 @@ def jacobian_product(
     out = np.empty(logits.shape, logits.dtype)
     known = _NOTHING[logits.dtype] if shift is None else shift[None, :]
     v = np.ascontiguousarray(v, logits.dtype)
-    _run(kernels.jacobian_product, logits, k, (known, v.ctypes.data, out), _rule(logits.dtype), 4, threads)
+    if not v.size:
+        return out
+    _run(kernels.jacobian_product, logits, k, (known, _address(v), out), _rule(logits.dtype), 4, threads)
     return out
 
 
@@ -204,6 +207,11 @@ def _rule(dtype: np.dtype[Any]) -> Rule:
     return SINGLE if dtype.itemsize == 4 else DOUBLE
 
 
+def _address(x: np.ndarray) -> int:
+    """Where an array that is not empty starts; ``x.ctypes`` takes 2 µs, a fifth of the smallest call."""
+    return addressof(c_char.from_buffer(x.data)) if x.flags.writeable else x.ctypes.data
+
+
 def _one_count(k: int, n: int) -> int:
     """A k for all rows; n + 1 stands for one out of range."""
     return k if 0 <= k <= n else n + 1
@@ -229,12 +237,12 @@ def _run(
     if not logits.size:
         return
     logits = np.ascontiguousarray(logits)
-    each = np.ascontiguousarray(k, np.int64) if np.ndim(k) else None
+    each = np.ascontiguousarray(k, np.int64) if isinstance(k, np.ndarray) and k.ndim else None
     same = _one_count(int(k), n) if each is None else -1
     across = _across(rows, n)
     layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
     size = _scratch_bytes(n, n // 2 if same < 0 else min(same, abs(n - same)), lanes * logits.itemsize)
-    head = logits.ctypes.data, 0 if each is None else each.ctypes.data, same, n, rows
+    head = _address(logits), 0 if each is None else _address(each), same, n, rows
 
     def part(start: int, stop: int) -> None:
         kernel(*head, start, stop, *arguments, *rule, *threads.scratch(size), layout)

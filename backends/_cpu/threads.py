@@ -7,6 +7,7 @@ any number of threads share them without waiting for each other in a circle.
 import os
 import threading
 from collections.abc import Callable
+from functools import cache
 from queue import SimpleQueue
 
 import numpy as np
@@ -55,8 +56,9 @@ if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew)  # threads do not survive a fork
 
 
+@cache
 def default_threads() -> int:
-    """``OMP_NUM_THREADS`` if it is set, else the processors this process may use."""
+    """``OMP_NUM_THREADS`` if it is set on the first call, else the processors this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
     if wanted.isdigit() and int(wanted):
         return int(wanted)
