@@ -12,7 +12,7 @@ from ksubset.backends._cpu.tilt import probabilities, tilt
 from ksubset.backends._cpu.vectors import full, number, planes, width
 from ksubset.backends._cpu.window import PAD, Band, Rule, place_window
 
-WHOLE = 12 << 20
+WHOLE = 6 << 20
 """A table of more bytes is computed twice, in segments."""
 
 SEGMENT = 3 << 18
