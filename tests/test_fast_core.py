@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from fast_cases import FAMILIES, counts_for, rows_of
 
 from ksubset import _inference

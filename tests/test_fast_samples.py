@@ -6,7 +6,7 @@ Seeds are fixed; chi-squared tests would reject an exact sampler once in 10,000 
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from fast_cases import enumerated
 
 from ksubset.backends import _cpu

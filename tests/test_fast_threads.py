@@ -8,7 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
-pytest.importorskip("numba")
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from ksubset.backends import _cpu
 
 LOGITS = np.random.default_rng(0).normal(size=(512, 350)).astype(np.float32)
