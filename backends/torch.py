@@ -55,8 +55,10 @@ def is_array(x: object, like: object = None) -> bool:
 
 
 def is_readable(x: Array) -> bool:
-    """On the CPU, and neither under `torch.func` nor under `torch.compile`."""
+    """On the CPU with data of its own, and neither under `torch.func` nor under `torch.compile`."""
     if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return False
+    if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
         return False
     return not torch._C._functorch.is_functorch_wrapped_tensor(x)
 

@@ -17,9 +17,9 @@ NAMES = {"draw": "sample, rsample"}
 def show_config(logits: Array | None = None, k: int | Array | None = None) -> None:
     """Print what is installed, and by which path each function would be computed.
 
-    With the extra ``fast`` installed, compiled kernels compute marginals, their Jacobian and samples of NumPy arrays and
-    CPU tensors: the CPU fast path. The core, written against the array API standard, computes everything else. Setting
-    the environment variable ``KSUBSET_FAST`` to 0 turns the fast path off.
+    With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
+    NumPy arrays and CPU tensors: the CPU fast path. The core, which is written against the array API standard, computes
+    everything else. Setting the environment variable ``KSUBSET_FAST`` to 0 turns the fast path off.
 
     Parameters
     ----------
