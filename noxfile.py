@@ -16,6 +16,7 @@ MATRIX = {
     "numpy": ([], "numpy-cpu"),
     "strict": (["array-api-strict>=2.6.1"], "strict-cpu strict-device1 strict-no_float64"),
     "torch": ([TORCH], "torch-cpu"),
+    "fast": ([TORCH, "numba>=0.63"], "numpy-cpu torch-cpu"),
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
 }
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14"]

@@ -11,7 +11,13 @@ A module in this package is an adapter if it provides
    resolved near 0 from both sides to at least 2⁻⁵², from the framework's own generator, an int seed or None;
 6. ``solve(logits, k, width)``: the `ksubset._inference.Solution` of a batch, without gradients;
 7. ``evaluate(function, logits, k, width, *arrays, solution)``: the value of one of ``ksubset._functions``, with
-   whatever the framework needs around it: derivatives, compilation, a faster kernel.
+   whatever the framework needs around it: derivatives, compilation, a faster kernel;
+
+and may, where it has faster kernels, offer
+
+8. ``path(name, logits, width)``: the ``_cpu.Path`` that one of ``_fast.FUNCTIONS`` takes, or why it takes the core;
+9. ``draw(function, logits, k, width, rng, sample_shape)``: the value of ``sample`` or ``rsample`` without uniforms that
+   the core could use, or None where they go through `uniforms` and `evaluate`.
 
 Adapters contain no mathematics beyond "the gradient of this is J · v".
 """

@@ -6,7 +6,7 @@ subclasses are chosen outside of `torch.compile`, which refuses a Function that 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat.torch as xp
 import torch
@@ -15,6 +15,9 @@ from torch import Tensor
 from ksubset import _functions
 from ksubset._derivatives import GRADIENTS, JACOBIANS
 from ksubset._inference import Solution
+
+if TYPE_CHECKING:
+    import numpy as np
 
 Value = Callable[..., Tensor]
 
@@ -35,6 +38,8 @@ class Call:
         ``value(call, logits, k, *arrays)`` computes it.
     solution
         The solution, where it is known.
+    drawn
+        The sample, where it was drawn already. Not a tensor: that one would hold itself through its gradient's node.
     """
 
     name: str
@@ -42,6 +47,7 @@ class Call:
     width: int
     value: Value
     solution: Solution | None = None
+    drawn: "np.ndarray | None" = None
 
     @property
     def function(self) -> Callable[..., Any]:

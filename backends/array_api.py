@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat
 import numpy as np
@@ -10,6 +10,10 @@ import numpy as np
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
+from ksubset.backends import _fast
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu import Path
 
 NUMPY = Ops(np, np.matmul, partial(np.sort, stable=False), repeat_until_settled(np))
 
@@ -48,14 +52,18 @@ def same_device(x: Array, y: Array) -> bool:
 
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a `numpy.random.Generator`, an int that seeds one, or None for a fresh one."""
-    if not (rng is None or isinstance(rng, int | np.integer | np.random.Generator)) or isinstance(rng, bool):
-        raise TypeError(f"rng must be a numpy.random.Generator, an int or None; got {type(rng).__name__}")
-    u = np.random.default_rng(rng).random(shape)
+    u = _generator(rng).random(shape)
     u = u - (u >= 0.5)
     if isinstance(like, np.ndarray):
         return u.astype(like.dtype)
     xp = array_api_compat.array_namespace(like)
     return xp.asarray(u.astype(np.float32) if _is_single(xp, like) else u, device=array_api_compat.device(like))
+
+
+def _generator(rng: object) -> np.random.Generator:
+    if not (rng is None or isinstance(rng, int | np.integer | np.random.Generator)) or isinstance(rng, bool):
+        raise TypeError(f"rng must be a numpy.random.Generator, an int or None; got {type(rng).__name__}")
+    return np.random.default_rng(rng)
 
 
 def _is_single(xp: Any, x: Array) -> bool:
@@ -65,6 +73,8 @@ def _is_single(xp: Any, x: Array) -> bool:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
+    if solution is None and not isinstance(path(function.__name__, logits, width), str):
+        return _fast.evaluate(function.__name__, logits, k, *arrays)
     with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
         return function(ops(logits), logits, k, width, *arrays, solution=solution)
 
@@ -72,3 +82,22 @@ def evaluate(
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
     with np.errstate(all="ignore"):
         return solve_rows(ops(logits), logits, k, width)
+
+
+def path(name: str, logits: Array, width: int) -> "Path | str":
+    if type(logits) is not np.ndarray:
+        return "kernels take NumPy arrays and plain CPU tensors"
+    return _fast.choose(name, logits.shape, width, logits.dtype)
+
+
+def draw(
+    function: Callable[..., Array],
+    logits: Array,
+    k: int | Array,
+    width: int,
+    rng: object,
+    sample_shape: tuple[int, ...],
+) -> Array | None:
+    if isinstance(path("draw", logits, width), str):
+        return None
+    return _fast.sample(logits, k, int(_generator(rng).integers(2**63)), sample_shape)

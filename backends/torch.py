@@ -1,6 +1,7 @@
 """Adapter for torch tensors."""
 
 from collections.abc import Callable
+from typing import TYPE_CHECKING, overload
 
 import array_api_compat.torch as xp
 import torch
@@ -9,9 +10,15 @@ from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
+from ksubset.backends import _fast
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ksubset.backends._cpu import Path
 
 
 def _matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -48,8 +55,10 @@ def is_array(x: object, like: object = None) -> bool:
 
 
 def is_readable(x: Array) -> bool:
-    """On the CPU, and neither under `torch.func` nor under `torch.compile`."""
+    """On the CPU with data of its own, and neither under `torch.func` nor under `torch.compile`."""
     if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return False
+    if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
         return False
     return not torch._C._functorch.is_functorch_wrapped_tensor(x)
 
@@ -64,14 +73,18 @@ def same_device(x: Array, y: Array) -> bool:
 
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a `torch.Generator`, an int that seeds one, or None for torch's global generator."""
+    u = torch.rand(shape, dtype=torch.float64, device=like.device, generator=_generator(rng, like))
+    return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
+
+
+def _generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
     if isinstance(rng, int) and not isinstance(rng, bool):
         rng = torch.Generator(like.device).manual_seed(rng)
     if not (rng is None or isinstance(rng, torch.Generator)):
         raise TypeError(f"rng must be a torch.Generator, an int or None; got {type(rng).__name__}")
     if rng is not None and rng.device.type != like.device.type:
         raise ValueError(f"rng must be on the device of logits, {like.device}; got a generator on {rng.device}")
-    u = torch.rand(shape, dtype=torch.float64, device=like.device, generator=rng)
-    return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
+    return rng
 
 
 def evaluate(
@@ -89,9 +102,15 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
     if torch.compiler.is_compiling():
         compiled: torch.Tensor = evaluate_compiled(call.name, call.size, call.width, logits, k, arrays)
         return compiled
-    result: torch.Tensor = call.function(
-        ops(logits), logits, call.size if k is None else k, call.width, *arrays, solution=call.solution
-    )
+    if call.drawn is not None:
+        return torch.from_numpy(call.drawn)
+    count = call.size if k is None else k
+    if call.solution is None and _is_fast(call.name, logits, count, call.width, *arrays):
+        values = (_numpy(x) for x in arrays)
+        return torch.from_numpy(
+            _fast.evaluate(call.name, _numpy(logits), _numpy(count), *values, threads=torch.get_num_threads())
+        )
+    result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, solution=call.solution)
     return result
 
 
@@ -102,6 +121,49 @@ def _is_mapped(*tensors: torch.Tensor) -> bool:
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
     with torch.no_grad():
         return solve_rows(ops(logits), logits, k, width)
+
+
+def path(name: str, logits: torch.Tensor, width: int) -> "Path | str":
+    if not _is_plain(logits):
+        return "kernels take plain CPU tensors, outside of torch.func and torch.compile"
+    return _fast.choose(name, logits.shape, width, str(logits.dtype).removeprefix("torch."))
+
+
+def draw(
+    function: Callable[..., Array],
+    logits: Array,
+    k: int | Array,
+    width: int,
+    rng: object,
+    sample_shape: tuple[int, ...],
+) -> Array | None:
+    if torch.compiler.is_compiling() or torch._C._functorch.get_interpreter_stack():
+        return None
+    if not _is_fast("draw", logits, k, width):
+        return None
+    seed = int(torch.empty((), dtype=torch.int64).random_(generator=_generator(rng, logits)))
+    drawn = _fast.sample(_numpy(logits), _numpy(k), seed, sample_shape, threads=torch.get_num_threads())
+    size, counts = (k, None) if isinstance(k, int) else (-1, k)
+    return autograd_evaluate(Call(function.__name__, size, width, _value, drawn=drawn), logits, counts)
+
+
+def _is_fast(name: str, logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torch.Tensor) -> bool:
+    others = all(_is_plain(x) for x in (k, *arrays) if isinstance(x, torch.Tensor))
+    return others and not isinstance(path(name, logits, width), str)
+
+
+def _is_plain(x: torch.Tensor) -> bool:
+    """Whether the memory of ``x`` may be read: eager, of no subclass, and no dispatch mode records what happens."""
+    return type(x) in (torch.Tensor, torch.nn.Parameter) and is_readable(x) and not torch._C._len_torch_dispatch_stack()
+
+
+@overload
+def _numpy(x: torch.Tensor) -> "np.ndarray": ...
+@overload
+def _numpy(x: int | torch.Tensor) -> "int | np.ndarray": ...
+def _numpy(x: int | torch.Tensor) -> "int | np.ndarray":
+    """Share the memory of a tensor."""
+    return x if isinstance(x, int) else x.numpy(force=True)
 
 
 def __getattr__(name: str) -> object:

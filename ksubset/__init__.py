@@ -1,6 +1,7 @@
 """Exact, differentiable k-subset sampling on every array framework."""
 
 from ksubset._api import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
+from ksubset._config import show_config
 from ksubset._distribution import KSubset
 from ksubset._draws import rsample, sample, sample_from_uniforms
 from ksubset._information import entropy, kl_divergence, kl_to_uniform, log_prob
@@ -20,5 +21,6 @@ __all__ = [
     "rsample",
     "sample",
     "sample_from_uniforms",
+    "show_config",
 ]
 __version__ = "0.1.0"

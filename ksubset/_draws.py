@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from ksubset import _functions
 from ksubset._call import Problem, prepare
-from ksubset._typing import Array
+from ksubset._typing import Array, Draw
 from ksubset._validation import check_companion, check_floating
 
 
@@ -102,9 +102,14 @@ def rsample(
 
 
 def draw(problem: Problem, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
-    """`sample` or `rsample` of a validated problem."""
-    shape = (*_checked_shape(sample_shape), *problem.logits.shape[:-1], _uniforms_per_row(problem))
-    u = problem.backend.uniforms(rng, shape, problem.logits)
+    """`sample` or `rsample` of a validated problem: directly where the adapter can, else by uniforms."""
+    draws = _checked_shape(sample_shape)
+    direct: Draw | None = getattr(problem.backend, "draw", None)
+    if direct:
+        z = direct(function, problem.logits, problem.k, problem.width, rng, draws)
+        if z is not None:
+            return problem.xp.astype(z, problem.dtype, copy=False)
+    u = problem.backend.uniforms(rng, (*draws, *problem.logits.shape[:-1], _uniforms_per_row(problem)), problem.logits)
     return problem.evaluate(function, u)
 
 

@@ -73,6 +73,10 @@ class Ops:
     matmul_from: int = 32
 
 
+Draw: TypeAlias = Callable[[Callable[..., Array], Array, int | Array, int, object, tuple[int, ...]], Array | None]
+"""The optional function ``draw`` of an adapter module."""
+
+
 class Backend(Protocol):
     """The functions of an adapter module; their requirements are numbered in ``ksubset.backends``."""
 

@@ -1,0 +1,270 @@
+"""How vectors reach memory: tables of states, items of a row, rows of a matrix.
+
+A table is a C-contiguous array (planes, numbers): one plane for Lanes, a second one with the derivatives for Dual.
+"""
+
+from typing import Any
+
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from ksubset.backends._cpu.vectors import (
+    COUNTS,
+    I32,
+    ROWS,
+    WIDTH,
+    Dual,
+    constant,
+    integers,
+    make_dual,
+    splat,
+    split_dual,
+    vector,
+)
+
+
+@intrinsic
+def pointer(typingctx: Any, address: Any, layout: Any) -> Any:
+    """The integer ``address`` as a pointer to numbers of the layout's dtype, or to integers like ``layout``."""
+    kind = types.CPointer(getattr(layout, "dtype", layout))
+    return kind(address, layout), lambda context, builder, sig, args: builder.inttoptr(
+        args[0], context.get_value_type(kind)
+    )
+
+
+def scaled(builder: Any, index: Any, like: Any) -> Any:
+    """The position of state ``index`` in a plane."""
+    if like.across == COUNTS:
+        return index
+    return builder.mul(index, ir.Constant(index.type, WIDTH[like.dtype]))
+
+
+def _planes(context: Any, builder: Any, kind: Any, array: Any, start: Any, like: Any) -> list[Any]:
+    """Pointers to the vectors that start at a position of each plane."""
+    table = context.make_array(kind)(context, builder, array)
+    first = builder.gep(table.data, [start])
+    out = [first]
+    if isinstance(like, Dual):
+        size = cgutils.unpack_tuple(builder, table.shape, 2)[1]
+        out.append(builder.gep(first, [size]))
+    return [builder.bitcast(p, vector(like.dtype).as_pointer()) for p in out]
+
+
+def read(builder: Any, address: Any, dtype: Any) -> Any:
+    """Load a vector that is only aligned as its elements are."""
+    out = builder.load(address)
+    out.align = dtype.bitwidth // 8
+    return out
+
+
+def write(builder: Any, x: Any, address: Any, dtype: Any) -> None:
+    """Store a vector that is only aligned as its elements are."""
+    builder.store(x, address).align = dtype.bitwidth // 8
+
+
+@intrinsic
+def load(typingctx: Any, table: Any, i: Any, like: Any) -> Any:
+    """The vector that starts at state ``i``."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        start = scaled(builder, args[1], like)
+        parts = [read(builder, p, like.dtype) for p in _planes(context, builder, table, args[0], start, like)]
+        return make_dual(context, builder, like, *parts) if isinstance(like, Dual) else parts[0]
+
+    return like(table, types.intp, like), codegen
+
+
+@intrinsic
+def store(typingctx: Any, table: Any, i: Any, x: Any) -> Any:
+    """Write the vector that starts at state ``i``."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        parts = split_dual(context, builder, x, args[2]) if isinstance(x, Dual) else (args[2],)
+        start = scaled(builder, args[1], x)
+        for part, place in zip(parts, _planes(context, builder, table, args[0], start, x), strict=True):
+            write(builder, part, place, x.dtype)
+        return context.get_dummy_value()
+
+    return types.none(table, types.intp, x), codegen
+
+
+@intrinsic
+def item(typingctx: Any, table: Any, i: Any, like: Any) -> Any:
+    """State ``i`` of every row: a vector, or one number in every lane where there is one row."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        places = _planes(context, builder, table, args[0], scaled(builder, args[1], like), like)
+        if like.across == ROWS:
+            parts = [read(builder, p, like.dtype) for p in places]
+        else:
+            kind = vector(like.dtype)
+            scalars = [builder.load(builder.bitcast(p, kind.element.as_pointer())) for p in places]
+            parts = [splat(builder, kind, s) for s in scalars]
+        return make_dual(context, builder, like, *parts) if isinstance(like, Dual) else parts[0]
+
+    return like(table, types.intp, like), codegen
+
+
+@intrinsic
+def put_item(typingctx: Any, table: Any, i: Any, x: Any) -> Any:
+    """Write state ``i`` of every row; where there is one row, from the first lane."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        parts = split_dual(context, builder, x, args[2]) if isinstance(x, Dual) else (args[2],)
+        places = _planes(context, builder, table, args[0], scaled(builder, args[1], x), x)
+        for part, place in zip(parts, places, strict=True):
+            if x.across == ROWS:
+                write(builder, part, place, x.dtype)
+            else:
+                first = builder.extract_element(part, ir.Constant(I32, 0))
+                builder.store(first, builder.bitcast(place, first.type.as_pointer()))
+        return context.get_dummy_value()
+
+    return types.none(table, types.intp, x), codegen
+
+
+@intrinsic
+def step(typingctx: Any, like: Any) -> Any:
+    """How many states a vector covers."""
+    size = WIDTH[like.dtype] if like.across == COUNTS else 1
+    return types.intp(like), lambda context, builder, sig, args: context.get_constant(types.intp, size)
+
+
+@intrinsic
+def rows_at_once(typingctx: Any, like: Any) -> Any:
+    """How many rows a vector covers."""
+    size = WIDTH[like.dtype] if like.across == ROWS else 1
+    return types.intp(like), lambda context, builder, sig, args: context.get_constant(types.intp, size)
+
+
+@intrinsic
+def gather(typingctx: Any, table: Any, i: Any, counts: Any) -> Any:
+    """State ``i + counts`` of each lane's row, the counts whole numbers."""
+    dtype, lanes = counts.dtype, WIDTH[counts.dtype]
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        start = scaled(builder, args[1], counts)
+        base = builder.gep(context.make_array(table)(context, builder, args[0]).data, [start])
+        whole = builder.fptosi(args[2], integers(dtype))
+        out = ir.Constant(vector(dtype), ir.Undefined)
+        for r in range(lanes):
+            lane = ir.Constant(I32, r)
+            index = builder.extract_element(whole, lane)
+            if counts.across == ROWS:
+                index = builder.add(builder.mul(index, ir.Constant(index.type, lanes)), ir.Constant(index.type, r))
+            index = builder.sext(index, args[1].type) if dtype.bitwidth == 32 else index
+            out = builder.insert_element(out, builder.load(builder.gep(base, [index])), lane)
+        return out
+
+    return counts(table, types.intp, counts), codegen
+
+
+def _tile_masks(size: int, half: int) -> tuple[ir.Constant, ir.Constant]:
+    """Shuffles that exchange the off-diagonal blocks, ``half`` wide, of two rows of a tile."""
+    kind = ir.VectorType(I32, size)
+    low = [j if not j & half else size + j - half for j in range(size)]
+    high = [j + half if not j & half else size + j for j in range(size)]
+    return ir.Constant(kind, low), ir.Constant(kind, high)
+
+
+def _transposed(builder: Any, tile: list[Any]) -> list[Any]:
+    """The columns of a square tile."""
+    tile, half = list(tile), 1
+    while half < len(tile):
+        low, high = _tile_masks(len(tile), half)
+        for i in range(len(tile)):
+            if not i & half:
+                a, b = tile[i], tile[i + half]
+                tile[i], tile[i + half] = builder.shuffle_vector(a, b, low), builder.shuffle_vector(a, b, high)
+        half *= 2
+    return tile
+
+
+def _masked(builder: Any, name: str, dtype: Any, result: Any, *args: Any) -> Any:
+    """Call LLVM's masked load or store, aligned as numbers are."""
+    bits, lanes, byte = dtype.bitwidth, WIDTH[dtype], I32(dtype.bitwidth // 8)
+    place = next(i for i, a in enumerate(args) if isinstance(a.type, ir.PointerType))
+    args = (*args[: place + 1], byte, *args[place + 1 :])
+    kind = ir.FunctionType(result, [a.type for a in args])
+    name = f"llvm.masked.{name}.v{lanes}f{bits}.p0"
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+
+
+def _first_lanes(builder: Any, count: Any, dtype: Any) -> Any:
+    """A mask of the lanes before ``count``."""
+    kind = ir.VectorType(I32, WIDTH[dtype])
+    lanes = ir.Constant(kind, list(range(kind.count)))
+    return builder.icmp_signed("<", lanes, splat(builder, kind, builder.trunc(count, I32)))
+
+
+def _row_places(context: Any, builder: Any, kind: Any, array: Any, start: Any, pitch: Any, last: Any = None) -> Any:
+    """Where each row of a tile starts, ``pitch`` numbers apart; rows after ``last`` start where it does."""
+    data = context.make_array(kind)(context, builder, array).data
+    for r in range(WIDTH[kind.dtype]):
+        row = ir.Constant(start.type, r)
+        if last is not None:
+            row = builder.select(builder.icmp_signed("<", row, last), row, last)
+        place = builder.gep(data, [builder.add(start, builder.mul(pitch, row))])
+        yield builder.bitcast(place, vector(kind.dtype).as_pointer())
+
+
+@intrinsic
+def read_tile(typingctx: Any, source: Any, start: Any, pitch: Any, last: Any, columns: Any, x: Any, i: Any) -> Any:
+    """Items i, i + 1, … of ``x`` from as many columns of the rows of a matrix; the rest of the tile is 0."""
+    dtype, kind = source.dtype, vector(source.dtype)
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        mask = _first_lanes(builder, args[4], dtype)
+        places = _row_places(context, builder, sig.args[0], *args[:4])
+        empty = constant(kind, 0.0)
+        tile = [_masked(builder, "load", dtype, kind, p, mask, empty) for p in places]
+        first = builder.mul(args[6], ir.Constant(args[6].type, WIDTH[dtype]))
+        pitch = ir.Constant(first.type, WIDTH[dtype])
+        targets = _row_places(context, builder, sig.args[5], args[5], first, pitch)
+        for row, place in zip(_transposed(builder, tile), targets, strict=True):
+            write(builder, row, place, dtype)
+        return context.get_dummy_value()
+
+    return types.none(source, types.intp, types.intp, types.intp, types.intp, x, types.intp), codegen
+
+
+@intrinsic
+def write_tile(typingctx: Any, x: Any, i: Any, target: Any, start: Any, pitch: Any, columns: Any) -> Any:
+    """Items i, i + 1, … of ``x`` to as many columns of the rows of a matrix, a row for each lane."""
+    dtype = x.dtype
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        first = builder.mul(args[1], ir.Constant(args[1].type, WIDTH[dtype]))
+        pitch = ir.Constant(first.type, WIDTH[dtype])
+        tile = [read(builder, p, dtype) for p in _row_places(context, builder, sig.args[0], args[0], first, pitch)]
+        mask = _first_lanes(builder, args[5], dtype)
+        places = _row_places(context, builder, sig.args[2], *args[2:5])
+        for row, place in zip(_transposed(builder, tile), places, strict=True):
+            _masked(builder, "store", dtype, ir.VoidType(), row, place, mask)
+        return context.get_dummy_value()
+
+    return types.none(x, types.intp, target, types.intp, types.intp, types.intp), codegen
+
+
+@intrinsic
+def load_numbers(typingctx: Any, table: Any, position: Any, like: Any) -> Any:
+    """One number for each lane, from a position of the first plane, whatever the layout."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        place = _planes(context, builder, table, args[0], args[1], like)[0]
+        return read(builder, place, like.dtype)
+
+    return like(table, types.intp, like), codegen
+
+
+@intrinsic
+def store_numbers(typingctx: Any, table: Any, position: Any, x: Any) -> Any:
+    """Write every lane to a position of the first plane, whatever the layout."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        write(builder, args[2], _planes(context, builder, table, args[0], args[1], x)[0], x.dtype)
+        return context.get_dummy_value()
+
+    return types.none(table, types.intp, x), codegen

@@ -1,0 +1,110 @@
+"""The one place where the CPU fast path is chosen, and how calls of the core are put to its kernels.
+
+It takes the functions of `FUNCTIONS`; scalars such as the entropy stay with the core, whose log-volume is more accurate
+in float32. Nothing of numba or NumPy is imported before the first call that would use it.
+"""
+
+from functools import cache, lru_cache
+from importlib.util import find_spec
+from math import prod
+from os import environ
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ksubset.backends._cpu import Path
+
+FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw")
+"""Those of ``ksubset._functions`` by name, and ``draw``: `sample` and `rsample` without uniforms made beforehand."""
+OLDEST = (0, 63)
+
+
+def obstacle() -> str | None:
+    """Why no call takes the fast path; None if it can be taken."""
+    return "KSUBSET_FAST is 0" if environ.get("KSUBSET_FAST") == "0" else _import_obstacle()
+
+
+@cache
+def _import_obstacle() -> str | None:
+    if find_spec("numba") is None:
+        return "numba is not installed"
+    try:
+        import numba
+
+        if numba.version_info[:2] < OLDEST:
+            return f"numba {numba.__version__} is older than {'.'.join(map(str, OLDEST))}"
+        import ksubset.backends._cpu  # noqa: F401
+    except ImportError as error:
+        return f"numba cannot be imported: {error}"
+    return None
+
+
+def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
+    """Choose for logits of a framework that shares memory with NumPy.
+
+    Parameters
+    ----------
+    name
+        One of `FUNCTIONS`, or another of ``ksubset._functions``.
+    shape, width, dtype
+        The shape of the logits, a bound of min(k, n − k), and anything ``numpy.dtype`` accepts.
+
+    Returns
+    -------
+    Path or str
+        The kernel, or why the core is taken.
+    """
+    if name not in FUNCTIONS:
+        return "the core is as fast or more accurate here"
+    return obstacle() or _find(name, prod(shape[:-1]), shape[-1], width, dtype)
+
+
+@lru_cache(maxsize=1024)
+def _find(name: str, rows: int, n: int, width: int, dtype: Any) -> "Path | str":
+    from ksubset.backends._cpu import find_path
+
+    path = find_path(rows, n, width, dtype, drawing=name == "draw")
+    return path or f"there are kernels for float32 and float64 and no empty arrays; got {dtype} ({rows}, {n})"
+
+
+def evaluate(
+    name: str, logits: "np.ndarray", k: "int | np.ndarray", *v: "np.ndarray", threads: int | None = None
+) -> "np.ndarray":
+    """Compute μ, 1 − μ, or the product of J and ``v``, against which the logits broadcast."""
+    from ksubset.backends import _cpu
+
+    if name == "marginals_jvp":
+        import numpy as np
+
+        shape = np.broadcast_shapes(logits.shape, v[0].shape)
+        logits, vector = _rows(np.broadcast_to(logits, shape)), _rows(np.broadcast_to(v[0], shape))
+        k = k if isinstance(k, int) else np.broadcast_to(k, shape[:-1]).reshape(-1)
+        return _cpu.jacobian_product(logits, k, vector, threads=threads).reshape(shape)
+    found = _cpu.solve(_rows(logits), _flat(k), sides=name == "unchosen", threads=threads)
+    answer = found.unchosen if name == "unchosen" else found.chosen
+    assert answer is not None
+    return answer.reshape(logits.shape)
+
+
+def sample(
+    logits: "np.ndarray",
+    k: "int | np.ndarray",
+    seed: int,
+    sample_shape: tuple[int, ...],
+    *,
+    threads: int | None = None,
+) -> "np.ndarray":
+    """Draw exact subsets, sample_shape + (..., n)."""
+    from ksubset.backends import _cpu
+
+    z, _ = _cpu.sample(_rows(logits), _flat(k), seed, prod(sample_shape), threads=threads)
+    return z.reshape(*sample_shape, *logits.shape)
+
+
+def _rows(x: "np.ndarray") -> "np.ndarray":
+    return x.reshape(-1, x.shape[-1])
+
+
+def _flat(k: "int | np.ndarray") -> "int | np.ndarray":
+    return k if isinstance(k, int) else k.reshape(-1)

@@ -1,0 +1,70 @@
+"""Which path a call takes, and why."""
+
+from collections.abc import Callable
+from importlib import metadata
+from os import environ
+from typing import Any
+
+from ksubset._call import Problem, prepare
+from ksubset._typing import Array
+from ksubset.backends import _fast
+
+PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
+NAMES = {"draw": "sample, rsample"}
+"""What the user calls one of ``_fast.FUNCTIONS``, where that is not its name."""
+
+
+def show_config(logits: Array | None = None, k: int | Array | None = None) -> None:
+    """Print what is installed, and by which path each function would be computed.
+
+    With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
+    NumPy arrays and CPU tensors: the CPU fast path. The core, which is written against the array API standard, computes
+    everything else. Setting the environment variable ``KSUBSET_FAST`` to 0 turns the fast path off.
+
+    Parameters
+    ----------
+    logits, k : optional
+        As in `log_normalizer`: the arguments of the calls in question, both or neither.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.show_config(np.zeros((128, 350)), 10)  # doctest: +ELLIPSIS
+    ksubset 0.1.0, array-api-compat ...
+    CPU fast path: ...
+    marginals: ...
+    unchosen: ...
+    marginals_jvp: ...
+    sample, rsample: ...
+    everything else: the core
+    """
+    from ksubset import __version__
+
+    found = [f"{name} {version}" for name in PACKAGES if (version := _version(name))]
+    lines = [", ".join([f"ksubset {__version__}", *found])]
+    obstacle = _fast.obstacle()
+    setting = f"KSUBSET_FAST={environ['KSUBSET_FAST']}" if "KSUBSET_FAST" in environ else "KSUBSET_FAST is not set"
+    lines.append(f"CPU fast path: off, {obstacle}" if obstacle else f"CPU fast path: on, {setting}")
+    if logits is not None or k is not None:
+        problem = prepare(logits, k, None, None)
+        lines += [f"{NAMES.get(name, name)}: {_path(problem, name)}" for name in _fast.FUNCTIONS]
+        lines.append("everything else: the core")
+    print("\n".join(lines))
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _path(problem: Problem, name: str) -> str:
+    choose: Callable[[str, Array, int], Any] | None = getattr(problem.backend, "path", None)
+    path = choose(name, problem.logits, problem.width) if choose else "kernels take NumPy arrays and CPU tensors"
+    return f"the core: {path}" if isinstance(path, str) else f"the fast path: {path.reason}"

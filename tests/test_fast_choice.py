@@ -1,0 +1,162 @@
+"""Where the CPU fast path is taken, and that it changes nothing but the time."""
+
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
+from conftest import Target
+
+import ksubset
+from ksubset.backends import _fast
+
+
+@pytest.fixture
+def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The names of the calls that the fast path takes, as they come."""
+    calls: list[str] = []
+    evaluate, sample = _fast.evaluate, _fast.sample
+    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+    monkeypatch.setattr(_fast, "evaluate", lambda name, *a, **o: calls.append(name) or evaluate(name, *a, **o))
+    monkeypatch.setattr(_fast, "sample", lambda *a, **o: calls.append("draw") or sample(*a, **o))
+    return calls
+
+
+@pytest.mark.backends("numpy", "torch")
+@pytest.mark.parametrize("batch", [(), (7,), (2, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_same_answers_on_and_off(
+    target: Target, taken: list[str], monkeypatch: pytest.MonkeyPatch, dtype: str, batch: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(0)
+    logits, v = (
+        target.array(rng.normal(size=(*batch, 30)), dtype),
+        target.array(rng.normal(size=(4, *batch, 30)), dtype),
+    )
+    for k in (11, target.array(rng.integers(0, 31, size=batch[-1:]))):
+        answers = []
+        for setting in ("1", "0"):
+            monkeypatch.setenv("KSUBSET_FAST", setting)
+            answers.append([ksubset.marginals(logits, k), ksubset.marginals_jvp(logits, k, v)])
+            assert taken == ["marginals", "marginals_jvp"]
+        taken.clear()
+        for fast, core in zip(*answers, strict=True):
+            assert (fast.shape, fast.dtype) == (core.shape, core.dtype)
+            tolerance = 1e-5 if dtype == "float32" else 1e-13
+            np.testing.assert_allclose(target.to_numpy(fast), target.to_numpy(core), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.backends("numpy", "torch")
+def test_draws_follow_their_generator(target: Target, taken: list[str]) -> None:
+    logits = target.array(np.zeros((2, 3, 20)))
+    for draw in (ksubset.sample, ksubset.rsample):
+        once, again, other = (
+            target.to_numpy(draw(logits, 5, rng=target.rng(s), sample_shape=(4, 6))) for s in (1, 1, 2)
+        )
+        assert once.shape == (4, 6, 2, 3, 20)
+        assert (once.sum(-1) == 5).all()
+        assert (once == again).all()
+        assert (once != other).any()
+    assert taken == ["draw"] * 6
+    assert draw(logits, 5, sample_shape=(0,)).shape == (0, 2, 3, 20)
+    with pytest.raises(TypeError, match="rng must be a"):
+        draw(logits, 5, rng="seed")
+
+
+@pytest.mark.backends("numpy", "torch")
+def test_what_stays_with_the_core(target: Target, taken: list[str]) -> None:
+    logits = target.array(np.zeros((3, 6)))
+    ksubset.sample_from_uniforms(logits, 2, target.array(np.zeros((3, 5))))
+    ksubset.entropy(logits, 2)
+    ksubset.marginals(logits[:0], 2)
+    assert taken == []
+
+
+@pytest.mark.backends("torch")
+def test_gradients_of_torch(target: Target, taken: list[str]) -> None:
+    import torch
+
+    logits = target.array(np.random.default_rng(1).normal(size=(3, 9))).requires_grad_()
+    g = torch.randn(5, 3, 9, dtype=torch.float64)
+    z = ksubset.rsample(logits, 4, sample_shape=(5,))
+    (gradient,) = torch.autograd.grad((z * g).sum(), logits)
+    assert taken == ["draw", "marginals_jvp"]
+    torch.testing.assert_close(gradient, ksubset.marginals_jvp(logits.detach(), 4, g.sum(0)))
+    assert torch.autograd.gradcheck(lambda x: ksubset.marginals(x, 4), logits)
+    with torch.autograd.forward_ad.dual_level():
+        dual = torch.autograd.forward_ad.make_dual(logits.detach(), g[0])
+        tangent = torch.autograd.forward_ad.unpack_dual(ksubset.rsample(dual, 4)).tangent
+    torch.testing.assert_close(tangent, ksubset.marginals_jvp(logits.detach(), 4, g[0]))
+    z.mul_(2)  # a result is the caller's own
+
+
+@pytest.mark.backends("torch")
+def test_torch_transformations_take_the_core(target: Target, taken: list[str]) -> None:
+    import torch
+
+    logits = target.array(np.zeros((3, 9)))
+    torch.func.vmap(lambda x: ksubset.rsample(x, 4), randomness="different")(logits)
+    with torch._subclasses.FakeTensorMode() as mode:
+        ksubset.marginals(mode.from_tensor(logits), 4)
+    shift = target.array([1.0, 2.0])
+    torch.func.vmap(lambda x: ksubset.rsample(logits, 4) + x, randomness="same")(shift)
+    assert taken == []
+    torch.compile(lambda x: ksubset.marginals(x, 4), backend="eager")(logits)
+    assert taken == []
+
+
+@pytest.mark.backends("torch")
+def test_a_training_step_frees_its_memory(target: Target) -> None:
+    import gc
+    import weakref
+
+    logits = target.array(np.zeros((3, 9))).requires_grad_()
+    gc.disable()
+    try:
+        z = ksubset.rsample(logits, 4)
+        node = weakref.ref(z.grad_fn)
+        del z
+        assert node() is None
+    finally:
+        gc.enable()
+
+
+def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+    ksubset.show_config()
+    assert "CPU fast path: on, KSUBSET_FAST is not set" in capsys.readouterr().out
+    ksubset.show_config(np.zeros((128, 350), np.float32), 10)
+    printed = capsys.readouterr().out.splitlines()
+    assert printed[2].startswith("marginals: the fast path: ")
+    assert printed[-1] == "everything else: the core"
+    ksubset.show_config(np.zeros((0, 350)), 10)
+    assert "sample, rsample: the core: there are kernels for float32 and float64 and no empty arrays" in (
+        capsys.readouterr().out
+    )
+    monkeypatch.setenv("KSUBSET_FAST", "0")
+    ksubset.show_config(np.zeros(4), 2)
+    assert "marginals: the core: KSUBSET_FAST is 0" in capsys.readouterr().out
+    with pytest.raises(TypeError, match="k must be an int"):
+        ksubset.show_config(np.zeros(4))
+
+
+@pytest.mark.parametrize(("setting", "imported"), [("1", "True"), ("0", "False")])
+def test_numba_is_imported_by_the_first_call_that_uses_it(setting: str, imported: str) -> None:
+    code = """
+import sys, numpy as np, ksubset
+ksubset.entropy(np.zeros(4), 2), ksubset.mode(np.zeros(4), 2)
+early = "numba" in sys.modules
+ksubset.marginals(np.zeros(4), 2)
+print(early, "numba" in sys.modules)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={**os.environ, "KSUBSET_FAST": setting},
+    )
+    assert done.stdout.split() == ["False", imported]

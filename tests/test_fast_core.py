@@ -1,0 +1,95 @@
+"""The CPU fast path against the core in float64, where enumeration ends: window, long rows, saturation."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
+from fast_cases import FAMILIES, counts_for, rows_of
+
+from ksubset import _inference
+from ksubset._functions import entropy
+from ksubset.backends import _cpu
+from ksubset.backends.array_api import NUMPY
+
+RELATIVE = {np.float32: 1e-5, np.float64: 5e-14}
+PRODUCT = {np.float32: 4e-6, np.float64: 3e-14}
+
+
+def core(logits, k, v):
+    """Marginals, J · v and entropy by the core in float64."""
+    logits, width = logits.astype(float), int(np.minimum(k, logits.shape[1] - k).max())
+    with np.errstate(all="ignore"):
+        found = _inference.solve(NUMPY, logits, k, width)
+        product = _inference.jacobian_product(NUMPY, logits, k, width, v.astype(float))
+        return found, product, entropy(NUMPY, logits, k, width, solution=found)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("count", "n"), [(1, 64), (3, 333), (19, 64), (17, 333), (2, 2000), (16, 1000), (1, 6000)])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_agrees_with_the_core(family, count, n, dtype):
+    rng = np.random.default_rng(n)
+    logits = rows_of(family, count, n, rng).astype(dtype)
+    k, v = counts_for(family, count, n, rng), rng.normal(size=(count, n)).astype(dtype)
+    found, product = _cpu.solve(logits, k, entropy=True), _cpu.jacobian_product(logits, k, v)
+    expected, expected_product, expected_entropy = core(logits, k, v)
+    for ours, theirs in ((found.chosen, expected.chosen), (found.unchosen, expected.unchosen)):
+        assert np.max(np.abs(ours - theirs) / np.maximum(theirs, 1e-30)) < RELATIVE[dtype]
+    scale = np.maximum(np.linalg.norm(expected_product, axis=1), 1e-3)
+    assert np.max(np.linalg.norm(product - expected_product, axis=1) / scale) < PRODUCT[dtype]
+    slack = (40 if dtype == np.float32 else 400) * np.finfo(dtype).eps * (np.abs(expected_entropy) + np.sqrt(n) + 10)
+    assert (np.abs(found.entropy - expected_entropy) < slack).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("count", [1, 16])
+def test_window_and_all_counts_give_the_same(count, dtype, monkeypatch):
+    rng = np.random.default_rng(0)
+    for family in FAMILIES:
+        logits = rows_of(family, count, 700, rng).astype(dtype)
+        k, v = counts_for(family, count, 700, rng), rng.normal(size=(count, 700)).astype(dtype)
+        windowed = _cpu.solve(logits, k), _cpu.jacobian_product(logits, k, v), _cpu.sample(logits, k, 1)[0]
+        with monkeypatch.context() as patch:
+            for rule in ("SINGLE", "DOUBLE", "DRAWING"):
+                patch.setattr(_cpu, rule, _cpu.Rule(1e6, 1e6, 1e6))
+            full = _cpu.solve(logits, k), _cpu.jacobian_product(logits, k, v), _cpu.sample(logits, k, 1)[0]
+        close = {"rtol": RELATIVE[dtype], "atol": 1e-30}
+        np.testing.assert_allclose(windowed[0].chosen, full[0].chosen, **close)
+        np.testing.assert_allclose(windowed[0].unchosen, full[0].unchosen, **close)
+        np.testing.assert_allclose(
+            windowed[1], full[1], atol=PRODUCT[dtype] * np.abs(full[1]).max(), rtol=RELATIVE[dtype]
+        )
+        assert (windowed[2] == full[2]).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_long_row_computed_in_segments(dtype):
+    rng = np.random.default_rng(1)
+    logits, v = rng.normal(size=(1, 200_000)).astype(dtype), rng.normal(size=(1, 200_000)).astype(dtype)
+    k = 60_000
+    found = _cpu.solve(logits, k)
+    assert abs(found.chosen.sum(dtype=float) - k) < 1e-5 * k
+    assert np.max(np.abs(found.chosen + found.unchosen - 1)) < RELATIVE[dtype]
+    step = 1e-4 * v.astype(float)
+    product = _cpu.jacobian_product(logits, k, v)
+    up, down = (_cpu.solve(logits.astype(float) + s, k).chosen for s in (step, -step))
+    expected = (up - down) / 2e-4
+    assert np.linalg.norm(product - expected) < 2e-5 * np.linalg.norm(expected)
+    assert (_cpu.sample(logits, k, 0, draws=2)[0].sum(-1, dtype=float) == k).all()
+
+
+def test_lambda_found_before_is_used_again():
+    rng = np.random.default_rng(2)
+    logits, v = rng.normal(size=(20, 50)), rng.normal(size=(20, 50))
+    k = rng.integers(0, 51, size=20)
+    for shift in (_cpu.solve(logits, k).shift, _cpu.sample(logits, k, 0)[1]):
+        again = _cpu.jacobian_product(logits, k, v, shift=shift)
+        np.testing.assert_allclose(again, _cpu.jacobian_product(logits, k, v), rtol=1e-10, atol=1e-13)
+
+
+def test_says_which_path_a_call_takes():
+    assert _cpu.find_path(128, 350, 10, np.float32) == ("rows", False, _cpu.find_path(128, 350, 10, "f4").reason)
+    assert _cpu.find_path(1, 10**6, 10**5, np.float32)[:2] == ("counts", True)
+    assert _cpu.find_path(128, 350, 10, np.float16) is None
+    assert _cpu.find_path(128, 350, 10, "no dtype") is None
+    assert _cpu.find_path(0, 350, 10, np.float32) is None

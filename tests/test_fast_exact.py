@@ -1,0 +1,130 @@
+"""The CPU fast path against enumeration: every k, per-row k, infinite logits, infeasible rows."""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
+from fast_cases import FAMILIES, counts_for, enumerated, rows_of
+
+from ksubset.backends import _cpu
+
+TOLERANCE = {np.float32: 2e-5, np.float64: 3e-14}
+PARAMETERS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+BATCHES = pytest.mark.parametrize("count", [1, 2, 21])
+
+
+@PARAMETERS
+@BATCHES
+@pytest.mark.parametrize("n", [1, 2, 3, 4, 5, 8, 9])
+@pytest.mark.parametrize("family", ["x0.01", "x1", "x10", "infinite"])
+def test_every_answer_agrees_with_enumeration(family, n, count, dtype):
+    if family == "infinite" and n < 3:
+        pytest.skip("needs three items")
+    rng = np.random.default_rng(n)
+    logits = rows_of(family, count, n, rng).astype(dtype)
+    k, v = counts_for(family, count, n, rng), rng.normal(size=(count, n)).astype(dtype)
+    found, product = _cpu.solve(logits, k, entropy=True), _cpu.jacobian_product(logits, k, v)
+    for r in range(count):
+        _, _, mu, covariance, entropy = enumerated(logits[r].astype(float), int(k[r]))
+        np.testing.assert_allclose(found.chosen[r], mu, rtol=TOLERANCE[dtype], atol=1e-30)
+        np.testing.assert_allclose(found.unchosen[r], 1 - mu, rtol=TOLERANCE[dtype], atol=1e-14)
+        np.testing.assert_allclose(found.entropy[r], entropy, atol=TOLERANCE[dtype])
+        expected = covariance @ v[r].astype(float)
+        error = np.linalg.norm(product[r] - expected)
+        assert error <= TOLERANCE[dtype] * max(np.linalg.norm(expected), 1e-3)
+
+
+@PARAMETERS
+@BATCHES
+def test_every_k_of_one_row(count, dtype):
+    logits = np.tile(np.random.default_rng(0).normal(size=7).astype(dtype), (count, 1))
+    for k in range(8):
+        found = _cpu.solve(logits, k)
+        np.testing.assert_allclose(found.chosen[-1], enumerated(logits[0].astype(float), k)[2], rtol=2e-6, atol=1e-30)
+        assert (_cpu.sample(logits, k, 5)[0].sum(-1) == k).all()
+
+
+@PARAMETERS
+@BATCHES
+def test_log_probability_of_the_count(count, dtype):
+    logits = np.random.default_rng(1).normal(size=(count, 6)).astype(dtype)
+    found = _cpu.solve(logits, 2)
+    p = 1 / (1 + np.exp(-(logits.astype(float) + found.shift[:, None])))
+    total = np.array([1.0])[None].repeat(count, 0)
+    for i in range(6):
+        total = (
+            np.pad(total, ((0, 0), (0, 1))) * (1 - p[:, i : i + 1]) + np.pad(total, ((0, 0), (1, 0))) * p[:, i : i + 1]
+        )
+    np.testing.assert_allclose(found.log_count, np.log(total[:, 2]), atol=5e-6 if dtype == np.float32 else 1e-13)
+
+
+@PARAMETERS
+@pytest.mark.parametrize("count", [3, 20])
+@pytest.mark.parametrize("defect", ["nan", "too many +inf", "too many -inf"])
+def test_a_bad_row_gives_nan_in_that_row_alone(defect, count, dtype):
+    logits = np.random.default_rng(2).normal(size=(count, 40)).astype(dtype)
+    good = logits.copy()
+    logits[1, {"nan": slice(3, 4), "too many +inf": slice(8), "too many -inf": slice(36)}[defect]] = {
+        "nan": np.nan,
+        "too many +inf": np.inf,
+        "too many -inf": -np.inf,
+    }[defect]
+    rest = np.arange(count) != 1
+    for k in (7, np.full(count, 7)):
+        found, reference = _cpu.solve(logits, k, entropy=True), _cpu.solve(good, k, entropy=True)
+        pairs = list(zip(found[2:], reference[2:], strict=True))
+        assert np.isnan(found.shift[1])
+        assert np.isnan(found.log_count[1])
+        pairs.append((_cpu.jacobian_product(logits, k, good), _cpu.jacobian_product(good, k, good)))
+        pairs.append((_cpu.sample(logits, k, 3)[0][0], _cpu.sample(good, k, 3)[0][0]))
+        for bad, expected in pairs:
+            assert np.isnan(bad[1]).all()
+            np.testing.assert_allclose(bad[rest], expected[rest], rtol=3e-5, atol=1e-6)
+
+
+@PARAMETERS
+@BATCHES
+def test_infinite_logits_decide_exactly(count, dtype):
+    rng = np.random.default_rng(3)
+    logits, v = rng.normal(size=(count, 30)).astype(dtype), np.full((count, 30), np.inf, dtype)
+    logits[:, :3], logits[:, 3:9] = np.inf, -np.inf
+    v[:, 9:] = rng.normal(size=(count, 21))
+    for k in (3, 10, 20, 24):
+        found, product, z = _cpu.solve(logits, k), _cpu.jacobian_product(logits, k, v), _cpu.sample(logits, k, 0)[0][0]
+        for x in (found.chosen, z, 1 - found.unchosen):
+            assert (x[:, :3] == 1).all()
+            assert (x[:, 3:9] == 0).all()
+        assert (product[:, :9] == 0).all()
+        assert np.isfinite(product).all()
+
+
+@PARAMETERS
+@pytest.mark.parametrize("family", FAMILIES)
+def test_no_rows_and_read_only_rows(family, dtype):
+    rng = np.random.default_rng(4)
+    assert _cpu.solve(np.empty((0, 5), dtype), 2).chosen.shape == (0, 5)
+    logits = rows_of(family, 4, 9, rng).astype(dtype)
+    logits.flags.writeable = False
+    assert np.allclose(_cpu.solve(logits, 3).chosen.sum(1), 3, atol=1e-5)
+
+
+@PARAMETERS
+@BATCHES
+@pytest.mark.parametrize("wrong", [-1, 31, 10**9, -(10**9)])
+def test_a_k_out_of_range_gives_nan(wrong, count, dtype):
+    logits = np.random.default_rng(5).normal(size=(count, 30)).astype(dtype)
+    k = np.full(count, 7, np.int32)
+    k[-1] = wrong
+    for counts, bad in ((k, slice(count - 1, None)), (wrong, slice(None))):
+        answers = _cpu.solve(logits, counts).chosen, _cpu.jacobian_product(logits, counts, logits)
+        for x in (*answers, _cpu.sample(logits, counts, 0)[0][0]):
+            assert np.isnan(x[bad]).all()
+            assert np.isfinite(x[: bad.start or 0]).all()
+
+
+def test_strided_logits_and_other_dtypes_of_v():
+    logits = np.random.default_rng(6).normal(size=(40, 20)).astype(np.float32).T
+    copy = logits.copy()
+    assert (_cpu.solve(logits, 4).chosen == _cpu.solve(copy, 4).chosen).all()
+    v = logits.astype(float)[:, ::-1]
+    assert (_cpu.jacobian_product(logits, 4, v) == _cpu.jacobian_product(copy, 4, v.astype(np.float32).copy())).all()

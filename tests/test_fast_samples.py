@@ -1,0 +1,99 @@
+"""Samples of the CPU fast path: their law, rare events, and what they depend on.
+
+Seeds are fixed; chi-squared tests would reject an exact sampler once in 10,000 seeds each.
+"""
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
+from fast_cases import enumerated
+
+from ksubset.backends import _cpu
+
+DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
+
+
+def law(draws, row, k):
+    """How far observed frequencies lie from the law, as a p-value."""
+    stats = pytest.importorskip("scipy.stats")
+    z, p = enumerated(row, k)[:2]
+    key = 1 << np.arange(len(row))
+    seen = np.bincount((draws @ key).astype(int), minlength=1 << len(row))[(z @ key).astype(int)]
+    expected = p * len(draws)
+    usual = expected >= 5
+    seen, expected = (np.append(x[usual], x[~usual].sum()) for x in (seen, expected))
+    keep = expected > 0
+    return stats.chi2.sf(np.sum((seen - expected)[keep] ** 2 / expected[keep]), keep.sum() - 1)
+
+
+@DTYPES
+@pytest.mark.parametrize("count", [1, 2, 40])
+@pytest.mark.parametrize(("n", "k", "scale"), [(8, 3, 1.5), (9, 7, 1.0), (6, 1, 4.0), (5, 2, 0.1), (11, 5, 2.0)])
+def test_law(n, k, scale, count, dtype):
+    row = (np.random.default_rng(n).normal(size=n) * scale).astype(dtype)
+    draws = _cpu.sample(np.tile(row, (count, 1)), k, 11 + n, draws=240_000 // count)[0].reshape(-1, n)
+    assert (draws.sum(1) == k).all()
+    assert law(draws, row.astype(float), k) > 1e-4
+
+
+@DTYPES
+def test_draws_of_different_rows_and_draws_are_independent(dtype):
+    z = _cpu.sample(np.zeros((60, 40), dtype), 20, 3, draws=50)[0].reshape(3000, 40)
+    correlation = np.corrcoef(z)[np.triu_indices(3000, 1)]
+    assert abs(correlation.mean()) < 2e-4
+    assert correlation.max() < 0.95
+
+
+@DTYPES
+@pytest.mark.parametrize("count", [1, 64])
+@pytest.mark.parametrize("k", [1, 5])
+def test_rare_events_keep_their_probability(k, count, dtype):
+    """About 1e-6 each: to be chosen for k = 1, to be left out for k = 5."""
+    row = np.array([0, 0, 0, -14, -14, -14] if k == 1 else [14, 14, 14, 0, 14, 0], dtype)
+    _, _, mu, _, _ = enumerated(row.astype(float), k)
+    draws = 8_000_000 // count
+    z = _cpu.sample(np.tile(row, (count, 1)), k, 5, draws=draws)[0].sum((0, 1), dtype=float)
+    rare = np.minimum(mu, 1 - mu) < 1e-3
+    events, expected = np.minimum(z, draws * count - z)[rare].sum(), draws * count * np.minimum(mu, 1 - mu)[rare].sum()
+    assert abs(events - expected) < 4 * np.sqrt(expected)
+
+
+def test_uniforms_resolve_what_is_far_below_the_spacing_of_float32():
+    from numba import njit
+
+    from ksubset.backends._cpu import uniforms, vectors
+
+    @njit
+    def smallest(seed, steps, state, layout):
+        zero = vectors.zeros(layout)
+        uniforms.seed_streams(seed, 0, 1, state, zero)
+        low, below = vectors.full(zero, 1), 0
+        for _ in range(steps):
+            u = uniforms.uniform(state, zero)
+            low = vectors.where(u < low, u, low)
+            if vectors.any_lane(u < vectors.full(zero, 2.0**-20)):
+                below += 1
+        uniforms.store_numbers(state, 0, low)
+        return below
+
+    kind = np.dtype(np.float32)
+    lanes = vectors.WIDTH[_cpu.KINDS[kind]]
+    state, steps = np.empty((1, 4 * lanes), kind), 4_000_000
+    below = smallest(1, steps, state, _cpu.LAYOUTS[kind, "rows"])
+    expected = steps * lanes * 2.0**-20
+    assert abs(below - expected) < 5 * np.sqrt(expected)
+    low = state[0, :lanes]
+    assert 0 < low.min() < 2.0**-22
+    assert ((low * 2.0**31) % 1 != 0).all()
+
+
+@DTYPES
+def test_a_sample_depends_on_its_row_seed_and_number_alone(dtype):
+    logits = np.random.default_rng(0).normal(size=(100, 400)).astype(dtype)
+    k = np.random.default_rng(1).integers(0, 401, size=100)
+    z = _cpu.sample(logits, k, 9, draws=3, threads=1)[0]
+    assert (z == _cpu.sample(logits, k, 9, draws=3, threads=3)[0]).all()
+    assert (z[0] == _cpu.sample(logits, k, 9)[0][0]).all()
+    assert (z[0, :3] == _cpu.sample(logits[:3], k[:3].copy(), 9)[0][0]).all()
+    assert (z != _cpu.sample(logits, k, 10, draws=3)[0]).any()
