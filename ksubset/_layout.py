@@ -32,11 +32,15 @@ def iota(ops: Ops, size: int, like: Array) -> Array:
 
 def pad(ops: Ops, x: Array, before: int, after: int) -> Array:
     """Append zeros at both ends of the first axis."""
-    if before == after == 0:
-        return x
     tail, place = tuple(x.shape[1:]), device(x)
-    zeros = [ops.xp.zeros((size, *tail), dtype=x.dtype, device=place) for size in (before, after)]
-    return ops.xp.concat([zeros[0], x, zeros[1]], axis=0)
+    parts = [ops.xp.zeros((size, *tail), dtype=x.dtype, device=place) if size else None for size in (before, after)]
+    parts.insert(1, x)
+    return _joined(ops, parts)
+
+
+def _joined(ops: Ops, parts: list[Array | None]) -> Array:
+    kept = [part for part in parts if part is not None]
+    return ops.xp.concat(kept, axis=0) if len(kept) > 1 else kept[0]
 
 
 def contiguous(ops: Ops, x: Array) -> Array:

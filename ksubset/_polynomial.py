@@ -37,9 +37,14 @@ def _shifted_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     out = left[a - 1, ...] * right[: min(b, size - a + 1), ...]
     for i in range(a - 2, -1, -1):
         term = left[i, ...] * right[: min(b, size - i), ...]
-        shared = min(term.shape[0] - 1, out.shape[0])
-        both = term[1 : shared + 1, ...] + out[:shared, ...]
-        out = ops.xp.concat([term[:1, ...], both, term[shared + 1 :, ...], out[shared:, ...]], axis=0)
+        more, done = term.shape[0] - 1, out.shape[0]
+        if more > done:
+            parts = [term[:1, ...], term[1 : done + 1, ...] + out, term[done + 1 :, ...]]
+        elif more < done:
+            parts = [term[:1, ...], term[1:, ...] + out[:more, ...], out[more:, ...]]
+        else:
+            parts = [term[:1, ...], term[1:, ...] + out]
+        out = ops.xp.concat(parts, axis=0)
     return out
 
 
