@@ -6,6 +6,7 @@ subclasses are chosen outside of `torch.compile`, which refuses a Function that 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from inspect import signature
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat.torch as xp
@@ -121,8 +122,8 @@ class Evaluate(torch.autograd.Function):
         logits, k, *arrays = ctx.saved_tensors
         rules, call = Differentiable(ctx.call, k), ctx.call
         if call.function in JACOBIANS:
-            image = rules.product(logits, JACOBIANS[call.function] * grad)
-            return None, image.sum_to_size(logits.shape), *nothing
+            image = rules.product(logits, JACOBIANS[call.function] * grad.sum_to_size(logits.shape))
+            return None, image, *nothing
         gradients = GRADIENTS[call.function](rules, logits, *arrays)
         pulled = [(grad[..., None] * g).sum_to_size(x.shape) for g, x in zip(gradients, (logits, *arrays), strict=True)]
         return None, pulled[0], None, *pulled[1:]
@@ -195,6 +196,15 @@ class ProductForward(Product):
         if dv is not None:
             terms.append(product(call, logits, k, dv))
         return sum(terms[1:], terms[0])
+
+
+def _remember_signature(function: Any) -> None:
+    """Torch asks for the signature of ``forward`` at every call, and it takes long to work out."""
+    function.__signature__ = signature(function)
+
+
+_remember_signature(Evaluate.forward)
+_remember_signature(Product.forward)
 
 
 def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:
