@@ -78,7 +78,7 @@ def test_a_backward_pass_keeps_only_the_logits(target: Target) -> None:
     assert max(leaf.size for leaf in jax.tree_util.tree_leaves(pull)) <= x.size
 
 
-def test_without_x64() -> None:
+def test_without_x64(target: Target) -> None:
     """In a process of its own, since the switch is global: float32 throughout, no warning, samples and gradients."""
     code = """
 import warnings; warnings.simplefilter("error")
