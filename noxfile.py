@@ -49,7 +49,10 @@ def tests(session: nox.Session, backend: str) -> None:
     """The matrix, one framework to an environment, which proves that no other is needed."""
     requirements, targets = MATRIX[backend]
     session.install("-e", ".", *TEST, *requirements)
-    session.run("pytest", "-m", "not slow", *session.posargs, env={"KSUBSET_TARGETS": targets})
+    files = sorted(map(str, Path("tests").glob("test_*.py"))) if backend == "jax" and not session.posargs else [""]
+    for file in files:  # JAX keeps every program it compiled, until one process may map no more memory
+        command = ["pytest", "-m", "not slow", *([file] if file else []), *session.posargs]
+        session.run(*command, env={"KSUBSET_TARGETS": targets}, success_codes=[0, 5] if file else [0])
 
 
 @nox.session(tags=["cpu"])

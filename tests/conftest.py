@@ -5,7 +5,8 @@ variable, absent targets are skipped with their true reason.
 """
 
 import os
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -139,6 +140,14 @@ def target(request: pytest.FixtureRequest) -> Target:
         if ASKED:
             pytest.fail(f"{name} was asked for and is not usable: {error!r}")
         pytest.skip(f"{name} is not usable here: {type(error).__name__}: {error}")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forget_programs() -> Iterator[None]:
+    """Let JAX drop what it compiled for a file: each program maps memory, of which Linux allows 65530 pieces."""
+    yield
+    if "jax" in sys.modules:
+        sys.modules["jax"].clear_caches()
 
 
 @pytest.fixture
