@@ -42,8 +42,10 @@ def _sort_on_cpu(x: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.sort(x.detach().numpy(), axis=-1))
 
 
-EAGER = Ops(xp, _matmul, _sort_on_cpu, repeat_until_settled(torch), stop_gradient=torch.Tensor.detach, matmul_from=48)
-LAZY = Ops(xp, _matmul, _sort, repeat_all, stop_gradient=torch.Tensor.detach, matmul_from=48)
+EAGER = Ops(
+    xp, _matmul, _sort_on_cpu, repeat_until_settled(torch), stop_gradient=torch.Tensor.detach, eager_on_cpu=True
+)
+LAZY = Ops(xp, _matmul, _sort, repeat_all, stop_gradient=torch.Tensor.detach)
 
 
 def ops(x: Array) -> Ops:

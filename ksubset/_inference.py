@@ -6,7 +6,7 @@ from math import prod
 from ksubset import _sequential, _tree
 from ksubset._layout import Rows, fill, items_first, items_last, orient
 from ksubset._sampling import descend
-from ksubset._summation import compensated_sum
+from ksubset._summation import column_sums, compensated_sum
 from ksubset._tilt import sigmoids, tilt
 from ksubset._typing import Array, Ops
 from ksubset._window import choose_counts
@@ -136,7 +136,7 @@ def _centred(ops: Ops, weights: Array, v: Array, logits: Array) -> Array:
     """``v`` less its weighted mean, which J maps to 0 anyway; 0 at the items that ±∞ decides."""
     xp = ops.xp
     v = xp.where(xp.isinf(logits), fill(ops, (), 0.0, v), v)
-    return v - xp.sum(weights * v, axis=0) / xp.clip(xp.sum(weights, axis=0), 1e-37, None)
+    return v - column_sums(ops, weights * v) / xp.clip(column_sums(ops, weights), 1e-37, None)
 
 
 def _marginals(

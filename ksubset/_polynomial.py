@@ -54,7 +54,7 @@ def _shifted_correlation(ops: Ops, outer: Array, inner: Array, size: int) -> Arr
     padded = pad(ops, outer, 0, max(0, size + b - 1 - outer.shape[0]))[:, None, ...]
     out = padded[:size, ...] * inner[0, ...]
     for i in range(1, b):
-        out = out + padded[i : i + size, ...] * inner[i, ...]
+        out += padded[i : i + size, ...] * inner[i, ...]
     return out
 
 

@@ -5,6 +5,7 @@ deviation of the count is plenty) and carries no gradient.
 """
 
 from ksubset._layout import Rows, fill, iota
+from ksubset._summation import column_sums
 from ksubset._typing import Array, Ops, State
 
 STEPS = 12
@@ -43,7 +44,7 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     high = xp.zeros_like(start) + xp.log(2 * count + 2)
     state: State = (xp.zeros_like(start), low, high, ~valid)
     above = xp.astype(odds > 1, odds.dtype)
-    surplus = xp.sum(above, axis=0) - count
+    surplus = column_sums(ops, above) - count
     shift = ops.repeat(lambda s: _step(ops, odds, above, surplus, count, n, s), state, STEPS)[0]
     return xp.where(valid, start + shift, fill(ops, (), float("nan"), start))
 
@@ -59,7 +60,7 @@ def _step(ops: Ops, odds: Array, above: Array, surplus: Array, count: Array, n: 
     raised = odds * xp.exp(shift)
     q = 1 / (1 + raised)
     p = raised * q
-    excess, spread = xp.sum(p - above, axis=0) + surplus, xp.sum(p * q, axis=0)
+    excess, spread = column_sums(ops, p - above) + surplus, column_sums(ops, p * q)
     settled = settled | (excess * excess <= xp.clip(spread / 16, 1e-6, None))
     low = xp.where(excess < 0, shift, low)
     high = xp.where(excess < 0, high, shift)

@@ -11,9 +11,12 @@ What a coefficient's index means is left to a ``Counts``: `FullCounts` keeps all
 from collections.abc import Callable
 from typing import Protocol
 
-from ksubset._layout import contiguous, iota, pad
+from ksubset._layout import contiguous, fill, iota, pad
 from ksubset._polynomial import correlate, product
 from ksubset._typing import Array, Ops
+
+SHORT = 16
+"""Polynomials of at most this many coefficients seldom reach down to `FullCounts.floor` and are left as they are."""
 
 
 class Counts(Protocol):
@@ -25,37 +28,57 @@ class Counts(Protocol):
     def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
         """Outside polynomials of paired nodes, (a, 2, …), from their parents' and their siblings' polynomials."""
 
-    def raise_lone(self, level: int, lone: Array) -> Array:
-        """The unpaired node of ``level`` in the form of the next level."""
+    def raise_lone(self, level: int, lone: Array, size: int) -> Array:
+        """The unpaired node of ``level`` in the form of the next level, of ``size`` coefficients."""
 
-    def lower_lone(self, level: int, outer: Array) -> Array:
+    def lower_lone(self, level: int, outer: Array, size: int) -> Array:
         """The adjoint of `raise_lone`."""
+
+    def settle(self, probabilities: Array) -> Array:
+        """Leave out what is below the error that these counts can bear."""
+
+    def settle_tangents(self, tangents: Array, probabilities: Array) -> Array:
+        """Leave out the tangents of what was left out."""
 
     def offset(self, level: int) -> int | Array:
         """The count that coefficient 0 stands for: 0, or (nodes, rows)."""
 
 
 class FullCounts:
-    """All counts from 0 to the width of the rows."""
+    """All counts from 0 to the width of the rows, or to the last that matters.
 
-    def __init__(self, ops: Ops, width: int) -> None:
-        self.ops, self.limit = ops, width + 1
+    ``floor``, (rows,), is an absolute error that the probabilities of each row can bear. Counts that are less likely in
+    every row and node are left out: levels keep as many coefficients as their arrays have.
+    """
 
-    def size(self, level: int) -> int:
-        """The number of coefficients at a level."""
-        return max(2, min((1 << level) + 1, self.limit))
+    def __init__(self, ops: Ops, width: int, floor: Array | None = None) -> None:
+        self.ops, self.limit, self.floor = ops, max(2, width + 1), floor
 
     def multiply(self, level: int, left: Array, right: Array) -> Array:
-        return product(self.ops, left, right, self.size(level + 1))
+        return product(self.ops, left, right, min(left.shape[0] + right.shape[0] - 1, self.limit))
 
     def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
-        return correlate(self.ops, outer, siblings, self.size(level))
+        return correlate(self.ops, outer, siblings, siblings.shape[0])
 
-    def raise_lone(self, level: int, lone: Array) -> Array:
-        return pad(self.ops, lone, 0, self.size(level + 1) - self.size(level))
+    def raise_lone(self, level: int, lone: Array, size: int) -> Array:
+        return pad(self.ops, lone, 0, size - lone.shape[0])
 
-    def lower_lone(self, level: int, outer: Array) -> Array:
-        return outer[: self.size(level), ...]
+    def lower_lone(self, level: int, outer: Array, size: int) -> Array:
+        return pad(self.ops, outer[:size, ...], 0, max(0, size - outer.shape[0]))
+
+    def settle(self, probabilities: Array) -> Array:
+        if self.floor is None or probabilities.shape[0] <= SHORT:
+            return probabilities
+        xp, size = self.ops.xp, probabilities.shape[0]
+        settled = xp.maximum(probabilities, self.floor) - self.floor
+        used = xp.flip(xp.any(settled != 0, axis=(1, 2)))
+        return settled[: max(2, size - int(xp.argmax(xp.astype(used, xp.int8)))), ...]
+
+    def settle_tangents(self, tangents: Array, probabilities: Array) -> Array:
+        if self.floor is None or tangents.shape[0] <= SHORT:
+            return tangents
+        zero = fill(self.ops, (), 0.0, tangents)
+        return self.ops.xp.where(probabilities == 0, zero, tangents[: probabilities.shape[0], ...])
 
     def offset(self, level: int) -> int | Array:
         return 0
@@ -73,7 +96,7 @@ def inside(ops: Ops, counts: Counts, leaves: Array, height: int | None = None) -
     while levels[-1].shape[1] > 2 and len(levels) != height:
         left, right, lone = split(levels[-1])
         parents = counts.multiply(len(levels) - 1, left, right)
-        levels.append(_join(ops, parents, lone, counts.raise_lone, len(levels) - 1))
+        levels.append(counts.settle(_join(ops, parents, lone, counts.raise_lone, len(levels) - 1)))
     return levels
 
 
@@ -83,7 +106,7 @@ def inside_tangents(ops: Ops, counts: Counts, levels: list[Array], leaves: Array
     for i, level in enumerate(levels[:-1]):
         (left, right, _), (dleft, dright, dlone) = split(level), split(tangents[-1])
         parents = counts.multiply(i, dleft, right) + counts.multiply(i, left, dright)
-        tangents.append(_join(ops, parents, dlone, counts.raise_lone, i))
+        tangents.append(counts.settle_tangents(_join(ops, parents, dlone, counts.raise_lone, i), levels[i + 1]))
     return tangents
 
 
@@ -108,10 +131,10 @@ def root_tangents(
 def outside(ops: Ops, counts: Counts, levels: list[Array], outer: Array) -> Array:
     """Outside polynomials of the leaves, (2, items, rows), from those of the last pair."""
     for i in range(len(levels) - 2, -1, -1):
-        left, right, _ = split(levels[i])
-        half = left.shape[1]
-        pairs = counts.correlate(i, outer[:, :half, ...], _siblings(ops, left, right))
+        half = levels[i].shape[1] // 2
+        pairs = counts.correlate(i, outer[:, :half, ...], _siblings(ops, levels[i]))
         outer = _join(ops, _flatten(ops, pairs), outer[:, half:, ...], counts.lower_lone, i)
+        outer = counts.settle(outer)
     return outer
 
 
@@ -120,14 +143,13 @@ def outside_tangents(
 ) -> tuple[Array, Array]:
     """`outside` and its derivative."""
     for i in range(len(levels) - 2, -1, -1):
-        left, right, _ = split(levels[i])
-        dleft, dright, _ = split(tangents[i])
-        half, siblings = left.shape[1], _siblings(ops, left, right)
+        half, siblings = levels[i].shape[1] // 2, _siblings(ops, levels[i])
         dpairs = counts.correlate(i, douter[:, :half, ...], siblings)
-        dpairs = dpairs + counts.correlate(i, outer[:, :half, ...], _siblings(ops, dleft, dright))
+        dpairs = dpairs + counts.correlate(i, outer[:, :half, ...], _siblings(ops, tangents[i]))
         pairs = counts.correlate(i, outer[:, :half, ...], siblings)
         douter = _join(ops, _flatten(ops, dpairs), douter[:, half:, ...], counts.lower_lone, i)
-        outer = _join(ops, _flatten(ops, pairs), outer[:, half:, ...], counts.lower_lone, i)
+        outer = counts.settle(_join(ops, _flatten(ops, pairs), outer[:, half:, ...], counts.lower_lone, i))
+        douter = counts.settle_tangents(douter, outer)
     return outer, douter
 
 
@@ -163,8 +185,11 @@ def _mirror_static(ops: Ops, x: Array, k: int) -> Array:
     return pad(ops, kept, max(0, k - size + 1), max(0, size - 1 - k))
 
 
-def _siblings(ops: Ops, left: Array, right: Array) -> Array:
-    return ops.xp.stack([right, left], axis=1)
+def _siblings(ops: Ops, level: Array) -> Array:
+    """(a, nodes, …) to (a, 2, half, …): the sibling of each first node, then that of each second node."""
+    size, half = level.shape[0], level.shape[1] // 2
+    pairs = ops.xp.reshape(level[:, : 2 * half, ...], (size, 2, half, *level.shape[2:]))
+    return ops.xp.flip(pairs, axis=1)
 
 
 def _flatten(ops: Ops, pairs: Array) -> Array:
@@ -172,7 +197,7 @@ def _flatten(ops: Ops, pairs: Array) -> Array:
     return ops.xp.reshape(pairs, (pairs.shape[0], 2 * pairs.shape[2], *pairs.shape[3:]))
 
 
-def _join(ops: Ops, paired: Array, lone: Array, convert: Callable[[int, Array], Array], level: int) -> Array:
+def _join(ops: Ops, paired: Array, lone: Array, convert: Callable[[int, Array, int], Array], level: int) -> Array:
     if lone.shape[1] == 0:
         return paired
-    return ops.xp.concat([paired, convert(level, lone)], axis=1)
+    return ops.xp.concat([paired, convert(level, lone, paired.shape[0])], axis=1)

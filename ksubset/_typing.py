@@ -55,12 +55,17 @@ class Ops:
         ``count`` is an int or (rows,), at least 0; for 0 the first of the two may be anything.
     stop_gradient
         Cuts an array off from differentiation; the identity where there is none.
+    column_sums
+        ``column_sums(x)``: sums over the first of two axes, where there is a faster way than the namespace's ``sum``.
     scan
         ``scan(step, carry, xs, reverse)`` folds ``step(carry, x) -> (carry, y)`` over the first axis of the arrays in
         ``xs`` and stacks the ys, like `jax.lax.scan`. Where it is given, the sequential engine runs in the place of
         the upper levels of the tree.
     matmul_from
         The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
+    eager_on_cpu
+        Whether arrays hold their values at once, so that those may decide shapes, and are computed by the processor's
+        own arithmetic, which by default keeps subnormal floats at a hundred times the cost of others.
     """
 
     xp: Any
@@ -69,8 +74,10 @@ class Ops:
     repeat: Callable[[Step, State, int], State] = repeat_all
     ranked: Callable[[Array, int | Array], tuple[Array, Array]] | None = None
     stop_gradient: Callable[[Array], Array] = lambda x: x
+    column_sums: Callable[[Array], Array] | None = None
     scan: Scan | None = None
-    matmul_from: int = 32
+    matmul_from: int = 24
+    eager_on_cpu: bool = False
 
 
 Draw: TypeAlias = Callable[[Callable[..., Array], Array, int | Array, int, object, tuple[int, ...]], Array | None]

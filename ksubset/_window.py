@@ -12,6 +12,7 @@ from typing import Any
 
 from ksubset._layout import Rows, iota, pad
 from ksubset._polynomial import correlate, product
+from ksubset._summation import column_sums
 from ksubset._tree import Counts, FullCounts
 from ksubset._typing import Array, Ops
 
@@ -28,8 +29,22 @@ LONGEST_SUM = 64
 def choose_counts(ops: Ops, rows: Rows, p: Array, *, drawing: bool = False) -> Counts:
     """Full counts, or windows where n and the number of chosen items are both large."""
     if rows.size <= DIRECT_SIZE or rows.width <= DIRECT_WIDTH:
-        return FullCounts(ops, rows.width)
+        return FullCounts(ops, rows.width, bearable_error(ops, p))
     return WindowedCounts(ops, rows, p, drawing=drawing)
+
+
+def bearable_error(ops: Ops, p: Array) -> Array | None:
+    """2⁻⁶³ for the rows whose count varies, where arithmetic is slow below the smallest normal float32, 2⁻¹²⁶.
+
+    With variance Σpq ≥ 1/4 the counts next to k, which every marginal is a ratio of, have probabilities far above
+    the n log n times 2⁻⁶³ that may be lost. No product of two coefficients above it is subnormal. The other rows,
+    whose results may hang on coefficients of any size, keep theirs: 0.
+    """
+    xp = ops.xp
+    if not ops.eager_on_cpu or xp.finfo(p.dtype).bits > 32:
+        return None
+    varied = column_sums(ops, p * (1 - p)) >= 0.25
+    return xp.astype(varied, p.dtype) * 2.0**-63
 
 
 class WindowedCounts:
@@ -87,13 +102,19 @@ class WindowedCounts:
         reverse = self.ops.xp.flip(siblings, axis=0)
         return _fourier(self.ops, outer[:, None, ...], reverse, 3 * size - 2)[size - 1 : 2 * size - 1, ...]
 
-    def raise_lone(self, level: int, lone: Array) -> Array:
+    def raise_lone(self, level: int, lone: Array, size: int) -> Array:
         lift = self.offsets[level + 1][-1:, :] - self.offsets[level][-1:, :]
-        return _slide(self.ops, lone, lift, self.size(level + 1))
+        return _slide(self.ops, lone, lift, size)
 
-    def lower_lone(self, level: int, outer: Array) -> Array:
+    def lower_lone(self, level: int, outer: Array, size: int) -> Array:
         lift = self.offsets[level + 1][-1:, :] - self.offsets[level][-1:, :]
-        return _slide(self.ops, outer, -lift, self.size(level))
+        return _slide(self.ops, outer, -lift, size)
+
+    def settle(self, probabilities: Array) -> Array:
+        return probabilities
+
+    def settle_tangents(self, tangents: Array, probabilities: Array) -> Array:
+        return tangents
 
     def _clean(self, x: Array) -> Array:
         """Set to 0 what a Fourier transform cannot tell from 0."""

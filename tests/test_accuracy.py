@@ -94,3 +94,14 @@ def test_jacobian_product(target: Target, case: Trial, dtype: str, shift: int) -
     truth = np.stack([row.jvp for row in (case.far if shift else case.truth)])
     size, error = np.linalg.norm(truth.astype(float), axis=1), np.linalg.norm((found - truth).astype(float), axis=1)
     assert (error[size > SMALLEST] <= bound(dtype, 1e-5, 1e-13) * size[size > SMALLEST]).all()
+
+
+def test_marginals_that_hang_on_small_probabilities(target: Target) -> None:
+    """Two groups far apart, next to a row of moderate logits: what that row can bear to lose, this one cannot."""
+    rng = np.random.default_rng(0)
+    apart = np.where(np.arange(36) % 2 == 0, 35.5, -35.5) + 0.1 * rng.normal(size=36)
+    logits = np.stack([apart, rng.normal(size=36)]).astype(np.float32)
+    found = target.to_numpy(ksubset.marginals(target.array(logits, "float32"), 18))
+    truth = np.stack([recursion(row, 18, row).chosen for row in logits.astype(float)])
+    assert SMALLEST < truth.min() < 10 * SMALLEST
+    assert np.max(np.abs(found / truth - 1)) < 1e-5

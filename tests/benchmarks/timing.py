@@ -39,7 +39,11 @@ def grow_heap() -> None:
 
 
 def floor_marginals(logits: np.ndarray, k: int) -> Job | None:
-    """The C++ program named by KSUBSET_FLOOR, computing the same float32 marginals on one thread."""
+    """The C++ program named by KSUBSET_FLOOR, computing the same float32 marginals on one thread.
+
+    Built with -ffast-math, it makes the thread that loads it treat subnormal floats as 0, without which it takes six
+    times as long at (32, 1000, 100). The core avoids them and takes the same time in either mode.
+    """
     path = os.environ.get("KSUBSET_FLOOR")
     if not path:
         return None
