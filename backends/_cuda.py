@@ -77,6 +77,17 @@ class Launch:
     at_once: int = 0
 
     @property
+    def family(self) -> str:
+        """What `ksubset.show_config` calls these kernels."""
+        return "the CUDA kernels"
+
+    @property
+    def reason(self) -> str:
+        """The launch in words."""
+        place = "a slab of global memory" if self.slab else f"{self.shared_bytes / 1024:.1f} KiB of shared memory"
+        return f"blocks of {self.threads} threads, the tree in {place}"
+
+    @property
     def options(self) -> tuple[str, ...]:
         """What the source is compiled with."""
         return ("-std=c++17", f"-DKSUBSET_REAL={self.real}", f"-DKSUBSET_SLAB={int(self.slab)}")
@@ -118,6 +129,18 @@ def suits(logits: Array, width: int) -> bool:
     """Whether a block is enough for a row."""
     n, rows = logits.shape[-1], prod(logits.shape[:-1])
     return bool(0 < n <= MOST_ITEMS and n * width <= MOST_WORK and 0 < rows < 1 << 31)
+
+
+def path(device: Device, name: str, logits: Array, width: int) -> Launch | str:
+    """Say how one of ``ksubset._functions``, or ``draw``, would be launched, or why the core computes it."""
+    if name == "mode":
+        return "a sort is all it takes"
+    if not suits(logits, width):
+        shape = tuple(logits.shape)
+        return f"blocks take 1 to {MOST_ITEMS} items, times k or n − k at most {MOST_WORK}; got {shape}, {width}"
+    kernel = {"marginals_jvp": "ksubset_jacobian", "draw": "ksubset_sample"}.get(name, "ksubset_solve")
+    drawing = kernel == "ksubset_sample"
+    return plan(kernel, logits, width, device, draws=int(drawing), outside=not drawing)
 
 
 def plan(kernel: str, x: Array, width: int, device: Device, *, draws: int = 0, outside: bool = True) -> Launch:
@@ -240,6 +263,9 @@ def evaluate(
             return draw(runtime, logits, k, width, tuple(u.shape[: u.ndim - logits.ndim]), u=u)
         if solution is None and function is not _functions.mode:
             solution = solve(runtime, logits, k, width, sides=function not in VOLUME_ONLY)
+    if function is _functions.kl_divergence and suits(arrays[0], width):
+        reference = solve(runtime, arrays[0], k, width, sides=False)
+        return function(runtime.ops, logits, k, width, *arrays, solution=solution, reference=reference)
     return function(runtime.ops, logits, k, width, *arrays, solution=solution)
 
 
@@ -256,19 +282,19 @@ def _empty(runtime: Runtime, shape: tuple[int, ...], like: Array) -> Array:
 
 def _batch(runtime: Runtime, launch: Launch, logits: Array, k: int | Array, width: int) -> list[Any]:
     """The arguments that all kernels begin with."""
-    n, rows = int(logits.shape[-1]), prod(logits.shape[:-1])
+    n, batch = int(logits.shape[-1]), tuple(logits.shape[:-1])
     logits, stride = _rows(runtime, logits)
     common, k_stride = (k, 0) if isinstance(k, int) else (0, 1)
-    counts = None if isinstance(k, int) else _counts(runtime, k)
+    counts = None if isinstance(k, int) else _counts(runtime, k, batch)
     slab = _empty(runtime, (launch.blocks * launch.slab_stride,), logits) if launch.slab else None
-    sizes = [stride, k_stride, common, width, rows, n]
+    sizes = [stride, k_stride, common, width, prod(batch), n]
     return [logits, counts, *sizes, slab, launch.slab_stride, launch.capacity]
 
 
-def _counts(runtime: Runtime, k: Array) -> Array:
+def _counts(runtime: Runtime, k: Array, batch: tuple[int, ...]) -> Array:
     """64-bit integers, (rows,)."""
     xp = runtime.ops.xp
-    return runtime.contiguous(xp.astype(xp.reshape(k, (-1,)), xp.int64, copy=False))
+    return runtime.contiguous(xp.astype(xp.reshape(xp.broadcast_to(k, batch), (-1,)), xp.int64, copy=False))
 
 
 def _rows(runtime: Runtime, x: Array) -> tuple[Array, int]:

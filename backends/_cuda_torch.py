@@ -1,24 +1,86 @@
-"""Launches the kernels of ``_cuda.cu`` on torch tensors, through torch's own hook for raw CUDA source.
+"""CUDA tensors of torch: which calls the kernels of ``_cuda.cu`` take, and their launch through torch's own hook.
 
 ``torch.cuda._compile_kernel`` (torch 2.9 and later) compiles with the NVRTC that torch ships and launches on torch's
 current stream. CuPy through DLPack could do the same, at the price of a second package that must match torch's CUDA
-version, of translating streams, and of memory that two pools compete for. The hook is not a public function of torch:
-where a release lacks it, `available` is false and the core runs.
+version, of translating streams, and of memory that two pools compete for. The hook is not a public function of torch,
+and it wants to find a CUDA toolkit even for a source without headers: where it fails, the core runs.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
 import torch
 
+from ksubset._inference import Solution
+from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops
 from ksubset.backends import _cuda
 from ksubset.backends._cuda import Device, Launch, Runtime
+from ksubset.backends._torch_plain import is_plain
 
 
-def available() -> bool:
-    """Whether this torch was built for CUDA and has the hook."""
-    return torch.version.cuda is not None and hasattr(torch.cuda, "_compile_kernel")
+def is_on_cuda(x: torch.Tensor) -> bool:
+    """Whether ``x`` is the business of this module."""
+    return x.is_cuda
+
+
+def path(name: str, logits: torch.Tensor, width: int) -> Launch | str:
+    """How the kernels compute one of ``ksubset._functions``, or ``draw``; or why the core does."""
+    return obstacle(logits.device.index) or _cuda.path(_device(logits.device.index), name, logits, width)
+
+
+def suits(logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torch.Tensor) -> bool:
+    """Whether the kernels take a call, and a block is enough for a row."""
+    return _takes(logits, k, *arrays) and _cuda.suits(logits, width)
+
+
+def _takes(logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> bool:
+    if not is_on_cuda(logits) or not all(is_plain(x) for x in (logits, k, *arrays) if isinstance(x, torch.Tensor)):
+        return False
+    return obstacle(logits.device.index) is None
+
+
+def evaluate(
+    ops: Ops,
+    function: Callable[..., torch.Tensor],
+    logits: torch.Tensor,
+    k: int | torch.Tensor,
+    width: int,
+    *arrays: torch.Tensor,
+    solution: Solution | None = None,
+) -> torch.Tensor:
+    """The value of one of ``ksubset._functions``: through the kernels where they take the call, else the core's."""
+    if _takes(logits, k, *arrays):
+        result: torch.Tensor = _cuda.evaluate(runtime(ops), function, logits, k, width, *arrays, solution=solution)
+        return result
+    return function(ops, logits, k, width, *arrays, solution=solution)
+
+
+def solve(ops: Ops, logits: torch.Tensor, k: int | torch.Tensor, width: int) -> Solution:
+    """`ksubset._inference.solve`, through a kernel where that takes the call."""
+    if suits(logits, k, width):
+        return _cuda.solve(runtime(ops), logits, k, width)
+    return solve_rows(ops, logits, k, width)
+
+
+def draw(
+    ops: Ops,
+    logits: torch.Tensor,
+    k: int | torch.Tensor,
+    *,
+    width: int,
+    seed: torch.Tensor,
+    sample_shape: tuple[int, ...],
+) -> torch.Tensor:
+    """Exact subsets, sample_shape + (..., n), of a call that `suits`."""
+    result: torch.Tensor = _cuda.draw(runtime(ops), logits, k, width, sample_shape, seed=seed)
+    return result
+
+
+def seed(generator: torch.Generator | None, like: torch.Tensor) -> torch.Tensor:
+    """Two uniforms that seed `draw`, from a generator on the device or torch's global one."""
+    return torch.rand(2, dtype=torch.float64, device=like.device, generator=generator)
 
 
 def runtime(ops: Ops) -> Runtime:
@@ -26,9 +88,19 @@ def runtime(ops: Ops) -> Runtime:
     return Runtime(ops, lambda x: _device(x.device.index), lambda x: x.stride(), lambda x: x.contiguous(), _run)
 
 
-def seed(generator: torch.Generator | None, like: Array) -> Array:
-    """Two uniforms that seed `ksubset.backends._cuda.draw`, from a generator on the device or torch's global one."""
-    return torch.rand(2, dtype=torch.float64, device=like.device, generator=generator)
+@lru_cache
+def obstacle(index: int) -> str | None:
+    """Why a device cannot run the kernels, found out by running an empty one; None if it can."""
+    if torch.version.hip is not None:
+        return "the kernels are written for CUDA, and this torch was built for ROCm"
+    try:
+        with torch.cuda.device(index):
+            kernel = torch.cuda._compile_kernel('extern "C" __global__ void nothing() {}', "nothing")
+            kernel.set_shared_memory_config(0)
+            kernel((1, 1, 1), (_cuda.WARP, 1, 1), [], shared_mem=0)
+    except (AttributeError, ImportError, OSError, RuntimeError, TypeError) as error:
+        return f"torch.cuda._compile_kernel fails: {error}"
+    return None
 
 
 @lru_cache

@@ -56,7 +56,7 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         The kernel, or why the core is taken.
     """
     if name not in FUNCTIONS:
-        return "the core is as fast or more accurate here"
+        return "as fast or more accurate here"
     return obstacle() or _find(name, prod(shape[:-1]), shape[-1], width, dtype)
 
 

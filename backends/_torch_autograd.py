@@ -7,7 +7,7 @@ subclasses are chosen outside of `torch.compile`, which refuses a Function that 
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import array_api_compat.torch as xp
 import torch
@@ -16,9 +16,6 @@ from torch import Tensor
 from ksubset import _functions
 from ksubset._derivatives import GRADIENTS, JACOBIANS
 from ksubset._inference import Solution
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Value = Callable[..., Tensor]
 
@@ -39,8 +36,9 @@ class Call:
         ``value(call, logits, k, *arrays)`` computes it.
     solution
         The solution, where it is known.
-    drawn
-        The sample, where it was drawn already. Not a tensor: that one would hold itself through its gradient's node.
+    sampler
+        ``sampler(logits, k)`` draws the sample, where that takes no uniforms. It holds no tensor that it returns: that
+        one would hold itself through its gradient's node.
     """
 
     name: str
@@ -48,7 +46,7 @@ class Call:
     width: int
     value: Value
     solution: Solution | None = None
-    drawn: "np.ndarray | None" = None
+    sampler: Callable[[Tensor, int | Tensor], Tensor] | None = None
 
     @property
     def function(self) -> Callable[..., Any]:

@@ -1,4 +1,4 @@
-"""The core as one opaque operation for `torch.compile`, which would otherwise unroll hundreds of small ones.
+"""The core or a CUDA kernel as one opaque operation for `torch.compile`, which would otherwise unroll the core.
 
 It has no derivative of its own: it is called inside the Functions of ``_torch_autograd``. Eager code calls the core
 directly, which costs 0.2 ms less per call.
@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from ksubset import _functions
-from ksubset._typing import Ops
+from ksubset.backends import _cuda_torch
 
 
 @torch.library.custom_op("ksubset::evaluate", mutates_args=())
@@ -20,18 +20,13 @@ def evaluate_compiled(
     """One of ``ksubset._functions`` by name; ``size`` is k where that is one number."""
     from ksubset.backends.torch import ops
 
-    return _run(ops(logits), name, size, width, logits, k, arrays)
+    count = size if k is None else k
+    return _cuda_torch.evaluate(ops(logits), getattr(_functions, name), logits, count, width, *arrays).contiguous()
 
 
 @evaluate_compiled.register_fake
 def _(name: str, size: int, width: int, logits: Tensor, k: Tensor | None, arrays: Sequence[Tensor]) -> Tensor:
     from ksubset.backends.torch import LAZY
 
-    return _run(LAZY, name, size, width, logits, k, arrays)
-
-
-def _run(
-    ops: Ops, name: str, size: int, width: int, logits: Tensor, k: Tensor | None, arrays: Sequence[Tensor]
-) -> Tensor:
-    result: Tensor = getattr(_functions, name)(ops, logits, size if k is None else k, width, *arrays)
+    result: Tensor = getattr(_functions, name)(LAZY, logits, size if k is None else k, width, *arrays)
     return result.contiguous()

@@ -5,11 +5,11 @@ from collections.abc import Callable
 import array_api_compat.cupy as xp
 import cupy
 
-from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops
 from ksubset.backends import _cuda, _cuda_cupy
+from ksubset.backends._cuda import Launch
 
 OPS = Ops(xp, cupy.matmul, cupy.sort)
 RUNTIME = _cuda_cupy.runtime(OPS)
@@ -42,15 +42,6 @@ def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     return (u - (u >= 0.5)).astype(like.dtype)
 
 
-def sample(rng: object, sample_shape: tuple[int, ...], logits: Array, k: int | Array, width: int) -> Array:
-    """Exact subsets, sample_shape + (..., n), without an array of uniforms where the kernel draws its own."""
-    if _cuda.suits(logits, width):
-        seed = _generator(rng).random(2, dtype=cupy.float64)
-        return _cuda.draw(RUNTIME, logits, k, width, sample_shape, seed=seed)
-    shape = (*sample_shape, *logits.shape[:-1], max(logits.shape[-1] - 1, 0))
-    return evaluate(_functions.sample, logits, k, width, uniforms(rng, shape, logits), solution=None)
-
-
 def _generator(rng: object) -> cupy.random.Generator:
     if not (rng is None or isinstance(rng, int | cupy.random.Generator)) or isinstance(rng, bool):
         raise TypeError(f"rng must be a cupy.random.Generator, an int or None; got {type(rng).__name__}")
@@ -67,3 +58,21 @@ def solve(logits: Array, k: int | Array, width: int) -> Solution:
     if _cuda.suits(logits, width):
         return _cuda.solve(RUNTIME, logits, k, width)
     return solve_rows(OPS, logits, k, width)
+
+
+def path(name: str, logits: Array, width: int) -> Launch | str:
+    return _cuda.path(RUNTIME.device(logits), name, logits, width)
+
+
+def draw(
+    function: Callable[..., Array],
+    logits: Array,
+    k: int | Array,
+    width: int,
+    rng: object,
+    sample_shape: tuple[int, ...],
+) -> Array | None:
+    if not _cuda.suits(logits, width):
+        return None
+    seed = _generator(rng).random(2, dtype=cupy.float64)
+    return _cuda.draw(RUNTIME, logits, k, width, sample_shape, seed=seed)

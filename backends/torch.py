@@ -1,6 +1,7 @@
 """Adapter for torch tensors."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, overload
 
 import array_api_compat.torch as xp
@@ -8,17 +9,18 @@ import torch
 
 from ksubset import _functions
 from ksubset._inference import Solution
-from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
-from ksubset.backends import _fast
+from ksubset.backends import _cuda_torch, _fast
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
+from ksubset.backends._torch_plain import is_eager, is_plain
 
 if TYPE_CHECKING:
     import numpy as np
 
     from ksubset.backends._cpu import Path
+    from ksubset.backends._cuda import Launch
 
 
 def _matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
@@ -57,12 +59,8 @@ def is_array(x: object, like: object = None) -> bool:
 
 
 def is_readable(x: Array) -> bool:
-    """On the CPU with data of its own, and neither under `torch.func` nor under `torch.compile`."""
-    if torch.compiler.is_compiling() or x.device.type != "cpu":
-        return False
-    if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
-        return False
-    return not torch._C._functorch.is_functorch_wrapped_tensor(x)
+    """On the CPU with data of its own."""
+    return x.device.type == "cpu" and is_eager(x)
 
 
 def readable(x: Array) -> Array:
@@ -104,15 +102,17 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
     if torch.compiler.is_compiling():
         compiled: torch.Tensor = evaluate_compiled(call.name, call.size, call.width, logits, k, arrays)
         return compiled
-    if call.drawn is not None:
-        return torch.from_numpy(call.drawn)
     count = call.size if k is None else k
+    if call.sampler is not None:
+        return call.sampler(logits, count)
     if call.solution is None and _is_fast(call.name, logits, count, call.width, *arrays):
         values = (_numpy(x) for x in arrays)
         return torch.from_numpy(
             _fast.evaluate(call.name, _numpy(logits), _numpy(count), *values, threads=torch.get_num_threads())
         )
-    result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, solution=call.solution)
+    result: torch.Tensor = _cuda_torch.evaluate(
+        ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution
+    )
     return result
 
 
@@ -122,13 +122,15 @@ def _is_mapped(*tensors: torch.Tensor) -> bool:
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
     with torch.no_grad():
-        return solve_rows(ops(logits), logits, k, width)
+        return _cuda_torch.solve(ops(logits), logits, k, width)
 
 
-def path(name: str, logits: torch.Tensor, width: int) -> "Path | str":
-    if not _is_plain(logits):
-        return "kernels take plain CPU tensors, outside of torch.func and torch.compile"
-    return _fast.choose(name, logits.shape, width, str(logits.dtype).removeprefix("torch."))
+def path(name: str, logits: torch.Tensor, width: int) -> "Path | Launch | str":
+    if not is_plain(logits):
+        return "kernels take plain tensors, outside of torch.func and torch.compile"
+    if _cuda_torch.is_on_cuda(logits):
+        return _cuda_torch.path(name, logits, width)
+    return _fast_path(name, logits, width)
 
 
 def draw(
@@ -141,22 +143,35 @@ def draw(
 ) -> Array | None:
     if torch.compiler.is_compiling() or torch._C._functorch.get_interpreter_stack():
         return None
-    if not _is_fast("draw", logits, k, width):
+    if _is_fast("draw", logits, k, width):
+        seed = int(torch.empty((), dtype=torch.int64).random_(generator=_generator(rng, logits)))
+        sampler = partial(_draw_fast, seed=seed, sample_shape=sample_shape)
+    elif _cuda_torch.suits(logits, k, width):
+        key = _cuda_torch.seed(_generator(rng, logits), logits)
+        sampler = partial(_cuda_torch.draw, LAZY, width=width, seed=key, sample_shape=sample_shape)
+    else:
         return None
-    seed = int(torch.empty((), dtype=torch.int64).random_(generator=_generator(rng, logits)))
-    drawn = _fast.sample(_numpy(logits), _numpy(k), seed, sample_shape, threads=torch.get_num_threads())
     size, counts = (k, None) if isinstance(k, int) else (-1, k)
-    return autograd_evaluate(Call(function.__name__, size, width, _value, drawn=drawn), logits, counts)
+    return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
+
+
+def _draw_fast(
+    logits: torch.Tensor, k: int | torch.Tensor, *, seed: int, sample_shape: tuple[int, ...]
+) -> torch.Tensor:
+    return torch.from_numpy(
+        _fast.sample(_numpy(logits), _numpy(k), seed, sample_shape, threads=torch.get_num_threads())
+    )
 
 
 def _is_fast(name: str, logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torch.Tensor) -> bool:
-    others = all(_is_plain(x) for x in (k, *arrays) if isinstance(x, torch.Tensor))
-    return others and not isinstance(path(name, logits, width), str)
+    plain = all(is_plain(x) for x in (logits, k, *arrays) if isinstance(x, torch.Tensor))
+    return plain and not isinstance(_fast_path(name, logits, width), str)
 
 
-def _is_plain(x: torch.Tensor) -> bool:
-    """Whether the memory of ``x`` may be read: eager, of no subclass, and no dispatch mode records what happens."""
-    return type(x) in (torch.Tensor, torch.nn.Parameter) and is_readable(x) and not torch._C._len_torch_dispatch_stack()
+def _fast_path(name: str, logits: torch.Tensor, width: int) -> "Path | str":
+    if logits.device.type != "cpu":
+        return f"there are no kernels for {logits.device}"
+    return _fast.choose(name, logits.shape, width, str(logits.dtype).removeprefix("torch."))
 
 
 @overload

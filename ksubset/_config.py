@@ -18,8 +18,9 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     """Print what is installed, and by which path each function would be computed.
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
-    NumPy arrays and CPU tensors: the CPU fast path. The core, which is written against the array API standard, computes
-    everything else. Setting the environment variable ``KSUBSET_FAST`` to 0 turns the fast path off.
+    NumPy arrays and CPU tensors: the CPU fast path, which the environment variable ``KSUBSET_FAST``, set to 0, turns
+    off. CUDA kernels compute everything but `mode` for CuPy arrays and CUDA tensors, up to a size. The core, which is
+    written against the array API standard, computes the rest.
 
     Parameters
     ----------
@@ -41,7 +42,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     unchosen: ...
     marginals_jvp: ...
     sample, rsample: ...
-    everything else: the core
+    everything else: the core...
     """
     from ksubset import __version__
 
@@ -53,7 +54,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     if logits is not None or k is not None:
         problem = prepare(logits, k, None, None)
         lines += [f"{NAMES.get(name, name)}: {_path(problem, name)}" for name in _fast.FUNCTIONS]
-        lines.append("everything else: the core")
+        lines.append(f"everything else: {_path(problem, 'entropy')}")
     print("\n".join(lines))
 
 
@@ -66,5 +67,9 @@ def _version(name: str) -> str | None:
 
 def _path(problem: Problem, name: str) -> str:
     choose: Callable[[str, Array, int], Any] | None = getattr(problem.backend, "path", None)
-    path = choose(name, problem.logits, problem.width) if choose else "kernels take NumPy arrays and CPU tensors"
-    return f"the core: {path}" if isinstance(path, str) else f"the fast path: {path.reason}"
+    path = (
+        choose(name, problem.logits, problem.width)
+        if choose
+        else "kernels take NumPy and CuPy arrays and tensors of torch"
+    )
+    return f"the core: {path}" if isinstance(path, str) else f"{path.family}: {path.reason}"

@@ -85,9 +85,15 @@ def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solutio
     return xp.where(wrong, fill(ops, (), -float("inf"), logits), value)
 
 
-def kl_divergence(ops: Ops, logits: Array, k: Count, width: int, other: Array, *, solution: Known = None) -> Array:
-    """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows."""
-    here, there = solution or solve(ops, logits, k, width), solve(ops, other, k, width, chosen=False, unchosen=False)
+def kl_divergence(
+    ops: Ops, logits: Array, k: Count, width: int, other: Array, *, solution: Known = None, reference: Known = None
+) -> Array:
+    """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows.
+
+    ``reference`` is the solution of ``other``, if there is one already.
+    """
+    here = solution or solve(ops, logits, k, width)
+    there = reference or solve(ops, other, k, width, chosen=False, unchosen=False)
     t = there.tilted
     cross = _cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume
     return cross - _entropy(ops, here)

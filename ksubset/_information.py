@@ -4,7 +4,7 @@ from ksubset import _functions
 from ksubset._call import Problem, binary, prepare
 from ksubset._inference import Solution
 from ksubset._typing import Array
-from ksubset._validation import check_floating, check_values
+from ksubset._validation import broadcast_shapes, check_floating, check_values
 
 
 def log_prob(
@@ -126,6 +126,9 @@ def divergence(problem: Problem, other: Array, solution: Solution | None) -> Arr
     check_floating(other, "other", problem.xp)
     same = problem.dtype
     problem, other = problem.promoted(other)
+    if not isinstance(problem.k, int):
+        shape = broadcast_shapes(tuple(problem.logits.shape), tuple(other.shape))
+        other = problem.xp.broadcast_to(other, shape)
     if problem.reads and problem.backend.is_readable(other):
         check_values(other, problem.k, problem.backend, "other")
     return problem.evaluate(_functions.kl_divergence, other, solution=solution if problem.dtype == same else None)

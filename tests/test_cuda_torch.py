@@ -1,10 +1,7 @@
 """The torch launcher without a GPU: torch's hook is replaced by one that runs the kernels on the CPU."""
 
 import inspect
-from contextlib import nullcontext
 from functools import lru_cache
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -13,28 +10,9 @@ from cuda_on_cpu.emulator import NEEDED, Emulator, compile_kernels
 
 from ksubset import _functions
 from ksubset.backends import _cuda, array_api
-from ksubset.backends._cuda import Launch
 
 torch = pytest.importorskip("torch")
 pytestmark = NEEDED
-
-
-class Kernel:
-    """Stands in for what torch's hook returns."""
-
-    def __init__(self, emulator: Emulator, name: str, options: list[str]) -> None:
-        self.emulator, self.name, self.allowed = emulator, name, 0
-        definitions = dict(option.removeprefix("-D").split("=") for option in options)
-        self.real, self.slab = definitions["KSUBSET_REAL"], definitions["KSUBSET_SLAB"] == "1"
-
-    def set_shared_memory_config(self, size: int) -> None:
-        self.allowed = size
-
-    def __call__(self, grid: tuple[int, ...], block: tuple[int, ...], args: list[Any], *, shared_mem: int) -> None:
-        assert shared_mem <= self.allowed
-        launch = Launch(self.name, self.real, self.slab, grid[0], block[0], shared_mem, 0, 0)
-        values = [(x.numpy() if x.data_ptr() else None) if isinstance(x, torch.Tensor) else x for x in args]
-        self.emulator.run(launch, values, values[0])
 
 
 @pytest.fixture(scope="module")
@@ -45,23 +23,13 @@ def build(tmp_path_factory):
 
 @pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
 def runtime(request, monkeypatch, build):
+    from cuda_on_cpu import torch_hook
+
     from ksubset.backends import _cuda_torch
     from ksubset.backends.torch import LAZY
 
-    emulator = Emulator(build)
-    device = SimpleNamespace(shared_memory_per_block_optin=request.param, multi_processor_count=4)
-
-    def compile_kernel(kernel_source: str, kernel_name: str, *, nvcc_options: list[str]) -> Kernel:
-        return Kernel(emulator, kernel_name, nvcc_options)
-
-    monkeypatch.setattr(torch.cuda, "_compile_kernel", compile_kernel, raising=False)
-    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
-    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
-    _cuda_torch._kernel.cache_clear()
-    _cuda_torch._device.cache_clear()
-    yield _cuda_torch.runtime(LAZY)
-    _cuda_torch._kernel.cache_clear()
-    _cuda_torch._device.cache_clear()
+    torch_hook.install(monkeypatch, Emulator(build), request.param)
+    return _cuda_torch.runtime(LAZY)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -44,6 +44,11 @@ class Path(NamedTuple):
     windowed: bool
     reason: str
 
+    @property
+    def family(self) -> str:
+        """What `ksubset.show_config` calls these kernels."""
+        return "the fast path"
+
 
 class Solved(NamedTuple):
     """What `solve` found.

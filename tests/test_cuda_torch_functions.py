@@ -1,0 +1,269 @@
+"""The public functions on CUDA tensors, without a GPU.
+
+For most tests the adapter takes CPU tensors for CUDA tensors, and torch's hook runs the kernels in the emulator: so
+everything from the public function to the kernel's arguments is the code that a GPU would see. The last tests take
+meta tensors, which hold nothing, for CUDA tensors: no value is read on the way, and nothing is left on the CPU.
+"""
+
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_on_cpu.emulator import NEEDED, Emulator, compile_kernels
+from cuda_on_cpu.philox import uniforms
+
+import ksubset
+from ksubset.backends import _cuda
+from ksubset.backends._cuda import Device, Launch
+
+torch = pytest.importorskip("torch")
+pytestmark = NEEDED
+
+N, K = 9, 4
+RNG = np.random.default_rng(3)
+LOGITS, OTHER, V = RNG.normal(size=(3, 2, 3, N))
+SUBSETS = ksubset.mode(OTHER, K)
+SOLVE, JACOBIAN, SAMPLE = "ksubset_solve", "ksubset_jacobian", "ksubset_sample"
+
+
+@pytest.fixture(scope="module")
+def build(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("kernels")
+    return lru_cache(lambda real, slab: compile_kernels(folder, _cuda.source(), real, slab))
+
+
+@pytest.fixture
+def launched(monkeypatch, build):
+    """The names of the kernels launched, as they come; CPU tensors count as CUDA tensors."""
+    from cuda_on_cpu import torch_hook
+
+    from ksubset.backends import _cuda_torch
+    from ksubset.backends import torch as adapter
+
+    names: list[str] = []
+    emulator = Emulator(build)
+    run = emulator.run
+    monkeypatch.setattr(emulator, "run", lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
+    torch_hook.install(monkeypatch, emulator, 200_000)
+    monkeypatch.setattr(_cuda_torch, "is_on_cuda", lambda x: True)
+    monkeypatch.setattr(adapter, "is_readable", lambda x: False)
+    monkeypatch.setenv("KSUBSET_FAST", "0")
+    return names
+
+
+CALLS: dict[str, tuple[tuple[np.ndarray, ...], list[str]]] = {
+    "log_normalizer": ((), [SOLVE]),
+    "log_prob_count": ((), [SOLVE]),
+    "marginals": ((), [SOLVE]),
+    "entropy": ((), [SOLVE]),
+    "kl_to_uniform": ((), [SOLVE]),
+    "covariance": ((), [JACOBIAN]),
+    "mode": ((), []),
+    "marginals_jvp": ((V,), [JACOBIAN]),
+    "log_prob": ((SUBSETS,), [SOLVE]),
+    "sample_from_uniforms": ((RNG.random((5, 2, 3, N - 1)),), [SAMPLE]),
+}
+"""Further arguments of the public functions, and what they launch."""
+
+
+def tensor(x: Any, *, grad: bool = False) -> Any:
+    return torch.from_numpy(np.array(x)).requires_grad_(grad)
+
+
+def same(actual: Any, expected: Any) -> None:
+    np.testing.assert_allclose(actual.detach().numpy(), expected, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.parametrize("k", [K, np.array([[0], [7]])], ids=["k", "k by row"])
+@pytest.mark.parametrize("name", CALLS)
+def test_values(launched, name, k):
+    function, (arrays, kernels) = getattr(ksubset, name), CALLS[name]
+    count = k if isinstance(k, int) else tensor(k)
+    actual = function(tensor(LOGITS), count, *map(tensor, arrays))
+    assert launched == kernels
+    same(actual, function(LOGITS, k, *arrays))
+
+
+@pytest.mark.parametrize("k", [K, np.array([[0], [7]])], ids=["k", "k by row"])
+@pytest.mark.parametrize("other", [OTHER, OTHER[0, 0], np.stack([OTHER] * 2)], ids=["alike", "one row", "more rows"])
+def test_both_arguments_of_a_divergence_go_through_the_kernel(launched, k, other):
+    count = k if isinstance(k, int) else tensor(k)
+    actual = ksubset.kl_divergence(tensor(LOGITS), tensor(other), count)
+    assert launched == [SOLVE, SOLVE]
+    same(actual, ksubset.kl_divergence(LOGITS, other, k))
+
+
+def test_half_precision_is_computed_in_single(launched):
+    actual = ksubset.marginals(tensor(LOGITS).to(torch.bfloat16), K)
+    assert launched == [SOLVE]
+    assert actual.dtype == torch.bfloat16
+
+
+@pytest.mark.parametrize("draw", [ksubset.sample, ksubset.rsample], ids=["sample", "rsample"])
+def test_draws_are_those_of_the_kernels_own_generator(launched, draw):
+    k = np.array([[3], [8]])
+    drawn = draw(tensor(LOGITS), tensor(k), rng=torch.Generator().manual_seed(5), sample_shape=(2, 4))
+    assert launched == [SAMPLE]
+    seed = torch.rand(2, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).numpy()
+    u = uniforms(seed, 8, LOGITS[..., 0].size, N - 1).reshape(2, 4, 2, 3, N - 1)
+    same(drawn, ksubset.sample_from_uniforms(LOGITS, k, u))
+
+
+def test_draws_follow_their_generator(launched):
+    def draw(rng: object) -> Any:
+        return ksubset.sample(tensor(LOGITS), K, rng=rng, sample_shape=(20,)).numpy()
+
+    torch.manual_seed(1)
+    first, second = draw(None), draw(None)
+    torch.manual_seed(1)
+    np.testing.assert_array_equal(draw(None), first)
+    np.testing.assert_array_equal(draw(7), draw(torch.Generator().manual_seed(7)))
+    assert (first != second).any()
+    assert launched == [SAMPLE] * 5
+    with pytest.raises(TypeError, match=r"rng must be a torch\.Generator"):
+        draw("seed")
+
+
+def test_backward_of_a_sample(launched):
+    x = tensor(LOGITS, grad=True)
+    g = tensor(RNG.normal(size=(5, 2, 3, N)))
+    (ksubset.rsample(x, K, sample_shape=(5,)) * g).sum().backward()
+    assert launched == [SAMPLE, JACOBIAN]
+    same(x.grad, ksubset.marginals_jvp(LOGITS, K, g.sum(0).numpy()))
+    assert not ksubset.sample(x, K).requires_grad
+
+
+def test_backward_of_values(launched):
+    x, y = tensor(LOGITS, grad=True), tensor(OTHER, grad=True)
+    (ksubset.kl_divergence(x, y, K).sum() + ksubset.log_normalizer(x, K).sum()).backward()
+    assert launched.count(JACOBIAN) == 1
+    mean = ksubset.marginals(LOGITS, K)
+    same(x.grad, ksubset.marginals_jvp(LOGITS, K, LOGITS - OTHER) + mean)
+    same(y.grad, ksubset.marginals(OTHER, K) - mean)
+
+
+def test_an_object_solves_once(launched):
+    d = ksubset.KSubset(tensor(LOGITS), K)
+    same(d.mean, ksubset.marginals(LOGITS, K))
+    same(d.entropy(), ksubset.entropy(LOGITS, K))
+    same(d.log_normalizer(), ksubset.log_normalizer(LOGITS, K))
+    assert launched == [SOLVE]
+    same(d.kl_divergence(ksubset.KSubset(tensor(OTHER), K)), ksubset.kl_divergence(LOGITS, OTHER, K))
+    assert launched == [SOLVE, SOLVE]
+
+
+def test_a_training_step_frees_its_memory(launched):
+    import gc
+    import weakref
+
+    gc.disable()
+    try:
+        z = ksubset.rsample(tensor(LOGITS, grad=True), K)
+        node = weakref.ref(z.grad_fn)
+        del z
+        assert node() is None
+    finally:
+        gc.enable()
+
+
+def test_compiled_code_launches_the_kernels(launched):
+    g = tensor(V)
+
+    def loss(x: Any) -> Any:
+        return (ksubset.rsample(x, K) * g).sum() + ksubset.entropy(x, K).sum()
+
+    x = tensor(LOGITS, grad=True)
+    torch.compile(loss, fullgraph=True, backend="aot_eager")(x).backward()
+    assert sorted(launched) == sorted([SAMPLE, SOLVE, JACOBIAN, JACOBIAN])
+    same(x.grad, ksubset.marginals_jvp(LOGITS, K, V) - ksubset.marginals_jvp(LOGITS, K, LOGITS))
+
+
+def test_torch_func(launched):
+    x = tensor(LOGITS)
+    actual = torch.func.vmap(torch.func.grad(lambda row: ksubset.entropy(row, K).sum()))(x)
+    assert launched
+    same(actual, -ksubset.marginals_jvp(LOGITS, K, LOGITS))
+    v = tensor(V)
+    same(torch.func.jvp(lambda x: ksubset.marginals(x, K), (x,), (v,))[1], ksubset.marginals_jvp(LOGITS, K, V))
+
+
+def test_rows_that_no_block_suits_go_to_the_core(launched, monkeypatch):
+    monkeypatch.setattr(_cuda, "MOST_ITEMS", N - 1)
+    same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
+    same(ksubset.KSubset(tensor(LOGITS), K).mean, ksubset.marginals(LOGITS, K))
+    same(ksubset.marginals_jvp(tensor(LOGITS), K, tensor(V)), ksubset.marginals_jvp(LOGITS, K, V))
+    same(ksubset.kl_divergence(tensor(LOGITS), tensor(OTHER), K), ksubset.kl_divergence(LOGITS, OTHER, K))
+    assert (ksubset.sample(tensor(LOGITS), K).sum(-1) == K).all()
+    assert launched == []
+
+
+def test_without_the_hook_the_core_runs(launched, monkeypatch, capsys):
+    def failing(*args: Any, **options: Any) -> None:
+        raise OSError("CUDA_HOME environment variable is not set.")
+
+    monkeypatch.setattr(torch.cuda, "_compile_kernel", failing)
+    same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
+    assert (ksubset.sample(tensor(LOGITS), K).sum(-1) == K).all()
+    assert launched == []
+    ksubset.show_config(tensor(LOGITS), K)
+    assert "marginals: the core: torch.cuda._compile_kernel fails: CUDA_HOME environment" in capsys.readouterr().out
+
+
+def test_show_config_says_which_kernels(launched, capsys):
+    ksubset.show_config(tensor(LOGITS), K)
+    lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines() if ": " in line)
+    for name in ("marginals", "unchosen", "marginals_jvp", "sample, rsample", "everything else"):
+        assert lines[name].startswith("the CUDA kernels: blocks of 32 threads, the tree in "), name
+    ksubset.show_config(torch.zeros(1, 20_000), 3)
+    assert "everything else: the core: blocks take 1 to 16384 items" in capsys.readouterr().out
+
+
+@pytest.fixture
+def unread(monkeypatch):
+    """The names of the kernels that would be launched; meta tensors count as CUDA tensors."""
+    from ksubset.backends import _cuda_torch
+
+    names: list[str] = []
+
+    def run(launch: Launch, arguments: list[Any], like: Any) -> None:
+        assert {x.device for x in arguments if isinstance(x, torch.Tensor)} == {like.device}
+        names.append(launch.kernel)
+
+    monkeypatch.setattr(_cuda_torch, "_run", run)
+    monkeypatch.setattr(_cuda_torch, "_device", lambda index: Device(100_000, 100))
+    monkeypatch.setattr(_cuda_torch, "obstacle", lambda index: None)
+    monkeypatch.setattr(_cuda_torch, "is_on_cuda", lambda x: x.is_meta)
+    return names
+
+
+COUNTS = pytest.mark.parametrize("by_row", [False, True], ids=["k", "k by row"])
+
+
+def counts(by_row: bool) -> Any:
+    return torch.ones(2, 1, dtype=torch.int32, device="meta") if by_row else K
+
+
+@COUNTS
+@pytest.mark.parametrize("name", CALLS)
+def test_no_value_is_read(unread, name, by_row):
+    """A meta tensor raises an error where a value is asked for, or where it meets a tensor on the CPU."""
+    arrays, kernels = CALLS[name]
+    given = [torch.empty(x.shape, dtype=torch.float64, device="meta") for x in (LOGITS, *arrays)]
+    assert getattr(ksubset, name)(given[0], counts(by_row), *given[1:]).is_meta
+    assert unread == kernels
+
+
+@COUNTS
+def test_no_value_is_read_on_the_way_back(unread, by_row):
+    x, y = (torch.empty(LOGITS.shape, device="meta", requires_grad=True) for _ in range(2))
+    ksubset.rsample(x, counts(by_row), sample_shape=(5,)).sum().backward()
+    assert unread == [SAMPLE, JACOBIAN]
+    ksubset.kl_divergence(x, y, counts(by_row)).sum().backward()
+    assert unread == [SAMPLE, JACOBIAN, SOLVE, SOLVE, JACOBIAN, SOLVE, SOLVE]
+    assert x.grad.is_meta
+
+
+def test_a_read_would_be_noticed():
+    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
+        torch.empty(3, device="meta").sum().item()
