@@ -19,8 +19,8 @@ MATRIX = {
     "fast": ([TORCH, "numba>=0.63"], "numpy-cpu torch-cpu"),
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
 }
-CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14"]
-CUDA_TESTS = [f"tests/test_cuda_{name}.py" for name in ("compile", "execution", "cupy", "mutations")]
+CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
+CUDA_TESTS = sorted(map(str, Path("tests").glob("test_cuda_*.py")))
 GPU = {
     "torch": (["torch>=2.9"], "torch-cuda"),
     "jax": (["jax[cuda13]>=0.10"], "jax-cuda"),
@@ -57,7 +57,7 @@ def tests(session: nox.Session, backend: str) -> None:
 
 @nox.session(tags=["cpu"])
 def cuda(session: nox.Session) -> None:
-    """The CUDA kernels without a GPU: compiled for every architecture, executed by an emulator, launched by CuPy."""
+    """The CUDA kernels without a GPU: compiled for every architecture, run by an emulator for NumPy, CuPy and torch."""
     session.install("-e", ".", *TEST, *CUDA)
     session.run("pytest", "-m", "not slow", *CUDA_TESTS, *session.posargs)
 

@@ -3,13 +3,12 @@
 import ctypes
 import re
 from functools import lru_cache
-from importlib.util import find_spec
 from itertools import product
-from pathlib import Path
 
 import numpy as np
 import pytest
 from cuda_on_cpu.emulator import OWN_SESSION
+from cuda_on_cpu.nvrtc import NVRTC, library
 
 from ksubset.backends import _cuda
 from ksubset.backends._cuda import Device, Launch
@@ -25,16 +24,7 @@ SHARED = {"sm_75": 64, "sm_80": 163, "sm_86": 99, "sm_90": 227}
 SHAPES = [(128, 10, 5), (2000, 20, 10), (128, 350, 10), (32, 1000, 100), (65536, 64, 8), (1024, 4096, 64)]
 
 
-def library() -> Path | None:
-    """NVRTC as installed by the package ``nvidia-cuda-nvrtc``."""
-    spec = find_spec("nvidia")
-    folders = list(spec.submodule_search_locations or []) if spec else []
-    found = [path for folder in folders for path in sorted(Path(folder).glob("**/libnvrtc.so.*"))]
-    return found[-1] if found else None
-
-
-ABSENT = pytest.mark.skipif(library() is None, reason="the package nvidia-cuda-nvrtc is not installed")
-pytestmark = [ABSENT, OWN_SESSION]
+pytestmark = [NVRTC, OWN_SESSION]
 
 
 @lru_cache
@@ -78,6 +68,8 @@ def registers(architecture: int, real: str, slab: bool) -> dict[str, int]:
 
 @pytest.mark.parametrize("architecture", architectures())
 def test_every_variant_compiles_without_spills(architecture):
+    """Run with -s to see the registers of a thread: solve, jacobian, sample, for each dtype and place of the tree."""
+    row = [f"sm_{architecture}"]
     for real, slab in product(("float", "double"), (False, True)):
         text = report(architecture, real, slab)
         assert "warning" not in text, text
@@ -85,24 +77,26 @@ def test_every_variant_compiles_without_spills(architecture):
         used = registers(architecture, real, slab)
         assert set(used) == set(KERNELS)
         assert max(used.values()) <= REGISTERS
+        row.append(", ".join(str(used[kernel]) for kernel in KERNELS))
+    print(f"\n| {' | '.join(row)} |")
 
 
-@pytest.mark.parametrize("kernel", KERNELS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_shapes_fit(dtype, kernel):
-    """Run with -s to see the table: threads, registers on sm_90, KiB of shared memory, and where the tree is."""
+def test_shapes_fit(dtype):
+    """Run with -s to see the table: threads, and the KiB of shared memory in which solve, jacobian, sample fit."""
     for rows, n, k in SHAPES:
-        x, draws = np.broadcast_to(np.zeros((), dtype), (rows, n)), 1 if kernel == "ksubset_sample" else 0
-        launches = {
-            arch: _cuda.plan(kernel, x, k, Device(size * 1024, 132), draws=draws, outside=not draws)
-            for arch, size in SHARED.items()
-        }
-        for arch, launch in launches.items():
-            assert launch.shared_bytes <= SHARED[arch] * 1024
-            assert launch.threads <= _cuda.MOST_THREADS
-            assert launch.threads % _cuda.WARP == 0
-        hopper = launches["sm_90"]
-        used = registers(90, hopper.real, hopper.slab)[kernel]
-        places = [f"{arch}:{'slab' if x.slab else f'{x.shared_bytes / 1024:.1f}'}" for arch, x in launches.items()]
-        shape = f"{rows},{n},{k}"
-        print(f"{kernel:17} {dtype} {shape:12} {hopper.threads:4} threads {used:4} registers ", *places)
+        needed = []
+        for kernel in KERNELS:
+            x, draws = np.broadcast_to(np.zeros((), dtype), (rows, n)), 1 if kernel == "ksubset_sample" else 0
+            launches = [
+                _cuda.plan(kernel, x, k, Device(size * 1024, 132), draws=draws, outside=not draws)
+                for size in (*SHARED.values(), 1 << 20)
+            ]
+            needed.append(launches[-1].shared_bytes)
+            for launch, size in zip(launches, SHARED.values(), strict=False):
+                assert launch.slab == (needed[-1] > size * 1024)
+                assert launch.shared_bytes <= size * 1024
+                assert launch.threads <= _cuda.MOST_THREADS
+                assert launch.threads % _cuda.WARP == 0
+        cells = " | ".join(f"{size / 1024:.1f}" for size in needed)
+        print(f"\n| {rows}, {n}, {k} | {dtype} | {launches[-1].threads} | {cells} |", end="")

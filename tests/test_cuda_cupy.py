@@ -8,9 +8,12 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu.battery import check
+from cuda_on_cpu.battery import SEED, check
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
+from cuda_on_cpu.philox import uniforms
 
+import ksubset
+from ksubset import backends
 from ksubset.backends import _cuda
 from ksubset.backends._cuda import Device, Launch
 
@@ -76,5 +79,54 @@ def test_the_adapter_imports_and_keeps_its_functions():
 
     assert load("cupy") is cupy
     required = ["ops", "is_array", "is_readable", "readable", "same_device", "uniforms", "solve", "evaluate"]
-    for name in [*required, "sample"]:
+    for name in [*required, "path", "draw"]:
         assert callable(getattr(cupy, name))
+
+
+@pytest.fixture
+def launched(monkeypatch, emulator):
+    """The kernels launched, as they come; NumPy arrays count as CuPy arrays, and SEED is all that a generator gives."""
+    from ksubset.backends import cupy as adapter
+    from ksubset.backends.array_api import NUMPY
+
+    names: list[str] = []
+    run = emulator.runtime.run
+    runtime = replace(emulator.runtime, run=lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
+    generator = SimpleNamespace(random=lambda size, dtype: SEED if size == 2 else np.full(size, 0.5))
+    monkeypatch.setitem(backends.REGISTRY, "numpy", "cupy")
+    monkeypatch.setattr(adapter, "is_array", lambda x, like=None: isinstance(x, np.ndarray))
+    monkeypatch.setattr(adapter, "OPS", NUMPY)
+    monkeypatch.setattr(adapter, "RUNTIME", runtime)
+    monkeypatch.setattr(adapter, "_generator", lambda rng: generator)
+    return names
+
+
+@pytest.mark.parametrize("draw", [ksubset.sample, ksubset.rsample], ids=["sample", "rsample"])
+def test_samples_are_drawn_by_the_kernels_own_generator(launched, draw):
+    logits, k = np.random.default_rng(1).normal(size=(3, 9)), np.array([0, 4, 7])
+    drawn = draw(logits, k, sample_shape=(2, 5))
+    assert launched == ["ksubset_sample"]
+    u = uniforms(SEED, 10, 3, 8).reshape(2, 5, 3, 8)
+    np.testing.assert_array_equal(drawn, ksubset.sample_from_uniforms(logits, k, u))
+    assert launched == ["ksubset_sample"] * 2
+
+
+def test_what_no_block_suits_is_drawn_by_the_core(launched, monkeypatch):
+    monkeypatch.setattr(_cuda, "MOST_ITEMS", 8)
+    assert ksubset.sample(np.zeros(9), 4).sum() == 4
+    assert launched == []
+
+
+def test_both_arguments_of_a_divergence_go_through_the_kernel(launched, monkeypatch):
+    logits, other = np.random.default_rng(2).normal(size=(2, 3, 9))
+    actual = ksubset.kl_divergence(logits, other, np.array([0, 4, 7]))
+    assert launched == ["ksubset_solve"] * 2
+    monkeypatch.setitem(backends.REGISTRY, "numpy", "array_api")
+    np.testing.assert_allclose(actual, ksubset.kl_divergence(logits, other, np.array([0, 4, 7])), rtol=1e-12)
+
+
+def test_show_config_says_which_kernels(launched, capsys):
+    ksubset.show_config(np.zeros((3, 9)), 4)
+    printed = capsys.readouterr().out
+    for name in ("marginals", "unchosen", "marginals_jvp", "sample, rsample", "everything else"):
+        assert f"{name}: the CUDA kernels: blocks of 32 threads, the tree in " in printed

@@ -1,18 +1,21 @@
 """The torch launcher without a GPU: torch's hook is replaced by one that runs the kernels on the CPU."""
 
+import ctypes
 import inspect
 from functools import lru_cache
 
 import numpy as np
 import pytest
 from cuda_on_cpu.battery import SEED
-from cuda_on_cpu.emulator import NEEDED, Emulator, compile_kernels
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
+from cuda_on_cpu.nvrtc import NVRTC, library
 
 from ksubset import _functions
 from ksubset.backends import _cuda, array_api
+from ksubset.backends._cuda import Launch
 
 torch = pytest.importorskip("torch")
-pytestmark = NEEDED
+pytestmark = [NEEDED, OWN_SESSION]
 
 
 @pytest.fixture(scope="module")
@@ -59,3 +62,18 @@ def test_the_hook_of_this_torch_takes_what_it_is_given():
     calling = inspect.signature(_utils._CudaKernel.__call__).parameters
     assert {"kernel_source", "kernel_name", "nvcc_options"} <= set(compiling)
     assert list(calling)[1:5] == ["grid", "block", "args", "shared_mem"]
+
+
+@NVRTC
+def test_the_hook_of_this_torch_compiles_the_kernels(monkeypatch):
+    """To machine code that knows the kernel by its name; the toolkit that torch looks for need not be one."""
+    from torch.cuda import _utils
+    from torch.utils import cpp_extension
+
+    monkeypatch.setattr(_utils, "_get_nvrtc_library", lambda: ctypes.CDLL(str(library())))
+    monkeypatch.setattr(cpp_extension, "CUDA_HOME", "no such folder")
+    monkeypatch.setattr(torch.version, "cuda", "13.0")
+    options = list(Launch("", "float", False, 0, 0, 0, 0, 0).options)
+    code, name = _utils._nvrtc_compile(_cuda.source(), "ksubset_sample", "90", nvcc_options=options)
+    assert name == "ksubset_sample"
+    assert b"ksubset_sample" in code

@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu.emulator import NEEDED, Emulator, compile_kernels
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 from cuda_on_cpu.philox import uniforms
 
 import ksubset
@@ -18,7 +18,7 @@ from ksubset.backends import _cuda
 from ksubset.backends._cuda import Device, Launch
 
 torch = pytest.importorskip("torch")
-pytestmark = NEEDED
+pytestmark = [NEEDED, OWN_SESSION]
 
 N, K = 9, 4
 RNG = np.random.default_rng(3)
@@ -188,6 +188,22 @@ def test_torch_func(launched):
     same(torch.func.jvp(lambda x: ksubset.marginals(x, K), (x,), (v,))[1], ksubset.marginals_jvp(LOGITS, K, V))
 
 
+def test_tensors_without_memory_of_their_own_take_the_core(launched):
+    from torch.utils._python_dispatch import TorchDispatchMode
+
+    class Recording(TorchDispatchMode):
+        def __torch_dispatch__(self, function: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+            return function(*args, **(kwargs or {}))
+
+    with Recording():
+        same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
+        assert isinstance(ksubset.backends.torch.path("marginals", tensor(LOGITS), K), str)
+    assert launched == []
+    same(torch.func.vmap(lambda x: ksubset.KSubset(x, K).mean)(tensor(LOGITS)), ksubset.marginals(LOGITS, K))
+    drawn = torch.func.vmap(lambda x: ksubset.rsample(x, K), randomness="different")(tensor(LOGITS))
+    assert (drawn.sum(-1) == K).all()
+
+
 def test_rows_that_no_block_suits_go_to_the_core(launched, monkeypatch):
     monkeypatch.setattr(_cuda, "MOST_ITEMS", N - 1)
     same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
@@ -208,6 +224,15 @@ def test_without_the_hook_the_core_runs(launched, monkeypatch, capsys):
     assert launched == []
     ksubset.show_config(tensor(LOGITS), K)
     assert "marginals: the core: torch.cuda._compile_kernel fails: CUDA_HOME environment" in capsys.readouterr().out
+
+
+def test_which_tensors_are_on_cuda():
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from ksubset.backends import _cuda_torch
+
+    with FakeTensorMode():
+        assert [_cuda_torch.is_on_cuda(torch.empty(2, device=device)) for device in ("cuda", "cpu")] == [True, False]
 
 
 def test_show_config_says_which_kernels(launched, capsys):

@@ -202,3 +202,15 @@ def test_dtypes_promote(target: Target, rng: np.random.Generator) -> None:
     for result in (ksubset.marginals_jvp(x, 2, wide), ksubset.kl_divergence(x, wide, 2)):
         assert result.dtype == wide.dtype
         assert tuple(result.shape)[:2] == (3, 2)
+
+
+@pytest.mark.parametrize("shape", [(5,), (1, 5), (2, 3, 5)])
+def test_a_divergence_broadcasts_beside_a_k_by_row(
+    target: Target, rng: np.random.Generator, shape: tuple[int, ...]
+) -> None:
+    logits, other, k = rng.normal(size=(3, 5)), rng.normal(size=shape), np.array([1, 2, 4])
+    found = ksubset.kl_divergence(target.array(logits), target.array(other), target.array(k))
+    full = np.broadcast_shapes(logits.shape, shape)
+    pairs = zip(*(np.broadcast_to(x, full).reshape(-1, 5) for x in (logits, other)), strict=True)
+    expected = [Enumeration(x, k[i % 3]).kl(Enumeration(y, k[i % 3])) for i, (x, y) in enumerate(pairs)]
+    close(target, found, np.reshape(expected, full[:-1]))
