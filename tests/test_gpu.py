@@ -1,0 +1,48 @@
+"""On a CUDA device alone: the kernels are taken, and no call waits for the device."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Target
+
+import ksubset
+
+FUNCTIONS = ["log_normalizer", "log_prob_count", "marginals", "entropy", "covariance"]
+
+
+@pytest.fixture
+def cuda(target: Target) -> Target:
+    if not target.name.endswith("-cuda"):
+        pytest.skip(f"{target.name} has no CUDA device")
+    return target
+
+
+@pytest.mark.backends("torch", "cupy")
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_kernels_are_taken(cuda: Target, capsys: pytest.CaptureFixture[str], dtype: str) -> None:
+    ksubset.show_config(cuda.array(np.zeros((3, 9)), dtype), 4)
+    printed = capsys.readouterr().out
+    for name in ("marginals", "unchosen", "marginals_jvp", "sample, rsample", "everything else"):
+        assert f"{name}: the CUDA kernels: " in printed
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.parametrize("by_row", [False, True], ids=["k", "k by row"])
+def test_no_call_waits_for_the_device(cuda: Target, by_row: bool) -> None:
+    import torch
+
+    x, y = (cuda.array(np.zeros((3, 9))).requires_grad_() for _ in range(2))
+    k = cuda.array([1, 2, 3]) if by_row else 4
+
+    def step() -> Any:
+        values = [getattr(ksubset, name)(x, k).sum() for name in FUNCTIONS]
+        values += [ksubset.kl_divergence(x, y, k).sum(), ksubset.rsample(x, k, sample_shape=(5,)).sum()]
+        torch.autograd.backward(values)
+
+    step()  # compiles what is not compiled yet
+    torch.cuda.set_sync_debug_mode("error")
+    try:
+        step()
+    finally:
+        torch.cuda.set_sync_debug_mode("default")
