@@ -7,7 +7,7 @@ subclasses are chosen outside of `torch.compile`, which refuses a Function that 
 from collections.abc import Callable
 from dataclasses import dataclass
 from inspect import signature
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import array_api_compat.torch as xp
 import torch
@@ -16,9 +16,6 @@ from torch import Tensor
 from ksubset import _functions
 from ksubset._derivatives import GRADIENTS, JACOBIANS
 from ksubset._inference import Solution
-
-if TYPE_CHECKING:
-    import numpy as np
 
 Value = Callable[..., Tensor]
 
@@ -39,8 +36,6 @@ class Call:
         ``value(call, logits, k, *arrays)`` computes it.
     solution
         The solution, where it is known.
-    drawn
-        The sample, where it was drawn already. Not a tensor: that one would hold itself through its gradient's node.
     """
 
     name: str
@@ -48,7 +43,6 @@ class Call:
     width: int
     value: Value
     solution: Solution | None = None
-    drawn: "np.ndarray | None" = None
 
     @property
     def function(self) -> Callable[..., Any]:
@@ -88,6 +82,8 @@ def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | No
     if torch.compiler.is_compiling():
         needed = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *arrays))
         result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
+    elif not _is_tracked(logits, *arrays):
+        result = call.value(call, logits, k, *arrays)
     elif _forward_over_forward():
         result = _plain(call, logits, k, *arrays)
     else:
@@ -225,6 +221,13 @@ def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Ten
         mean: Tensor = _functions.marginals(LAZY, logits, size, call.width)
         result = result.detach() + (mean - mean.detach())
     return result
+
+
+def _is_tracked(*tensors: Tensor) -> bool:
+    """Whether some derivative or transformation is under way; if not, a Function would only cost time."""
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return True
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
 def _forward_over_forward() -> bool:

@@ -1,7 +1,7 @@
 """Adapter for torch tensors."""
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 import array_api_compat.torch as xp
 import torch
@@ -10,14 +10,12 @@ from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
-from ksubset.backends import _fast
+from ksubset.backends import _torch_fast
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ksubset.backends._cpu import Path
 
 
@@ -66,7 +64,11 @@ def is_readable(x: Array) -> bool:
 
 
 def readable(x: Array) -> Array:
-    return x
+    """As a view in NumPy, which looks through an array several times faster; where that cannot be, as it is."""
+    try:
+        return x.numpy(force=True)
+    except (RuntimeError, TypeError):  # NumPy is not installed, or has no bfloat16
+        return x
 
 
 def same_device(x: Array, y: Array) -> bool:
@@ -104,14 +106,9 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
     if torch.compiler.is_compiling():
         compiled: torch.Tensor = evaluate_compiled(call.name, call.size, call.width, logits, k, arrays)
         return compiled
-    if call.drawn is not None:
-        return torch.from_numpy(call.drawn)
     count = call.size if k is None else k
-    if call.solution is None and _is_fast(call.name, logits, count, call.width, *arrays):
-        values = (_numpy(x) for x in arrays)
-        return torch.from_numpy(
-            _fast.evaluate(call.name, _numpy(logits), _numpy(count), *values, threads=torch.get_num_threads())
-        )
+    if call.solution is None and _torch_fast.takes(call.name, logits, count, call.width, *arrays):
+        return _torch_fast.evaluate(call.name, logits, count, *arrays)
     result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, solution=call.solution)
     return result
 
@@ -126,9 +123,7 @@ def solve(logits: Array, k: int | Array, width: int) -> Solution:
 
 
 def path(name: str, logits: torch.Tensor, width: int) -> "Path | str":
-    if not _is_plain(logits):
-        return "kernels take plain CPU tensors, outside of torch.func and torch.compile"
-    return _fast.choose(name, logits.shape, width, str(logits.dtype).removeprefix("torch."))
+    return _torch_fast.path(name, logits, width)
 
 
 def draw(
@@ -139,33 +134,13 @@ def draw(
     rng: object,
     sample_shape: tuple[int, ...],
 ) -> Array | None:
-    if torch.compiler.is_compiling() or torch._C._functorch.get_interpreter_stack():
+    if torch._C._are_functorch_transforms_active() or not _torch_fast.takes("draw", logits, k, width):
         return None
-    if not _is_fast("draw", logits, k, width):
-        return None
-    seed = int(torch.empty((), dtype=torch.int64).random_(generator=_generator(rng, logits)))
-    drawn = _fast.sample(_numpy(logits), _numpy(k), seed, sample_shape, threads=torch.get_num_threads())
     size, counts = (k, None) if isinstance(k, int) else (-1, k)
-    return autograd_evaluate(Call(function.__name__, size, width, _value, drawn=drawn), logits, counts)
-
-
-def _is_fast(name: str, logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torch.Tensor) -> bool:
-    others = all(_is_plain(x) for x in (k, *arrays) if isinstance(x, torch.Tensor))
-    return others and not isinstance(path(name, logits, width), str)
-
-
-def _is_plain(x: torch.Tensor) -> bool:
-    """Whether the memory of ``x`` may be read: eager, of no subclass, and no dispatch mode records what happens."""
-    return type(x) in (torch.Tensor, torch.nn.Parameter) and is_readable(x) and not torch._C._len_torch_dispatch_stack()
-
-
-@overload
-def _numpy(x: torch.Tensor) -> "np.ndarray": ...
-@overload
-def _numpy(x: int | torch.Tensor) -> "int | np.ndarray": ...
-def _numpy(x: int | torch.Tensor) -> "int | np.ndarray":
-    """Share the memory of a tensor."""
-    return x if isinstance(x, int) else x.numpy(force=True)
+    call = Call("marginals_jvp", size, width, _value)
+    return _torch_fast.draw(
+        lambda x, v: product(call, x, counts, v), function, logits, k, _generator(rng, logits), sample_shape
+    )
 
 
 def __getattr__(name: str) -> object:

@@ -51,8 +51,11 @@ class Problem:
 
     def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
         """Apply one of ``ksubset._functions`` and give the result the dtype that was asked for."""
-        value = self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution)
-        return self.xp.astype(value, self.dtype, copy=False)
+        return self.cast(self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution))
+
+    def cast(self, value: Array) -> Array:
+        """A result in the dtype of the results."""
+        return value if value.dtype == self.dtype else self.xp.astype(value, self.dtype)
 
     def solve(self) -> Solution:
         """What several functions share, without gradients."""
@@ -85,8 +88,8 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     if reads:
         check_values(logits, k, backend)
     width = _width(k, int(logits.shape[-1]), max_k, backend, reads)
-    dtype = logits.dtype
-    return Problem(backend, xp, xp.astype(logits, computing_dtype(xp, dtype), copy=False), k, width, dtype, reads)
+    dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
+    return Problem(backend, xp, logits if dtype == compute else xp.astype(logits, compute), k, width, dtype, reads)
 
 
 def computing_dtype(xp: Any, dtype: Any) -> Any:

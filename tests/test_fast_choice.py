@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,14 +16,19 @@ import ksubset
 from ksubset.backends import _fast
 
 
+def record(calls: list[str], name: str, function: Callable[..., object], *args: object, **options: object) -> object:
+    calls.append(name)
+    return function(*args, **options)
+
+
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the calls that the fast path takes, as they come."""
     calls: list[str] = []
-    evaluate, sample = _fast.evaluate, _fast.sample
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
-    monkeypatch.setattr(_fast, "evaluate", lambda name, *a, **o: calls.append(name) or evaluate(name, *a, **o))
-    monkeypatch.setattr(_fast, "sample", lambda *a, **o: calls.append("draw") or sample(*a, **o))
+    names = {"marginal": "marginals", "jacobian_product": "marginals_jvp", "sample": "draw"}
+    for function, name in names.items():
+        monkeypatch.setattr(_fast, function, partial(record, calls, name, getattr(_fast, function)))
     return calls
 
 
