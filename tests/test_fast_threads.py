@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -32,6 +33,17 @@ def test_many_callers_at_once():
     expected = answers(1)
     with ThreadPoolExecutor(8) as callers:
         assert all(callers.map(lambda _: same(answers(2), expected), range(80)))
+
+
+def test_a_part_keeps_what_it_reads(monkeypatch):
+    """It may outlive the call, where an interrupt ends the wait for it."""
+    parts = []
+    monkeypatch.setattr(_cpu.threads, "run", lambda part, *_: parts.append(part))
+    arrays = [LOGITS.copy(), np.full(len(LOGITS), 10), LOGITS.copy()]
+    alive = [weakref.ref(x) for x in arrays]
+    _cpu.jacobian_product(*arrays)
+    del arrays
+    assert all(x() is not None for x in alive)
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
