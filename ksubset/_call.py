@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from array_api_compat import array_namespace
 
@@ -19,6 +19,9 @@ from ksubset._validation import (
     check_shape,
     check_values,
 )
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu import Path
 
 
 @dataclass(frozen=True)
@@ -60,6 +63,11 @@ class Problem:
     def solve(self) -> Solution:
         """What several functions share, without gradients."""
         return self.backend.solve(self.logits, self.k, self.width)
+
+    def path(self, name: str) -> "Path | str":
+        """The kernel that computes the function of that name, or why the core does."""
+        choose: Callable[[str, Array, int], Path | str] | None = getattr(self.backend, "path", None)
+        return choose(name, self.logits, self.width) if choose else "kernels take NumPy arrays and CPU tensors"
 
     def companion(self, x: Array, name: str) -> Array:
         """Check a second array (..., n)."""

@@ -1,9 +1,7 @@
 """Which path a call takes, and why."""
 
-from collections.abc import Callable
 from importlib import metadata
 from os import environ
-from typing import Any
 
 from ksubset._call import Problem, prepare
 from ksubset._typing import Array
@@ -65,6 +63,5 @@ def _version(name: str) -> str | None:
 
 
 def _path(problem: Problem, name: str) -> str:
-    choose: Callable[[str, Array, int], Any] | None = getattr(problem.backend, "path", None)
-    path = choose(name, problem.logits, problem.width) if choose else "kernels take NumPy arrays and CPU tensors"
+    path = problem.path(name)
     return f"the core: {path}" if isinstance(path, str) else f"the fast path: {path.reason}"

@@ -57,6 +57,35 @@ def test_same_answers_on_and_off(
 
 
 @pytest.mark.backends("numpy", "torch")
+def test_mean_and_variance_of_the_distribution_object(
+    target: Target, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = target.array(20 * np.random.default_rng(0).normal(size=(5, 40)))  # both sides of μ come near 0
+    for make in distributions(target):
+        d = make(logits, 11)
+        fast = d.mean, d.variance
+        assert taken == ["marginals", "marginals", "unchosen"]
+        taken.clear()
+        d.entropy()
+        shared = d.mean, d.variance
+        monkeypatch.setenv("KSUBSET_FAST", "0")
+        core = make(logits, 11)
+        assert taken == []
+        for answers in (fast, shared):
+            for found, expected in zip(answers, (core.mean, core.variance), strict=True):
+                np.testing.assert_allclose(target.to_numpy(found), target.to_numpy(expected), rtol=1e-12)
+        monkeypatch.delenv("KSUBSET_FAST")
+
+
+def distributions(target: Target) -> list[type]:
+    if target.backend != "torch":
+        return [ksubset.KSubset]
+    from ksubset.backends.torch import KSubset
+
+    return [ksubset.KSubset, KSubset]
+
+
+@pytest.mark.backends("numpy", "torch")
 def test_draws_follow_their_generator(target: Target, taken: list[str]) -> None:
     logits = target.array(np.zeros((2, 3, 20)))
     for draw in (ksubset.sample, ksubset.rsample):
@@ -93,6 +122,7 @@ def test_gradients_of_torch(target: Target, taken: list[str]) -> None:
     assert taken == ["draw", "marginals_jvp"]
     torch.testing.assert_close(gradient, ksubset.marginals_jvp(logits.detach(), 4, g.sum(0)))
     assert torch.autograd.gradcheck(lambda x: ksubset.marginals(x, 4), logits)
+    assert torch.autograd.gradcheck(lambda x: ksubset.KSubset(x, 4).variance, logits)
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(logits.detach(), g[0])
         tangent = torch.autograd.forward_ad.unpack_dual(ksubset.rsample(dual, 4)).tangent

@@ -166,7 +166,7 @@ def jacobian_product(
     v = np.ascontiguousarray(v, logits.dtype)
     if not v.size:
         return out
-    _run(kernels.jacobian_product, logits, k, (known, _address(v), out), _rule(logits.dtype), 4, threads)
+    _run(kernels.jacobian_product, logits, k, (known, _address(v), out), _rule(logits.dtype), 4, threads, v)
     return out
 
 
@@ -231,8 +231,9 @@ def _run(
     rule: Rule,
     passes: int,
     limit: int | None,
+    *inputs: np.ndarray,
 ) -> None:
-    """Call a kernel on ranges of rows."""
+    """Call a kernel on ranges of rows; ``inputs`` are the arrays whose addresses are among the arguments."""
     rows, n = logits.shape
     if not logits.size:
         return
@@ -244,7 +245,7 @@ def _run(
     size = _scratch_bytes(n, n // 2 if same < 0 else min(same, abs(n - same)), lanes * logits.itemsize)
     head = _address(logits), 0 if each is None else _address(each), same, n, rows
 
-    def part(start: int, stop: int) -> None:
+    def part(start: int, stop: int, _alive: object = (logits, each, inputs)) -> None:  # outlives an interrupted call
         kernel(*head, start, stop, *arguments, *rule, *threads.scratch(size), layout)
 
     work = passes * rows * n * 20
