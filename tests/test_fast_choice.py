@@ -17,7 +17,7 @@ from ksubset.backends import _fast
 
 
 def record(calls: list[str], name: str, function: Callable[..., object], *args: object, **options: object) -> object:
-    calls.append(name)
+    calls.append(name if options.get("chosen", True) else "unchosen")
     return function(*args, **options)
 
 
