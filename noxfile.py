@@ -110,9 +110,10 @@ def slow(session: nox.Session, backend: str) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Speed as ratios against peers in the same process; ``KSUBSET_FLOOR`` may name a library to compare with."""
-    session.install("-e", ".[numpy]", TORCH)
-    session.run("python", "tests/benchmarks/core.py", *session.posargs, env={"OMP_NUM_THREADS": "1"})
+    """Speed as ratios: the core, then the fast path, which takes what follows the dashes; see docs/benchmark.md."""
+    session.install("-e", ".[fast]", TORCH, "matplotlib>=3.9")
+    session.run("python", "tests/benchmarks/core.py", env={"OMP_NUM_THREADS": "1"})
+    session.run("python", "tests/benchmarks/run.py", *session.posargs)
 
 
 @nox.session(tags=["gpu"], default=False)

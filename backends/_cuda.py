@@ -82,6 +82,11 @@ class Launch:
         return "the CUDA kernels"
 
     @property
+    def solves(self) -> bool:
+        """Whether the kernel finds a whole `ksubset._inference.Solution`, at no extra cost."""
+        return self.kernel == "ksubset_solve"
+
+    @property
     def reason(self) -> str:
         """The launch in words."""
         place = "a slab of global memory" if self.slab else f"{self.shared_bytes / 1024:.1f} KiB of shared memory"
@@ -261,6 +266,8 @@ def evaluate(
         if function in DRAWING:
             u = arrays[0]
             return draw(runtime, logits, k, width, tuple(u.shape[: u.ndim - logits.ndim]), u=u)
+        if solution is None and function in SIDES:
+            return getattr(solve(runtime, logits, k, width), SIDES[function])
         if solution is None and function is not _functions.mode:
             solution = solve(runtime, logits, k, width, sides=function not in VOLUME_ONLY)
     if function is _functions.kl_divergence and suits(arrays[0], width):
@@ -271,6 +278,9 @@ def evaluate(
 
 DRAWING = {_functions.sample, _functions.rsample}
 """Functions that turn uniforms into subsets."""
+
+SIDES = {_functions.marginals: "chosen", _functions.unchosen: "unchosen"}
+"""Functions whose value a solution holds."""
 
 VOLUME_ONLY = {_functions.log_normalizer, _functions.log_prob_count, _functions.log_prob}
 """Functions that need no marginals."""

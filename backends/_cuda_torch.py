@@ -17,16 +17,15 @@ from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops
 from ksubset.backends import _cuda
 from ksubset.backends._cuda import Device, Launch, Runtime
-from ksubset.backends._torch_plain import is_plain
+from ksubset.backends._torch_fast import is_plain
 
-
-def is_on_cuda(x: torch.Tensor) -> bool:
-    """Whether ``x`` is the business of this module."""
-    return x.is_cuda
+DEVICE = "cuda"
 
 
 def path(name: str, logits: torch.Tensor, width: int) -> Launch | str:
     """How the kernels compute one of ``ksubset._functions``, or ``draw``; or why the core does."""
+    if not is_plain(logits, DEVICE):
+        return "kernels take plain CUDA tensors, outside of torch.func and torch.compile"
     return obstacle(logits.device.index) or _cuda.path(_device(logits.device.index), name, logits, width)
 
 
@@ -36,9 +35,8 @@ def suits(logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torc
 
 
 def _takes(logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> bool:
-    if not is_on_cuda(logits) or not all(is_plain(x) for x in (logits, k, *arrays) if isinstance(x, torch.Tensor)):
-        return False
-    return obstacle(logits.device.index) is None
+    plain = all(is_plain(x, DEVICE) for x in (logits, k, *arrays) if isinstance(x, torch.Tensor))
+    return plain and obstacle(logits.device.index) is None
 
 
 def evaluate(

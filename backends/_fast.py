@@ -72,19 +72,41 @@ def evaluate(
     name: str, logits: "np.ndarray", k: "int | np.ndarray", *v: "np.ndarray", threads: int | None = None
 ) -> "np.ndarray":
     """Compute μ, 1 − μ, or the product of J and ``v``, against which the logits broadcast."""
+    if name == "marginals_jvp":
+        return jacobian_product(logits, k, v[0], threads=threads)
+    return marginal(logits, k, chosen=name == "marginals", threads=threads)
+
+
+def marginal(logits: "np.ndarray", k: "int | np.ndarray", *, chosen: bool, threads: int | None = None) -> "np.ndarray":
+    """Compute μ, or 1 − μ."""
     from ksubset.backends import _cpu
 
-    if name == "marginals_jvp":
-        import numpy as np
-
-        shape = np.broadcast_shapes(logits.shape, v[0].shape)
-        logits, vector = _rows(np.broadcast_to(logits, shape)), _rows(np.broadcast_to(v[0], shape))
-        k = k if isinstance(k, int) else np.broadcast_to(k, shape[:-1]).reshape(-1)
-        return _cpu.jacobian_product(logits, k, vector, threads=threads).reshape(shape)
-    found = _cpu.solve(_rows(logits), _flat(k), sides=name == "unchosen", threads=threads)
-    answer = found.unchosen if name == "unchosen" else found.chosen
+    found = _cpu.solve(_rows(logits), _flat(k), sides=not chosen, threads=threads)
+    answer = found.chosen if chosen else found.unchosen
     assert answer is not None
     return answer.reshape(logits.shape)
+
+
+def jacobian_product(
+    logits: "np.ndarray",
+    k: "int | np.ndarray",
+    v: "np.ndarray",
+    *,
+    shift: "np.ndarray | None" = None,
+    threads: int | None = None,
+) -> "np.ndarray":
+    """Compute J · v; ``shift`` is λ, if it is known."""
+    import numpy as np
+
+    from ksubset.backends import _cpu
+
+    shape = v.shape
+    if logits.shape != shape:
+        shape = np.broadcast_shapes(logits.shape, shape)
+        logits, v = np.broadcast_to(logits, shape), np.broadcast_to(v, shape)
+    if not isinstance(k, int):
+        k = np.broadcast_to(k, shape[:-1])
+    return _cpu.jacobian_product(_rows(logits), _flat(k), _rows(v), shift=shift, threads=threads).reshape(shape)
 
 
 def sample(
@@ -94,12 +116,12 @@ def sample(
     sample_shape: tuple[int, ...],
     *,
     threads: int | None = None,
-) -> "np.ndarray":
-    """Draw exact subsets, sample_shape + (..., n)."""
+) -> "tuple[np.ndarray, np.ndarray]":
+    """Draw exact subsets, sample_shape + (..., n), and return the λ of each row with them."""
     from ksubset.backends import _cpu
 
-    z, _ = _cpu.sample(_rows(logits), _flat(k), seed, prod(sample_shape), threads=threads)
-    return z.reshape(*sample_shape, *logits.shape)
+    z, shift = _cpu.sample(_rows(logits), _flat(k), seed, prod(sample_shape), threads=threads)
+    return z.reshape(*sample_shape, *logits.shape), shift
 
 
 def _rows(x: "np.ndarray") -> "np.ndarray":

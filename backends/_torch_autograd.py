@@ -86,6 +86,8 @@ def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | No
     if torch.compiler.is_compiling():
         needed = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *arrays))
         result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
+    elif not _is_tracked(logits, *arrays):
+        result = call.value(call, logits, k, *arrays)
     elif _forward_over_forward():
         result = _plain(call, logits, k, *arrays)
     else:
@@ -223,6 +225,13 @@ def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Ten
         mean: Tensor = _functions.marginals(LAZY, logits, size, call.width)
         result = result.detach() + (mean - mean.detach())
     return result
+
+
+def _is_tracked(*tensors: Tensor) -> bool:
+    """Whether some derivative or transformation is under way; if not, a Function would only cost time."""
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return True
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
 def _forward_over_forward() -> bool:

@@ -113,4 +113,4 @@ def draw(
 ) -> Array | None:
     if isinstance(path("draw", logits, width), str):
         return None
-    return _fast.sample(logits, k, int(_generator(rng).integers(2**63)), sample_shape)
+    return _fast.sample(logits, k, int(_generator(rng).integers(2**63)), sample_shape)[0]

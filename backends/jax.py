@@ -11,6 +11,7 @@ import numpy as np
 from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
+from ksubset._tilt import NEAR
 from ksubset._typing import Array, Ops, State, Step
 from ksubset.backends._jax_autodiff import differentiable, product
 
@@ -29,21 +30,29 @@ def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, reve
 def _ranked(x: Array, count: int | Array) -> tuple[Array, Array]:
     """Order statistics by halving the integers that floats are ordered like: XLA's sort takes ten times as long."""
     whole = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
-    low, high = np.iinfo(whole).min, np.iinfo(whole).max
+    flip = np.iinfo(whole).max
     bits = jax.lax.bitcast_convert_type(x, whole)
-    keys = jnp.where(bits < 0, bits ^ high, bits)
-    wanted = jnp.stack([jnp.broadcast_to(count, x.shape[:1]), jnp.broadcast_to(count + 1, x.shape[:1])])
+    keys = jnp.where(bits < 0, bits ^ flip, bits)
 
-    def halve(_: int, bounds: tuple[Array, Array]) -> tuple[Array, Array]:
-        below, above = bounds
-        middle = (below >> 1) + (above >> 1) + (below & above & 1)
-        enough = jnp.sum(keys > middle[..., None], axis=-1) >= wanted
-        return jnp.where(enough, middle + 1, below), jnp.where(enough, above, middle)
+    def value(key: Array) -> Array:
+        return jax.lax.bitcast_convert_type(jnp.where(key < 0, key ^ flip, key), x.dtype)
 
-    start = jnp.full(wanted.shape, low, whole), jnp.full(wanted.shape, high, whole)
-    found = jax.lax.fori_loop(0, np.iinfo(whole).bits, halve, start)[0]
-    upper, lower = jax.lax.bitcast_convert_type(jnp.where(found < 0, found ^ high, found), x.dtype)
-    return upper, lower
+    def apart(bounds: tuple[Array, Array]) -> Array:
+        low, high = bounds
+        return jnp.any((low < high) & ~(value(high) - value(low) <= NEAR))
+
+    def halve(bounds: tuple[Array, Array]) -> tuple[Array, Array]:
+        low, high = bounds
+        middle = (low >> 1) + (high >> 1) + (low & high & 1)
+        enough = jnp.sum(keys > middle[:, None], axis=-1) >= count
+        return jnp.where(enough, middle + 1, low), jnp.where(enough, high, middle)
+
+    low, _ = jax.lax.while_loop(apart, halve, (jnp.min(keys, axis=-1), jnp.max(keys, axis=-1)))
+    above = keys >= low[:, None]
+    parted = jnp.sum(above, axis=-1) == count
+    upper = jnp.where(parted, jnp.min(jnp.where(above, keys, flip), axis=-1), low)
+    lower = jnp.where(parted, jnp.max(jnp.where(above, ~flip, keys), axis=-1), low)
+    return value(upper), value(lower)
 
 
 _COMMON: dict[str, Any] = {

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, overload
+from typing import TYPE_CHECKING
 
 import array_api_compat.torch as xp
 import torch
@@ -10,15 +10,12 @@ import torch
 from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
-from ksubset.backends import _cuda_torch, _fast
+from ksubset.backends import _cuda_torch, _torch_fast
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
-from ksubset.backends._torch_plain import is_eager, is_plain
 
 if TYPE_CHECKING:
-    import numpy as np
-
     from ksubset.backends._cpu import Path
     from ksubset.backends._cuda import Launch
 
@@ -59,12 +56,20 @@ def is_array(x: object, like: object = None) -> bool:
 
 
 def is_readable(x: Array) -> bool:
-    """On the CPU with data of its own."""
-    return x.device.type == "cpu" and is_eager(x)
+    """On the CPU with data of its own, and neither under `torch.func` nor under `torch.compile`."""
+    if torch.compiler.is_compiling() or x.device.type != "cpu":
+        return False
+    if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
+        return False
+    return not torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
 def readable(x: Array) -> Array:
-    return x
+    """As a view in NumPy, which looks through an array several times faster; where that cannot be, as it is."""
+    try:
+        return x.numpy(force=True)
+    except (RuntimeError, TypeError):  # NumPy is not installed, or has no bfloat16
+        return x
 
 
 def same_device(x: Array, y: Array) -> bool:
@@ -105,15 +110,9 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
     count = call.size if k is None else k
     if call.sampler is not None:
         return call.sampler(logits, count)
-    if call.solution is None and _is_fast(call.name, logits, count, call.width, *arrays):
-        values = (_numpy(x) for x in arrays)
-        return torch.from_numpy(
-            _fast.evaluate(call.name, _numpy(logits), _numpy(count), *values, threads=torch.get_num_threads())
-        )
-    result: torch.Tensor = _cuda_torch.evaluate(
-        ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution
-    )
-    return result
+    if call.solution is None and _torch_fast.takes(call.name, logits, count, call.width, *arrays):
+        return _torch_fast.evaluate(call.name, logits, count, *arrays)
+    return _cuda_torch.evaluate(ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution)
 
 
 def _is_mapped(*tensors: torch.Tensor) -> bool:
@@ -126,11 +125,9 @@ def solve(logits: Array, k: int | Array, width: int) -> Solution:
 
 
 def path(name: str, logits: torch.Tensor, width: int) -> "Path | Launch | str":
-    if not is_plain(logits):
-        return "kernels take plain tensors, outside of torch.func and torch.compile"
-    if _cuda_torch.is_on_cuda(logits):
+    if logits.device.type == _cuda_torch.DEVICE:
         return _cuda_torch.path(name, logits, width)
-    return _fast_path(name, logits, width)
+    return _torch_fast.path(name, logits, width)
 
 
 def draw(
@@ -141,46 +138,19 @@ def draw(
     rng: object,
     sample_shape: tuple[int, ...],
 ) -> Array | None:
-    if torch.compiler.is_compiling() or torch._C._functorch.get_interpreter_stack():
-        return None
-    if _is_fast("draw", logits, k, width):
-        seed = int(torch.empty((), dtype=torch.int64).random_(generator=_generator(rng, logits)))
-        sampler = partial(_draw_fast, seed=seed, sample_shape=sample_shape)
-    elif _cuda_torch.suits(logits, k, width):
-        key = _cuda_torch.seed(_generator(rng, logits), logits)
-        sampler = partial(_cuda_torch.draw, LAZY, width=width, seed=key, sample_shape=sample_shape)
-    else:
+    if torch._C._are_functorch_transforms_active():
         return None
     size, counts = (k, None) if isinstance(k, int) else (-1, k)
-    return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
-
-
-def _draw_fast(
-    logits: torch.Tensor, k: int | torch.Tensor, *, seed: int, sample_shape: tuple[int, ...]
-) -> torch.Tensor:
-    return torch.from_numpy(
-        _fast.sample(_numpy(logits), _numpy(k), seed, sample_shape, threads=torch.get_num_threads())
-    )
-
-
-def _is_fast(name: str, logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torch.Tensor) -> bool:
-    plain = all(is_plain(x) for x in (logits, k, *arrays) if isinstance(x, torch.Tensor))
-    return plain and not isinstance(_fast_path(name, logits, width), str)
-
-
-def _fast_path(name: str, logits: torch.Tensor, width: int) -> "Path | str":
-    if logits.device.type != "cpu":
-        return f"there are no kernels for {logits.device}"
-    return _fast.choose(name, logits.shape, width, str(logits.dtype).removeprefix("torch."))
-
-
-@overload
-def _numpy(x: torch.Tensor) -> "np.ndarray": ...
-@overload
-def _numpy(x: int | torch.Tensor) -> "int | np.ndarray": ...
-def _numpy(x: int | torch.Tensor) -> "int | np.ndarray":
-    """Share the memory of a tensor."""
-    return x if isinstance(x, int) else x.numpy(force=True)
+    if _torch_fast.takes("draw", logits, k, width):
+        call = Call("marginals_jvp", size, width, _value)
+        return _torch_fast.draw(
+            lambda x, v: product(call, x, counts, v), function, logits, k, _generator(rng, logits), sample_shape
+        )
+    if _cuda_torch.suits(logits, k, width):
+        seed = _cuda_torch.seed(_generator(rng, logits), logits)
+        sampler = partial(_cuda_torch.draw, LAZY, width=width, seed=seed, sample_shape=sample_shape)
+        return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
+    return None
 
 
 def __getattr__(name: str) -> object:

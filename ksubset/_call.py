@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from math import prod
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from array_api_compat import array_namespace
 
@@ -19,6 +19,10 @@ from ksubset._validation import (
     check_shape,
     check_values,
 )
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu import Path
+    from ksubset.backends._cuda import Launch
 
 
 @dataclass(frozen=True)
@@ -51,12 +55,20 @@ class Problem:
 
     def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
         """Apply one of ``ksubset._functions`` and give the result the dtype that was asked for."""
-        value = self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution)
-        return self.xp.astype(value, self.dtype, copy=False)
+        return self.cast(self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution))
+
+    def cast(self, value: Array) -> Array:
+        """A result in the dtype of the results."""
+        return value if value.dtype == self.dtype else self.xp.astype(value, self.dtype)
 
     def solve(self) -> Solution:
         """What several functions share, without gradients."""
         return self.backend.solve(self.logits, self.k, self.width)
+
+    def path(self, name: str) -> "Path | Launch | str":
+        """The kernel that computes the function of that name, or why the core does."""
+        choose: Callable[[str, Array, int], Path | Launch | str] | None = getattr(self.backend, "path", None)
+        return choose(name, self.logits, self.width) if choose else "kernels take arrays of NumPy, CuPy and torch"
 
     def companion(self, x: Array, name: str) -> Array:
         """Check a second array (..., n)."""
@@ -85,8 +97,8 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     if reads:
         check_values(logits, k, backend)
     width = _width(k, int(logits.shape[-1]), max_k, backend, reads)
-    dtype = logits.dtype
-    return Problem(backend, xp, xp.astype(logits, computing_dtype(xp, dtype), copy=False), k, width, dtype, reads)
+    dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
+    return Problem(backend, xp, logits if dtype == compute else xp.astype(logits, compute), k, width, dtype, reads)
 
 
 def computing_dtype(xp: Any, dtype: Any) -> Any:

@@ -1,9 +1,7 @@
 """Which path a call takes, and why."""
 
-from collections.abc import Callable
 from importlib import metadata
 from os import environ
-from typing import Any
 
 from ksubset._call import Problem, prepare
 from ksubset._typing import Array
@@ -66,10 +64,5 @@ def _version(name: str) -> str | None:
 
 
 def _path(problem: Problem, name: str) -> str:
-    choose: Callable[[str, Array, int], Any] | None = getattr(problem.backend, "path", None)
-    path = (
-        choose(name, problem.logits, problem.width)
-        if choose
-        else "kernels take NumPy and CuPy arrays and tensors of torch"
-    )
+    path = problem.path(name)
     return f"the core: {path}" if isinstance(path, str) else f"{path.family}: {path.reason}"

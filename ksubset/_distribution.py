@@ -1,6 +1,6 @@
 """The distribution as an object."""
 
-from functools import cached_property
+from collections.abc import Callable
 
 from ksubset import _api, _draws, _functions, _information
 from ksubset._call import prepare
@@ -11,7 +11,8 @@ from ksubset._typing import Array
 class KSubset:
     r"""The distribution of a random subset of exactly k of n items, :math:`p(z) \propto \exp(\theta \cdot z)`.
 
-    The passes over the items that its answers share run once, when the first of them is asked for.
+    The passes over the items that its answers share run once, when the first of them is asked for. Until then the CPU
+    fast path, where it is taken, computes `mean` and `variance`.
 
     Parameters
     ----------
@@ -44,26 +45,35 @@ class KSubset:
         self, logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
     ) -> None:
         self._problem = prepare(logits, k, max_k, validate)
-        self.logits, self.k, self._max_k = logits, self._problem.k, max_k
+        self._solved: Solution | None = None
+        self.logits, self.k = logits, self._problem.k
         self.batch_shape: tuple[int, ...] = tuple(logits.shape[:-1])
         self.event_shape: tuple[int, ...] = tuple(logits.shape[-1:])
 
     def __repr__(self) -> str:
         return f"KSubset(batch_shape={self.batch_shape}, event_shape={self.event_shape})"
 
-    @cached_property
+    @property
     def _solution(self) -> Solution:
-        return self._problem.solve()
+        if self._solved is None:  # not a cached_property, which before Python 3.12 has one lock for all objects
+            self._solved = self._problem.solve()
+        return self._solved
+
+    def _side(self, function: Callable[..., Array]) -> Array:
+        """One side of the marginals: by a kernel of its own where there is one and the shared passes have not run."""
+        path = self._problem.path(function.__name__) if self._solved is None else ""
+        alone = not isinstance(path, str) and not path.solves
+        return self._problem.evaluate(function, solution=None if alone else self._solution)
 
     @property
     def mean(self) -> Array:
         """The marginals; see `marginals`."""
-        return self._problem.evaluate(_functions.marginals, solution=self._solution)
+        return self._side(_functions.marginals)
 
     @property
     def variance(self) -> Array:
         """μ (1 − μ), accurate at both ends."""
-        return self.mean * self._problem.evaluate(_functions.unchosen, solution=self._solution)
+        return self.mean * self._side(_functions.unchosen)
 
     def log_normalizer(self) -> Array:
         """See `log_normalizer`."""

@@ -108,7 +108,7 @@ def draw(problem: Problem, rng: object, sample_shape: object, function: Callable
     if direct:
         z = direct(function, problem.logits, problem.k, problem.width, rng, draws)
         if z is not None:
-            return problem.xp.astype(z, problem.dtype, copy=False)
+            return problem.cast(z)
     u = problem.backend.uniforms(rng, (*draws, *problem.logits.shape[:-1], _uniforms_per_row(problem)), problem.logits)
     return problem.evaluate(function, u)
 

@@ -39,12 +39,16 @@ def sample(ops: Ops, logits: Array, k: Count, width: int, u: Array, *, solution:
 
 def marginals(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """μ = E[z]."""
-    return (solution or solve(ops, logits, k, width, volume=False, unchosen=False)).chosen
+    if solution:
+        return ops.xp.asarray(solution.chosen, copy=True)  # the caller may write into it
+    return solve(ops, logits, k, width, volume=False, unchosen=False).chosen
 
 
 def unchosen(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """1 − μ, with its own relative accuracy."""
-    return (solution or solve(ops, logits, k, width, volume=False, chosen=False)).unchosen
+    if solution:
+        return ops.xp.asarray(solution.unchosen, copy=True)
+    return solve(ops, logits, k, width, volume=False, chosen=False).unchosen
 
 
 def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:

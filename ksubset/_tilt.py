@@ -11,6 +11,9 @@ from ksubset._typing import Array, Ops, State
 STEPS = 12
 """Newton steps allowed; eight settle every family of logits tried (tests/test_tilt.py)."""
 
+NEAR = 0.25
+"""Order statistics as close as this may be exchanged, or replaced by a value between them."""
+
 FORCED = 200.0
 """Distance put between the two order statistics when one is infinite: items on the far side have probability 0."""
 
@@ -30,8 +33,8 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     """Find λ for every row: (rows,), NaN where a row is infeasible or holds a NaN.
 
     The search starts at λ₀ = −(θ_(k) + θ_(k+1))/2, θ_(k) the k-th largest logit. The root is in
-    [λ₀ − log 2(n − k), λ₀ + log 2k]: beyond it the items on one side of the gap alone would outweigh k. Newton's
-    method on the logit of Σp/n bisects whenever a step would leave that bracket.
+    [λ₀ − log 2(n − k), λ₀ + log 2k]: beyond it the items on one side of the gap alone would outweigh k. The bracket is
+    wider by what λ₀ may be off. Newton's method on the logit of Σp/n bisects whenever a step would leave it.
     """
     xp, n, logits = ops.xp, rows.size, ops.stop_gradient(rows.logits)
     if n == 0:
@@ -40,8 +43,8 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     start = -(upper / 2 + lower / 2)
     count = xp.astype(iota(ops, 1, start) * 0 + rows.count, start.dtype)
     odds = xp.exp(xp.clip(logits + start, -FAR, FAR))
-    low = xp.zeros_like(start) - xp.log(2 * (n - count) + 2)
-    high = xp.zeros_like(start) + xp.log(2 * count + 2)
+    low = xp.zeros_like(start) - xp.log(2 * (n - count) + 2) - NEAR
+    high = xp.zeros_like(start) + xp.log(2 * count + 2) + NEAR
     state: State = (xp.zeros_like(start), low, high, ~valid)
     above = xp.astype(odds > 1, odds.dtype)
     surplus = column_sums(ops, above) - count

@@ -52,6 +52,7 @@ class Ops:
         ``sort(x)`` sorts along the last axis, NaN last.
     ranked
         ``ranked(x, count)``: the count-th and the next largest of each row, (rows,), where that is faster than a sort.
+        Where the two are closer than ``_tilt.NEAR``, any values so close to both will do.
         ``count`` is an int or (rows,), at least 0; for 0 the first of the two may be anything.
     stop_gradient
         Cuts an array off from differentiation; the identity where there is none.

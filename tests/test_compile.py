@@ -24,6 +24,15 @@ def test_values(target: Target, diff: Transforms, name: str) -> None:
     same(target, diff.compile(lambda x: function(x, 3))(x), function(x, 3))
 
 
+def test_distribution_object(target: Target, diff: Transforms) -> None:
+    def function(x: Any) -> Any:
+        d = ksubset.KSubset(x, 3)
+        return d.variance + d.mean * d.entropy()[:, None]
+
+    x = target.array(X)
+    same(target, diff.compile(function)(x), function(x))
+
+
 def test_traced_k_with_a_bound(target: Target, diff: Transforms) -> None:
     x, k = target.array(X), target.array([1, 2, 3, 2, 1])
     same(target, diff.compile(lambda x, k: ksubset.marginals(x, k, max_k=3))(x, k), ksubset.marginals(x, k))

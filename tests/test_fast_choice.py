@@ -3,6 +3,8 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import pytest
@@ -14,14 +16,19 @@ import ksubset
 from ksubset.backends import _fast
 
 
+def record(calls: list[str], name: str, function: Callable[..., object], *args: object, **options: object) -> object:
+    calls.append(name if options.get("chosen", True) else "unchosen")
+    return function(*args, **options)
+
+
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the calls that the fast path takes, as they come."""
     calls: list[str] = []
-    evaluate, sample = _fast.evaluate, _fast.sample
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
-    monkeypatch.setattr(_fast, "evaluate", lambda name, *a, **o: calls.append(name) or evaluate(name, *a, **o))
-    monkeypatch.setattr(_fast, "sample", lambda *a, **o: calls.append("draw") or sample(*a, **o))
+    names = {"marginal": "marginals", "jacobian_product": "marginals_jvp", "sample": "draw"}
+    for function, name in names.items():
+        monkeypatch.setattr(_fast, function, partial(record, calls, name, getattr(_fast, function)))
     return calls
 
 
@@ -47,6 +54,35 @@ def test_same_answers_on_and_off(
             assert (fast.shape, fast.dtype) == (core.shape, core.dtype)
             tolerance = 1e-5 if dtype == "float32" else 1e-13
             np.testing.assert_allclose(target.to_numpy(fast), target.to_numpy(core), rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.backends("numpy", "torch")
+def test_mean_and_variance_of_the_distribution_object(
+    target: Target, taken: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits = target.array(20 * np.random.default_rng(0).normal(size=(5, 40)))  # both sides of μ come near 0
+    for make in distributions(target):
+        d = make(logits, 11)
+        fast = d.mean, d.variance
+        assert taken == ["marginals", "marginals", "unchosen"]
+        taken.clear()
+        d.entropy()
+        shared = d.mean, d.variance
+        monkeypatch.setenv("KSUBSET_FAST", "0")
+        core = make(logits, 11)
+        assert taken == []
+        for answers in (fast, shared):
+            for found, expected in zip(answers, (core.mean, core.variance), strict=True):
+                np.testing.assert_allclose(target.to_numpy(found), target.to_numpy(expected), rtol=1e-12)
+        monkeypatch.delenv("KSUBSET_FAST")
+
+
+def distributions(target: Target) -> list[type]:
+    if target.backend != "torch":
+        return [ksubset.KSubset]
+    from ksubset.backends.torch import KSubset
+
+    return [ksubset.KSubset, KSubset]
 
 
 @pytest.mark.backends("numpy", "torch")
@@ -86,6 +122,7 @@ def test_gradients_of_torch(target: Target, taken: list[str]) -> None:
     assert taken == ["draw", "marginals_jvp"]
     torch.testing.assert_close(gradient, ksubset.marginals_jvp(logits.detach(), 4, g.sum(0)))
     assert torch.autograd.gradcheck(lambda x: ksubset.marginals(x, 4), logits)
+    assert torch.autograd.gradcheck(lambda x: ksubset.KSubset(x, 4).variance, logits)
     with torch.autograd.forward_ad.dual_level():
         dual = torch.autograd.forward_ad.make_dual(logits.detach(), g[0])
         tangent = torch.autograd.forward_ad.unpack_dual(ksubset.rsample(dual, 4)).tangent

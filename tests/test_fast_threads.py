@@ -1,8 +1,9 @@
-"""The CPU fast path under threads, under fork, and where its cache cannot be written."""
+"""The CPU fast path under threads, under fork, and what it says when it compiles."""
 
 import os
 import subprocess
 import sys
+import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -34,8 +35,19 @@ def test_many_callers_at_once():
         assert all(callers.map(lambda _: same(answers(2), expected), range(80)))
 
 
+def test_a_part_keeps_what_it_reads(monkeypatch):
+    """It may outlive the call, where an interrupt ends the wait for it."""
+    parts = []
+    monkeypatch.setattr(_cpu.threads, "run", lambda part, *_: parts.append(part))
+    arrays = [LOGITS.copy(), np.full(len(LOGITS), 10), LOGITS.copy()]
+    alive = [weakref.ref(x) for x in arrays]
+    _cpu.jacobian_product(*arrays)
+    del arrays
+    assert all(x() is not None for x in alive)
+
+
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-@pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning", "ignore:.*fork.*:RuntimeWarning")  # the latter JAX's
 def test_children_forked_while_the_pool_works():
     expected = answers(2)
     with ThreadPoolExecutor(1) as busy:
@@ -61,3 +73,27 @@ print(_cpu.solve(np.zeros((1, 4)), 2).chosen)
     assert done.stdout.split() == ["[[0.5", "0.5", "0.5", "0.5]]"]
     assert done.stderr.count("NUMBA_CACHE_DIR") == 1
     assert done.stderr.count("compiling CPU kernels") == 1
+
+
+@pytest.mark.slow
+def test_compiling_is_logged_once_in_a_process_and_never_from_the_cache(tmp_path):
+    script = """
+import logging, sys
+import numba, numpy as np
+import ksubset
+logging.basicConfig(format="%(name)s: %(message)s")
+for dtype in sys.argv[1:]:
+    for rows in (1, 9):
+        ksubset.marginals(np.zeros((rows, 4), dtype), 2)
+numba.njit(lambda x: x)(1)  # somebody else's
+"""
+
+    def logged(*dtypes):
+        command = [sys.executable, "-c", script, *dtypes]
+        env = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "KSUBSET_FAST": "1"}
+        return subprocess.run(command, capture_output=True, text=True, check=True, env=env).stderr.splitlines()
+
+    single, again, both, warm = (logged(*d) for d in (["float32"], ["float32"], ["float32", "float64"], ["float64"]))
+    assert again == warm == []
+    assert len(single) == len(both) == 1
+    assert single[0].startswith("ksubset: compiling CPU kernels")

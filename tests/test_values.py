@@ -195,6 +195,19 @@ def test_distribution_object_agrees_with_the_functions(target: Target, rng: np.r
     close(target, one.kl_divergence(other), target.to_numpy(ksubset.kl_divergence(logits, logits * 2, 2)))
 
 
+@pytest.mark.backends("numpy", "strict", "torch", "cupy")
+def test_what_the_distribution_object_returns_is_the_callers_own(target: Target) -> None:
+    d = ksubset.KSubset(target.array(np.zeros((2, 4))), 2)
+    expected = target.to_numpy(d.entropy())
+    for _ in range(2):
+        mean, variance = d.mean, d.variance
+        close(target, mean, np.full((2, 4), 0.5))
+        close(target, variance, np.full((2, 4), 0.25))
+        mean *= 2
+        variance *= 2
+    close(target, d.entropy(), expected)
+
+
 def test_dtypes_promote(target: Target, rng: np.random.Generator) -> None:
     if "float64" not in target.dtypes:
         pytest.skip("this device has one real floating dtype")

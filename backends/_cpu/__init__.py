@@ -49,6 +49,11 @@ class Path(NamedTuple):
         """What `ksubset.show_config` calls these kernels."""
         return "the fast path"
 
+    @property
+    def solves(self) -> bool:
+        """Whether the kernel finds a whole `ksubset._inference.Solution`, at no extra cost."""
+        return False
+
 
 class Solved(NamedTuple):
     """What `solve` found.
@@ -171,7 +176,7 @@ def jacobian_product(
     v = np.ascontiguousarray(v, logits.dtype)
     if not v.size:
         return out
-    _run(kernels.jacobian_product, logits, k, (known, _address(v), out), _rule(logits.dtype), 4, threads)
+    _run(kernels.jacobian_product, logits, k, (known, _address(v), out), _rule(logits.dtype), 4, threads, v)
     return out
 
 
@@ -236,8 +241,9 @@ def _run(
     rule: Rule,
     passes: int,
     limit: int | None,
+    *inputs: np.ndarray,
 ) -> None:
-    """Call a kernel on ranges of rows."""
+    """Call a kernel on ranges of rows; ``inputs`` are the arrays whose addresses are among the arguments."""
     rows, n = logits.shape
     if not logits.size:
         return
@@ -249,7 +255,7 @@ def _run(
     size = _scratch_bytes(n, n // 2 if same < 0 else min(same, abs(n - same)), lanes * logits.itemsize)
     head = _address(logits), 0 if each is None else _address(each), same, n, rows
 
-    def part(start: int, stop: int) -> None:
+    def part(start: int, stop: int, _alive: object = (logits, each, inputs)) -> None:  # outlives an interrupted call
         kernel(*head, start, stop, *arguments, *rule, *threads.scratch(size), layout)
 
     work = passes * rows * n * 20

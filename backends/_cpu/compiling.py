@@ -25,7 +25,7 @@ class _Listener(event.Listener):
     def on_start(self, event: Any) -> None:
         if event.data["dispatcher"] in _kernels and "compiling" not in _said:
             _said.add("compiling")
-            LOGGER.warning("compiling CPU kernels for ksubset: some ten seconds, once for each dtype on this machine")
+            LOGGER.warning("compiling CPU kernels for ksubset: some ten seconds, once for each function and dtype")
 
     def on_end(self, event: Any) -> None:
         pass

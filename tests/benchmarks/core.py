@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-from timing import Job, floor_marginals, grow_heap, interleaved, summary
+from floor import floor_marginals
+from timing import Job, grow_heap, interleaved, summary
 
 import ksubset
 
@@ -24,22 +25,13 @@ def torch_jobs(logits: np.ndarray, k: int) -> dict[str, Job]:
     """The core on torch tensors, and a log-space recursion differentiated by autograd."""
     try:
         import torch
+        from peers import log_space_marginals
     except ImportError:
         return {}
     torch.set_num_threads(1)
     x = torch.as_tensor(logits)
-    return {"torch": lambda: ksubset.marginals(x, k), "torch log-space recursion": lambda: log_space(torch, x, k)}
-
-
-def log_space(torch: object, logits: object, k: int) -> object:
-    """What people write by hand: logaddexp over items, marginals as the gradient of log e_k."""
-    x = logits.clone().requires_grad_()
-    table = torch.full((*x.shape[:-1], k + 1), -torch.inf)
-    table[..., 0] = 0
-    for item in x.unbind(-1):
-        shifted = torch.nn.functional.pad(table[..., :-1], (1, 0), value=-torch.inf)
-        table = torch.logaddexp(table, shifted + item[..., None])
-    return torch.autograd.grad(table[..., k].sum(), x)[0]
+    peer = Job(lambda: log_space_marginals(x, k))
+    return {"torch": Job(lambda: ksubset.marginals(x, k)), "torch log-space recursion": peer}
 
 
 def jax_jobs(logits: np.ndarray, k: int) -> dict[str, Job]:
@@ -49,12 +41,12 @@ def jax_jobs(logits: np.ndarray, k: int) -> dict[str, Job]:
     except ImportError:
         return {}
     x = jax.numpy.asarray(logits)
-    return {"jax": lambda: ksubset.marginals(x, k, validate=False).block_until_ready()}
+    return {"jax": Job(lambda: ksubset.marginals(x, k, validate=False).block_until_ready())}
 
 
 def numpy_jobs(logits: np.ndarray, k: int) -> dict[str, Job]:
     """The core on NumPy arrays."""
-    return {"numpy": lambda: ksubset.marginals(logits, k)}
+    return {"numpy": Job(lambda: ksubset.marginals(logits, k))}
 
 
 def measure(rows: int, n: int, k: int) -> dict[str, dict[str, float]]:
@@ -91,6 +83,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path, help="JSON file to write")
     options = parser.parse_args()
+    os.environ["KSUBSET_FAST"] = "0"
     grow_heap()
     base = "floor" if os.environ.get("KSUBSET_FLOOR") else "numpy"
     result: dict[str, object] = {"machine": platform.processor() or platform.machine(), "ratio_to": base}

@@ -1,27 +1,54 @@
-"""Interleaved timing in one process, and the compiled floor to compare with."""
+"""Interleaved timing in one process."""
 
-import ctypes
-import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 
 import numpy as np
 
-Job = Callable[[], object]
+
+@dataclass(frozen=True)
+class Job:
+    """Something to time, and the setting it needs, which is entered and left while the clock stands."""
+
+    run: Callable[[], object]
+    setting: Callable[[], AbstractContextManager[object]] = nullcontext
 
 
-def interleaved(jobs: dict[str, Job], seconds: float = 2.0) -> dict[str, list[float]]:
-    """Times in ms of every job, taken in turn so that all of them see the same machine."""
+def interleaved(
+    jobs: dict[str, Job], seconds: float = 2.0, *, fewest: int = 5, turn: float = 0.0, slow: float = 2.0
+) -> dict[str, list[float]]:
+    """Times in ms of every job, taken in turn so that all of them see the same machine.
+
+    ``seconds`` are spent on each job on average, and no less than ``fewest`` calls, but a job that takes longer than
+    ``slow`` seconds is timed once. A job whose turn it is goes on for ``turn`` seconds, or for one call.
+    """
     for job in jobs.values():
-        job()
+        with job.setting():
+            job.run()
     times: dict[str, list[float]] = {name: [] for name in jobs}
-    end = time.perf_counter() + seconds * len(jobs)
-    while time.perf_counter() < end or min(map(len, times.values())) < 5:
-        for name, job in jobs.items():
-            start = time.perf_counter()
-            job()
-            times[name].append((time.perf_counter() - start) * 1e3)
+    going, end = dict(jobs), time.perf_counter() + seconds * len(jobs)
+    while going and (time.perf_counter() < end or min(len(times[name]) for name in going) < fewest):
+        for name, job in going.items():
+            times[name] += _take_turn(job, turn)
+        going = {name: job for name, job in jobs.items() if max(times[name]) < slow * 1e3}
     return times
+
+
+def _take_turn(job: Job, turn: float) -> list[float]:
+    """Call for so many seconds. The first call of several is not counted.
+
+    It finds the caches as the job before left them, and perhaps threads of another library still busy waiting.
+    """
+    times: list[float] = []
+    with job.setting():
+        end = time.perf_counter() + turn
+        while not times or time.perf_counter() < end:
+            start = time.perf_counter()
+            job.run()
+            times.append((time.perf_counter() - start) * 1e3)
+    return times[1:] or times
 
 
 def summary(times: list[float]) -> dict[str, float]:
@@ -36,27 +63,3 @@ def grow_heap() -> None:
     Without it, glibc returns the memory of every call to the system and page faults cost 30 % of an eager call.
     """
     np.empty(3_000_000).sum()
-
-
-def floor_marginals(logits: np.ndarray, k: int) -> Job | None:
-    """The C++ program named by KSUBSET_FLOOR, computing the same float32 marginals on one thread.
-
-    Built with -ffast-math, it makes the thread that loads it treat subnormal floats as 0, without which it takes six
-    times as long at (32, 1000, 100). The core avoids them and takes the same time in either mode.
-    """
-    path = os.environ.get("KSUBSET_FLOOR")
-    if not path:
-        return None
-    library, (rows, n) = ctypes.CDLL(path), logits.shape
-    out = np.zeros_like(logits)
-
-    def pointer(x: np.ndarray | None) -> ctypes.c_void_p | None:
-        return None if x is None else x.ctypes.data_as(ctypes.c_void_p)
-
-    def job() -> np.ndarray:
-        sides = [pointer(x) for x in (logits, None, out, None, None, None)]
-        options = (k, 12, ctypes.c_double(0.25), ctypes.c_uint64(1), None, 1, None)
-        library.run_f(2, *sides, rows, n, *options)
-        return out
-
-    return job

@@ -1,0 +1,115 @@
+"""CPU tensors through the kernels of ``_cpu``, which work on the memory of plain tensors without copies.
+
+Eager code comes here; under `torch.func`, `torch.compile` or a dispatch mode, where a tensor has no memory of its own
+to read, the core runs instead.
+"""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import torch
+from torch import Tensor
+
+from ksubset import _functions
+from ksubset.backends import _fast
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ksubset.backends._cpu import Path
+
+DTYPES = {torch.float32: "float32", torch.float64: "float64"}
+
+
+def is_plain(x: Tensor, device: str = "cpu") -> bool:
+    """Whether ``x`` has memory on such a device: eager, of no subclass, and no dispatch mode records what happens."""
+    if type(x) not in (Tensor, torch.nn.Parameter) or x.device.type != device or torch.compiler.is_compiling():
+        return False
+    return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or torch._C._len_torch_dispatch_stack())
+
+
+def path(name: str, logits: Tensor, width: int) -> "Path | str":
+    """Say which kernel a call takes, or why it takes the core."""
+    if not is_plain(logits):
+        return "kernels take plain CPU tensors, outside of torch.func and torch.compile"
+    return _fast.choose(name, logits.shape, width, DTYPES.get(logits.dtype, str(logits.dtype)))
+
+
+def takes(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> bool:
+    """Whether the kernels take a call."""
+    others = all(is_plain(x) for x in (k, *arrays) if not isinstance(x, int))
+    return others and not isinstance(path(name, logits, width), str)
+
+
+def evaluate(name: str, logits: Tensor, k: int | Tensor, *arrays: Tensor) -> Tensor:
+    """The value of one of ``_fast.FUNCTIONS``."""
+    values = (_view(x) for x in arrays)
+    answer = _fast.evaluate(name, _view(logits), _count(k), *values, threads=torch.get_num_threads())
+    return torch.from_numpy(answer)
+
+
+def draw(
+    differentiate: Callable[[Tensor, Tensor], Tensor],
+    function: Callable[..., Any],
+    logits: Tensor,
+    k: int | Tensor,
+    generator: torch.Generator | None,
+    sample_shape: tuple[int, ...],
+) -> Tensor:
+    """Draw subsets; the gradient of `rsample` is ``differentiate(logits, v)``, J · v."""
+    seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
+    z, shift = _fast.sample(_view(logits), _count(k), seed, sample_shape, threads=torch.get_num_threads())
+    if function is _functions.rsample and (logits.requires_grad or torch.autograd.forward_ad._current_level >= 0):
+        result: Tensor = Drawn.apply(logits, k, z, shift, differentiate)  # type: ignore[no-untyped-call]
+        return result
+    return torch.from_numpy(z)
+
+
+class Drawn(torch.autograd.Function):
+    """A sample with the SIMPLE gradient, whose backward pass starts from the λ that the sampler found.
+
+    Unlike the Functions of ``_torch_autograd`` it need not work under `torch.func`, which saves it a third of the
+    price of a small step.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        logits: Tensor,
+        k: int | Tensor,
+        z: "np.ndarray",
+        shift: "np.ndarray",
+        differentiate: Callable[[Tensor, Tensor], Tensor],
+    ) -> Tensor:
+        ctx.k, ctx.shift, ctx.differentiate = k, shift, differentiate
+        ctx.save_for_backward(logits)
+        ctx.save_for_forward(logits)
+        return torch.from_numpy(z)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> Any:
+        (logits,) = ctx.saved_tensors
+        v = grad.sum_to_size(logits.shape) if grad.ndim > logits.ndim else grad
+        if torch.is_grad_enabled() or not is_plain(v):
+            image = ctx.differentiate(logits, v)
+        else:
+            threads = torch.get_num_threads()
+            image = torch.from_numpy(
+                _fast.jacobian_product(_view(logits), _count(ctx.k), _view(v), shift=ctx.shift, threads=threads)
+            )
+        return image, None, None, None, None
+
+    @staticmethod
+    def jvp(ctx: Any, dlogits: Tensor, *_: None) -> Tensor:
+        (logits,) = ctx.saved_tensors
+        result: Tensor = ctx.differentiate(logits, dlogits)
+        return result
+
+
+def _view(x: Tensor) -> "np.ndarray":
+    """The memory of a tensor as a NumPy array."""
+    return x.numpy(force=True)
+
+
+def _count(k: int | Tensor) -> "int | np.ndarray":
+    return k if isinstance(k, int) else _view(k)

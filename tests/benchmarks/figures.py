@@ -1,0 +1,68 @@
+"""Pictures of how the time grows, in PNG."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+import numpy as np
+from case import Record
+from matplotlib.axes import Axes
+
+AXES = {
+    "scaling: n": ("n", "items n (32 rows, k = 10)"),
+    "scaling: k": ("k", "size of the subset k (32 rows, n = 2000)"),
+    "scaling: batch": ("rows", "rows (n = 64, k = 8)"),
+}
+LABELS = {
+    "ksubset": ("ksubset", "C0", "o-"),
+    "core": ("ksubset, without the fast path", "C0", "o:"),
+    "Gumbel": ("Gumbel top-k, straight-through", "C1", "s-"),
+    "SoftSub": ("SoftSub", "C2", "^-"),
+}
+
+
+def draw(result: dict[str, Any], folder: Path) -> None:
+    """Draw every picture, at ``folder/benchmark_*.png``."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for experiment, (field, title) in AXES.items():
+        records = [r for r in result["records"] if r["experiment"] == experiment]
+        figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+        _curves(axes, records, field)
+        axes.set(xscale="log", yscale="log", xlabel=title, ylabel="a whole step, ms (float32, one thread)")
+        axes.legend()
+        _save(figure, folder / f"benchmark_{field}.png")
+    _draw_variance([r for r in result["records"] if r["experiment"] == "scaling: variance"], folder)
+
+
+def _curves(axes: Axes, records: list[Record], field: str) -> None:
+    """A line for each job: medians, and the quartiles as a band."""
+    for name, (label, colour, style) in LABELS.items():
+        points = [(r[field], r["times"][name]) for r in records if name in r["times"]]
+        x = [place for place, _ in points]
+        low, middle, high = ([t[key] for _, t in points] for key in ("q25_ms", "median_ms", "q75_ms"))
+        axes.plot(x, middle, style, color=colour, label=label, markersize=4)
+        axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
+
+
+def _draw_variance(records: list[Record], folder: Path) -> None:
+    """Cost per row against √V, which sets the width of the window, and against k, which does not."""
+    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
+    for number, scale in enumerate(sorted({r["scale"] for r in records})):
+        chosen = [r for r in records if r["scale"] == scale]
+        micros = [r["times"]["ksubset"]["median_ms"] * 1e3 / r["rows"] for r in chosen]
+        look = {"color": f"C{number}", "marker": "o", "linestyle": "none", "label": f"logits × {scale:g}"}
+        left.plot(np.sqrt([r["variance"] for r in chosen]), micros, **look)
+        right.plot([r["k"] for r in chosen], micros, **look)
+    left.set(xlabel="√V, V = Σ p q", ylabel="sample and J · v, µs per row (n = 2000)")
+    right.set(xlabel="size of the subset k")
+    left.legend()
+    left.set_ylim(bottom=0)
+    _save(figure, folder / "benchmark_variance.png")
+
+
+def _save(figure: Any, path: Path) -> None:
+    figure.savefig(path, dpi=110)
+    plt.close(figure)

@@ -1,0 +1,57 @@
+"""What the benchmark compares with is what it says it is."""
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="the peers in tests/benchmarks are written in torch, which is absent")
+
+from benchmarks import peers  # noqa: E402
+
+import ksubset  # noqa: E402
+
+K = 3
+
+
+@pytest.fixture
+def logits() -> torch.Tensor:
+    rows = torch.randn((50, 8), dtype=torch.float64, generator=torch.Generator().manual_seed(0))
+    return rows.requires_grad_()
+
+
+def noisy(logits: torch.Tensor) -> torch.Tensor:
+    """Logits with the Gumbel noise that a peer adds after the same seed."""
+    torch.manual_seed(1)
+    result = logits.detach() - torch.log(torch.empty_like(logits).exponential_()).detach()
+    torch.manual_seed(1)
+    return result
+
+
+def top(scores: torch.Tensor) -> torch.Tensor:
+    """1 where fewer than K others are larger."""
+    return ((scores[..., None, :] > scores[..., None]).sum(-1) < K).to(scores.dtype)
+
+
+@pytest.mark.parametrize("name", ["gumbel_straight_through", "gumbel_top_k"])
+def test_gumbel_takes_the_largest_with_noise(logits: torch.Tensor, name: str) -> None:
+    expected = top(noisy(logits))
+    torch.testing.assert_close(getattr(peers, name)(logits, K).detach(), expected, rtol=0, atol=1e-15)
+
+
+def test_gumbel_sends_back_the_gradient_of_the_softmax(logits: torch.Tensor) -> None:
+    weights, leaf = torch.arange(8.0, dtype=torch.float64), noisy(logits).requires_grad_()
+    (peers.gumbel_straight_through(logits, K) @ weights).sum().backward()
+    (K * torch.softmax(leaf, -1) @ weights).sum().backward()
+    torch.testing.assert_close(logits.grad, leaf.grad)
+
+
+def test_softsub_adds_up_and_tends_to_the_largest_with_noise(logits: torch.Tensor) -> None:
+    expected = top(noisy(logits))
+    hard = peers.softsub(logits, K, temperature=1e-3).detach()
+    soft = peers.softsub(logits, K)
+    torch.testing.assert_close(soft.sum(-1).detach(), torch.full((50,), float(K), dtype=soft.dtype))
+    assert ((hard - expected).abs() < 0.01).double().mean() > 0.95  # ties within the temperature are shared
+    soft.square().sum().backward()
+    assert torch.isfinite(logits.grad).all()
+
+
+def test_log_space_recursion_gives_the_marginals(logits: torch.Tensor) -> None:
+    torch.testing.assert_close(peers.log_space_marginals(logits, K), ksubset.marginals(logits.detach(), K))
