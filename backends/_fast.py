@@ -60,6 +60,13 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     return obstacle() or _find(name, prod(shape[:-1]), shape[-1], width, dtype)
 
 
+@cache
+def _kernels() -> Any:
+    from ksubset.backends import _cpu
+
+    return _cpu
+
+
 @lru_cache(maxsize=1024)
 def _find(name: str, rows: int, n: int, width: int, dtype: Any) -> "Path | str":
     from ksubset.backends._cpu import find_path
@@ -79,11 +86,8 @@ def evaluate(
 
 def marginal(logits: "np.ndarray", k: "int | np.ndarray", *, chosen: bool, threads: int | None = None) -> "np.ndarray":
     """Compute μ, or 1 − μ."""
-    from ksubset.backends import _cpu
-
-    found = _cpu.solve(_rows(logits), _flat(k), sides=not chosen, threads=threads)
-    answer = found.chosen if chosen else found.unchosen
-    assert answer is not None
+    found = _kernels().solve(_rows(logits), _flat(k), sides=not chosen, threads=threads)
+    answer: np.ndarray = found.chosen if chosen else found.unchosen
     return answer.reshape(logits.shape)
 
 
@@ -96,17 +100,20 @@ def jacobian_product(
     threads: int | None = None,
 ) -> "np.ndarray":
     """Compute J · v; ``shift`` is λ, if it is known."""
+    shape = v.shape
+    if logits.shape != shape or not isinstance(k, int):
+        logits, k, v = _broadcast(logits, k, v)
+        shape = v.shape
+    image: np.ndarray = _kernels().jacobian_product(_rows(logits), _flat(k), _rows(v), shift=shift, threads=threads)
+    return image.reshape(shape)
+
+
+def _broadcast(logits: "np.ndarray", k: "int | np.ndarray", v: "np.ndarray") -> tuple[Any, ...]:
     import numpy as np
 
-    from ksubset.backends import _cpu
-
-    shape = v.shape
-    if logits.shape != shape:
-        shape = np.broadcast_shapes(logits.shape, shape)
-        logits, v = np.broadcast_to(logits, shape), np.broadcast_to(v, shape)
-    if not isinstance(k, int):
-        k = np.broadcast_to(k, shape[:-1])
-    return _cpu.jacobian_product(_rows(logits), _flat(k), _rows(v), shift=shift, threads=threads).reshape(shape)
+    shape = np.broadcast_shapes(logits.shape, v.shape)
+    k = k if isinstance(k, int) else np.broadcast_to(k, shape[:-1])
+    return np.broadcast_to(logits, shape), k, np.broadcast_to(v, shape)
 
 
 def sample(
@@ -118,9 +125,7 @@ def sample(
     threads: int | None = None,
 ) -> "tuple[np.ndarray, np.ndarray]":
     """Draw exact subsets, sample_shape + (..., n), and return the λ of each row with them."""
-    from ksubset.backends import _cpu
-
-    z, shift = _cpu.sample(_rows(logits), _flat(k), seed, prod(sample_shape), threads=threads)
+    z, shift = _kernels().sample(_rows(logits), _flat(k), seed, prod(sample_shape), threads=threads)
     return z.reshape(*sample_shape, *logits.shape), shift
 
 

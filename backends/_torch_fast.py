@@ -23,7 +23,9 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 def is_plain(x: Tensor, device: str = "cpu") -> bool:
     """Whether ``x`` has memory on such a device: eager, of no subclass, and no dispatch mode records what happens."""
-    if type(x) not in (Tensor, torch.nn.Parameter) or x.device.type != device or torch.compiler.is_compiling():
+    if type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
+        return False
+    if not x.is_cpu if device == "cpu" else x.device.type != device:
         return False
     return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or torch._C._len_torch_dispatch_stack())
 
@@ -37,8 +39,10 @@ def path(name: str, logits: Tensor, width: int) -> "Path | str":
 
 def takes(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> bool:
     """Whether the kernels take a call."""
-    others = all(is_plain(x) for x in (k, *arrays) if not isinstance(x, int))
-    return others and not isinstance(path(name, logits, width), str)
+    others = arrays if isinstance(k, int) else (k, *arrays)
+    if others and not all(map(is_plain, others)):
+        return False
+    return not isinstance(path(name, logits, width), str)
 
 
 def evaluate(name: str, logits: Tensor, k: int | Tensor, *arrays: Tensor) -> Tensor:

@@ -40,6 +40,10 @@ def ops(x: Array) -> Ops:
     return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat)
 
 
+def namespace(x: Array) -> Any:
+    return np if isinstance(x, np.ndarray | np.generic) else array_api_compat.array_namespace(x)
+
+
 def is_array(x: object, like: object = None) -> bool:
     if isinstance(x, np.generic) or not hasattr(x, "__array_namespace__"):
         return False
@@ -57,6 +61,11 @@ def is_readable(x: Array) -> bool:
 
 def readable(x: Array) -> Array:
     return x
+
+
+def surely_finite(x: Array) -> bool:
+    xp = namespace(x)
+    return bool(xp.all(xp.isfinite(x)))
 
 
 def same_device(x: Array, y: Array) -> bool:

@@ -1,6 +1,7 @@
 """Adapter for CuPy arrays. The primitives run as fused kernels where a block suits a row, else as the core."""
 
 from collections.abc import Callable
+from typing import Any
 
 import array_api_compat.cupy as xp
 import cupy
@@ -19,6 +20,10 @@ def ops(x: Array) -> Ops:
     return OPS
 
 
+def namespace(x: Array) -> Any:
+    return xp
+
+
 def is_array(x: object, like: object = None) -> bool:
     return isinstance(x, cupy.ndarray)
 
@@ -30,6 +35,10 @@ def is_readable(x: Array) -> bool:
 
 def readable(x: Array) -> Array:
     return x
+
+
+def surely_finite(x: Array) -> bool:
+    return bool(cupy.isfinite(x).all())
 
 
 def same_device(x: Array, y: Array) -> bool:

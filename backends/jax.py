@@ -72,6 +72,10 @@ def ops(x: Array) -> Ops:
     return SEQUENTIAL if jax.default_backend() == "cpu" else PARALLEL
 
 
+def namespace(x: Array) -> Any:
+    return jnp
+
+
 def is_array(x: object, like: object = None) -> bool:
     return isinstance(x, jax.Array)
 
@@ -84,6 +88,10 @@ def is_readable(x: Array) -> bool:
 def readable(x: Array) -> Array:
     """In NumPy, which need not compile a program for every new shape."""
     return np.asarray(x)
+
+
+def surely_finite(x: Array) -> bool:
+    return bool(np.isfinite(np.asarray(x)).all())
 
 
 def same_device(x: Array, y: Array) -> bool:

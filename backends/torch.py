@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING
+from math import isfinite
+from typing import TYPE_CHECKING, Any
 
 import array_api_compat.torch as xp
 import torch
@@ -51,13 +52,17 @@ def ops(x: Array) -> Ops:
     return EAGER if is_readable(x) else LAZY
 
 
+def namespace(x: Array) -> Any:
+    return xp
+
+
 def is_array(x: object, like: object = None) -> bool:
     return isinstance(x, torch.Tensor)
 
 
 def is_readable(x: Array) -> bool:
     """On the CPU with data of its own, and neither under `torch.func` nor under `torch.compile`."""
-    if torch.compiler.is_compiling() or x.device.type != "cpu":
+    if not x.is_cpu or torch.compiler.is_compiling():
         return False
     if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
         return False
@@ -72,6 +77,11 @@ def readable(x: Array) -> Array:
         return x
 
 
+def surely_finite(x: Array) -> bool:
+    """By their sum, in a tenth of the time that it takes to look at each."""
+    return isfinite(x.detach().sum())
+
+
 def same_device(x: Array, y: Array) -> bool:
     return bool(x.device == y.device)
 
@@ -83,11 +93,13 @@ def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
 
 
 def _generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
+    if rng is None:
+        return None
     if isinstance(rng, int) and not isinstance(rng, bool):
         rng = torch.Generator(like.device).manual_seed(rng)
-    if not (rng is None or isinstance(rng, torch.Generator)):
+    if not isinstance(rng, torch.Generator):
         raise TypeError(f"rng must be a torch.Generator, an int or None; got {type(rng).__name__}")
-    if rng is not None and rng.device.type != like.device.type:
+    if rng.device.type != like.device.type:
         raise ValueError(f"rng must be on the device of logits, {like.device}; got a generator on {rng.device}")
     return rng
 
@@ -140,17 +152,30 @@ def draw(
 ) -> Array | None:
     if torch._C._are_functorch_transforms_active():
         return None
+    if not _torch_fast.takes("draw", logits, k, width):
+        return _draw_on_cuda(function, logits, k, width, rng, sample_shape)
+
+    def differentiate(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        size, counts = (k, None) if isinstance(k, int) else (-1, k)
+        return product(Call("marginals_jvp", size, width, _value), x, counts, v)
+
+    return _torch_fast.draw(differentiate, function, logits, k, _generator(rng, logits), sample_shape)
+
+
+def _draw_on_cuda(
+    function: Callable[..., Array],
+    logits: torch.Tensor,
+    k: int | torch.Tensor,
+    width: int,
+    rng: object,
+    sample_shape: tuple[int, ...],
+) -> torch.Tensor | None:
+    if not _cuda_torch.suits(logits, k, width):
+        return None
     size, counts = (k, None) if isinstance(k, int) else (-1, k)
-    if _torch_fast.takes("draw", logits, k, width):
-        call = Call("marginals_jvp", size, width, _value)
-        return _torch_fast.draw(
-            lambda x, v: product(call, x, counts, v), function, logits, k, _generator(rng, logits), sample_shape
-        )
-    if _cuda_torch.suits(logits, k, width):
-        seed = _cuda_torch.seed(_generator(rng, logits), logits)
-        sampler = partial(_cuda_torch.draw, LAZY, width=width, seed=seed, sample_shape=sample_shape)
-        return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
-    return None
+    seed = _cuda_torch.seed(_generator(rng, logits), logits)
+    sampler = partial(_cuda_torch.draw, LAZY, width=width, seed=seed, sample_shape=sample_shape)
+    return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
 
 
 def __getattr__(name: str) -> object:

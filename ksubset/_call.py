@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ksubset.backends._cuda import Launch
 
 
-@dataclass(frozen=True)
+@dataclass
 class Problem:
     """A validated call.
 
@@ -89,11 +89,12 @@ class Problem:
 def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
     """Check the arguments that all functions share."""
     backend = backends.find(logits, "logits")
-    xp = backend.ops(logits).xp
+    xp = backend.namespace(logits)
     check_logits(logits, xp)
     k = check_k(k, logits, backend, xp)
-    reads = all(backend.is_readable(x) for x in (logits, k) if not isinstance(x, int))
-    reads = reads if validate is None else validate
+    reads = validate
+    if reads is None:
+        reads = backend.is_readable(logits) and (isinstance(k, int) or backend.is_readable(k))
     if reads:
         check_values(logits, k, backend)
     width = _width(k, int(logits.shape[-1]), max_k, backend, reads)

@@ -37,16 +37,15 @@ def check_companion(x: Array, name: str, logits: Array, backend: Backend) -> Non
 
 def check_k(k: object, logits: Array, backend: Backend, xp: Any) -> int | Array:
     """An int in [0, n], or integers whose shape broadcasts to the batch shape of the logits."""
-    n, batch = logits.shape[-1], tuple(logits.shape[:-1])
-    if isinstance(k, bool) or not (backend.is_array(k) or hasattr(k, "__index__")):
+    if type(k) is not int and (isinstance(k, bool) or not (backend.is_array(k) or hasattr(k, "__index__"))):
         raise TypeError(f"k must be an int or an integer array; got {_kind(k)}")
-    if not _is_array(k):
-        k = index(k)  # type: ignore[arg-type]
+    if type(k) is int or not _is_array(k):
+        k, n = index(k), logits.shape[-1]  # type: ignore[arg-type]
         if not 0 <= k <= n:
             raise ValueError(f"k must be in [0, {n}], the number of items; got {k}")
         return k
     check_companion(k, "k", logits, backend)
-    return _check_k_array(k, batch, xp)
+    return _check_k_array(k, tuple(logits.shape[:-1]), xp)
 
 
 def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any) -> Array:
@@ -84,11 +83,11 @@ def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any
 
 def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "logits") -> None:
     """No NaN, k in range, and infinities that leave a subset to choose."""
+    if isinstance(k, int) and backend.surely_finite(logits):
+        return
     logits, n = backend.readable(logits), logits.shape[-1]
     k = k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(logits)
-    if isinstance(k, int) and xp.all(xp.isfinite(logits)):
-        return
     check_rows(xp.any(xp.isnan(logits), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
     if not isinstance(k, int):
         flat = xp.reshape(k, (-1,))

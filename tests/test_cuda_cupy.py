@@ -78,8 +78,8 @@ def test_the_adapter_imports_and_keeps_its_functions():
     from ksubset.backends import cupy, load
 
     assert load("cupy") is cupy
-    required = ["ops", "is_array", "is_readable", "readable", "same_device", "uniforms", "solve", "evaluate"]
-    for name in [*required, "path", "draw"]:
+    required = ["ops", "namespace", "is_array", "is_readable", "readable", "surely_finite", "same_device", "uniforms"]
+    for name in [*required, "solve", "evaluate", "path", "draw"]:
         assert callable(getattr(cupy, name))
 
 
@@ -95,6 +95,7 @@ def launched(monkeypatch, emulator):
     generator = SimpleNamespace(random=lambda size, dtype: SEED if size == 2 else np.full(size, 0.5))
     monkeypatch.setitem(backends.REGISTRY, "numpy", "cupy")
     monkeypatch.setattr(adapter, "is_array", lambda x, like=None: isinstance(x, np.ndarray))
+    monkeypatch.setattr(adapter, "namespace", lambda x: np)
     monkeypatch.setattr(adapter, "OPS", NUMPY)
     monkeypatch.setattr(adapter, "RUNTIME", runtime)
     monkeypatch.setattr(adapter, "_generator", lambda rng: generator)

@@ -121,6 +121,11 @@ def test_gradients_of_torch(target: Target, taken: list[str]) -> None:
     (gradient,) = torch.autograd.grad((z * g).sum(), logits)
     assert taken == ["draw", "marginals_jvp"]
     torch.testing.assert_close(gradient, ksubset.marginals_jvp(logits.detach(), 4, g.sum(0)))
+    z = ksubset.rsample(logits, 4)
+    (gradient,) = torch.autograd.grad((z * g[0]).sum(), logits, create_graph=True)
+    (second,) = torch.autograd.grad((gradient * g[1]).sum(), logits)
+    expected = torch.autograd.grad((ksubset.marginals_jvp(logits, 4, g[0]) * g[1]).sum(), logits)[0]
+    torch.testing.assert_close(second, expected)
     assert torch.autograd.gradcheck(lambda x: ksubset.marginals(x, 4), logits)
     assert torch.autograd.gradcheck(lambda x: ksubset.KSubset(x, 4).variance, logits)
     with torch.autograd.forward_ad.dual_level():

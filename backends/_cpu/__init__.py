@@ -6,6 +6,7 @@ is an int or integers (rows,). A row that is infeasible or holds a NaN gives NaN
 """
 
 from ctypes import addressof, c_char
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -227,10 +228,13 @@ def _one_count(k: int, n: int) -> int:
     return k if 0 <= k <= n else n + 1
 
 
-def _scratch_bytes(n: int, width: int, item: int) -> int:
-    """Memory for the items of a vector of rows, ``item`` bytes each, and for a table of Dual numbers."""
+@lru_cache(maxsize=1024)
+def _plan(dtype: np.dtype[Any], across: str, n: int, same: int) -> tuple[Layout, int, int]:
+    """The layout, the rows in a vector, and memory for their items and for a table of Dual numbers, in bytes."""
+    lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
+    item, width = lanes * dtype.itemsize, n // 2 if same < 0 else min(same, abs(n - same))
     table = 2 * item * (n // 4 + 2) * (width + 2 * PAD + 64)
-    return (20 * item + 8) * (n + 64) + min(table, WHOLE)
+    return LAYOUTS[dtype, across], lanes, (20 * item + 8) * (n + 64) + min(table, WHOLE)
 
 
 def _run(
@@ -250,9 +254,7 @@ def _run(
     logits = np.ascontiguousarray(logits)
     each = np.ascontiguousarray(k, np.int64) if isinstance(k, np.ndarray) and k.ndim else None
     same = _one_count(int(k), n) if each is None else -1
-    across = _across(rows, n)
-    layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
-    size = _scratch_bytes(n, n // 2 if same < 0 else min(same, abs(n - same)), lanes * logits.itemsize)
+    layout, lanes, size = _plan(logits.dtype, _across(rows, n), n, same)
     head = _address(logits), 0 if each is None else _address(each), same, n, rows
 
     def part(start: int, stop: int, _alive: object = (logits, each, inputs)) -> None:  # outlives an interrupted call
