@@ -78,7 +78,8 @@ def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any
     flat = xp.reshape(bad, (-1,))
     if flat.shape[0] and bool(xp.any(flat)):
         row = int(xp.argmax(xp.astype(flat, xp.int32)))
-        raise ValueError(f"{complaint}; got {values(row)} in row {_place(row, tuple(bad.shape))}")
+        place = f" in row {_place(row, tuple(bad.shape))}" if bad.ndim else ""
+        raise ValueError(f"{complaint}; got {values(row)}{place}")
 
 
 def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "logits") -> None:

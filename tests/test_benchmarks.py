@@ -36,6 +36,14 @@ def test_gumbel_takes_the_largest_with_noise(logits: torch.Tensor, name: str) ->
     torch.testing.assert_close(getattr(peers, name)(logits, K).detach(), expected, rtol=0, atol=1e-15)
 
 
+def test_both_ways_to_draw_gumbel_noise_have_its_law() -> None:
+    torch.manual_seed(0)
+    levels = torch.tensor([-1.0, 0.0, 2.0, 5.0], dtype=torch.float64)
+    for noise in (peers.exponential_noise, peers.uniform_noise):
+        below = (noise(torch.zeros(100_000, dtype=torch.float64))[:, None] < levels).double().mean(0)
+        torch.testing.assert_close(below, torch.exp(-torch.exp(-levels)), rtol=0, atol=5 * 0.5 / 100_000**0.5)
+
+
 def test_gumbel_sends_back_the_gradient_of_the_softmax(logits: torch.Tensor) -> None:
     weights, leaf = torch.arange(8.0, dtype=torch.float64), noisy(logits).requires_grad_()
     (peers.gumbel_straight_through(logits, K) @ weights).sum().backward()

@@ -1,6 +1,7 @@
 """The layer as people use it, on torch tensors: a sample forward, a gradient backward."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 
 import peers
 import torch
@@ -43,6 +44,7 @@ def layer_jobs(case: Case, make: Callable[[Layer, Case], Callable[[], object]] |
         "ksubset": Job(make(ksubset.rsample, case)),
         "core": Job(make(ksubset.rsample, case), core_alone),
         "Gumbel": Job(make(peers.gumbel_straight_through, case)),
+        "Gumbel, log log": Job(make(partial(peers.gumbel_straight_through, noise=peers.uniform_noise), case)),
         "SoftSub": Job(make(peers.softsub, case)),
     }
     if case.rows * case.n * case.k > MOST_SOFTSUB:

@@ -10,6 +10,7 @@ BEGIN, END = "<!-- from here on written by tests/benchmarks/run.py -->", "<!-- u
 
 RATIOS = (
     ("step", "Gumbel", "A whole step: ksubset ÷ Gumbel top-k straight-through"),
+    ("step", "Gumbel, log log", "A whole step: ksubset ÷ the same with the faster noise"),
     ("step", "SoftSub", "A whole step: ksubset ÷ SoftSub"),
     ("step", "core", "A whole step: fast path ÷ core"),
     ("forward", "Gumbel", "Forward alone: ksubset ÷ Gumbel top-k straight-through"),
