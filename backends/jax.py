@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -12,7 +12,12 @@ from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, State, Step
-from ksubset.backends._jax_autodiff import differentiable, product
+from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
+from ksubset.backends._jax_autodiff import product
+from ksubset.backends._jax_ffi import choose
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu import Path
 
 
 def _repeat(step: Step, state: State, limit: int) -> State:
@@ -111,8 +116,11 @@ def evaluate(
 ) -> Array:
     if function is _functions.marginals_jvp:
         return product(logits, k, width, arrays[0])
-    static, count = (k, None) if isinstance(k, int) else (None, k)
-    return differentiable(function, static, width)(logits, count, arrays, solution)
+    return evaluate_differentiable(function, logits, k, width, *arrays, solution=solution)
+
+
+def path(name: str, logits: Array, width: int) -> "Path | str":
+    return choose(name, logits.shape, width, logits.dtype)
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:

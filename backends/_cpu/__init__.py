@@ -13,10 +13,10 @@ from numba import float32, float64
 
 from ksubset.backends._cpu import kernels, threads
 from ksubset.backends._cpu.block import WHOLE
-from ksubset.backends._cpu.vectors import COUNTS, ROWS, WIDTH, Layout
+from ksubset.backends._cpu.vectors import COUNTS, ROWS, WIDTH, Layout, LayoutType
 from ksubset.backends._cpu.window import PAD, Rule
 
-__all__ = ["Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
+__all__ = ["Path", "Solved", "find_path", "jacobian_product", "plan", "sample", "solve"]
 
 SINGLE, DOUBLE, DRAWING = Rule(5.5, 5.5**2 / 6, 2.0), Rule(8.5, 8.5**2 / 6, 2.0), Rule(9.0, 9.0**2 / 6, 3.0)
 KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
@@ -199,6 +199,30 @@ def sample(
     return z.reshape(draws, rows, n), shift[0]
 
 
+def plan(rows: int, n: int, same: int, dtype: Any) -> tuple[LayoutType, Rule, int]:
+    """Say how a handler computes marginals or J · v.
+
+    Parameters
+    ----------
+    rows, n, dtype
+        The shape and the dtype of the logits.
+    same
+        A k for all rows, or −1.
+
+    Returns
+    -------
+    layout : LayoutType
+        For `compiling.handler`.
+    rule : Rule
+        The window.
+    scratch : int
+        Bytes of memory to provide.
+    """
+    dtype = np.dtype(dtype)
+    layout, _, size = _arrange(rows, n, same, dtype)
+    return layout.kind, _rule(dtype), size + rows * (8 + 2 * dtype.itemsize) + 256
+
+
 def _across(rows: int, n: int) -> str:
     return COUNTS if rows <= (LONG_FEW_ROWS if n >= LONG else FEW_ROWS) else ROWS
 
@@ -223,6 +247,14 @@ def _scratch_bytes(n: int, width: int, item: int) -> int:
     return (20 * item + 8) * (n + 64) + min(table, WHOLE)
 
 
+def _arrange(rows: int, n: int, same: int, dtype: np.dtype[Any]) -> tuple[Layout, int, int]:
+    """The layout, the rows of a vector, and the scratch memory; ``same`` is a k for all rows or −1."""
+    across = _across(rows, n)
+    lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
+    size = _scratch_bytes(n, n // 2 if same < 0 else min(same, abs(n - same)), lanes * dtype.itemsize)
+    return LAYOUTS[dtype, across], lanes, size
+
+
 def _run(
     kernel: Any,
     logits: np.ndarray,
@@ -239,9 +271,7 @@ def _run(
     logits = np.ascontiguousarray(logits)
     each = np.ascontiguousarray(k, np.int64) if isinstance(k, np.ndarray) and k.ndim else None
     same = _one_count(int(k), n) if each is None else -1
-    across = _across(rows, n)
-    layout, lanes = LAYOUTS[logits.dtype, across], WIDTH[KINDS[logits.dtype]] if across == ROWS else 1
-    size = _scratch_bytes(n, n // 2 if same < 0 else min(same, abs(n - same)), lanes * logits.itemsize)
+    layout, lanes, size = _arrange(rows, n, same, logits.dtype)
     head = _address(logits), 0 if each is None else _address(each), same, n, rows
 
     def part(start: int, stop: int) -> None:
