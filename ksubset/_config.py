@@ -18,8 +18,9 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     """Print what is installed, and by which path each function would be computed.
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
-    NumPy arrays and CPU tensors: the CPU fast path. The core, which is written against the array API standard, computes
-    everything else. Setting the environment variable ``KSUBSET_FAST`` to 0 turns the fast path off.
+    NumPy arrays and CPU tensors, and for JAX on a single CPU device: the CPU fast path. The core, which is written
+    against the array API standard, computes everything else. Setting the environment variable ``KSUBSET_FAST`` to 0
+    turns the fast path off.
 
     Parameters
     ----------
@@ -66,5 +67,5 @@ def _version(name: str) -> str | None:
 
 def _path(problem: Problem, name: str) -> str:
     choose: Callable[[str, Array, int], Any] | None = getattr(problem.backend, "path", None)
-    path = choose(name, problem.logits, problem.width) if choose else "kernels take NumPy arrays and CPU tensors"
+    path = choose(name, problem.logits, problem.width) if choose else "kernels take NumPy, torch and JAX on the CPU"
     return f"the core: {path}" if isinstance(path, str) else f"the fast path: {path.reason}"

@@ -1,4 +1,4 @@
-"""The CPU fast path: Numba kernels on NumPy arrays, and on CPU tensors through their NumPy views, without copies.
+"""The CPU fast path: Numba kernels on NumPy arrays, on CPU tensors through their NumPy views, and in JAX's programs.
 
 `find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
 the same names in ``ksubset._inference``. Logits are (rows, n) of float32 or float64, copied only if not C-contiguous; k
