@@ -22,7 +22,10 @@ MATRIX = {
 }
 FILES = {
     "jax": sorted(map(str, Path("tests").glob("test_*.py"))),
-    "jax-fast": [f"tests/test_{name}.py" for name in ("jax_fast", "jax", "values", "sampling", "grad", "jvp", "vmap")],
+    "jax-fast": [
+        f"tests/test_{name}.py"
+        for name in ("jax_fast", "jax_fast_samples", "jax", "values", "sampling", "grad", "jvp", "vmap")
+    ],
 }
 """Run one by one: JAX keeps every program it compiled, until one process may map no more memory."""
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14"]

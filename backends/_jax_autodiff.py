@@ -19,7 +19,7 @@ from ksubset import _functions
 from ksubset._derivatives import GRADIENTS, JACOBIANS
 from ksubset._inference import Solution
 from ksubset._typing import Array
-from ksubset.backends._jax_ffi import KERNEL, array_code, batched, takes
+from ksubset.backends._jax_ffi import DRAW, KERNEL, array_code, batched, takes
 
 jax.tree_util.register_dataclass(Solution)
 
@@ -104,22 +104,30 @@ def evaluate(
     width: int,
     *arrays: Array,
     solution: Solution | None = None,
+    draws: int | None = None,
 ) -> Array:
-    """One of ``ksubset._functions`` with its derivatives, by a kernel where there is one."""
+    """One of ``ksubset._functions`` with its derivatives, by a kernel where there is one.
+
+    With ``draws``, `sample` or `rsample` by a kernel, the seed of `DRAW` in the place of uniforms: draws + (..., n).
+    """
     static, count = (k, None) if isinstance(k, int) else (None, k)
     fast = solution is None and takes(function.__name__, logits, width)
-    return differentiable(function, static, width, fast)(logits, count, arrays, solution)
+    return differentiable(function, static, width, fast, draws)(logits, count, arrays, solution)
 
 
 @lru_cache(maxsize=1024)
-def differentiable(function: Callable[..., Array], k: int | None, width: int, fast: bool) -> Callable[..., Array]:
+def differentiable(
+    function: Callable[..., Array], k: int | None, width: int, fast: bool, draws: int | None
+) -> Callable[..., Array]:
     """A function compiled for a static k and width, with its derivative rule; JAX keeps one program per shape."""
 
     def value(logits: Array, count: Array | None, arrays: tuple[Array, ...], solution: Solution | None) -> Array:
         from ksubset.backends.jax import ops
 
+        counts = () if k is not None else (count,)
+        if draws is not None:
+            return DRAW.bind(logits, *arrays, *counts, draws=draws, k=k, width=width)
         if fast:
-            counts = () if k is not None else (count,)
             return KERNEL.bind(logits, *arrays, *counts, name=function.__name__, k=k, width=width)
         return function(ops(logits), logits, count if k is None else k, width, *arrays, solution=solution)
 

@@ -29,8 +29,6 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
     if jax.device_count() > 1:
         return f"XLA can split its own code over {jax.device_count()} devices, but no kernel"
-    if name == "draw":
-        return "samples of JAX come from its own uniforms"
     return _fast.choose(name, shape, width, dtype)
 
 
@@ -47,6 +45,11 @@ KERNEL: Any = Primitive("ksubset_kernel")
 
 The other parameters are ``name``, one of ``_fast.FUNCTIONS``, and ``width``.
 """
+DRAW: Any = Primitive("ksubset_draw")
+"""Operands: logits (keys + batch + (n,)), a seed of two words for each key (keys + (2,)), the counts as in `KERNEL`.
+
+The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than one key.
+"""
 
 
 def array_code(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
@@ -57,19 +60,58 @@ def array_code(logits: Array, *operands: Array, name: str, k: int | None, width:
     return getattr(_functions, name)(ops(logits), logits, count, width, *arrays)
 
 
-def _call(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
-    """The foreign call, on rows: its second result is the kernel's scratch memory."""
+def _array_draw(logits: Array, seed: Array, *counts: Array, draws: int, k: int | None, width: int) -> Array:
+    """Other samples of the same distribution as those of the kernel."""
+    from ksubset.backends.jax import uniforms
+
+    def draw(logits: Array, seed: Array, *counts: Array) -> Array:
+        key = jax.random.wrap_key_data(seed, impl="threefry2x32")
+        u = uniforms(key, (draws, *logits.shape[:-1], logits.shape[-1] - 1), logits)
+        return array_code(logits, u, *counts, name="sample", k=k, width=width)
+
+    for _ in seed.shape[:-1]:
+        draw = jax.vmap(draw)
+    return draw(logits, seed, *counts)
+
+
+def _kernel(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
+    v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == logits.ndim]
+    handler = "jacobian_product" if name == "marginals_jvp" else "solve"
+    return _call(handler, logits, v, operands[len(v) :], k, width, logits.shape, name == "unchosen")
+
+
+def _kernel_draw(logits: Array, seed: Array, *counts: Array, draws: int, k: int | None, width: int) -> Array:
+    shape = _drawn(logits.shape, seed.shape, draws)
+    return _call("sample", logits, [seed.reshape(-1, 2)], counts, k, width, shape, draws)
+
+
+def _drawn(shape: tuple[int, ...], seed: tuple[int, ...], draws: int) -> tuple[int, ...]:
+    keys = len(seed) - 1
+    return (*shape[:keys], draws, *shape[keys:])
+
+
+def _call(
+    handler: str,
+    logits: Array,
+    arrays: list[Array],
+    counts: tuple[Array, ...],
+    k: int | None,
+    width: int,
+    shape: tuple[int, ...],
+    number: int,
+) -> Array:
+    """The foreign call of one of ``_cpu.handlers``: its second result is scratch memory."""
     from ksubset.backends import _cpu
 
-    *batch, n = logits.shape
-    shape, same = (prod(batch), n), -1 if k is None else k
-    arrays = [x.reshape(shape) for x in (logits, *operands) if x.ndim == logits.ndim]
-    counts = [_checked(x, n, width).reshape(-1) for x in operands if x.ndim < logits.ndim]
-    layout, rule, scratch = _cpu.plan(*shape, same, logits.dtype)
-    results = _shaped(shape, logits.dtype), _shaped((scratch,), np.uint8)
-    call = jax.ffi.ffi_call(_target("jacobian_product" if name == "marginals_jvp" else "solve", layout), results)
-    numbers = np.array([same, name == "unchosen"], np.int64)
-    return call(*arrays, *counts, numbers=numbers, rule=np.array(rule, np.float64))[0].reshape(logits.shape)
+    rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if k is None else k
+    drawing = handler == "sample"
+    share = rows // max(len(arrays[0]), 1) if drawing else rows
+    layout, rule, scratch = _cpu.plan(share, n, same, logits.dtype, drawing=drawing)
+    results = _shaped(shape, logits.dtype), _shaped((scratch + 8 * rows,), np.uint8)
+    call = jax.ffi.ffi_call(_target(handler, layout), results)
+    counts = tuple(_checked(x, n, width).reshape(-1) for x in counts)
+    attributes = {"numbers": np.array([same, number], np.int64), "rule": np.array(rule, np.float64)}
+    return call(logits.reshape(rows, n), *arrays, *counts, **attributes)[0]
 
 
 def _checked(k: Array, n: int, width: int) -> Array:
@@ -82,19 +124,18 @@ def _checked(k: Array, n: int, width: int) -> Array:
 _registering = Lock()
 
 
-def _target(kernel: str, layout: Any) -> str:
-    """The name by which XLA knows a kernel, compiled on the first call."""
+def _target(handler: str, layout: Any) -> str:
+    """The name by which XLA knows a handler, compiled on the first call."""
     with _registering:
-        return _registered(kernel, layout)
+        return _registered(handler, layout)
 
 
 @cache
-def _registered(kernel: str, layout: Any) -> str:
-    from ksubset.backends._cpu import handlers
-    from ksubset.backends._cpu.compiling import handler
+def _registered(handler: str, layout: Any) -> str:
+    from ksubset.backends._cpu import compiling, handlers
 
-    name = f"ksubset_{kernel}_{layout.dtype}_{layout.across}"
-    address = handler(getattr(handlers, kernel), layout)
+    name = f"ksubset_{handler}_{layout.dtype}_{layout.across}"
+    address = compiling.handler(getattr(handlers, handler), layout)
     jax.ffi.register_ffi_target(name, _capsule(address), platform="cpu")
     return name
 
@@ -109,13 +150,21 @@ def batched(primitive: Any, operands: Any, dims: Any, **parameters: Any) -> tupl
     return primitive.bind(*moved, **parameters), 0
 
 
-def _lower(ctx: Any, *operands: Any, **parameters: Any) -> Any:
-    code = array_code if ctx.module_context.lowering_parameters.for_export else _call
-    return mlir.lower_fun(code, multiple_results=False)(ctx, *operands, **parameters)
+def _shape(logits: Any, seed: Any, *counts: Any, draws: int, **parameters: Any) -> Any:
+    return jax.core.ShapedArray(_drawn(logits.shape, seed.shape, draws), logits.dtype)
 
 
-KERNEL.def_impl(_call)
-KERNEL.def_abstract_eval(lambda logits, *operands, **parameters: logits)
-batching.primitive_batchers[KERNEL] = partial(batched, KERNEL)
-mlir.register_lowering(KERNEL, mlir.lower_fun(array_code, multiple_results=False))
-mlir.register_lowering(KERNEL, _lower, platform="cpu")
+def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
+    def lower(ctx: Any, *operands: Any, **parameters: Any) -> Any:
+        chosen = code if ctx.module_context.lowering_parameters.for_export else kernel
+        return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands, **parameters)
+
+    primitive.def_impl(kernel)
+    primitive.def_abstract_eval(shape)
+    batching.primitive_batchers[primitive] = partial(batched, primitive)
+    mlir.register_lowering(primitive, mlir.lower_fun(code, multiple_results=False))
+    mlir.register_lowering(primitive, lower, platform="cpu")
+
+
+_define(KERNEL, lambda logits, *operands, **parameters: logits, _kernel, array_code)
+_define(DRAW, _shape, _kernel_draw, _array_draw)

@@ -18,7 +18,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     """Print what is installed, and by which path each function would be computed.
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
-    NumPy arrays and CPU tensors, and for JAX on a single CPU device: the CPU fast path. The core, which is written
+    NumPy arrays, CPU tensors, and JAX with a single CPU device: the CPU fast path. The core, which is written
     against the array API standard, computes everything else. Setting the environment variable ``KSUBSET_FAST`` to 0
     turns the fast path off.
 

@@ -199,8 +199,8 @@ def sample(
     return z.reshape(draws, rows, n), shift[0]
 
 
-def plan(rows: int, n: int, same: int, dtype: Any) -> tuple[LayoutType, Rule, int]:
-    """Say how a handler computes marginals or J · v.
+def plan(rows: int, n: int, same: int, dtype: Any, *, drawing: bool = False) -> tuple[LayoutType, Rule, int]:
+    """Say how one of `handlers` computes its answers.
 
     Parameters
     ----------
@@ -208,6 +208,8 @@ def plan(rows: int, n: int, same: int, dtype: Any) -> tuple[LayoutType, Rule, in
         The shape and the dtype of the logits.
     same
         A k for all rows, or −1.
+    drawing
+        As in `find_path`.
 
     Returns
     -------
@@ -216,11 +218,11 @@ def plan(rows: int, n: int, same: int, dtype: Any) -> tuple[LayoutType, Rule, in
     rule : Rule
         The window.
     scratch : int
-        Bytes of memory to provide.
+        Bytes of memory to provide, beside 8 for every k if they differ.
     """
     dtype = np.dtype(dtype)
     layout, _, size = _arrange(rows, n, same, dtype)
-    return layout.kind, _rule(dtype), size + rows * (8 + 2 * dtype.itemsize) + 256
+    return layout.kind, DRAWING if drawing else _rule(dtype), size + rows * 2 * dtype.itemsize + 256
 
 
 def _across(rows: int, n: int) -> str:

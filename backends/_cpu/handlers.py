@@ -14,7 +14,7 @@ from typing import Any
 from numba import types
 from numba.extending import intrinsic
 
-from ksubset.backends._cpu import kernels
+from ksubset.backends._cpu import WORD, kernels
 from ksubset.backends._cpu.compiling import inner
 from ksubset.backends._cpu.rows import LINE, carve, carve_counts, matrix
 
@@ -90,7 +90,7 @@ def solve(pointer):
     frame, layout = words(address_of(pointer), 21), layout_of(pointer)
     if executes(frame):
         head, rule, at, end = inputs(frame, 1)
-        out, rows, n = buffer(frame, RESULTS, 0)
+        out, n, rows = buffer(frame, RESULTS, 0)[0], head[3], head[4]
         shifts, at = carve(at, 1, rows, layout)
         logs, at = carve(at, 1, rows, layout)
         other = words(attribute(frame, 0), 2)[1]
@@ -104,7 +104,26 @@ def jacobian_product(pointer):
     frame, layout = words(address_of(pointer), 21), layout_of(pointer)
     if executes(frame):
         head, rule, at, end = inputs(frame, 2)
-        address, rows, n = buffer(frame, RESULTS, 0)
-        out = matrix(address, rows, n, layout)
+        out = matrix(buffer(frame, RESULTS, 0)[0], head[4], head[3], layout)
         kernels.jacobian_product(*head, out[:0], buffer(frame, OPERANDS, 1)[0], out, *rule, at, end, layout)
+    return 0
+
+
+def sample(pointer):
+    """Subsets, as many from each row as the second number says.
+
+    The second operand holds seeds (seeds, 2), each for its share of the rows; draws (seeds, draws, share, n).
+    """
+    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    if executes(frame):
+        (theta, k, same, n, rows, start, _), rule, at, end = inputs(frame, 2)
+        seeds_at, seeds, _ = buffer(frame, OPERANDS, 1)
+        share, draws = rows // max(seeds, 1), words(attribute(frame, 0), 2)[1]
+        shifts, at = carve(at, 1, share, layout)
+        z = matrix(buffer(frame, RESULTS, 0)[0], seeds * draws * share, n, layout)
+        for i in range(seeds):
+            head = theta + i * share * n * z.itemsize, k + 8 * i * share, same, n, share, start, share
+            part = z[i * draws * share : (i + 1) * draws * share]
+            seed = words(seeds_at, seeds)[i] & WORD
+            kernels.sample(*head, shifts, seed, draws, part, *rule, at, end, layout)
     return 0
