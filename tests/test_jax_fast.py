@@ -13,6 +13,7 @@ import pytest
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 pytest.importorskip("jax", reason="a test of JAX's adapter")
 import jax
+import jax.export
 from conftest import Target
 from derivatives import ROWS
 from fast_cases import FAMILIES, counts_for, rows_of

@@ -8,6 +8,7 @@ import pytest
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 pytest.importorskip("jax", reason="a test of JAX's adapter")
 import jax
+import jax.export
 from conftest import Target
 from fast_cases import enumerated
 from significance import check_frequencies, check_mean
