@@ -20,7 +20,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
     NumPy arrays, CPU tensors, and JAX with a single CPU device: the CPU fast path. The core, which is written
     against the array API standard, computes everything else. Setting the environment variable ``KSUBSET_FAST`` to 0
-    turns the fast path off.
+    turns the fast path off; a program that `jax.jit` has compiled keeps the path it has.
 
     Parameters
     ----------
