@@ -18,7 +18,16 @@ MATRIX = {
     "torch": ([TORCH], "torch-cpu"),
     "fast": ([TORCH, "numba>=0.63"], "numpy-cpu torch-cpu"),
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
+    "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
+FILES = {
+    "jax": sorted(map(str, Path("tests").glob("test_*.py"))),
+    "jax-fast": [
+        f"tests/test_{name}.py"
+        for name in ("jax_fast", "jax_fast_samples", "jax", "values", "sampling", "grad", "jvp", "vmap")
+    ],
+}
+"""Run one by one: JAX keeps every program it compiled, until one process may map no more memory."""
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
 CUDA_TESTS = sorted(map(str, Path("tests").glob("test_cuda_*.py")))
 GPU = {
@@ -49,8 +58,7 @@ def tests(session: nox.Session, backend: str) -> None:
     """The matrix, one framework to an environment, which proves that no other is needed."""
     requirements, targets = MATRIX[backend]
     session.install("-e", ".", *TEST, *requirements)
-    files = sorted(map(str, Path("tests").glob("test_*.py"))) if backend == "jax" and not session.posargs else [""]
-    for file in files:  # JAX keeps every program it compiled, until one process may map no more memory
+    for file in [""] if session.posargs else FILES.get(backend, [""]):
         command = ["pytest", "-m", "not slow", *([file] if file else []), *session.posargs]
         session.run(*command, env={"KSUBSET_TARGETS": targets}, success_codes=[0, 5] if file else [0])
 

@@ -41,7 +41,7 @@ def _import_obstacle() -> str | None:
 
 
 def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
-    """Choose for logits of a framework that shares memory with NumPy.
+    """Choose for logits that are, or will be, in the memory of the CPU.
 
     Parameters
     ----------

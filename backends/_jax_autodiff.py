@@ -19,6 +19,7 @@ from ksubset import _functions
 from ksubset._derivatives import GRADIENTS, JACOBIANS
 from ksubset._inference import Solution
 from ksubset._typing import Array
+from ksubset.backends._jax_ffi import DRAW, KERNEL, array_code, batched, takes
 
 jax.tree_util.register_dataclass(Solution)
 
@@ -26,68 +27,59 @@ jax.tree_util.register_dataclass(Solution)
 def product(logits: Array, k: int | Array, width: int, v: Array) -> Array:
     """J · v, the logits broadcast against v."""
     logits, v = jnp.broadcast_arrays(logits, v)
-    if isinstance(k, int):
-        return PRODUCT.bind(logits, v, k=k, width=width)
-    return PRODUCT.bind(logits, v, jnp.broadcast_to(k, logits.shape[:-1]), k=None, width=width)
+    static, counts = (k, ()) if isinstance(k, int) else (None, (jnp.broadcast_to(k, logits.shape[:-1]),))
+    return PRODUCT.bind(logits, v, *counts, k=static, width=width, fast=takes("marginals_jvp", logits, width))
 
 
 PRODUCT: Any = Primitive("ksubset_product")
-"""Operands: logits and v of one shape, and the counts (...) unless the parameter ``k`` is an int."""
+"""Operands: logits and v of one shape, and the counts (...) unless the parameter ``k`` is an int.
+
+``fast`` says whether it is computed by a kernel.
+"""
 
 
-def _array_code(logits: Array, v: Array, *counts: Array, k: int | None, width: int) -> Array:
-    from ksubset.backends.jax import ops
-
-    return _functions.marginals_jvp(ops(logits), logits, counts[0] if k is None else k, width, v)
+def _code(*operands: Array, fast: bool, **parameters: Any) -> Array:
+    return (KERNEL.bind if fast else array_code)(*operands, name="marginals_jvp", **parameters)
 
 
-def _compiled(*operands: Array, k: int | None, width: int) -> Array:
-    return _jitted(k, width)(*operands)
+def _compiled(*operands: Array, **parameters: Any) -> Array:
+    return _jitted(**parameters)(*operands)
 
 
 @lru_cache(maxsize=1024)
-def _jitted(k: int | None, width: int) -> Callable[..., Array]:
-    return cast("Callable[..., Array]", jax.jit(partial(_array_code, k=k, width=width)))
+def _jitted(**parameters: Any) -> Callable[..., Array]:
+    return cast("Callable[..., Array]", jax.jit(partial(_code, **parameters)))
 
 
-def _shape(logits: Any, v: Any, *counts: Any, k: int | None, width: int) -> Any:
+def _shape(logits: Any, v: Any, *counts: Any, **parameters: Any) -> Any:
     return v
 
 
-def _jvp(primals: Any, tangents: Any, *, k: int | None, width: int) -> tuple[Array, Array]:
+def _jvp(primals: Any, tangents: Any, **parameters: Any) -> tuple[Array, Array]:
     """The derivative in the logits is that of the core's array code, contracted by its symmetry in reverse mode."""
     (logits, v, *counts), (dlogits, dv, *_) = primals, tangents
-    bind = partial(PRODUCT.bind, k=k, width=width)
+    bind = partial(PRODUCT.bind, **parameters)
     change = jnp.zeros_like(v)
     if type(dv) is not ad.Zero:
         change = change + bind(logits, dv, *counts)
     if type(dlogits) is not ad.Zero:
-        code = partial(_array_code, k=k, width=width)
+        code = partial(_code, **{**parameters, "fast": False})
         change = change + jax.jvp(lambda x: code(x, v, *counts), (logits,), (dlogits,))[1]
     return bind(logits, v, *counts), change
 
 
-def _transpose(cotangent: Any, logits: Any, v: Any, *counts: Any, k: int | None, width: int) -> list[Any]:
+def _transpose(cotangent: Any, logits: Any, v: Any, *counts: Any, **parameters: Any) -> list[Any]:
     if type(cotangent) is ad.Zero:
         return [None] * (2 + len(counts))
-    return [None, PRODUCT.bind(logits, cotangent, *counts, k=k, width=width), *(None for _ in counts)]
-
-
-def _batch(operands: Any, dims: Any, *, k: int | None, width: int) -> tuple[Array, int]:
-    size = next(x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None)
-    moved = (
-        jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
-        for x, d in zip(operands, dims, strict=True)
-    )
-    return PRODUCT.bind(*moved, k=k, width=width), 0
+    return [None, PRODUCT.bind(logits, cotangent, *counts, **parameters), *(None for _ in counts)]
 
 
 PRODUCT.def_impl(_compiled)
 PRODUCT.def_abstract_eval(_shape)
 ad.primitive_jvps[PRODUCT] = _jvp
 ad.primitive_transposes[PRODUCT] = _transpose
-batching.primitive_batchers[PRODUCT] = _batch
-mlir.register_lowering(PRODUCT, mlir.lower_fun(_array_code, multiple_results=False))
+batching.primitive_batchers[PRODUCT] = partial(batched, PRODUCT)
+mlir.register_lowering(PRODUCT, mlir.lower_fun(_code, multiple_results=False))
 
 
 @dataclass(frozen=True)
@@ -99,20 +91,44 @@ class Differentiable:
     xp: Any = jnp
 
     def marginals(self, logits: Array) -> Array:
-        static, count = (self.k, None) if isinstance(self.k, int) else (None, self.k)
-        return differentiable(_functions.marginals, static, self.width)(logits, count, (), None)
+        return evaluate(_functions.marginals, logits, self.k, self.width)
 
     def product(self, logits: Array, v: Array) -> Array:
         return product(logits, self.k, self.width, v)
 
 
+def evaluate(
+    function: Callable[..., Array],
+    logits: Array,
+    k: int | Array,
+    width: int,
+    *arrays: Array,
+    solution: Solution | None = None,
+    draws: int | None = None,
+) -> Array:
+    """One of ``ksubset._functions`` with its derivatives, by a kernel where there is one.
+
+    With ``draws``, `sample` or `rsample` by a kernel, the seed of `DRAW` in the place of uniforms: draws + (..., n).
+    """
+    static, count = (k, None) if isinstance(k, int) else (None, k)
+    fast = solution is None and takes(function.__name__, logits, width)
+    return differentiable(function, static, width, fast, draws)(logits, count, arrays, solution)
+
+
 @lru_cache(maxsize=1024)
-def differentiable(function: Callable[..., Array], k: int | None, width: int) -> Callable[..., Array]:
+def differentiable(
+    function: Callable[..., Array], k: int | None, width: int, fast: bool, draws: int | None
+) -> Callable[..., Array]:
     """A function compiled for a static k and width, with its derivative rule; JAX keeps one program per shape."""
 
     def value(logits: Array, count: Array | None, arrays: tuple[Array, ...], solution: Solution | None) -> Array:
         from ksubset.backends.jax import ops
 
+        counts = () if k is not None else (count,)
+        if draws is not None:
+            return DRAW.bind(logits, *arrays, *counts, draws=draws, k=k, width=width)
+        if fast:
+            return KERNEL.bind(logits, *arrays, *counts, name=function.__name__, k=k, width=width)
         return function(ops(logits), logits, count if k is None else k, width, *arrays, solution=solution)
 
     def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:

@@ -2,7 +2,8 @@
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from typing import Any, cast
+from math import prod
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +14,12 @@ from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._tilt import NEAR
 from ksubset._typing import Array, Ops, State, Step
-from ksubset.backends._jax_autodiff import differentiable, product
+from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
+from ksubset.backends._jax_autodiff import product
+from ksubset.backends._jax_ffi import choose, takes
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu import Path
 
 
 def _repeat(step: Step, state: State, limit: int) -> State:
@@ -101,18 +107,27 @@ def same_device(x: Array, y: Array) -> bool:
 
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a key, or from an int that seeds one."""
+    return _signed_uniforms(_key(rng), shape, like.dtype.name)
+
+
+def _key(rng: object) -> Array:
     if rng is None:
         raise TypeError("rng must be a JAX key or an int; got None, and JAX has no global generator")
     key = jax.random.key(rng) if isinstance(rng, int) and not isinstance(rng, bool) else rng
     if not _is_key(key):
         raise TypeError(f"rng must be a JAX key or an int; got {type(rng).__name__}")
-    return _signed_uniforms(key, shape, like.dtype.name)
+    return key
 
 
 def _is_key(x: object) -> bool:
     if not isinstance(x, jax.Array):
         return False
     return bool(jnp.issubdtype(x.dtype, jax.dtypes.prng_key)) or (x.dtype == jnp.uint32 and x.ndim == 1)
+
+
+@jax.jit
+def _seed(key: Array) -> Array:
+    return jax.random.bits(key, (2,), jnp.uint32)
 
 
 @partial(jax.jit, static_argnums=(1, 2))
@@ -128,8 +143,25 @@ def evaluate(
 ) -> Array:
     if function is _functions.marginals_jvp:
         return product(logits, k, width, arrays[0])
-    static, count = (k, None) if isinstance(k, int) else (None, k)
-    return differentiable(function, static, width)(logits, count, arrays, solution)
+    return evaluate_differentiable(function, logits, k, width, *arrays, solution=solution)
+
+
+def draw(
+    function: Callable[..., Array],
+    logits: Array,
+    k: int | Array,
+    width: int,
+    rng: object,
+    sample_shape: tuple[int, ...],
+) -> Array | None:
+    if not takes("draw", logits, width):
+        return None
+    z = evaluate_differentiable(function, logits, k, width, _seed(_key(rng)), draws=prod(sample_shape))
+    return z.reshape((*sample_shape, *logits.shape))
+
+
+def path(name: str, logits: Array, width: int) -> "Path | str":
+    return choose(name, logits.shape, width, logits.dtype)
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:

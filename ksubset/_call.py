@@ -68,7 +68,7 @@ class Problem:
     def path(self, name: str) -> "Path | Launch | str":
         """The kernel that computes the function of that name, or why the core does."""
         choose: Callable[[str, Array, int], Path | Launch | str] | None = getattr(self.backend, "path", None)
-        return choose(name, self.logits, self.width) if choose else "kernels take arrays of NumPy, CuPy and torch"
+        return choose(name, self.logits, self.width) if choose else "this framework has no kernels"
 
     def companion(self, x: Array, name: str) -> Array:
         """Check a second array (..., n)."""

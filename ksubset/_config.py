@@ -16,9 +16,10 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     """Print what is installed, and by which path each function would be computed.
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
-    NumPy arrays and CPU tensors: the CPU fast path, which the environment variable ``KSUBSET_FAST``, set to 0, turns
-    off. CUDA kernels compute everything but `mode` for CuPy arrays and CUDA tensors, up to a size. The core, which is
-    written against the array API standard, computes the rest.
+    NumPy arrays, CPU tensors, and JAX with a single CPU device: the CPU fast path. The environment variable
+    ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has compiled keeps the path it has. CUDA kernels
+    compute everything but `mode` for CuPy arrays and CUDA tensors, up to a size. The core, which is written against the
+    array API standard, computes the rest.
 
     Parameters
     ----------

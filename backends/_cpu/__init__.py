@@ -1,4 +1,4 @@
-"""The CPU fast path: Numba kernels on NumPy arrays, and on CPU tensors through their NumPy views, without copies.
+"""The CPU fast path: Numba kernels on NumPy arrays, on CPU tensors through their NumPy views, and in JAX's programs.
 
 `find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
 the same names in ``ksubset._inference``. Logits are (rows, n) of float32 or float64, copied only if not C-contiguous; k
@@ -14,10 +14,10 @@ from numba import float32, float64
 
 from ksubset.backends._cpu import kernels, threads
 from ksubset.backends._cpu.block import WHOLE
-from ksubset.backends._cpu.vectors import COUNTS, ROWS, WIDTH, Layout
+from ksubset.backends._cpu.vectors import COUNTS, ROWS, WIDTH, Layout, LayoutType
 from ksubset.backends._cpu.window import PAD, Rule
 
-__all__ = ["Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
+__all__ = ["Path", "Solved", "find_path", "jacobian_product", "plan", "sample", "solve"]
 
 SINGLE, DOUBLE, DRAWING = Rule(5.5, 5.5**2 / 6, 2.0), Rule(8.5, 8.5**2 / 6, 2.0), Rule(9.0, 9.0**2 / 6, 3.0)
 KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
@@ -210,6 +210,32 @@ def sample(
     return z.reshape(draws, rows, n), shift[0]
 
 
+def plan(rows: int, n: int, same: int, dtype: Any, *, drawing: bool = False) -> tuple[LayoutType, Rule, int]:
+    """Say how one of `handlers` computes its answers.
+
+    Parameters
+    ----------
+    rows, n, dtype
+        The shape and the dtype of the logits.
+    same
+        A k for all rows, or −1.
+    drawing
+        As in `find_path`.
+
+    Returns
+    -------
+    layout : LayoutType
+        For `compiling.handler`.
+    rule : Rule
+        The window.
+    scratch : int
+        Bytes of memory to provide, beside 8 for every k if they differ.
+    """
+    dtype = np.dtype(dtype)
+    layout, _, size = _arrange(dtype, _across(rows, n), n, same)
+    return layout.kind, DRAWING if drawing else _rule(dtype), size + rows * 2 * dtype.itemsize + 256
+
+
 def _across(rows: int, n: int) -> str:
     return COUNTS if rows <= (LONG_FEW_ROWS if n >= LONG else FEW_ROWS) else ROWS
 
@@ -229,7 +255,7 @@ def _one_count(k: int, n: int) -> int:
 
 
 @lru_cache(maxsize=1024)
-def _plan(dtype: np.dtype[Any], across: str, n: int, same: int) -> tuple[Layout, int, int]:
+def _arrange(dtype: np.dtype[Any], across: str, n: int, same: int) -> tuple[Layout, int, int]:
     """The layout, the rows in a vector, and memory for their items and for a table of Dual numbers, in bytes."""
     lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
     item, width = lanes * dtype.itemsize, n // 2 if same < 0 else min(same, abs(n - same))
@@ -254,7 +280,7 @@ def _run(
     logits = np.ascontiguousarray(logits)
     each = np.ascontiguousarray(k, np.int64) if isinstance(k, np.ndarray) and k.ndim else None
     same = _one_count(int(k), n) if each is None else -1
-    layout, lanes, size = _plan(logits.dtype, _across(rows, n), n, same)
+    layout, lanes, size = _arrange(logits.dtype, _across(rows, n), n, same)
     head = _address(logits), 0 if each is None else _address(each), same, n, rows
 
     def part(start: int, stop: int, _alive: object = (logits, each, inputs)) -> None:  # outlives an interrupted call

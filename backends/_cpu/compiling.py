@@ -9,7 +9,7 @@ import warnings
 from collections.abc import Callable
 from typing import Any
 
-from numba import njit
+from numba import cfunc, njit, types
 from numba.core import event
 
 LOGGER = logging.getLogger("ksubset")
@@ -53,6 +53,19 @@ def kernel(function: Callable[..., Any]) -> Any:
         _warn_once()
     _kernels.append(dispatcher)
     return dispatcher
+
+
+def handler(function: Callable[..., Any], kind: Any) -> int:
+    """Compile a function that XLA calls with a pointer, and give its address; ``kind`` selects the version."""
+    signature = types.intp(types.CPointer(kind))
+    try:
+        compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+    except RuntimeError:
+        compiled = cfunc(signature, error_model="numpy")(function)
+        _warn_once()
+    _kernels.append(compiled)
+    address: int = compiled.address
+    return address
 
 
 def _warn_once() -> None:

@@ -51,7 +51,7 @@ def solve(
     """λ, log P, and on request the entropy and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
-    group, blocks, wanted = rows_at_once(zero), (n + 3) // 4, entropies.size + mu.size > 0
+    group, blocks, wanted = rows_at_once(zero), (n + 3) // 4, entropies.size + mu.size + rest.size > 0
     block, at = new_block(scratch, planes(zero), n, layout, zero)
     chosen, at = carve(at, planes(zero), room(n, zero), layout)
     unchosen, at = carve(at, planes(zero), room(n, zero), layout)

@@ -38,7 +38,7 @@ class Layout:
     """Names a dtype and what lanes stand for; passed to a kernel, it selects the compiled version."""
 
     def __init__(self, dtype: types.Float, across: str) -> None:
-        self._numba_type_ = LayoutType(dtype, across)
+        self.kind = self._numba_type_ = LayoutType(dtype, across)
 
 
 class Lanes(types.Type):

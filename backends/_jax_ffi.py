@@ -1,0 +1,170 @@
+"""The kernels of ``_cpu`` in XLA's programs: a primitive that becomes a foreign call where a program is for the CPU.
+
+Only the lowering knows the shape that `jax.vmap` leaves, so only there rows are counted and a kernel is compiled.
+Exported programs, which may run where there are no kernels, keep to the core's array code.
+"""
+
+from functools import cache, partial
+from math import prod
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+from ksubset import _functions
+from ksubset._typing import Array
+from ksubset.backends import _fast
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu import Path
+
+
+def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
+    """The kernel for logits of a shape, or why the core is taken; see ``_fast.choose``."""
+    if jax.default_backend() != "cpu":
+        return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
+    if jax.device_count() > 1:
+        return f"XLA can split its own code over {jax.device_count()} devices, but no kernel"
+    return _fast.choose(name, shape, width, dtype)
+
+
+def takes(name: str, logits: Array, width: int) -> bool:
+    """Whether there is a kernel."""
+    return not isinstance(choose(name, logits.shape, width, logits.dtype), str)
+
+
+_shaped: Any = jax.ShapeDtypeStruct  # JAX leaves these two untyped
+_capsule: Any = jax.ffi.pycapsule
+
+KERNEL: Any = Primitive("ksubset_kernel")
+"""Operands: logits; v of the same shape for ``marginals_jvp``; the counts (...) unless the parameter ``k`` is an int.
+
+The other parameters are ``name``, one of ``_fast.FUNCTIONS``, and ``width``.
+"""
+DRAW: Any = Primitive("ksubset_draw")
+"""Operands: logits (keys + batch + (n,)), a seed of two words for each key (keys + (2,)), the counts as in `KERNEL`.
+
+The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than one key.
+"""
+
+
+def array_code(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
+    """The core's value of what `KERNEL` computes."""
+    from ksubset.backends.jax import ops
+
+    *arrays, count = (*operands, k) if k is not None else operands
+    return getattr(_functions, name)(ops(logits), logits, count, width, *arrays)
+
+
+def _array_draw(logits: Array, seed: Array, *counts: Array, draws: int, k: int | None, width: int) -> Array:
+    """Other samples of the same distribution as those of the kernel."""
+    from ksubset.backends.jax import uniforms
+
+    def draw(logits: Array, seed: Array, *counts: Array) -> Array:
+        key = jax.random.wrap_key_data(seed, impl="threefry2x32")
+        u = uniforms(key, (draws, *logits.shape[:-1], logits.shape[-1] - 1), logits)
+        return array_code(logits, u, *counts, name="sample", k=k, width=width)
+
+    for _ in seed.shape[:-1]:
+        draw = jax.vmap(draw)
+    return draw(logits, seed, *counts)
+
+
+def _kernel(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
+    v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == logits.ndim]
+    handler = "jacobian_product" if name == "marginals_jvp" else "solve"
+    return _call(handler, logits, v, operands[len(v) :], k, width, logits.shape, name == "unchosen")
+
+
+def _kernel_draw(logits: Array, seed: Array, *counts: Array, draws: int, k: int | None, width: int) -> Array:
+    shape = _drawn(logits.shape, seed.shape, draws)
+    return _call("sample", logits, [seed.reshape(-1, 2)], counts, k, width, shape, draws)
+
+
+def _drawn(shape: tuple[int, ...], seed: tuple[int, ...], draws: int) -> tuple[int, ...]:
+    keys = len(seed) - 1
+    return (*shape[:keys], draws, *shape[keys:])
+
+
+def _call(
+    handler: str,
+    logits: Array,
+    arrays: list[Array],
+    counts: tuple[Array, ...],
+    k: int | None,
+    width: int,
+    shape: tuple[int, ...],
+    number: int,
+) -> Array:
+    """The foreign call of one of ``_cpu.handlers``: its second result is scratch memory."""
+    from ksubset.backends import _cpu
+
+    rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if k is None else k
+    drawing = handler == "sample"
+    share = rows // max(len(arrays[0]), 1) if drawing else rows
+    layout, rule, scratch = _cpu.plan(share, n, same, logits.dtype, drawing=drawing)
+    results = _shaped(shape, logits.dtype), _shaped((scratch + 8 * rows,), np.uint8)
+    call = jax.ffi.ffi_call(_target(handler, layout), results)
+    counts = tuple(_checked(x, n, width).reshape(-1) for x in counts)
+    attributes = {"numbers": np.array([same, number], np.int64), "rule": np.array(rule, np.float64)}
+    return call(logits.reshape(rows, n), *arrays, *counts, **attributes)[0]
+
+
+def _checked(k: Array, n: int, width: int) -> Array:
+    """As int32, with n + 1, which makes a row NaN, for a k that is out of range."""
+    k = k.astype(jnp.int32) if k.dtype.itemsize < 4 else k
+    valid = (k >= 0) & (k <= n) & (jnp.minimum(k, n - k) <= width)
+    return jnp.where(valid, k, n + 1).astype(jnp.int32)
+
+
+_registering = Lock()
+
+
+def _target(handler: str, layout: Any) -> str:
+    """The name by which XLA knows a handler, compiled on the first call."""
+    with _registering:
+        return _registered(handler, layout)
+
+
+@cache
+def _registered(handler: str, layout: Any) -> str:
+    from ksubset.backends._cpu import compiling, handlers
+
+    name = f"ksubset_{handler}_{layout.dtype}_{layout.across}"
+    address = compiling.handler(getattr(handlers, handler), layout)
+    jax.ffi.register_ffi_target(name, _capsule(address), platform="cpu")
+    return name
+
+
+def batched(primitive: Any, operands: Any, dims: Any, **parameters: Any) -> tuple[Array, int]:
+    """The rule of `jax.vmap` for a primitive that takes any batch in front of its operands."""
+    size = next(x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None)
+    moved = (
+        jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
+        for x, d in zip(operands, dims, strict=True)
+    )
+    return primitive.bind(*moved, **parameters), 0
+
+
+def _shape(logits: Any, seed: Any, *counts: Any, draws: int, **parameters: Any) -> Any:
+    return jax.core.ShapedArray(_drawn(logits.shape, seed.shape, draws), logits.dtype)
+
+
+def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
+    def lower(ctx: Any, *operands: Any, **parameters: Any) -> Any:
+        chosen = code if ctx.module_context.lowering_parameters.for_export else kernel
+        return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands, **parameters)
+
+    primitive.def_impl(kernel)
+    primitive.def_abstract_eval(shape)
+    batching.primitive_batchers[primitive] = partial(batched, primitive)
+    mlir.register_lowering(primitive, mlir.lower_fun(code, multiple_results=False))
+    mlir.register_lowering(primitive, lower, platform="cpu")
+
+
+_define(KERNEL, lambda logits, *operands, **parameters: logits, _kernel, array_code)
+_define(DRAW, _shape, _kernel_draw, _array_draw)
