@@ -12,6 +12,7 @@ import numpy as np
 from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
+from ksubset._summation import sums_from_both_ends
 from ksubset._tilt import NEAR
 from ksubset._typing import Array, Ops, State, Step
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
@@ -61,6 +62,20 @@ def _ranked(x: Array, count: int | Array) -> tuple[Array, Array]:
     return value(upper), value(lower)
 
 
+LONGEST_PRODUCT = 256
+"""Of more numbers the sums would take longer to run than to compile."""
+
+
+def _sums_from_both_ends(x: Array) -> tuple[Array, Array]:
+    """As matrix products: XLA turns a cumulative sum into a tree of operations, of which it compiles every one."""
+    size = x.shape[0]
+    if size > LONGEST_PRODUCT:
+        return sums_from_both_ends(jnp, x)
+    lower = jnp.tril(jnp.ones((size, size), x.dtype))
+    sums = partial(jnp.tensordot, b=x, axes=1, precision="highest")
+    return sums(lower), sums(lower.T)
+
+
 _COMMON: dict[str, Any] = {
     "xp": jnp,
     "matmul": partial(jnp.matmul, precision="highest"),
@@ -69,7 +84,7 @@ _COMMON: dict[str, Any] = {
     "stop_gradient": jax.lax.stop_gradient,
     "matmul_from": 9,
 }
-SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, scan=_scan)
+SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, sums_from_both_ends=_sums_from_both_ends, scan=_scan)
 PARALLEL = Ops(**_COMMON)
 
 

@@ -1,6 +1,9 @@
 """Exact sampling down the tree: each node's count, split between its two children by inverting a distribution."""
 
+from functools import partial
+
 from ksubset._layout import contiguous, fill, iota
+from ksubset._summation import sums_from_both_ends
 from ksubset._tree import Counts, mirror, split
 from ksubset._typing import Array, Ops
 
@@ -42,8 +45,7 @@ def _invert(ops: Ops, weights: Array, u: Array) -> Array:
     xp = ops.xp
     u = xp.where(u >= 0.5, u - 1, u)
     upper = u < 0
-    rising = xp.cumulative_sum(weights, axis=0)
-    falling = xp.flip(xp.cumulative_sum(xp.flip(weights, axis=0), axis=0), axis=0)
+    rising, falling = (ops.sums_from_both_ends or partial(sums_from_both_ends, xp))(weights)
     target = xp.astype(xp.abs(u), weights.dtype) * rising[-1, ...]
     below, above = _count(ops, rising <= target, u), _count(ops, falling > target, u) - 1
     return xp.where(upper, above, below)

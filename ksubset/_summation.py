@@ -1,11 +1,18 @@
 """Sums: one that is fast, and one that survives cancellation in any precision."""
 
+from typing import Any
+
 from ksubset._typing import Array, Ops
 
 
 def column_sums(ops: Ops, x: Array) -> Array:
     """Sums over the first of two axes."""
     return ops.column_sums(x) if ops.column_sums else ops.xp.sum(x, axis=0)
+
+
+def sums_from_both_ends(xp: Any, x: Array) -> tuple[Array, Array]:
+    """Sums over the first axis up to each entry, and from each entry on."""
+    return xp.cumulative_sum(x, axis=0), xp.flip(xp.cumulative_sum(xp.flip(x, axis=0), axis=0), axis=0)
 
 
 def compensated_sum(ops: Ops, x: Array) -> Array:

@@ -58,6 +58,9 @@ class Ops:
         Cuts an array off from differentiation; the identity where there is none.
     column_sums
         ``column_sums(x)``: sums over the first of two axes, where there is a faster way than the namespace's ``sum``.
+    sums_from_both_ends
+        ``sums_from_both_ends(x)``: sums over the first axis up to each entry and from each entry on, where there is
+        something better than the namespace's ``cumulative_sum``.
     scan
         ``scan(step, carry, xs, reverse)`` folds ``step(carry, x) -> (carry, y)`` over the first axis of the arrays in
         ``xs`` and stacks the ys, like `jax.lax.scan`. Where it is given, the sequential engine runs in the place of
@@ -76,6 +79,7 @@ class Ops:
     ranked: Callable[[Array, int | Array], tuple[Array, Array]] | None = None
     stop_gradient: Callable[[Array], Array] = lambda x: x
     column_sums: Callable[[Array], Array] | None = None
+    sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     scan: Scan | None = None
     matmul_from: int = 24
     eager_on_cpu: bool = False
