@@ -9,6 +9,7 @@ from fast_cases import FAMILIES, counts_for, rows_of
 from ksubset import _inference
 from ksubset._functions import entropy
 from ksubset.backends import _cpu
+from ksubset.backends._cpu import planning
 from ksubset.backends.array_api import NUMPY
 
 RELATIVE = {np.float32: 1e-5, np.float64: 5e-14}
@@ -51,7 +52,7 @@ def test_window_and_all_counts_give_the_same(count, dtype, monkeypatch):
         windowed = _cpu.solve(logits, k), _cpu.jacobian_product(logits, k, v), _cpu.sample(logits, k, 1)[0]
         with monkeypatch.context() as patch:
             for rule in ("SINGLE", "DOUBLE", "DRAWING"):
-                patch.setattr(_cpu, rule, _cpu.Rule(1e6, 1e6, 1e6))
+                patch.setattr(planning, rule, planning.Rule(1e6, 1e6, 1e6))
             full = _cpu.solve(logits, k), _cpu.jacobian_product(logits, k, v), _cpu.sample(logits, k, 1)[0]
         close = {"rtol": RELATIVE[dtype], "atol": 1e-30}
         np.testing.assert_allclose(windowed[0].chosen, full[0].chosen, **close)

@@ -62,7 +62,7 @@ def test_rare_events_keep_their_probability(k, count, dtype):
 def test_uniforms_resolve_what_is_far_below_the_spacing_of_float32():
     from numba import njit
 
-    from ksubset.backends._cpu import uniforms, vectors
+    from ksubset.backends._cpu import planning, uniforms, vectors
 
     @njit
     def smallest(seed, steps, state, layout):
@@ -78,9 +78,9 @@ def test_uniforms_resolve_what_is_far_below_the_spacing_of_float32():
         return below
 
     kind = np.dtype(np.float32)
-    lanes = vectors.WIDTH[_cpu.KINDS[kind]]
+    lanes = vectors.WIDTH[planning.KINDS[kind]]
     state, steps = np.empty((1, 4 * lanes), kind), 4_000_000
-    below = smallest(1, steps, state, _cpu.LAYOUTS[kind, "rows"])
+    below = smallest(1, steps, state, planning.LAYOUTS[kind, "rows"])
     expected = steps * lanes * 2.0**-20
     assert abs(below - expected) < 5 * np.sqrt(expected)
     low = state[0, :lanes]
