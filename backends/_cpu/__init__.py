@@ -171,11 +171,11 @@ def _run(
     logits = np.ascontiguousarray(logits)
     each = np.ascontiguousarray(k, np.int64) if isinstance(k, np.ndarray) and k.ndim else None
     same = _one_count(int(k), n) if each is None else -1
-    layout, lanes, size = arrange(logits.dtype, across_of(rows, n), n, same)
+    layout, lanes, size, updates = arrange(logits.dtype, across_of(rows, n), n, same)
     head = _address(logits), 0 if each is None else _address(each), same, n, rows
 
     def part(start: int, stop: int, _alive: object = (logits, each, inputs)) -> None:  # outlives an interrupted call
         kernel(*head, start, stop, *arguments, *rule, *threads.scratch(size), layout)
 
-    work = passes * rows * n * 20
-    threads.run(part, rows, lanes, work, threads.default_threads() if limit is None else limit)
+    limit = threads.default_threads() if limit is None else limit
+    threads.run(part, rows, lanes, passes * rows * updates, limit)

@@ -16,6 +16,9 @@ LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for ac
 FEW_ROWS, LONG_FEW_ROWS, LONG = 3, 8, 16_384
 """Up to so many rows go one by one, a vector along the counts: more of them where rows are long."""
 
+TYPICAL = 64
+"""The width of many a window: an item costs about so many updates where k is larger."""
+
 
 class Path(NamedTuple):
     """Which kernel a call takes.
@@ -97,7 +100,7 @@ def plan(rows: int, n: int, same: int, dtype: Any, *, drawing: bool = False) -> 
         Bytes of memory to provide, beside 8 for every k if they differ.
     """
     dtype = np.dtype(dtype)
-    layout, _, size = arrange(dtype, across_of(rows, n), n, same)
+    layout, _, size, _ = arrange(dtype, across_of(rows, n), n, same)
     return layout.kind, rule_of(dtype, drawing), size + rows * 2 * dtype.itemsize + 256
 
 
@@ -112,9 +115,14 @@ def rule_of(dtype: np.dtype[Any], drawing: bool = False) -> Rule:
 
 
 @lru_cache(maxsize=1024)
-def arrange(dtype: np.dtype[Any], across: str, n: int, same: int) -> tuple[Layout, int, int]:
-    """The layout, the rows in a vector, and memory for their items and for a table of Dual numbers, in bytes."""
+def arrange(dtype: np.dtype[Any], across: str, n: int, same: int) -> tuple[Layout, int, int, int]:
+    """Say how a call is laid out.
+
+    The result is the layout, the rows in a vector, the bytes for their items and for a table of Dual numbers, and about
+    how many states a pass over a row updates.
+    """
     lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
     item, width = lanes * dtype.itemsize, n // 2 if same < 0 else min(same, abs(n - same))
     table = 2 * item * (n // 4 + 2) * (width + 2 * PAD + 64)
-    return LAYOUTS[dtype, across], lanes, (20 * item + 8) * (n + 64) + min(table, WHOLE)
+    updates = n * (10 + min(width, TYPICAL))
+    return LAYOUTS[dtype, across], lanes, (20 * item + 8) * (n + 64) + min(table, WHOLE), updates
