@@ -13,6 +13,7 @@ from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._tilt import NEAR
 from ksubset._typing import Array, Ops, State, Step
+from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import differentiable, product
 
 
@@ -66,6 +67,9 @@ _COMMON: dict[str, Any] = {
 SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, scan=_scan)
 PARALLEL = Ops(**_COMMON)
 
+surrogate = _jax_estimators.surrogate
+value_and_gradient = _jax_estimators.value_and_gradient
+
 
 def ops(x: Array) -> Ops:
     """On a CPU a loop over blocks of items runs fastest; an accelerator wants the tree's logarithmic depth."""
@@ -93,12 +97,20 @@ def same_device(x: Array, y: Array) -> bool:
 
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a key, or from an int that seeds one."""
+    return _signed_uniforms(_key(rng), shape, like.dtype.name)
+
+
+def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
+    return _jax_estimators.gammas(_key(rng), concentration, shape, like)
+
+
+def _key(rng: object) -> Array:
     if rng is None:
         raise TypeError("rng must be a JAX key or an int; got None, and JAX has no global generator")
     key = jax.random.key(rng) if isinstance(rng, int) and not isinstance(rng, bool) else rng
     if not _is_key(key):
         raise TypeError(f"rng must be a JAX key or an int; got {type(rng).__name__}")
-    return _signed_uniforms(key, shape, like.dtype.name)
+    return key
 
 
 def _is_key(x: object) -> bool:
