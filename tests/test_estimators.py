@@ -251,7 +251,7 @@ def test_decided_items_get_no_gradient(target: Target, diff: Transforms, name: s
     x, cost = target.array([0.3, -np.inf, 0.5, np.inf, 0.0]), target.array(COST)
 
     def loss(x: Any) -> Any:
-        return (draw(target, name, x, rng=target.rng(0), sample_shape=(50,)) * cost).sum()
+        return (draw(target, name, x, rng=target.rng(0), sample_shape=(300,)) * cost).sum()
 
     found = target.to_numpy(diff.grad(loss)(x))
     assert (found[[1, 3]] == 0).all()
@@ -281,7 +281,7 @@ def test_jit(target: Target, diff: Transforms, name: str) -> None:
     cost = target.array(COST)
 
     def loss(x: Any, key: Any) -> Any:
-        return (draw(target, name, x, rng=key, sample_shape=(3,)) * cost).sum()
+        return (draw(target, name, x, rng=key, sample_shape=(20,)) * cost).sum()
 
     x, key = target.array(THETA), target.rng(0)
     expected = target.to_numpy(diff.grad(loss)(x, key))
