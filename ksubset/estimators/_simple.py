@@ -75,7 +75,8 @@ def simple_f(
         other = evaluate(at(problem, problem.logits - step * g), _functions.sample, u)
         return ((z - other) / step,)
 
-    return with_pullback(problem, z, pullback, z, u[1, ...])
+    saved = problem.xp.asarray(z, copy=True)  # torch.compile takes no tensor twice
+    return with_pullback(problem, z, pullback, saved, u[1, ...])
 
 
 def simple_b(

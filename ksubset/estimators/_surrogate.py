@@ -20,7 +20,7 @@ def ops(problem: Problem) -> Ops:
 
 def stop_gradient(problem: Problem, x: Array) -> Array:
     """``x`` as a constant."""
-    return ops(problem).stop_gradient(x)
+    return problem.backend.ops(x).stop_gradient(x)
 
 
 def frozen(problem: Problem) -> Problem:
@@ -40,8 +40,8 @@ def evaluate(problem: Problem, function: Callable[..., Array], *arrays: Array) -
 
 
 def top(problem: Problem, logits: Array) -> Array:
-    """The k largest of each row of other logits, 0 and 1."""
-    return evaluate(at(problem, logits), _functions.mode)
+    """The k largest of each row of other logits, 0 and 1, without a gradient."""
+    return evaluate(at(problem, stop_gradient(problem, logits)), _functions.mode)
 
 
 def with_pullback(problem: Problem, value: Array, pullback: Pullback, *arrays: Array) -> Array:
