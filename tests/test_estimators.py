@@ -147,6 +147,15 @@ def test_simple_f_has_the_mean_of_a_finite_difference(target: Target, diff: Tran
 
 
 @differentiable
+def test_simple_f_draws_the_second_sample_anew(target: Target, diff: Transforms) -> None:
+    """Where g = 0, z and z' differ as often as two independent subsets do."""
+    x = target.array(np.tile(THETA, (DRAWS, 1)))
+    found = diff.grad(lambda x: 0 * estimators.simple_f(x, K, lambda_=1.0, rng=target.rng(3)).sum())(x)
+    differ = (target.to_numpy(found) != 0).any(axis=-1, keepdims=True).astype(float)
+    check_mean(differ, np.array([1 - (TRUTH.probabilities**2).sum()]))
+
+
+@differentiable
 def test_simple_f_tends_to_j_g(target: Target, diff: Transforms) -> None:
     found = gradient(target, diff, estimators.simple_f, lambda_=0.05, sample_shape=(DRAWS,))
     deviation = 2 * np.sqrt(TRUTH.marginals * (1 - TRUTH.marginals) * DRAWS) / 0.05
