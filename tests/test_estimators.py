@@ -96,6 +96,18 @@ def test_shape_dtype_and_size(target: Target, name: str) -> None:
         np.testing.assert_allclose(z.sum(axis=-1), K, rtol=5e-3 if dtype == "float16" else 1e-5)
 
 
+@pytest.mark.parametrize("name", [name for name in SAMPLES if name not in (*RELAXED, "aimle")])
+@pytest.mark.parametrize("k", [0, 5])
+def test_no_choice(target: Target, name: str, k: int) -> None:
+    z = SAMPLES[name](target.array(THETA), k, rng=target.rng(0), sample_shape=(2,))
+    assert (target.to_numpy(z) == (k > 0)).all()
+
+
+@pytest.mark.parametrize("name", RELAXED)
+def test_nothing_to_choose(target: Target, name: str) -> None:
+    assert (target.to_numpy(SAMPLES[name](target.array(THETA), 0, rng=target.rng(0))) == 0).all()
+
+
 def test_simple_is_rsample() -> None:
     assert estimators.simple is ksubset.rsample
 

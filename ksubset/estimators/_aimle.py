@@ -1,6 +1,6 @@
 """Adaptive implicit maximum likelihood estimation."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
@@ -126,9 +126,9 @@ def aimle(
     return with_pullback(problem, top(problem, theta + epsilon[0, ...]), pullback, beta, epsilon)
 
 
-def _norm(xp: object, x: Array) -> Array:
+def _norm(xp: Any, x: Array) -> Array:
     """The Euclidean norm of each row, as a column."""
-    return xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True))  # type: ignore[attr-defined]
+    return xp.sqrt(xp.sum(x * x, axis=-1, keepdims=True))
 
 
 def _check_beta(problem: Problem, beta: Array) -> None:

@@ -46,7 +46,7 @@ def l2x(
     References
     ----------
     Chen, Song, Wainwright and Jordan, "Learning to Explain: An Information-Theoretic Perspective on Model
-    Interpretation", ICML 2018, section 3.3.
+    Interpretation", ICML 2018.
 
     Examples
     --------

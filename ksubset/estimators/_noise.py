@@ -63,7 +63,7 @@ class SumOfGamma:
     References
     ----------
     Niepert, Minervini and Franceschi, "Implicit MLE: Backpropagating Through Discrete Exponential Family
-    Distributions", NeurIPS 2021, Theorem 1, where κ is written k.
+    Distributions", NeurIPS 2021, where κ is written k.
     """
 
     kappa: float | None = None

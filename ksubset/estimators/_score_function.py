@@ -47,7 +47,7 @@ def score_function(
     ----------
     Williams, "Simple Statistical Gradient-Following Algorithms for Connectionist Reinforcement Learning", Machine
     Learning 8, 1992, for S = 1; Kool, van Hoof and Welling, "Buy 4 REINFORCE Samples, Get a Baseline for Free!", ICLR
-    2019 workshop, eq. 8, for S > 1.
+    2019 workshop, for S > 1.
 
     Examples
     --------

@@ -16,6 +16,7 @@ from ksubset.estimators._surrogate import (
 )
 
 simple = rsample
+"""SIMPLE: an exact sample, and J · g."""
 
 
 def simple_f(

@@ -51,8 +51,8 @@ def simple_unbiased(
 
     References
     ----------
-    Made here from Ahmed et al. (2023), eq. 6, in the manner of Gu, Levine, Sutskever and Mnih, "MuProp: Unbiased
-    Backpropagation for Stochastic Neural Networks", ICLR 2016, eq. 5.
+    Ours, from Ahmed et al. (2023), eq. 6, in the manner of Gu, Levine, Sutskever and Mnih, "MuProp: Unbiased
+    Backpropagation for Stochastic Neural Networks", ICLR 2016.
 
     Examples
     --------

@@ -46,8 +46,8 @@ def softsub(
 
     References
     ----------
-    Xie and Ermon, "Reparameterizable Subset Sampling via Continuous Relaxations", IJCAI 2019, Algorithm 2 and the
-    procedure of section 3.2 that it calls. 1 − a is kept above the smallest normal float, as in the authors' code.
+    Xie and Ermon, "Reparameterizable Subset Sampling via Continuous Relaxations", IJCAI 2019. 1 − a is kept above
+    the smallest normal float, as in the authors' code.
 
     Examples
     --------
@@ -58,16 +58,16 @@ def softsub(
     """
     temperature = check_positive(t, "t")
     problem, draws = prepare(logits, k, None, validate), checked_shape(sample_shape)
-    check_single_k(problem, "softsub")
+    size = check_single_k(problem, "softsub")
     check_relaxable(problem)
     noisy = problem.logits + gumbel(problem, rng, (*draws, *problem.logits.shape))
-    return problem.cast(_relaxed(problem, noisy, temperature))
+    return problem.cast(_relaxed(problem, noisy, size, temperature))
 
 
-def _relaxed(problem: Problem, keys: Array, t: float) -> Array:
+def _relaxed(problem: Problem, keys: Array, k: int, t: float) -> Array:
     xp, total = problem.xp, problem.xp.zeros_like(keys)
     least = xp.full_like(keys, float(xp.finfo(keys.dtype).smallest_normal))
-    for _ in range(check_single_k(problem, "softsub")):
+    for _ in range(k):
         chosen = softmax(problem, keys / t)
         total = total + chosen
         keys = keys + xp.log(xp.maximum(1 - chosen, least))
