@@ -100,9 +100,15 @@ def aimle(
 
     Examples
     --------
-    In torch, one step of training:
+    >>> import numpy as np
+    >>> from ksubset import estimators
+    >>> state = estimators.AIMLEState.start(np.asarray(0.0))
+    >>> estimators.aimle(np.array([99.0, 0.0, 99.0, -99.0]), 2, state.beta, rng=0)
+    array([1., 0., 1., 0.])
 
-    >>> z = aimle(logits, k, state.beta.requires_grad_())  # doctest: +SKIP
+    One step of training, with torch:
+
+    >>> z = estimators.aimle(logits, k, state.beta.requires_grad_())  # doctest: +SKIP
     >>> d, count = torch.autograd.grad(loss(z), (logits, state.beta))  # doctest: +SKIP
     >>> state = state.update(count)  # doctest: +SKIP
     """
