@@ -19,7 +19,15 @@ and may, where it has faster kernels, offer
 8. ``path(name, logits, width)``: how kernels compute one of ``ksubset._functions``, or ``draw``, a ``_cpu.Path`` or
    ``_cuda.Launch``; or why the core does;
 9. ``draw(function, logits, k, width, rng, sample_shape)``: the value of ``sample`` or ``rsample`` without uniforms that
-   the core could use, or None where they go through `uniforms` and `evaluate`.
+   the core could use, or None where they go through `uniforms` and `evaluate`;
+
+and may, for ``ksubset.estimators``, offer
+
+10. ``surrogate(rule, value, *arrays)``: ``value``, of which ``rule(g, *arrays)`` gives the gradients with respect to
+    ``arrays``, None for those that have none; without it the estimators return values without a gradient;
+11. ``value_and_gradient(function, x)``: the values of a function of the caller's, and the gradient of their sum as a
+    constant;
+12. ``gammas(rng, concentration, shape, like)``: gamma variates of scale 1, as `uniforms` draws its own.
 
 Adapters contain no mathematics beyond "the gradient of this is J · v".
 """

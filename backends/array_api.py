@@ -75,11 +75,19 @@ def same_device(x: Array, y: Array) -> bool:
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a `numpy.random.Generator`, an int that seeds one, or None for a fresh one."""
     u = _generator(rng).random(shape)
-    u = u - (u >= 0.5)
+    return _like(u - (u >= 0.5), like)
+
+
+def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
+    return _like(_generator(rng).standard_gamma(concentration, shape), like)
+
+
+def _like(x: np.ndarray, like: Array) -> Array:
+    """Random numbers in the dtype and on the device of ``like``."""
     if isinstance(like, np.ndarray):
-        return u.astype(like.dtype)
+        return x.astype(like.dtype)
     xp = array_api_compat.array_namespace(like)
-    return xp.asarray(u.astype(np.float32) if _is_single(xp, like) else u, device=array_api_compat.device(like))
+    return xp.asarray(x.astype(np.float32) if _is_single(xp, like) else x, device=array_api_compat.device(like))
 
 
 def _generator(rng: object) -> np.random.Generator:

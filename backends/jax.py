@@ -15,6 +15,7 @@ from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
 from ksubset._tilt import NEAR
 from ksubset._typing import Array, Ops, State, Step
+from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
 from ksubset.backends._jax_ffi import choose, takes
@@ -87,6 +88,9 @@ _COMMON: dict[str, Any] = {
 SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, sums_from_both_ends=_sums_from_both_ends, scan=_scan)
 PARALLEL = Ops(**_COMMON)
 
+surrogate = _jax_estimators.surrogate
+value_and_gradient = _jax_estimators.value_and_gradient
+
 
 def ops(x: Array) -> Ops:
     """On a CPU a loop over blocks of items runs fastest; an accelerator wants the tree's logarithmic depth."""
@@ -123,6 +127,10 @@ def same_device(x: Array, y: Array) -> bool:
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a key, or from an int that seeds one."""
     return _signed_uniforms(_key(rng), shape, like.dtype.name)
+
+
+def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
+    return _jax_estimators.gammas(_key(rng), concentration, shape, like)
 
 
 def _key(rng: object) -> Array:

@@ -11,7 +11,7 @@ import torch
 from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
-from ksubset.backends import _cuda_torch, _torch_fast
+from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
@@ -46,6 +46,9 @@ EAGER = Ops(
     xp, _matmul, _sort_on_cpu, repeat_until_settled(torch), stop_gradient=torch.Tensor.detach, eager_on_cpu=True
 )
 LAZY = Ops(xp, _matmul, _sort, repeat_all, stop_gradient=torch.Tensor.detach)
+
+surrogate = _torch_estimators.surrogate
+value_and_gradient = _torch_estimators.value_and_gradient
 
 
 def ops(x: Array) -> Ops:
@@ -90,6 +93,10 @@ def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a `torch.Generator`, an int that seeds one, or None for torch's global generator."""
     u = torch.rand(shape, dtype=torch.float64, device=like.device, generator=_generator(rng, like))
     return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
+
+
+def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
+    return _torch_estimators.gammas(_generator(rng, like), concentration, shape, like)
 
 
 def _generator(rng: object, like: torch.Tensor) -> torch.Generator | None:

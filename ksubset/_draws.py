@@ -103,13 +103,13 @@ def rsample(
 
 def draw(problem: Problem, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
     """`sample` or `rsample` of a validated problem: directly where the adapter can, else by uniforms."""
-    draws = _checked_shape(sample_shape)
+    draws = checked_shape(sample_shape)
     direct: Draw | None = getattr(problem.backend, "draw", None)
     if direct:
         z = direct(function, problem.logits, problem.k, problem.width, rng, draws)
         if z is not None:
             return problem.cast(z)
-    u = problem.backend.uniforms(rng, (*draws, *problem.logits.shape[:-1], _uniforms_per_row(problem)), problem.logits)
+    u = problem.backend.uniforms(rng, (*draws, *problem.logits.shape[:-1], uniforms_per_row(problem)), problem.logits)
     return problem.evaluate(function, u)
 
 
@@ -146,17 +146,19 @@ def sample_from_uniforms(
     problem = prepare(logits, k, max_k, validate)
     check_companion(u, "u", logits, problem.backend)
     check_floating(u, "u", problem.xp)
-    expected = (*problem.logits.shape[:-1], _uniforms_per_row(problem))
+    expected = (*problem.logits.shape[:-1], uniforms_per_row(problem))
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
         raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
     return problem.evaluate(_functions.sample, u)
 
 
-def _uniforms_per_row(problem: Problem) -> int:
+def uniforms_per_row(problem: Problem) -> int:
+    """How many uniforms the sampler takes for a row."""
     return max(int(problem.logits.shape[-1]) - 1, 0)
 
 
-def _checked_shape(shape: object) -> tuple[int, ...]:
+def checked_shape(shape: object) -> tuple[int, ...]:
+    """A valid ``sample_shape``."""
     if not isinstance(shape, tuple | list) or not all(isinstance(s, int) and s >= 0 for s in shape):
         raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
     return tuple(shape)

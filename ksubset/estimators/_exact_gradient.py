@@ -1,0 +1,65 @@
+"""The exact gradient, by enumeration."""
+
+from itertools import combinations
+from math import comb
+
+from ksubset import _functions
+from ksubset._call import Problem, prepare
+from ksubset._layout import device
+from ksubset._typing import Array
+from ksubset.estimators._losses import Loss, losses
+from ksubset.estimators._surrogate import check_single_k, evaluate
+
+
+def exact_gradient(
+    loss: Loss, logits: Array, k: int, *, max_subsets: int = 100_000, validate: bool | None = None
+) -> Array:
+    r"""The expected loss itself, and through it its gradient: no bias, no variance, and C(n, k) calls of the loss.
+
+    .. math:: E[\ell(z)] = \sum_{|z| = k} p_\theta(z) \, \ell(z)
+
+    Parameters
+    ----------
+    loss : callable
+        Turns subsets (C(n, k), ..., n) into their losses (C(n, k), ...); each may depend on its own subset alone.
+    logits, validate
+        As in `ksubset.rsample`. The loss must be finite for subsets of probability 0 as well.
+    k : int
+        One size for all rows.
+    max_subsets : int
+        The largest C(n, k) that is enumerated.
+
+    Returns
+    -------
+    array, shape (...)
+        The expected loss.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `ksubset.rsample`; also if ``k`` is an array, there are more than ``max_subsets`` subsets or ``loss``
+        returns another shape.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ksubset import estimators
+    >>> float(estimators.exact_gradient(lambda z: z[..., 0] * z[..., 1], np.zeros(4), 2).round(6))  # 1 of 6 subsets
+    0.166667
+    """
+    problem = prepare(logits, k, None, validate)
+    z = _subsets(problem, check_single_k(problem, "exact_gradient"), max_subsets)
+    values = losses(loss, problem.cast(z))
+    return problem.xp.sum(problem.xp.exp(evaluate(problem, _functions.log_prob, z)) * values, axis=0)
+
+
+def _subsets(problem: Problem, k: int, most: int) -> Array:
+    """Every subset for every row: (C(n, k), ..., n)."""
+    xp, logits = problem.xp, problem.logits
+    *batch, n = logits.shape
+    count = comb(n, k)
+    if count > most:
+        raise ValueError(f"max_subsets must be at least C({n}, {k}) = {count}; got {most}")
+    rows = [[float(i in chosen) for i in range(n)] for chosen in map(set, combinations(range(n), k))]
+    z = xp.asarray(rows, dtype=logits.dtype, device=device(logits))
+    return xp.broadcast_to(xp.reshape(z, (count, *(1 for _ in batch), n)), (count, *batch, n))

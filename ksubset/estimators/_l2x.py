@@ -1,0 +1,64 @@
+"""The relaxed sample of learning to explain."""
+
+from ksubset._call import prepare
+from ksubset._draws import checked_shape
+from ksubset._typing import Array
+from ksubset.estimators._noise import gumbel
+from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, softmax
+
+
+def l2x(
+    logits: Array,
+    k: int,
+    *,
+    tau: float = 0.1,
+    rng: object = None,
+    sample_shape: tuple[int, ...] = (),
+    validate: bool | None = None,
+) -> Array:
+    r"""L2X: a relaxed sample, the largest entries of k independent Gumbel-softmax samples.
+
+    .. math:: C^j = \mathrm{softmax}((\theta + G^j)/\tau), \qquad z_i = \max_{j \le k} C^j_i
+
+    The sample is not a subset: its entries lie in [0, 1] and add up to at most k, to fewer where the k categorical
+    samples coincide. The gradient is that of the relaxed sample, unbiased for the relaxed loss and biased for that of a
+    k-subset; the variance grows as τ falls, and some bias remains as τ → 0.
+
+    Parameters
+    ----------
+    logits, rng, sample_shape, validate
+        As in `ksubset.rsample`; +∞ is not allowed.
+    k : int
+        One size for all rows.
+    tau : float
+        The temperature τ > 0.
+
+    Returns
+    -------
+    array, shape sample_shape + (..., n)
+        In the dtype of ``logits``.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `ksubset.rsample`; also if ``k`` is an array, ``tau`` is not a positive number or ``logits`` contain +∞.
+
+    References
+    ----------
+    Chen, Song, Wainwright and Jordan, "Learning to Explain: An Information-Theoretic Perspective on Model
+    Interpretation", ICML 2018.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ksubset import estimators
+    >>> estimators.l2x(np.array([99.0, 0.0, -99.0]), 2, rng=0).round(3)  # both choose the first item
+    array([1., 0., 0.])
+    """
+    temperature = check_positive(tau, "tau")
+    problem, draws = prepare(logits, k, None, validate), checked_shape(sample_shape)
+    size = check_single_k(problem, "l2x")
+    check_relaxable(problem)
+    noise = gumbel(problem, rng, (size, *draws, *problem.logits.shape))
+    soft = softmax(problem, (problem.logits + noise) / temperature)
+    return problem.cast(problem.xp.max(soft, axis=0) if size else problem.xp.sum(soft, axis=0))

@@ -1,0 +1,37 @@
+"""What the estimators that take a loss share."""
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from ksubset import _functions
+from ksubset._call import Problem
+from ksubset._draws import draw
+from ksubset._typing import Array
+from ksubset.estimators._surrogate import check_count, evaluate, frozen, stop_gradient
+
+Loss: TypeAlias = Callable[[Array], Array]
+"""From subsets (S, ..., n) to their losses (S, ...), each of which depends on its own subset alone."""
+
+
+def sampled(problem: Problem, loss: Loss, S: object, rng: object) -> tuple[Array, Array]:
+    """S exact subsets of each row, and their losses."""
+    count = check_count(S, "S")
+    z = draw(frozen(problem), rng, (count,), _functions.sample)
+    return z, losses(loss, z)
+
+
+def losses(loss: Loss, z: Array) -> Array:
+    """The losses of subsets."""
+    if not callable(loss):
+        raise TypeError(f"loss must be a function; got {type(loss).__name__}")
+    values, expected = loss(z), tuple(z.shape[:-1])
+    given = tuple(getattr(values, "shape", ()))
+    if given != expected:
+        raise ValueError(f"loss must turn subsets {tuple(z.shape)} into values of shape {expected}; got {given}")
+    return values
+
+
+def score(problem: Problem, z: Array, weights: Array) -> Array:
+    """0, with the gradient of the weighted log-probabilities, (z − μ) times the weights."""
+    log_p = evaluate(problem, _functions.log_prob, problem.xp.astype(z, problem.logits.dtype, copy=False))
+    return stop_gradient(problem, weights) * (log_p - stop_gradient(problem, log_p))

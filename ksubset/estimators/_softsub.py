@@ -1,0 +1,74 @@
+"""Relaxed subset sampling by successive softmaxes."""
+
+from ksubset._call import Problem, prepare
+from ksubset._draws import checked_shape
+from ksubset._typing import Array
+from ksubset.estimators._noise import gumbel
+from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, softmax
+
+
+def softsub(
+    logits: Array,
+    k: int,
+    *,
+    t: float = 0.1,
+    rng: object = None,
+    sample_shape: tuple[int, ...] = (),
+    validate: bool | None = None,
+) -> Array:
+    r"""SoftSub: a relaxed sample, the sum of k softmaxes each of which weakens what those before it chose.
+
+    .. math:: \alpha^1 = \theta + G, \qquad a^j = \mathrm{softmax}(\alpha^j / t), \qquad
+        \alpha^{j+1} = \alpha^j + \log(1 - a^j), \qquad z = \sum_{j=1}^k a^j
+
+    The sample is not a subset: its entries lie in [0, k] and add up to k. As t → 0 it tends to Gumbel top-k, whose law
+    is not p(z) ∝ exp(θ · z). The gradient is that of the relaxed sample, unbiased for the relaxed loss and biased for
+    the discrete one; the bias grows with t, the variance as t falls.
+
+    Parameters
+    ----------
+    logits, rng, sample_shape, validate
+        As in `ksubset.rsample`; +∞ is not allowed.
+    k : int
+        One size for all rows.
+    t : float
+        The temperature t > 0.
+
+    Returns
+    -------
+    array, shape sample_shape + (..., n)
+        In the dtype of ``logits``; every row sums to k.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `ksubset.rsample`; also if ``k`` is an array, ``t`` is not a positive number or ``logits`` contain +∞.
+
+    References
+    ----------
+    Xie and Ermon, "Reparameterizable Subset Sampling via Continuous Relaxations", IJCAI 2019. 1 − a is kept above
+    the smallest normal float, as in the authors' code.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from ksubset import estimators
+    >>> estimators.softsub(np.array([99.0, 0.0, 99.0, -99.0]), 2, rng=0).round(3)
+    array([1., 0., 1., 0.])
+    """
+    temperature = check_positive(t, "t")
+    problem, draws = prepare(logits, k, None, validate), checked_shape(sample_shape)
+    size = check_single_k(problem, "softsub")
+    check_relaxable(problem)
+    noisy = problem.logits + gumbel(problem, rng, (*draws, *problem.logits.shape))
+    return problem.cast(_relaxed(problem, noisy, size, temperature))
+
+
+def _relaxed(problem: Problem, keys: Array, k: int, t: float) -> Array:
+    xp, total = problem.xp, problem.xp.zeros_like(keys)
+    least = xp.full_like(keys, float(xp.finfo(keys.dtype).smallest_normal))
+    for _ in range(k):
+        chosen = softmax(problem, keys / t)
+        total = total + chosen
+        keys = keys + xp.log(xp.maximum(1 - chosen, least))
+    return total

@@ -1,0 +1,116 @@
+"""What the estimators share: a value with a gradient of our own, and checks of their parameters."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from math import inf
+from numbers import Real
+from operator import index
+
+from ksubset import _functions
+from ksubset._call import Problem
+from ksubset._typing import Array, Ops
+
+Pullback = Callable[..., tuple[Array, ...]]
+
+
+def ops(problem: Problem) -> Ops:
+    """The framework of a problem as the core sees it."""
+    return problem.backend.ops(problem.logits)
+
+
+def stop_gradient(problem: Problem, x: Array) -> Array:
+    """``x`` as a constant."""
+    return problem.backend.ops(x).stop_gradient(x)
+
+
+def frozen(problem: Problem) -> Problem:
+    """The problem with constant logits."""
+    return replace(problem, logits=stop_gradient(problem, problem.logits))
+
+
+def at(problem: Problem, logits: Array) -> Problem:
+    """The problem with other logits, which may have the dimensions of draws in front."""
+    k = problem.k if isinstance(problem.k, int) else problem.xp.broadcast_to(problem.k, logits.shape[:-1])
+    return replace(problem, logits=logits, k=k)
+
+
+def evaluate(problem: Problem, function: Callable[..., Array], *arrays: Array) -> Array:
+    """One of ``ksubset._functions``, in the dtype of the computation."""
+    return problem.backend.evaluate(function, problem.logits, problem.k, problem.width, *arrays, solution=None)
+
+
+def top(problem: Problem, logits: Array) -> Array:
+    """The k largest of each row of other logits, 0 and 1, without a gradient."""
+    return evaluate(at(problem, stop_gradient(problem, logits)), _functions.mode)
+
+
+def with_pullback(problem: Problem, value: Array, pullback: Pullback, *arrays: Array) -> Array:
+    """``value``, draws + (..., n), with the gradients ``pullback(g, problem, *arrays)``.
+
+    The pullback returns the gradient with respect to the logits for each draw, which is summed over draws here, and
+    may return those of the first of ``arrays`` after it. It must not use arrays of its surroundings: JAX may call it
+    where those are no longer valid.
+    """
+    attach: Callable[..., Array] | None = getattr(problem.backend, "surrogate", None)
+    if attach is None:
+        return problem.cast(value)
+    counts = () if isinstance(problem.k, int) else (problem.k,)
+    outline = replace(problem, logits=None, k=None if counts else problem.k)
+
+    def rule(g: Array, logits: Array, *rest: Array) -> tuple[Array | None, ...]:
+        size = rest[0] if counts else outline.k
+        rest = rest[len(counts) :]
+        first, *others = pullback(g, replace(outline, logits=logits, k=size), *rest)
+        summed = over_draws(outline, first, logits)
+        return (summed, *(None for _ in counts), *others, *(None for _ in rest[len(others) :]))
+
+    return problem.cast(attach(rule, value, problem.logits, *counts, *arrays))
+
+
+def over_draws(problem: Problem, x: Array, like: Array) -> Array:
+    """Sum over the dimensions that ``x`` has in front of those of ``like``."""
+    return problem.xp.sum(x, axis=tuple(range(x.ndim - like.ndim))) if x.ndim > like.ndim else x
+
+
+def straight_through(problem: Problem, value: Array, smooth: Array) -> Array:
+    """``value``, with the derivative of ``smooth``."""
+    return stop_gradient(problem, value) + (smooth - stop_gradient(problem, smooth))
+
+
+def softmax(problem: Problem, x: Array) -> Array:
+    """Along the last axis."""
+    xp = problem.xp
+    raised = xp.exp(x - stop_gradient(problem, xp.max(x, axis=-1, keepdims=True)))
+    return raised / xp.sum(raised, axis=-1, keepdims=True)
+
+
+def check_positive(value: object, name: str) -> float:
+    """A finite number above 0."""
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TypeError(f"{name} must be a number; got {type(value).__name__}")
+    number = float(value)
+    if not 0 < number < inf:
+        raise ValueError(f"{name} must be positive and finite; got {value}")
+    return number
+
+
+def check_count(value: object, name: str) -> int:
+    """An int of at least 1."""
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise TypeError(f"{name} must be an int; got {type(value).__name__}")
+    if index(value) < 1:
+        raise ValueError(f"{name} must be at least 1; got {value}")
+    return index(value)
+
+
+def check_single_k(problem: Problem, estimator: str) -> int:
+    """One k for all rows."""
+    if not isinstance(problem.k, int):
+        raise TypeError(f"k must be an int for {estimator}; got an array")
+    return problem.k
+
+
+def check_relaxable(problem: Problem) -> None:
+    """Logits of which a softmax exists, where their values may be read."""
+    if problem.reads and bool(problem.xp.any(problem.logits == problem.xp.inf)):
+        raise ValueError("logits must not contain +inf: a softmax relaxation of them does not exist")
