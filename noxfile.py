@@ -22,10 +22,7 @@ MATRIX = {
 }
 FILES = {
     "jax": sorted(map(str, Path("tests").glob("test_*.py"))),
-    "jax-fast": [
-        f"tests/test_{name}.py"
-        for name in ("jax_fast", "jax_fast_samples", "sampling", "grad", "jvp")
-    ],
+    "jax-fast": [f"tests/test_{name}.py" for name in ("jax_fast", "jax_fast_samples", "sampling", "grad", "jvp")],
 }
 """Run one by one: JAX keeps every program it compiled, until one process may map no more memory."""
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]

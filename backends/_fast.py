@@ -57,7 +57,7 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     """
     if name not in FUNCTIONS:
         return "as fast or more accurate here"
-    return obstacle() or _find(name, prod(shape[:-1]), shape[-1], width, dtype)
+    return obstacle() or _find(name, shape, width, dtype)
 
 
 @cache
@@ -68,9 +68,10 @@ def _kernels() -> Any:
 
 
 @lru_cache(maxsize=1024)
-def _find(name: str, rows: int, n: int, width: int, dtype: Any) -> "Path | str":
+def _find(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
     from ksubset.backends._cpu import find_path
 
+    rows, n = prod(shape[:-1]), shape[-1]
     path = find_path(rows, n, width, dtype, drawing=name == "draw")
     return path or f"there are kernels for float32 and float64 and no empty arrays; got {dtype} ({rows}, {n})"
 

@@ -104,6 +104,8 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
 
 def computing_dtype(xp: Any, dtype: Any) -> Any:
     """float32 for float16 and bfloat16, else the dtype itself."""
+    if dtype in (xp.float32, xp.float64):
+        return dtype
     return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
 
 

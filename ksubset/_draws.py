@@ -159,6 +159,8 @@ def uniforms_per_row(problem: Problem) -> int:
 
 def checked_shape(shape: object) -> tuple[int, ...]:
     """A valid ``sample_shape``."""
+    if isinstance(shape, tuple) and not shape:
+        return shape
     if not isinstance(shape, tuple | list) or not all(isinstance(s, int) and s >= 0 for s in shape):
         raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
     return tuple(shape)
