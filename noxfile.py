@@ -20,11 +20,18 @@ MATRIX = {
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
+OTHERS = tuple(f"test_{name}" for name in ("cuda", "fast", "torch", "estimators", "benchmarks", "gpu", "jax_fast"))
+"""Files that concern other backends, or that a session of their own runs."""
+
 FILES = {
-    "jax": sorted(map(str, Path("tests").glob("test_*.py"))),
-    "jax-fast": [f"tests/test_{name}.py" for name in ("jax_fast", "jax_fast_samples", "sampling", "grad", "jvp")],
+    "jax": [str(f) for f in sorted(Path("tests").glob("test_*.py")) if not f.name.startswith(OTHERS)],
+    "jax-fast": [
+        f"tests/test_{name}.py"
+        for name in ("jax_fast", "jax_fast_samples", "grad", "estimators_losses", "estimators_aimle")
+    ],
 }
 """Run one by one: JAX keeps every program it compiled, until one process may map no more memory."""
+
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
 CUDA_TESTS = sorted(map(str, Path("tests").glob("test_cuda_*.py")))
 GPU = {
@@ -111,6 +118,8 @@ def slow(session: nox.Session, backend: str) -> None:
     files = CUDA_TESTS if backend == "cuda" else []
     session.install("-e", ".", *TEST, *requirements)
     session.run("pytest", "-m", "slow", *files, *session.posargs, env={"KSUBSET_TARGETS": targets})
+    if backend == "jax-fast":  # two minutes of XLA's compiler
+        session.run("pytest", "-m", "not slow", "tests/test_estimators.py", env={"KSUBSET_TARGETS": targets})
 
 
 @nox.session(default=False)
