@@ -38,13 +38,8 @@ def _shifted_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     for i in range(a - 2, -1, -1):
         term = left[i, ...] * right[: min(b, size - i), ...]
         more, done = term.shape[0] - 1, out.shape[0]
-        if more > done:
-            parts = [term[:1, ...], term[1 : done + 1, ...] + out, term[done + 1 :, ...]]
-        elif more < done:
-            parts = [term[:1, ...], term[1:, ...] + out[:more, ...], out[more:, ...]]
-        else:
-            parts = [term[:1, ...], term[1:, ...] + out]
-        out = ops.xp.concat(parts, axis=0)
+        parts = [term[:1, ...], term[1:, ...] + (out[:more, ...] if more < done else out)]
+        out = ops.xp.concat([*parts, out[more:, ...]] if more < done else parts, axis=0)
     return out
 
 

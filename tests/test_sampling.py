@@ -112,6 +112,7 @@ def test_uniforms_at_the_ends_of_the_interval(target: Target, rng: np.random.Gen
     for dtype in target.dtypes[-2:]:
         u = target.array(np.repeat(ends[:, None], 8, axis=1), target.dtypes[-1])
         z = target.to_numpy(ksubset.sample_from_uniforms(target.array(logits, dtype), 4, u))
+        assert ((z == 0) | (z == 1)).all()
         assert (z.sum(axis=-1) == 4).all()
 
 
