@@ -15,7 +15,7 @@ from ksubset._layout import contiguous, fill, iota, pad
 from ksubset._polynomial import correlate, product
 from ksubset._typing import Array, Ops
 
-SHORT = 16
+SHORT = 32
 """Polynomials of at most this many coefficients seldom reach down to `FullCounts.floor` and are left as they are."""
 
 
