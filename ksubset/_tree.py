@@ -72,7 +72,8 @@ class FullCounts:
         xp, size = self.ops.xp, probabilities.shape[0]
         settled = xp.maximum(probabilities, self.floor) - self.floor
         used = xp.flip(xp.any(settled != 0, axis=(1, 2)))
-        return settled[: max(2, size - int(xp.argmax(xp.astype(used, xp.int8)))), ...]
+        last = size - int(xp.argmax(xp.astype(used, xp.int8)))
+        return settled[: max(2, last + 1), ...]  # one more: where an item that is hardly ever chosen is chosen
 
     def settle_tangents(self, tangents: Array, probabilities: Array) -> Array:
         if self.floor is None or tangents.shape[0] <= SHORT:

@@ -105,3 +105,13 @@ def test_marginals_that_hang_on_small_probabilities(target: Target) -> None:
     truth = np.stack([recursion(row, 18, row).chosen for row in logits.astype(float)])
     assert SMALLEST < truth.min() < 10 * SMALLEST
     assert np.max(np.abs(found / truth - 1)) < 1e-5
+
+
+@pytest.mark.parametrize("seed", [0, 18])
+def test_marginals_of_a_row_alone(target: Target, seed: int) -> None:
+    """No other row keeps the counts that only an item of this one brings about which is hardly ever chosen."""
+    logits = (np.random.default_rng(seed).normal(size=130) * 300).astype(np.float32)
+    truth = recursion(logits.astype(float), 40, logits.astype(float)).chosen
+    found = target.to_numpy(ksubset.marginals(target.array(logits, "float32"), 40))
+    matters = truth > SMALLEST
+    assert np.max(np.abs(found[matters] / truth[matters] - 1)) < 1e-5
