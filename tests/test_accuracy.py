@@ -115,3 +115,17 @@ def test_marginals_of_a_row_alone(target: Target, seed: int) -> None:
     found = target.to_numpy(ksubset.marginals(target.array(logits, "float32"), 40))
     matters = truth > SMALLEST
     assert np.max(np.abs(found[matters] / truth[matters] - 1)) < 1e-5
+
+
+@pytest.mark.backends("numpy", "torch")  # whose core leaves out what a row can bear to lose
+def test_float32_against_float64_on_rows_of_every_kind(target: Target) -> None:
+    rng = np.random.default_rng(0)
+    for _ in range(150):
+        n = int(rng.integers(66, 400))
+        k, scale = int(rng.integers(33, n - 32)), 10 ** rng.uniform(-1, 3)
+        apart = np.where(rng.random(n) < k / n, 1, -1) * rng.uniform(0, 40) * rng.integers(2)
+        logits = (rng.normal(size=n) * scale + apart).astype(np.float32)
+        exact = ksubset.marginals(logits.astype(float), k)
+        found = target.to_numpy(ksubset.marginals(target.array(logits, "float32"), k))
+        matters = exact > SMALLEST
+        assert np.max(np.abs(found[matters] / exact[matters] - 1)) < 1e-5
