@@ -72,7 +72,7 @@ def solve(
         if wanted:
             p, q, suffix = block.p, block.q, block.suffix
             outside(p, q, blocks, pace, kept, block.band, table, saved, suffix, chosen, unchosen, zero)
-            settle_forced(n, shift, block, chosen, unchosen)
+            settle(n, shift, block, chosen, unchosen)
         if entropies.size:
             put_lanes(log_p + surprise(n, shift, block.x, chosen, unchosen), block.level, entropies, first, rows)
         if mu.size:
@@ -90,14 +90,17 @@ def put_lanes(x, level, target, first, rows):
 
 
 @inner
-def settle_forced(n, shift, block, chosen, unchosen):
-    """Marginals of exactly 0 and 1 where a logit is infinite."""
+def settle(n, shift, block, chosen, unchosen):
+    """Take off what both sides of an item drifted by together; exactly 0 and 1 where a logit is infinite.
+
+    Thousands of roundings change prefix and suffix by a factor that μ and 1 − μ share, and their sum shows it.
+    """
     infinite = full(shift, np.inf)
     for i in range(0, padded(n, shift), step(shift)):
-        t = load(block.x, i, shift) + shift
-        forced = (t == infinite) | (t == -infinite)
-        store(chosen, i, where(forced, load(block.p, i, shift), load(chosen, i, shift)))
-        store(unchosen, i, where(forced, load(block.q, i, shift), load(unchosen, i, shift)))
+        t, m, rest = load(block.x, i, shift) + shift, load(chosen, i, shift), load(unchosen, i, shift)
+        forced, scale = (t == infinite) | (t == -infinite), full(shift, 1) / (m + rest)
+        store(chosen, i, where(forced, load(block.p, i, shift), m * scale))
+        store(unchosen, i, where(forced, load(block.q, i, shift), rest * scale))
 
 
 @inner
