@@ -17,7 +17,7 @@ A module in this package is an adapter if it provides
 and may, where it has faster kernels, offer
 
 8. ``path(name, logits, width)``: how kernels compute one of ``ksubset._functions``, or ``draw``, a ``_cpu.Path`` or
-   ``_cuda.Launch``; or why the core does;
+   ``_cuda_launch.Launch``; or why the core does;
 9. ``draw(function, logits, k, width, rng, sample_shape)``: the value of ``sample`` or ``rsample`` without uniforms that
    the core could use, or None where they go through `uniforms` and `evaluate`;
 

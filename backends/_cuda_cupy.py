@@ -9,7 +9,8 @@ from cupy.cuda import runtime as driver
 
 from ksubset._typing import Array, Ops
 from ksubset.backends import _cuda
-from ksubset.backends._cuda import Device, Launch, Runtime
+from ksubset.backends._cuda import Runtime
+from ksubset.backends._cuda_launch import Device, Launch
 
 
 def runtime(ops: Ops) -> Runtime:

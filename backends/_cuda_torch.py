@@ -15,8 +15,9 @@ import torch
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops
-from ksubset.backends import _cuda
-from ksubset.backends._cuda import Device, Launch, Runtime
+from ksubset.backends import _cuda, _cuda_launch
+from ksubset.backends._cuda import Runtime
+from ksubset.backends._cuda_launch import Device, Launch
 from ksubset.backends._torch_fast import is_plain
 
 DEVICE = "cuda"
@@ -26,12 +27,12 @@ def path(name: str, logits: torch.Tensor, width: int) -> Launch | str:
     """How the kernels compute one of ``ksubset._functions``, or ``draw``; or why the core does."""
     if not is_plain(logits, DEVICE):
         return "kernels take plain CUDA tensors, outside of torch.func and torch.compile"
-    return obstacle(logits.device.index) or _cuda.path(_device(logits.device.index), name, logits, width)
+    return obstacle(logits.device.index) or _cuda_launch.path(_device(logits.device.index), name, logits, width)
 
 
 def suits(logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torch.Tensor) -> bool:
     """Whether the kernels take a call, and a block is enough for a row."""
-    return _takes(logits, k, *arrays) and _cuda.suits(logits, width)
+    return _takes(logits, k, *arrays) and _cuda_launch.suits(logits, width)
 
 
 def _takes(logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> bool:
@@ -95,7 +96,7 @@ def obstacle(index: int) -> str | None:
         with torch.cuda.device(index):
             kernel = torch.cuda._compile_kernel('extern "C" __global__ void nothing() {}', "nothing")
             kernel.set_shared_memory_config(0)
-            kernel((1, 1, 1), (_cuda.WARP, 1, 1), [], shared_mem=0)
+            kernel((1, 1, 1), (_cuda_launch.WARP, 1, 1), [], shared_mem=0)
     except (AttributeError, ImportError, OSError, RuntimeError, TypeError) as error:
         return f"torch.cuda._compile_kernel fails: {error}"
     return None

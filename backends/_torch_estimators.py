@@ -11,7 +11,7 @@ Rule = Callable[..., tuple[Tensor | None, ...]]
 
 def surrogate(rule: Rule, value: Tensor, *arrays: Tensor) -> Tensor:
     """``value``, of which ``rule(g, *arrays)`` gives the gradients with respect to ``arrays``."""
-    result: Tensor = Surrogate.apply(rule, value, *arrays)  # type: ignore[no-untyped-call]
+    result: Tensor = Surrogate.apply(rule, value, *arrays)  # type: ignore[no-untyped-call]  # torch leaves it so
     return result
 
 

@@ -64,7 +64,7 @@ def draw(
     seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
     z, shift = _fast.sample(_view(logits), _count(k), seed, sample_shape, threads=torch.get_num_threads())
     if function is _functions.rsample and (logits.requires_grad or torch.autograd.forward_ad._current_level >= 0):
-        result: Tensor = Drawn.apply(logits, k, z, shift, differentiate)  # type: ignore[no-untyped-call]
+        result: Tensor = Drawn.apply(logits, k, z, shift, differentiate)  # type: ignore[no-untyped-call]  # torch leaves it so
         return result
     return torch.from_numpy(z)
 
@@ -86,13 +86,13 @@ class Drawn(torch.autograd.Function):
         differentiate: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
         ctx.k, ctx.shift, ctx.differentiate = k, shift, differentiate
-        ctx.save_for_backward(logits)
+        ctx.save_for_backward(logits, *(() if isinstance(k, int) else (k,)))
         ctx.save_for_forward(logits)
         return torch.from_numpy(z)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        (logits,) = ctx.saved_tensors
+        logits = ctx.saved_tensors[0]  # raises if the logits or k were changed in place
         v = grad.sum_to_size(logits.shape) if grad.ndim > logits.ndim else grad
         if torch.is_grad_enabled() or not is_plain(v):
             image = ctx.differentiate(logits, v)

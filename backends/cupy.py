@@ -9,8 +9,8 @@ import cupy
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops
-from ksubset.backends import _cuda, _cuda_cupy
-from ksubset.backends._cuda import Launch
+from ksubset.backends import _cuda, _cuda_cupy, _cuda_launch
+from ksubset.backends._cuda_launch import Launch
 
 OPS = Ops(xp, cupy.matmul, cupy.sort)
 RUNTIME = _cuda_cupy.runtime(OPS)
@@ -64,13 +64,13 @@ def evaluate(
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
-    if _cuda.suits(logits, width):
+    if _cuda_launch.suits(logits, width):
         return _cuda.solve(RUNTIME, logits, k, width)
     return solve_rows(OPS, logits, k, width)
 
 
 def path(name: str, logits: Array, width: int) -> Launch | str:
-    return _cuda.path(RUNTIME.device(logits), name, logits, width)
+    return _cuda_launch.path(RUNTIME.device(logits), name, logits, width)
 
 
 def draw(
@@ -81,7 +81,7 @@ def draw(
     rng: object,
     sample_shape: tuple[int, ...],
 ) -> Array | None:
-    if not _cuda.suits(logits, width):
+    if not _cuda_launch.suits(logits, width):
         return None
     seed = _generator(rng).random(2, dtype=cupy.float64)
     return _cuda.draw(RUNTIME, logits, k, width, sample_shape, seed=seed)

@@ -18,7 +18,7 @@ from ksubset.backends._torch_compile import evaluate_compiled
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
-    from ksubset.backends._cuda import Launch
+    from ksubset.backends._cuda_launch import Launch
 
 
 def _matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:

@@ -22,7 +22,7 @@ from ksubset._validation import (
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
-    from ksubset.backends._cuda import Launch
+    from ksubset.backends._cuda_launch import Launch
 
 
 @dataclass

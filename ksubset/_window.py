@@ -13,7 +13,7 @@ from typing import Any
 from ksubset._layout import Rows, iota, pad
 from ksubset._polynomial import correlate, product
 from ksubset._summation import column_sums
-from ksubset._tree import Counts, FullCounts
+from ksubset._tree import SHORT, Counts, FullCounts
 from ksubset._typing import Array, Ops
 
 DIRECT_SIZE = 16_384
@@ -29,7 +29,7 @@ LONGEST_SUM = 64
 def choose_counts(ops: Ops, rows: Rows, p: Array, *, drawing: bool = False) -> Counts:
     """Full counts, or windows where n and the number of chosen items are both large."""
     if rows.size <= DIRECT_SIZE or rows.width <= DIRECT_WIDTH:
-        return FullCounts(ops, rows.width, bearable_error(ops, p))
+        return FullCounts(ops, rows.width, bearable_error(ops, p) if rows.width >= SHORT else None)
     return WindowedCounts(ops, rows, p, drawing=drawing)
 
 

@@ -2,11 +2,11 @@
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the peers in tests/benchmarks are written in torch, which is absent")
+pytest.importorskip("torch", reason="the peers in tests/benchmarks are written in torch, which is absent")
+import torch
+from benchmarks import peers
 
-from benchmarks import peers  # noqa: E402
-
-import ksubset  # noqa: E402
+import ksubset
 
 K = 3
 

@@ -10,12 +10,12 @@ import pytest
 from cuda_on_cpu.emulator import OWN_SESSION
 from cuda_on_cpu.nvrtc import NVRTC, library
 
-from ksubset.backends import _cuda
-from ksubset.backends._cuda import Device, Launch
+from ksubset.backends import _cuda, _cuda_launch
+from ksubset.backends._cuda_launch import Device, Launch
 
 KERNELS = ("ksubset_solve", "ksubset_jacobian", "ksubset_sample")
 OLDEST = 75
-REGISTERS = 65536 // _cuda.MOST_THREADS
+REGISTERS = 65536 // _cuda_launch.MOST_THREADS
 """What a thread may use if the largest block is to run."""
 
 SHARED = {"sm_75": 64, "sm_80": 163, "sm_86": 99, "sm_90": 227}
@@ -89,14 +89,14 @@ def test_shapes_fit(dtype):
         for kernel in KERNELS:
             x, draws = np.broadcast_to(np.zeros((), dtype), (rows, n)), 1 if kernel == "ksubset_sample" else 0
             launches = [
-                _cuda.plan(kernel, x, k, Device(size * 1024, 132), draws=draws, outside=not draws)
+                _cuda_launch.plan(kernel, x, k, Device(size * 1024, 132), draws=draws, outside=not draws)
                 for size in (*SHARED.values(), 1 << 20)
             ]
             needed.append(launches[-1].shared_bytes)
             for launch, size in zip(launches, SHARED.values(), strict=False):
                 assert launch.slab == (needed[-1] > size * 1024)
                 assert launch.shared_bytes <= size * 1024
-                assert launch.threads <= _cuda.MOST_THREADS
-                assert launch.threads % _cuda.WARP == 0
+                assert launch.threads <= _cuda_launch.MOST_THREADS
+                assert launch.threads % _cuda_launch.WARP == 0
         cells = " | ".join(f"{size / 1024:.1f}" for size in needed)
         print(f"\n| {rows}, {n}, {k} | {dtype} | {launches[-1].threads} | {cells} |", end="")

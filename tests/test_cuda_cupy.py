@@ -14,10 +14,10 @@ from cuda_on_cpu.philox import uniforms
 
 import ksubset
 from ksubset import backends
-from ksubset.backends import _cuda
+from ksubset.backends import _cuda, _cuda_launch
 from ksubset.backends._cuda import Device, Launch
 
-pytest.importorskip("cupy", exc_type=ImportError)
+pytest.importorskip("cupy", reason="a test of CuPy's adapter, which needs CuPy", exc_type=ImportError)
 pytestmark = [NEEDED, OWN_SESSION]
 
 
@@ -113,7 +113,7 @@ def test_samples_are_drawn_by_the_kernels_own_generator(launched, draw):
 
 
 def test_what_no_block_suits_is_drawn_by_the_core(launched, monkeypatch):
-    monkeypatch.setattr(_cuda, "MOST_ITEMS", 8)
+    monkeypatch.setattr(_cuda_launch, "MOST_ITEMS", 8)
     assert ksubset.sample(np.zeros(9), 4).sum() == 4
     assert launched == []
 

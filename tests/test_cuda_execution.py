@@ -13,7 +13,7 @@ from cuda_on_cpu.philox import philox
 from scipy.stats import chi2
 
 from ksubset import _functions
-from ksubset.backends import _cuda, array_api
+from ksubset.backends import _cuda, _cuda_launch, array_api
 
 pytestmark = [NEEDED, OWN_SESSION]
 SHARED = {"shared": 200_000, "slab": 2_000}
@@ -196,7 +196,7 @@ def test_the_generator_is_philox():
 
 @pytest.mark.parametrize(("shape", "width"), [((1, 20_000), 3), ((1, 16_384), 8_192), ((0, 5), 2), ((3, 0), 0)])
 def test_the_core_takes_what_no_block_suits(shape, width):
-    assert not _cuda.suits(np.zeros(shape), width)
+    assert not _cuda_launch.suits(np.zeros(shape), width)
 
 
 @pytest.mark.parametrize("function", [_functions.log_normalizer, _functions.entropy])
@@ -211,6 +211,6 @@ def test_float32_loses_nothing_in_long_sums(build, function):
 
 def test_largest_row(build):
     """16384 items in a slab: offsets stay in range. Checked by the sum and by equal items being treated alike."""
-    emulator, logits = Emulator(build, shared_bytes=48_000), np.zeros(_cuda.MOST_ITEMS, dtype=np.float32)
+    emulator, logits = Emulator(build, shared_bytes=48_000), np.zeros(_cuda_launch.MOST_ITEMS, dtype=np.float32)
     chosen = _cuda.solve(emulator.runtime, logits, 40, 40).chosen
     np.testing.assert_allclose(chosen, 40 / chosen.size, rtol=2e-5)

@@ -14,7 +14,7 @@ from ksubset import _functions
 from ksubset.backends import _cuda, array_api
 from ksubset.backends._cuda import Launch
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
 pytestmark = [NEEDED, OWN_SESSION]
 
 

@@ -14,10 +14,10 @@ from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 from cuda_on_cpu.philox import uniforms
 
 import ksubset
-from ksubset.backends import _cuda
+from ksubset.backends import _cuda, _cuda_launch
 from ksubset.backends._cuda import Device, Launch
 
-torch = pytest.importorskip("torch")
+torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
 pytestmark = [NEEDED, OWN_SESSION]
 
 N, K = 9, 4
@@ -205,7 +205,7 @@ def test_tensors_without_memory_of_their_own_take_the_core(launched):
 
 
 def test_rows_that_no_block_suits_go_to_the_core(launched, monkeypatch):
-    monkeypatch.setattr(_cuda, "MOST_ITEMS", N - 1)
+    monkeypatch.setattr(_cuda_launch, "MOST_ITEMS", N - 1)
     same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
     same(ksubset.KSubset(tensor(LOGITS), K).mean, ksubset.marginals(LOGITS, K))
     same(ksubset.marginals_jvp(tensor(LOGITS), K, tensor(V)), ksubset.marginals_jvp(LOGITS, K, V))

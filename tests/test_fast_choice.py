@@ -136,6 +136,18 @@ def test_gradients_of_torch(target: Target, taken: list[str]) -> None:
 
 
 @pytest.mark.backends("torch")
+@pytest.mark.parametrize("changed", ["logits", "k"])
+def test_changes_before_the_backward_pass_are_noticed(target: Target, taken: list[str], changed: str) -> None:
+    leaf, k = target.array(np.zeros((3, 9))).requires_grad_(), target.array([1, 2, 3])
+    logits = leaf * 1
+    z = ksubset.rsample(logits, k)
+    assert taken == ["draw"]
+    (logits if changed == "logits" else k).add_(1)
+    with pytest.raises(RuntimeError, match="modified by an inplace operation"):
+        z.sum().backward()
+
+
+@pytest.mark.backends("torch")
 def test_torch_transformations_take_the_core(target: Target, taken: list[str]) -> None:
     import torch
 

@@ -10,7 +10,7 @@ import torch
 from cuda_on_cpu.emulator import Emulator
 
 from ksubset.backends import _cuda, _cuda_torch
-from ksubset.backends._cuda import Launch
+from ksubset.backends._cuda_launch import Launch
 
 
 class Kernel:
