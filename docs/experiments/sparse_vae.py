@@ -25,7 +25,7 @@ from vae_model import METHODS, MODELS
 from vae_training import Run, State, train
 
 RATES = (3e-4, 1e-3)
-SEARCH_EPOCHS, QUICK_EPOCHS, QUICK_IMAGES = 4, 2, 10_000
+SEARCH_EPOCHS, QUICK_EPOCHS, QUICK_IMAGES = 3, 2, 10_000
 
 Curves = dict[Run, list[dict[str, float]]]
 
