@@ -15,7 +15,7 @@ TEST = ["numpy>=2.1", "pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "mp
 MATRIX = {
     "numpy": ([], "numpy-cpu"),
     "strict": (["array-api-strict>=2.6.1"], "strict-cpu strict-device1 strict-no_float64"),
-    "torch": ([TORCH], "torch-cpu"),
+    "torch": ([TORCH, "tqdm>=4.66"], "torch-cpu"),
     "fast": ([TORCH, "numba>=0.63"], "numpy-cpu torch-cpu"),
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),

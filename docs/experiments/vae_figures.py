@@ -27,6 +27,8 @@ def draw_curves(curves: Mapping[Run, list[dict[str, float]]], path: Path) -> Non
                 groups[run.method].append([epoch["exact"] for epoch in curve])
         for method, seeds in groups.items():
             _draw_seeds(axis, METHODS[method].title, seeds)
+        highest = max(seed[len(seed) // 20] for seeds in groups.values() for seed in seeds)
+        axis.set_ylim(top=highest)  # the first epochs of a long training would hide the rest
         axis.set(title=f"k = {k} of {ITEMS}", xlabel="epoch", ylabel="−ELBO of test images, nats")
         axis.legend()
     figure.savefig(path, dpi=150)
@@ -38,8 +40,6 @@ def _draw_seeds(axis: Axes, title: str, seeds: list[list[float]]) -> None:
     spread = np.array([seed[:common] for seed in seeds])
     (line,) = axis.plot(np.arange(1, len(seeds[0]) + 1), seeds[0], label=title, linewidth=1)
     axis.fill_between(np.arange(1, common + 1), spread.min(0), spread.max(0), color=line.get_color(), alpha=0.25)
-    top = max(seed[min(2, common - 1)] for seed in seeds)
-    axis.set_ylim(top=max(top, axis.get_ylim()[0] + 1))
 
 
 @torch.no_grad()
