@@ -33,6 +33,8 @@ FILES = {
 GROUP = 6
 """So many of them have processes of their own: JAX keeps what it compiled, until one process may map no more memory."""
 
+EXPERIMENTS = ("synthetic", "sparse_regression", "sparse_vae", "explain")
+
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
 CUDA_TESTS = sorted(map(str, Path("tests").glob("test_cuda_*.py")))
 GPU = {
@@ -113,6 +115,14 @@ def demo(session: nox.Session) -> None:
     frameworks = [r for name, (rs, _) in MATRIX.items() for r in rs if name in session.posargs]
     session.install("-e", ".[numpy]", "scikit-learn>=1.5", "matplotlib>=3.9", "tqdm>=4.66", *frameworks)
     session.run("python", "docs/experiments/select_pixels.py", *session.posargs)
+
+
+@nox.session(default=False)
+def experiments(session: nox.Session) -> None:
+    """The paper's comparisons on real data, for hours; with ``-- --quick`` minutes. See docs/experiments/paper.md."""
+    session.install("-e", ".[fast]", TORCH, "matplotlib>=3.9", "tqdm>=4.66", "scipy>=1.13", "pysindy>=2")
+    for name in EXPERIMENTS:
+        session.run("python", f"docs/experiments/{name}.py", *session.posargs)
 
 
 @nox.session(default=False)
