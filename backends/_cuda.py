@@ -121,7 +121,7 @@ def evaluate(
         if solution is None and function in SIDES:
             return getattr(solve(runtime, logits, k, width), SIDES[function])
         if solution is None and function is not _functions.mode:
-            solution = solve(runtime, logits, k, width, sides=function not in VOLUME_ONLY)
+            solution = solve(runtime, logits, k, width, sides=function not in _functions.VOLUME_ONLY)
     if function is _functions.kl_divergence and suits(arrays[0], width):
         reference = solve(runtime, arrays[0], k, width, sides=False)
         return function(runtime.ops, logits, k, width, *arrays, solution=solution, reference=reference)
@@ -133,9 +133,6 @@ DRAWING = {_functions.sample, _functions.rsample}
 
 SIDES = {_functions.marginals: "chosen", _functions.unchosen: "unchosen"}
 """Functions whose value a solution holds."""
-
-VOLUME_ONLY = {_functions.log_normalizer, _functions.log_prob_count, _functions.log_prob}
-"""Functions that need no marginals."""
 
 
 def _empty(runtime: Runtime, shape: tuple[int, ...], like: Array) -> Array:

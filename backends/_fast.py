@@ -1,7 +1,7 @@
 """The one place where the CPU fast path is chosen, and how calls of the core are put to its kernels.
 
-It takes the functions of `FUNCTIONS`; scalars such as the entropy stay with the core, whose log-volume is more accurate
-in float32. Nothing of numba or NumPy is imported before the first call that would use it.
+It takes the functions of `FUNCTIONS`. Those of `SOLVING` are array code that starts from a solution, found by a kernel.
+Nothing of numba or NumPy is imported before the first call that would use it.
 """
 
 from functools import cache, lru_cache
@@ -10,13 +10,18 @@ from math import prod
 from os import environ
 from typing import TYPE_CHECKING, Any
 
+from ksubset import _functions
+from ksubset._inference import Solution
+
 if TYPE_CHECKING:
     import numpy as np
 
     from ksubset.backends._cpu import Path
 
-FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw")
-"""Those of ``ksubset._functions`` by name, and ``draw``: `sample` and `rsample` without uniforms made beforehand."""
+FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
+"""Those of ``ksubset._functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
+SOLVING = {function.__name__ for function in _functions.SOLVING}
+VOLUME_ONLY = {function.__name__ for function in _functions.VOLUME_ONLY}
 OLDEST = (0, 63)
 
 
@@ -55,8 +60,10 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     Path or str
         The kernel, or why the core is taken.
     """
+    if name in SOLVING:
+        name = "solve"
     if name not in FUNCTIONS:
-        return "as fast or more accurate here"
+        return "there is no kernel for it"
     return obstacle() or _find(name, shape, width, dtype)
 
 
@@ -87,9 +94,35 @@ def evaluate(
 
 def marginal(logits: "np.ndarray", k: "int | np.ndarray", *, chosen: bool, threads: int | None = None) -> "np.ndarray":
     """Compute μ, or 1 − μ."""
-    found = _kernels().solve(_rows(logits), _flat(k), sides=not chosen, threads=threads)
+    found = _kernels().solve(_rows(logits), _flat(k), volume=False, chosen=chosen, unchosen=not chosen, threads=threads)
     answer: np.ndarray = found.chosen if chosen else found.unchosen
     return answer.reshape(logits.shape)
+
+
+def solve(logits: "np.ndarray", k: "int | np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:
+    """The solution, with both marginals or none; ``k`` broadcasts to the batch.
+
+    It is in float64, since the roundings of float32 add up to 1e-5 in log P.
+    """
+    import numpy as np
+
+    logits, batch = logits.astype(np.float64, copy=False), logits.shape[:-1]
+    counts = k if isinstance(k, int) else np.broadcast_to(k, batch)
+    found = _kernels().solve(_rows(logits), _flat(counts), chosen=sides, unchosen=sides, threads=threads)
+    chosen, unchosen = (x.reshape(logits.shape) if sides else None for x in (found.chosen, found.unchosen))
+    with np.errstate(invalid="ignore"):  # infinite logits in a row whose λ is NaN
+        tilted = logits + found.shift.reshape(*batch, 1)
+    return Solution(tilted, found.log_volume.reshape(batch), chosen, unchosen)
+
+
+def solutions(
+    name: str, logits: "np.ndarray", k: "int | np.ndarray", *arrays: "np.ndarray", threads: int | None = None
+) -> dict[str, Solution | None]:
+    """What a function of `SOLVING` is computed from, by the names of its arguments."""
+    known: dict[str, Solution | None] = {"solution": solve(logits, k, sides=name not in VOLUME_ONLY, threads=threads)}
+    if name == "kl_divergence":
+        known["reference"] = solve(arrays[0], k, sides=False, threads=threads)
+    return known
 
 
 def jacobian_product(

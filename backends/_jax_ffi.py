@@ -29,6 +29,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
     if jax.device_count() > 1:
         return f"XLA can split its own code over {jax.device_count()} devices, but no kernel"
+    if name == "solve" or name in _fast.SOLVING:
+        return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
     return _fast.choose(name, shape, width, dtype)
 
 

@@ -103,13 +103,19 @@ def _is_single(xp: Any, x: Array) -> bool:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    if solution is None and not isinstance(path(function.__name__, logits, width), str):
-        return _fast.evaluate(function.__name__, logits, k, *arrays)
+    name, known = function.__name__, {"solution": solution}
+    if solution is None and not isinstance(path(name, logits, width), str):
+        if name not in _fast.SOLVING:
+            return _fast.evaluate(name, logits, k, *arrays)
+        known = _fast.solutions(name, logits, k, *arrays)
     with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
-        return function(ops(logits), logits, k, width, *arrays, solution=solution)
+        value = function(ops(logits), logits, k, width, *arrays, **known)
+    return value if value.dtype == logits.dtype else ops(logits).xp.astype(value, logits.dtype)
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
+    if not isinstance(path("solve", logits, width), str):
+        return _fast.solve(logits, k)
     with np.errstate(all="ignore"):
         return solve_rows(ops(logits), logits, k, width)
 

@@ -11,7 +11,7 @@ import torch
 from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
-from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast
+from ksubset.backends import _cuda_torch, _fast, _torch_estimators, _torch_fast
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
@@ -130,7 +130,11 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
     if call.sampler is not None:
         return call.sampler(logits, count)
     if call.solution is None and _torch_fast.takes(call.name, logits, count, call.width, *arrays):
-        return _torch_fast.evaluate(call.name, logits, count, *arrays)
+        if call.name not in _fast.SOLVING:
+            return _torch_fast.evaluate(call.name, logits, count, *arrays)
+        known = _torch_fast.solutions(call.name, logits, count, *arrays)
+        result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, **known)
+        return result.to(logits.dtype)
     return _cuda_torch.evaluate(ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution)
 
 
@@ -139,6 +143,8 @@ def _is_mapped(*tensors: torch.Tensor) -> bool:
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
+    if _torch_fast.takes("solve", logits, k, width):
+        return _torch_fast.solve(logits, k)
     with torch.no_grad():
         return _cuda_torch.solve(ops(logits), logits, k, width)
 

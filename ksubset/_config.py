@@ -8,7 +8,7 @@ from ksubset._typing import Array
 from ksubset.backends import _fast
 
 PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
-NAMES = {"draw": "sample, rsample"}
+NAMES = {"draw": "sample, rsample", "solve": "entropies, log-probabilities, normalisers"}
 """What the user calls one of ``_fast.FUNCTIONS``, where that is not its name."""
 
 
@@ -41,6 +41,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     unchosen: ...
     marginals_jvp: ...
     sample, rsample: ...
+    entropies, log-probabilities, normalisers: ...
     everything else: the core...
     """
     from ksubset import __version__
@@ -53,7 +54,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     if logits is not None or k is not None:
         problem = prepare(logits, k, None, None)
         lines += [f"{NAMES.get(name, name)}: {_path(problem, name)}" for name in _fast.FUNCTIONS]
-        lines.append(f"everything else: {_path(problem, 'entropy')}")
+        lines.append(f"everything else: {_path(problem, 'mode')}")
     print("\n".join(lines))
 
 

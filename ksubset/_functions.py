@@ -155,3 +155,10 @@ def _magnitude(ops: Ops, x: Array) -> Array:
 def _log_binomials(n: int, most: int) -> list[float]:
     """log C(n, j) for j = 0 … most."""
     return list(accumulate((log((n - j) / (j + 1)) for j in range(most)), initial=0.0))
+
+
+VOLUME_ONLY = frozenset({log_normalizer, log_prob_count, log_prob})
+"""Array code on top of a solution that needs no marginals."""
+
+SOLVING = VOLUME_ONLY | {entropy, kl_divergence, kl_to_uniform}
+"""Array code on top of a solution."""

@@ -16,19 +16,20 @@ def sums_from_both_ends(xp: Any, x: Array) -> tuple[Array, Array]:
 
 
 def compensated_sum(ops: Ops, x: Array) -> Array:
-    """Sum over the last axis as if in twice the precision: pairwise, the rounding error of each addition kept.
+    """Sum over the last axis as if in twice the precision; infinite terms stay infinite.
 
-    Ogita, Rump & Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26 (2005); infinite terms stay infinite.
+    In float64 where that is at hand and is twice the precision; else pairwise, the rounding error of each addition
+    kept: Ogita, Rump & Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26 (2005).
     """
     xp = ops.xp
+    if ops.eager_on_cpu and x.dtype == xp.float32:
+        return xp.astype(xp.sum(xp.astype(x, xp.float64), axis=-1), xp.float32)
     error = xp.sum(x[..., :0], axis=-1)
     while x.shape[-1] > 1:
         half = x.shape[-1] // 2
         a, b = x[..., :half], x[..., half : 2 * half]
         total = a + b
         shadow = total - a
-        lost = (a - (total - shadow)) + (b - shadow)
-        finite = xp.isfinite(total) & xp.isfinite(shadow)
-        error = error + xp.sum(xp.where(finite, lost, xp.zeros_like(lost)), axis=-1)
+        error = error + xp.sum((a - (total - shadow)) + (b - shadow), axis=-1)
         x = xp.concat([total, x[..., 2 * half :]], axis=-1)
-    return xp.sum(x, axis=-1) + error
+    return xp.sum(x, axis=-1) + xp.where(xp.isnan(error), xp.zeros_like(error), error)

@@ -26,7 +26,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the calls that the fast path takes, as they come."""
     calls: list[str] = []
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
-    names = {"marginal": "marginals", "jacobian_product": "marginals_jvp", "sample": "draw"}
+    names = {"marginal": "marginals", "jacobian_product": "marginals_jvp", "sample": "draw", "solve": "solve"}
     for function, name in names.items():
         monkeypatch.setattr(_fast, function, partial(record, calls, name, getattr(_fast, function)))
     return calls
@@ -67,6 +67,8 @@ def test_mean_and_variance_of_the_distribution_object(
         assert taken == ["marginals", "marginals", "unchosen"]
         taken.clear()
         d.entropy()
+        assert taken == ["solve"]
+        taken.clear()
         shared = d.mean, d.variance
         monkeypatch.setenv("KSUBSET_FAST", "0")
         core = make(logits, 11)
@@ -83,6 +85,28 @@ def distributions(target: Target) -> list[type]:
     from ksubset.backends.torch import KSubset
 
     return [ksubset.KSubset, KSubset]
+
+
+@pytest.mark.backends("numpy", "torch")
+@pytest.mark.parametrize("batch", [(), (7,), (2, 3)])
+def test_scalars_on_and_off(
+    target: Target, taken: list[str], monkeypatch: pytest.MonkeyPatch, batch: tuple[int, ...]
+) -> None:
+    rng = np.random.default_rng(3)
+    logits, other = (target.array(3 * rng.normal(size=(*batch, 30))) for _ in range(2))
+    sizes = rng.integers(0, 31, size=batch)
+    z = target.array(np.argsort(np.argsort(rng.normal(size=(*batch, 30)))) < sizes[..., None], "float64")
+    k, answers = target.array(sizes), []
+    for setting in ("1", "0"):
+        monkeypatch.setenv("KSUBSET_FAST", setting)
+        scalars = ("log_normalizer", "log_prob_count", "entropy", "kl_to_uniform")
+        found = [getattr(ksubset, name)(logits, k) for name in scalars]
+        found += [ksubset.log_prob(logits, k, z), ksubset.kl_divergence(logits, other, k)]
+        answers.append([target.to_numpy(x) for x in found])
+        assert taken == ["solve"] * 7
+    for fast, core in zip(*answers, strict=True):
+        assert (fast.shape, fast.dtype) == (batch, np.float64)
+        np.testing.assert_allclose(fast, core, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.backends("numpy", "torch")
@@ -106,8 +130,9 @@ def test_draws_follow_their_generator(target: Target, taken: list[str]) -> None:
 def test_what_stays_with_the_core(target: Target, taken: list[str]) -> None:
     logits = target.array(np.zeros((3, 6)))
     ksubset.sample_from_uniforms(logits, 2, target.array(np.zeros((3, 5))))
-    ksubset.entropy(logits, 2)
-    ksubset.marginals(logits[:0], 2)
+    ksubset.mode(logits, 2)
+    for function in (ksubset.marginals, ksubset.entropy):
+        function(logits[:0], 2)
     assert taken == []
 
 
@@ -185,7 +210,8 @@ def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     ksubset.show_config(np.zeros((128, 350), np.float32), 10)
     printed = capsys.readouterr().out.splitlines()
     assert printed[2].startswith("marginals: the fast path: ")
-    assert printed[-1] == "everything else: the core: as fast or more accurate here"
+    assert printed[-2].startswith("entropies, log-probabilities, normalisers: the fast path: ")
+    assert printed[-1] == "everything else: the core: there is no kernel for it"
     ksubset.show_config(np.zeros((0, 350)), 10)
     assert "sample, rsample: the core: there are kernels for float32 and float64 and no empty arrays" in (
         capsys.readouterr().out
@@ -201,7 +227,7 @@ def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_numba_is_imported_by_the_first_call_that_uses_it(setting: str, imported: str) -> None:
     code = """
 import sys, numpy as np, ksubset
-ksubset.entropy(np.zeros(4), 2), ksubset.mode(np.zeros(4), 2)
+ksubset.mode(np.zeros(4), 2)
 early = "numba" in sys.modules
 ksubset.marginals(np.zeros(4), 2)
 print(early, "numba" in sys.modules)

@@ -6,7 +6,9 @@ import pytest
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from fast_cases import FAMILIES, counts_for, enumerated, rows_of
 
-from ksubset.backends import _cpu
+from ksubset import _functions, _inference
+from ksubset.backends import _cpu, _fast
+from ksubset.backends.array_api import NUMPY
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 3e-14}
 PARAMETERS = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -23,12 +25,13 @@ def test_every_answer_agrees_with_enumeration(family, n, count, dtype):
     rng = np.random.default_rng(n)
     logits = rows_of(family, count, n, rng).astype(dtype)
     k, v = counts_for(family, count, n, rng), rng.normal(size=(count, n)).astype(dtype)
-    found, product = _cpu.solve(logits, k, entropy=True), _cpu.jacobian_product(logits, k, v)
+    found, product = _fast.solve(logits, k), _cpu.jacobian_product(logits, k, v)
+    entropies = _functions.entropy(NUMPY, logits, k, n // 2, solution=found)
     for r in range(count):
         _, _, mu, covariance, entropy = enumerated(logits[r].astype(float), int(k[r]))
         np.testing.assert_allclose(found.chosen[r], mu, rtol=TOLERANCE[dtype], atol=1e-30)
         np.testing.assert_allclose(found.unchosen[r], 1 - mu, rtol=TOLERANCE[dtype], atol=1e-14)
-        np.testing.assert_allclose(found.entropy[r], entropy, atol=TOLERANCE[dtype])
+        np.testing.assert_allclose(entropies[r], entropy, atol=TOLERANCE[dtype])
         expected = covariance @ v[r].astype(float)
         error = np.linalg.norm(product[r] - expected)
         assert error <= TOLERANCE[dtype] * max(np.linalg.norm(expected), 1e-3)
@@ -46,16 +49,16 @@ def test_every_k_of_one_row(count, dtype):
 
 @PARAMETERS
 @BATCHES
-def test_log_probability_of_the_count(count, dtype):
-    logits = np.random.default_rng(1).normal(size=(count, 6)).astype(dtype)
-    found = _cpu.solve(logits, 2)
-    p = 1 / (1 + np.exp(-(logits.astype(float) + found.shift[:, None])))
-    total = np.array([1.0])[None].repeat(count, 0)
-    for i in range(6):
-        total = (
-            np.pad(total, ((0, 0), (0, 1))) * (1 - p[:, i : i + 1]) + np.pad(total, ((0, 0), (1, 0))) * p[:, i : i + 1]
-        )
-    np.testing.assert_allclose(found.log_count, np.log(total[:, 2]), atol=5e-6 if dtype == np.float32 else 1e-13)
+def test_log_volume_is_that_of_the_core(count, dtype):
+    logits = (5 * np.random.default_rng(1).normal(size=(count, 60))).astype(dtype)
+    for k in (20, np.arange(count) * 3):
+        found = _fast.solve(logits, k, sides=False)
+        t = found.tilted.astype(float)
+        core = _inference.solve(NUMPY, t, k, 30)  # λ of a row that is tilted already is another one
+        shift = core.tilted[:, 0] - t[:, 0]
+        expected = core.log_volume + np.maximum(core.tilted, 0).sum(-1) - np.maximum(t, 0).sum(-1) - k * shift
+        np.testing.assert_allclose(found.log_volume, expected, atol=1e-5 if dtype == np.float32 else 1e-12)
+        assert found.chosen is found.unchosen is None
 
 
 @PARAMETERS
@@ -71,10 +74,10 @@ def test_a_bad_row_gives_nan_in_that_row_alone(defect, count, dtype):
     }[defect]
     rest = np.arange(count) != 1
     for k in (7, np.full(count, 7)):
-        found, reference = _cpu.solve(logits, k, entropy=True), _cpu.solve(good, k, entropy=True)
+        found, reference = _cpu.solve(logits, k), _cpu.solve(good, k)
         pairs = list(zip(found[2:], reference[2:], strict=True))
         assert np.isnan(found.shift[1])
-        assert np.isnan(found.log_count[1])
+        assert np.isnan(found.log_volume[1])
         pairs.append((_cpu.jacobian_product(logits, k, good), _cpu.jacobian_product(good, k, good)))
         pairs.append((_cpu.sample(logits, k, 3)[0][0], _cpu.sample(good, k, 3)[0][0]))
         for bad, expected in pairs:

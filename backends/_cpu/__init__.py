@@ -27,38 +27,35 @@ class Solved(NamedTuple):
     ----------
     shift
         λ, (rows,): t = θ + λ.
-    log_count
-        log P(Σz = k) under independent items with probabilities σ(t), (rows,).
+    log_volume
+        As in `ksubset._inference.Solution`, (rows,); None where it was not asked for, as those that follow.
     chosen, unchosen
-        μ and 1 − μ, (rows, n), both with full relative accuracy; None where they were not asked for.
-    entropy
-        (rows,), None where it was not asked for.
+        μ and 1 − μ, (rows, n), both with full relative accuracy.
     """
 
     shift: np.ndarray
-    log_count: np.ndarray
+    log_volume: np.ndarray | None
     chosen: np.ndarray | None
     unchosen: np.ndarray | None
-    entropy: np.ndarray | None
 
 
 def solve(
     logits: np.ndarray,
     k: int | np.ndarray,
     *,
-    sides: bool = True,
+    volume: bool = True,
     chosen: bool = True,
-    entropy: bool = False,
+    unchosen: bool = True,
     threads: int | None = None,
 ) -> Solved:
-    """Compute λ, log P(Σz = k), and on request both marginals and the entropy.
+    """Compute λ, and on request the log-volume and both marginals.
 
     Parameters
     ----------
     logits, k
         As this module says.
-    chosen, sides, entropy
-        Whether to return μ, both μ and 1 − μ, and the entropy.
+    volume, chosen, unchosen
+        Whether to return the log-volume, μ and 1 − μ.
     threads
         At most so many; None for `threads.default_threads`.
 
@@ -67,18 +64,11 @@ def solve(
     Solved
     """
     rows, dtype = len(logits), logits.dtype
-    numbers = np.empty((3, 1, rows), dtype)
-    mu = np.empty(logits.shape, dtype) if chosen or sides else _NOTHING[dtype]
-    rest = np.empty(logits.shape, dtype) if sides else _NOTHING[dtype]
-    information = numbers[2] if entropy else _NOTHING[dtype]
-    _run(kernels.solve, logits, k, (numbers[0], numbers[1], information, mu, rest), rule_of(dtype), 1, threads)
-    return Solved(
-        numbers[0, 0],
-        numbers[1, 0],
-        mu if chosen or sides else None,
-        rest if sides else None,
-        numbers[2, 0] if entropy else None,
-    )
+    shift, nothing = np.empty((1, rows), dtype), _NOTHING[dtype]
+    volumes = np.empty((1, rows), dtype) if volume else nothing
+    mu, rest = (np.empty(logits.shape, dtype) if wanted else nothing for wanted in (chosen, unchosen))
+    _run(kernels.solve, logits, k, (shift, volumes, mu, rest), rule_of(dtype), 1, threads)
+    return Solved(shift[0], volumes[0] if volume else None, mu if chosen else None, rest if unchosen else None)
 
 
 def jacobian_product(

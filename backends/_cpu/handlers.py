@@ -92,10 +92,9 @@ def solve(pointer):
         head, rule, at, end = inputs(frame, 1)
         out, n, rows = buffer(frame, RESULTS, 0)[0], head[3], head[4]
         shifts, at = carve(at, 1, rows, layout)
-        logs, at = carve(at, 1, rows, layout)
         other = words(attribute(frame, 0), 2)[1]
         mu, rest = matrix(out, rows * (1 - other), n, layout), matrix(out, rows * other, n, layout)
-        kernels.solve(*head, shifts, logs, mu[:0], mu, rest, *rule, at, end, layout)
+        kernels.solve(*head, shifts, mu[:0], mu, rest, *rule, at, end, layout)
     return 0
 
 

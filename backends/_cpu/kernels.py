@@ -9,7 +9,7 @@ import numpy as np
 from ksubset.backends._cpu.block import inside_block, new_block, read_block, tilt_block, tilt_block_by
 from ksubset.backends._cpu.compiling import inner, kernel
 from ksubset.backends._cpu.draw import draw
-from ksubset.backends._cpu.elementary import exp, log, log1p, total
+from ksubset.backends._cpu.elementary import log, total
 from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store, store_numbers
 from ksubset.backends._cpu.passes import last_segment, outside, seed_suffix, seed_suffix_tangents
 from ksubset.backends._cpu.rows import carve, grown, matrix, orient, padded, read_rows, room, write_lanes, write_rows
@@ -37,8 +37,7 @@ def solve(
     start,
     stop,
     shifts,
-    logs,
-    entropies,
+    volumes,
     mu,
     rest,
     cut,
@@ -48,10 +47,10 @@ def solve(
     end,
     layout,
 ):
-    """λ, log P, and on request the entropy and both marginals."""
+    """λ, and on request the log-volume and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
-    group, blocks, wanted = rows_at_once(zero), (n + 3) // 4, entropies.size + mu.size + rest.size > 0
+    group, blocks = rows_at_once(zero), (n + 3) // 4
     block, at = new_block(scratch, planes(zero), n, layout, zero)
     chosen, at = carve(at, planes(zero), room(n, zero), layout)
     unchosen, at = carve(at, planes(zero), room(n, zero), layout)
@@ -66,15 +65,14 @@ def solve(
         table, saved, kept, pace = inside_block(
             n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1)
         )
-        log_p = log(seed_suffix(table, block.band, blocks, high, block.target, block.level, block.suffix, zero))
-        put_lanes(log_p, block.level, logs, first, rows)
+        found = seed_suffix(table, block.band, blocks, high, block.target, block.level, block.suffix, zero)
         put_lanes(shift * load_numbers(block.sign, 0, zero), block.level, shifts, first, rows)
-        if wanted:
+        if volumes.size:
+            put_lanes(log(found) - log_likely(n, block, zero), block.level, volumes, first, rows)
+        if mu.size + rest.size > 0:
             p, q, suffix = block.p, block.q, block.suffix
             outside(p, q, blocks, pace, kept, block.band, table, saved, suffix, chosen, unchosen, zero)
             settle(n, shift, block, chosen, unchosen)
-        if entropies.size:
-            put_lanes(log_p + surprise(n, shift, block.x, chosen, unchosen), block.level, entropies, first, rows)
         if mu.size:
             write_side(chosen, unchosen, n, block, flipped, mu, first, rows, zero)
         if rest.size:
@@ -104,15 +102,12 @@ def settle(n, shift, block, chosen, unchosen):
 
 
 @inner
-def surprise(n, shift, x, chosen, unchosen):
-    """Σ [log1p(e^−|t|) + |t| · m], m the marginal of the less likely side, ∞ · 0 = 0."""
-    zero, out, lost = full(shift, 0), full(shift, 0), full(shift, 0)
-    for i in range(0, padded(n, shift), step(shift)):
-        t = load(x, i, shift) + shift
-        positive = t > zero
-        size = where(positive, t, -t)
-        m = where(positive, load(unchosen, i, shift), load(chosen, i, shift))
-        out, lost = add_exactly(out, log1p(exp(-size)) + where(m == zero, zero, size) * m, lost)
+def log_likely(n, block, like):
+    """Σ log max(p, q), of the p and q that entered P: so their rounding cancels in the log-volume."""
+    out, lost = full(like, 0), full(like, 0)
+    for i in range(0, padded(n, like), step(like)):
+        p, q = load(block.p, i, like), load(block.q, i, like)
+        out, lost = add_exactly(out, log(where(p > q, p, q)), lost)
     return total(out)
 
 

@@ -43,6 +43,6 @@ def _kernel_jobs(case: Case, logits: np.ndarray) -> dict[str, Job | str]:
 
 def mean_variance(logits: np.ndarray, k: int) -> float:
     """V = Σ p q under the tilted probabilities, the mean over rows."""
-    shift = _cpu.solve(logits, k, sides=False, chosen=False).shift
+    shift = _cpu.solve(logits, k, volume=False, chosen=False, unchosen=False).shift
     p = 1 / (1 + np.exp(-(logits + shift[:, None]).astype(float)))
     return float((p * (1 - p)).sum(-1).mean())
