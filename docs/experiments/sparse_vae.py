@@ -34,13 +34,14 @@ def main() -> None:
     """Search, train, record."""
     started, options = time.time(), _options()
     images = _images(options)
-    chosen = {} if options.quick else choose(train_all(searches(), options))
+    searched = {} if options.quick else train_all(searches(), options)
+    chosen = choose(searched)
     runs = [final(options, *model, *chosen.get(model, _default(model[0])), seed) for seed, model in _order(options)]
     curves = train_all(runs, options)
     figures = folder(options, FIGURES)
     draw_curves(curves, figures / "sparse_vae.png")
     draw_pictures({run: _state(run, options) for run in curves if run.seed == 0}, images.test, figures)
-    save(options, "sparse_vae", {"runs": [run._asdict() | {"curve": curve} for run, curve in curves.items()]}, started)
+    save(options, "sparse_vae", {"runs": _listed(curves), "searches": _listed(searched)}, started)
     finish(claims(curves))
 
 
@@ -55,12 +56,12 @@ def searches() -> list[Run]:
 
 
 def choose(curves: Curves) -> dict[tuple[str, int], tuple[float, float]]:
-    """Of each model the rate and value with the lowest −ELBO of held-out training images."""
+    """Of each model the rate and value with the lowest objective of its own, on held-out training images."""
     groups: dict[tuple[str, int], list[Run]] = defaultdict(list)
     for run, curve in curves.items():
-        print(f"{run.name:40} {curve[-1]['exact']:8.2f}")
+        print(f"{run.name:40} {curve[-1]['own']:8.2f}")
         groups[run.method, run.k].append(run)
-    best = {model: min(runs, key=lambda run: curves[run][-1]["exact"]) for model, runs in groups.items()}
+    best = {model: min(runs, key=lambda run: curves[run][-1]["own"]) for model, runs in groups.items()}
     return {model: (run.rate, run.value) for model, run in best.items()}
 
 
@@ -85,6 +86,10 @@ def final(options: Namespace, method: str, k: int, rate: float, value: float, se
     """The first seed is trained longer than the others."""
     epochs = QUICK_EPOCHS if options.quick else options.epochs if seed == 0 else options.epochs_of_other_seeds
     return Run(method, k, rate, value, seed, epochs, False)
+
+
+def _listed(curves: Curves) -> list[dict[str, Any]]:
+    return [run._asdict() | {"curve": curve} for run, curve in curves.items()]
 
 
 def _order(options: Namespace) -> list[tuple[int, tuple[str, int]]]:

@@ -50,9 +50,9 @@ def _straight_through(logits: Tensor, k: int, value: float, generator: Generator
 
 METHODS = {
     "simple": Method("SIMPLE", _simple),
-    "imle-gamma": Method("I-MLE, sum of gamma", _imle(estimators.SumOfGamma()), "λ", (1.0, 10.0, 100.0)),
-    "imle-gumbel": Method("I-MLE, Gumbel", _imle(estimators.Gumbel()), "λ", (1.0, 10.0, 100.0)),
-    "st-gumbel": Method("ST Gumbel-softmax", _straight_through, "τ", (0.5, 1.0, 2.0)),
+    "imle-gamma": Method("I-MLE, sum of gamma", _imle(estimators.SumOfGamma()), "λ", (0.1, 1.0, 10.0)),
+    "imle-gumbel": Method("I-MLE, Gumbel", _imle(estimators.Gumbel()), "λ", (0.1, 1.0, 10.0)),
+    "st-gumbel": Method("ST Gumbel-softmax", _straight_through, "τ", (0.25, 0.5, 1.0)),
 }
 MODELS = {10: ("simple", "imle-gamma", "imle-gumbel"), 1: ("simple", "st-gumbel")}
 """The methods that are compared at each k."""
