@@ -8,6 +8,7 @@ The full run takes more starts, and repeats the search with other penalties, oth
 """
 
 import time
+import warnings
 from itertools import combinations
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,15 +28,19 @@ RIDGES, THRESHOLDS = (1e-5, 0.05), (0.1, 1, 3, 10, 30, 100)
 
 
 class Regression(NamedTuple):
-    """The terms at all points, (points, terms), and what they should explain, (points)."""
+    """Terms (rows, terms) and what they should explain (rows), rotated from many points into few rows.
+
+    No sum of squares notices the rotation, so that least squares is that of all points.
+    """
 
     names: list[str]
+    points: int
     terms: np.ndarray
     target: np.ndarray
 
     def result(self, coefficients: np.ndarray) -> dict[str, Any]:
         """Terms that are not 0, and the root of the mean squared error."""
-        rmse = np.sqrt(np.mean((self.target - self.terms @ coefficients) ** 2))
+        rmse = np.linalg.norm(self.target - self.terms @ coefficients) / np.sqrt(self.points)
         return {"terms": {self.names[i]: coefficients[i] for i in np.flatnonzero(coefficients)}, "rmse": rmse}
 
     def fit(self, subset: tuple[int, ...]) -> dict[str, Any]:
@@ -45,10 +50,9 @@ class Regression(NamedTuple):
         return self.result(coefficients)
 
     def moments(self) -> Moments:
-        """Columns and target scaled to a mean square of 1."""
-        terms = self.terms / np.sqrt(np.mean(self.terms**2, axis=0))
-        target = self.target / np.sqrt(np.mean(self.target**2))
-        return Moments(*(torch.tensor(terms.T @ other / len(target)) for other in (terms, target)))
+        """Columns and target scaled to a sum of squares of 1."""
+        terms, target = (x / np.linalg.norm(x, axis=0) for x in (self.terms, self.target))
+        return Moments(torch.tensor(terms.T @ terms), torch.tensor(terms.T @ target))
 
 
 def load(path: Path, *, periodic: bool = False) -> Regression:
@@ -61,7 +65,8 @@ def load(path: Path, *, periodic: bool = False) -> Regression:
     terms = library.fit_transform(pysindy.AxesArray(u[..., None], {"ax_spatial": 0, "ax_time": 1, "ax_coord": 2}))
     names = [name.replace("1", "x") for name in library.get_feature_names(["u"])]
     slope = np.gradient(u, t[1] - t[0], axis=1, edge_order=2)
-    return Regression(names, np.asarray(terms).reshape(-1, len(names)), slope.ravel())
+    rows = np.linalg.qr(np.column_stack([np.asarray(terms).reshape(-1, len(names)), slope.ravel()]), mode="r")
+    return Regression(names, u.size, rows[:, :-1], rows[:, -1])
 
 
 def enumerate_all(regression: Regression) -> list[dict[str, Any]]:
@@ -73,6 +78,7 @@ def enumerate_all(regression: Regression) -> list[dict[str, Any]]:
 def stlsq(regression: Regression, ridge: float, threshold: float) -> dict[str, Any]:
     """PySINDy's sequentially thresholded least squares, columns normalised."""
     model = pysindy.STLSQ(threshold=threshold, alpha=ridge, normalize_columns=True)
+    warnings.filterwarnings("ignore", "Sparsity parameter is too big", UserWarning)
     coefficients = np.ravel(model.fit(regression.terms, regression.target[:, None]).coef_)
     return {"ridge": ridge, "threshold": threshold, **regression.result(coefficients)}
 
@@ -98,7 +104,7 @@ def main() -> None:
     true, moments = tuple(map(regression.names.index, TRUE)), regression.moments()
     modes, everything = learn(moments, starts), enumerate_all(regression)
     reached, learned = found(modes, true).double().mean(-1), ends(modes)
-    results: dict[str, Any] = {"points": len(regression.target), "features": regression.names, "starts": starts}
+    results: dict[str, Any] = {"points": regression.points, "features": regression.names, "starts": starts}
     results["learned"] = [{"starts": count, **regression.fit(subset)} for subset, count in learned]
     results["best"] = everything[:5]
     results["stlsq"] = [stlsq(regression, ridge, threshold) for ridge in RIDGES for threshold in THRESHOLDS]

@@ -32,23 +32,23 @@ GRADIENTS: dict[str, Sampler] = {
 
 
 class Moments(NamedTuple):
-    """X'X/N and X'y/N, where the columns of X and y are scaled to a mean square of 1."""
+    """X'X and X'y, where the columns of X and y are scaled to a sum of squares of 1."""
 
     gram: Tensor
     moment: Tensor
 
 
 def weights(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
-    """The w that minimises mean (y − Xw)² + α Σ w²/mask, (..., n); 0 where the mask is."""
+    """The w that minimises ‖y − Xw‖² + α Σ w²/mask, (..., n); 0 where the mask is."""
     gram, moment = moments
     matrix = alpha * torch.eye(len(gram), dtype=gram.dtype) + mask[..., :, None] * gram
     return torch.linalg.solve(matrix, (mask * moment)[..., None])[..., 0]
 
 
 def loss(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
-    """min over w of mean (y − Xw)² + α Σ w²/mask, (...).
+    """min over w of ‖y − Xw‖² + α Σ w²/mask, (...).
 
-    By the envelope theorem its gradient is −(x'(y − Xw)/N)²/α for the column x of an entry, chosen or not. The loss is
+    By the envelope theorem its gradient is −(x'(y − Xw))²/α for the column x of an entry, chosen or not. The loss is
     convex in the mask: Bertsimas and Van Parys, "Sparse High-Dimensional Regression: Exact Scalable Algorithms and
     Phase Transitions", Annals of Statistics 48, 2020.
     """
@@ -56,7 +56,7 @@ def loss(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
 
 
 def chain_rule_loss(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
-    """mean (y − X(mask·w))², w held fixed while the mask changes: what is left of the gradient is due to α alone."""
+    """‖y − X(mask·w)‖², w held fixed while the mask changes: what is left of the gradient is due to α alone."""
     masked = mask * weights(mask, moments, alpha).detach()
     return 1 - 2 * masked @ moments.moment + (masked * (masked @ moments.gram)).sum(-1)
 
