@@ -18,7 +18,8 @@ import numpy as np
 import pysindy
 import torch
 from scipy.io import loadmat
-from sparse_regression_search import Moments, compare, ends, found, learn
+from sparse_regression_loss import Moments
+from sparse_regression_search import compare, ends, found, learn
 from support import FIGURES, Claim, data_file, finish, folder, parser, save
 
 SOURCE = "examples/data/kuramoto_sivishinky.mat of https://github.com/dynamicslab/pysindy, in kuramoto_sivashinsky/"

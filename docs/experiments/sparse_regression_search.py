@@ -1,12 +1,12 @@
-"""Best subset regression as a loss of a mask, and its minimisation over k-subset distributions."""
+"""Best subset regression by gradients through samples of a k-subset distribution."""
 
 from collections import Counter
 from collections.abc import Callable
 from functools import partial
-from itertools import combinations
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
+from sparse_regression_loss import Moments, Subset, best, chain_rule_loss, loss
 from torch import Tensor
 from tqdm import trange
 
@@ -16,7 +16,6 @@ from ksubset import estimators
 ALPHA, ALPHAS = 0.001, (0.0001, 0.001, 0.01, 0.03, 0.1, 1.0)
 STEPS, DRAWS, RATE = 500, 10, 0.03
 
-Subset = tuple[int, ...]
 Sampler = Callable[..., Tensor]
 GRADIENTS: dict[str, Sampler] = {
     "SIMPLE-B": estimators.simple_b,
@@ -29,36 +28,6 @@ GRADIENTS: dict[str, Sampler] = {
     "L2X, τ = 0.1": estimators.l2x,
     "L2X, τ = 1": partial(estimators.l2x, tau=1.0),
 }
-
-
-class Moments(NamedTuple):
-    """X'X and X'y, where the columns of X and y are scaled to a sum of squares of 1."""
-
-    gram: Tensor
-    moment: Tensor
-
-
-def weights(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
-    """The w that minimises ‖y − Xw‖² + α Σ w²/mask, (..., n); 0 where the mask is."""
-    gram, moment = moments
-    matrix = alpha * torch.eye(len(gram), dtype=gram.dtype) + mask[..., :, None] * gram
-    return torch.linalg.solve(matrix, (mask * moment)[..., None])[..., 0]
-
-
-def loss(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
-    """min over w of ‖y − Xw‖² + α Σ w²/mask, (...).
-
-    By the envelope theorem its gradient is −(x'(y − Xw))²/α for the column x of an entry, chosen or not. The loss is
-    convex in the mask: Bertsimas and Van Parys, "Sparse High-Dimensional Regression: Exact Scalable Algorithms and
-    Phase Transitions", Annals of Statistics 48, 2020.
-    """
-    return 1 - weights(mask, moments, alpha) @ moments.moment
-
-
-def chain_rule_loss(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
-    """‖y − X(mask·w)‖², w held fixed while the mask changes: what is left of the gradient is due to α alone."""
-    masked = mask * weights(mask, moments, alpha).detach()
-    return 1 - 2 * masked @ moments.moment + (masked * (masked @ moments.gram)).sum(-1)
 
 
 def learn(
@@ -106,10 +75,3 @@ def compare(moments: Moments, subset: Subset, starts: int) -> dict[str, Any]:
     gradients = {name: count(name, sampler=sampler) for name, sampler in GRADIENTS.items()}
     gradients["SIMPLE, chain rule"] = count("chain rule", objective=chain_rule_loss)
     return {"starts": starts, "penalties": penalties, "gradients": gradients}
-
-
-def best(moments: Moments, k: int, alpha: float) -> Subset:
-    """The subset of least loss, by enumeration."""
-    subsets = torch.tensor(list(combinations(range(len(moments.moment)), k)))
-    masks = torch.zeros((len(subsets), len(moments.moment)), dtype=moments.moment.dtype).scatter(1, subsets, 1.0)
-    return tuple(subsets[loss(masks, moments, alpha).argmin()].tolist())
