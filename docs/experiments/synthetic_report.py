@@ -32,7 +32,7 @@ TUNED = {
     "SoftSub, t = ": ("SoftSub", "C0"),
     "L2X, τ = ": ("L2X", "C1"),
     "top-k ST, τ = ": ("top-k ST", "C2"),
-    "SIMPLE-F, λ = ": ("SIMPLE-F", "C3"),
+    "SIMPLE-F, λ = ": ("SIMPLE-F", "C6"),
     "I-MLE, sum of gamma, λ = ": ("I-MLE, sum of gamma", "C4"),
     "I-MLE, Gumbel, λ = ": ("I-MLE, Gumbel", "C5"),
 }
@@ -65,7 +65,7 @@ def tuning(results: dict[str, Table], path: Path) -> None:
             _line(axis, table, prefix, label, colour)
         axis.set(xscale="log", xlabel="temperature or step λ", title=title, ylim=(0, None))
     axes[0].set_ylabel("error")
-    axes[-1].legend(fontsize="small")
+    figure.legend(*axes[0].get_legend_handles_labels(), loc="outside right center", fontsize="small")
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -90,21 +90,24 @@ def _cell(pair: list[float]) -> str:
     return f"{pair[0]:.3f} ± {pair[1]:.3f}"
 
 
-def report(options: Namespace, results: dict[str, Table]) -> None:
-    """Everything that the page shows."""
-    path = folder(options, FIGURES)
+def report(options: Namespace, everything: dict[str, Any]) -> None:
+    """All that the page shows."""
+    path, results = folder(options, FIGURES), everything["results"]
     for title, table in results.items():
-        size, protocol = title.split(", ")[0].replace(" = ", ""), "notebook" if "|" in title else "appendix"
-        fields = ("bias", "spread" if "|" in title else "variance", "error")
-        names = PAPER | MORE if size == "k5" else {name: name for name in table}
-        bars(table, names, fields, path / f"synthetic_{size}_{protocol}.png", title)
+        size, notebook = title.split(", ")[0], "|" in title
+        name = f"synthetic_{size.replace(' = ', '')}_{'notebook' if notebook else 'appendix'}.png"
+        fields = ("bias", "spread" if notebook else "variance", "error")
+        names = PAPER | MORE if size == "k = 5" else {name: name for name in table}
+        bars(table, names, fields, path / name, title)
         print(f"\n{title}\n\n{markdown(table)}")
+    for size, table in everything["official seeds"].items():
+        print(f"\n{size}, the notebook's own seeds\n\n{markdown(table)}")
     tuning(results, path / "synthetic_tuning.png")
 
 
 def main() -> None:
     options = parser(__doc__).parse_args()
-    report(options, json.loads((folder(options, RESULTS) / "synthetic.json").read_text())["results"])
+    report(options, json.loads((folder(options, RESULTS) / "synthetic.json").read_text()))
 
 
 if __name__ == "__main__":
