@@ -20,7 +20,7 @@ STEPS = (0.5, 1.0, 2.5, 10.0)
 """λ; the official notebook takes 2.5."""
 
 SEVERAL = (2, 10)
-ADAPTATION = {"steps": 500, "rows": 100, "eta": 0.005}
+ADAPTATION = {"steps": 300, "rows": 100, "eta": 0.005}
 
 
 def sampled(method: Callable[..., Tensor], *, draws: int = 1) -> Estimator:

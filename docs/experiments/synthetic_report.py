@@ -90,17 +90,16 @@ def _cell(pair: list[float]) -> str:
     return f"{pair[0]:.3f} ± {pair[1]:.3f}"
 
 
-def report(options: Namespace, everything: dict[str, Any]) -> None:
+def report(options: Namespace, outcome: dict[str, Any]) -> None:
     """All that the page shows."""
-    path, results = folder(options, FIGURES), everything["results"]
+    path, results = folder(options, FIGURES), outcome["results"]
     for title, table in results.items():
-        size, notebook = title.split(", ")[0], "|" in title
-        name = f"synthetic_{size.replace(' = ', '')}_{'notebook' if notebook else 'appendix'}.png"
-        fields = ("bias", "spread" if notebook else "variance", "error")
+        size, protocol = title.split(", ")
+        fields = ("bias", "spread" if protocol == "notebook" else "variance", "error")
         names = PAPER | MORE if size == "k = 5" else {name: name for name in table}
-        bars(table, names, fields, path / name, title)
+        bars(table, names, fields, path / f"synthetic_{size.replace(' = ', '')}_{protocol}.png", title)
         print(f"\n{title}\n\n{markdown(table)}")
-    for size, table in everything["official seeds"].items():
+    for size, table in outcome["official seeds"].items():
         print(f"\n{size}, the notebook's own seeds\n\n{markdown(table)}")
     tuning(results, path / "synthetic_tuning.png")
 
