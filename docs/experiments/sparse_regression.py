@@ -111,8 +111,6 @@ def main() -> None:
     results["stlsq"] = [stlsq(regression, ridge, threshold) for ridge in RIDGES for threshold in THRESHOLDS]
     if not options.quick:
         results["others"] = compare(moments, true, starts)
-        for row in results["others"]["penalties"]:
-            row["best"] = [regression.names[i] for i in row["best"]]
         results["periodic"] = enumerate_all(load(path, periodic=True))[:2]
     draw(folder(options, FIGURES), reached.numpy(), everything)
     save(options, "sparse_regression", results, started)
