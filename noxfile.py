@@ -20,7 +20,9 @@ MATRIX = {
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
-OTHERS = tuple(f"test_{name}" for name in ("cuda", "fast", "torch", "estimators", "benchmarks", "gpu", "jax_fast"))
+OTHERS = tuple(
+    f"test_{name}" for name in ("cuda", "fast", "torch", "estimators", "experiments", "benchmarks", "gpu", "jax_fast")
+)
 """Files that concern other backends, or that a session of their own runs."""
 
 FILES = {

@@ -8,9 +8,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from importlib import import_module
-from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -151,13 +148,6 @@ def forget_programs() -> Iterator[None]:
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()
-
-
-@pytest.fixture
-def experiment(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], ModuleType]:
-    """Import a script of docs/experiments by its name."""
-    monkeypatch.syspath_prepend(Path(__file__).parents[1] / "docs" / "experiments")
-    return import_module
 
 
 @pytest.fixture
