@@ -88,6 +88,7 @@ def test_numpy_one_by_one(target: Target, name: str, monkeypatch: pytest.MonkeyP
 
 @needs_statm
 @pytest.mark.backends("torch")
+@pytest.mark.parametrize("path", [pytest.param("the core", marks=pytest.mark.slow), "the fast path"], indirect=True)
 def test_torch_forward_and_backward(target: Target, path: str) -> None:
     x, functions = calls(target, 2, 5, 2)
     leaf = x.detach().requires_grad_()
