@@ -100,15 +100,29 @@ def doctest(session: nox.Session) -> None:
 
 @nox.session(tags=["cpu"])
 def build(session: nox.Session) -> None:
-    """The wheel and the sdist, each installed and tried from an empty folder."""
-    session.install("build>=1.2")
+    """The wheel and the sdist, each with valid metadata, installed and tried from an empty folder."""
+    session.install("build>=1.2", "twine>=6.1")
     tests_folder = Path("tests").resolve()
     with tempfile.TemporaryDirectory() as folder:
         session.run("python", "-m", "build", "--outdir", f"{folder}/dist")
+        session.run("twine", "check", "--strict", *map(str, sorted(Path(folder, "dist").iterdir())))
         for artefact in sorted(Path(folder, "dist").iterdir()):
             session.install("--force-reinstall", str(artefact), "numpy>=2.1", "pytest>=8")
             with session.chdir(folder):
                 session.run("pytest", str(tests_folder / "test_installed.py"), "-p", "no:cacheprovider")
+
+
+@nox.session(default=False, python=["3.11", "3.12", "3.13"])
+def interpreters(session: nox.Session) -> None:
+    """The wheel on every supported Python that is installed here; an absent one is skipped, and an error in CI."""
+    session.install("build>=1.2")
+    tests_folder = Path("tests").resolve()
+    with tempfile.TemporaryDirectory() as folder:
+        session.run("python", "-m", "build", "--wheel", "--outdir", folder)
+        session.install("--force-reinstall", *map(str, Path(folder).glob("*.whl")), "numpy>=2.1", "pytest>=8")
+        with session.chdir(folder):
+            session.run("pytest", str(tests_folder / "test_installed.py"), "-p", "no:cacheprovider")
+            session.run("python", "-m", "ksubset")
 
 
 @nox.session(default=False)

@@ -1,6 +1,7 @@
 """The distribution's own functions: normaliser, marginals, their Jacobian, most likely subset."""
 
 from dataclasses import replace
+from math import prod
 
 from ksubset import _functions
 from ksubset._call import Problem, prepare
@@ -202,12 +203,24 @@ def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, valid
     return all_products(prepare(logits, k, max_k, validate))
 
 
+BLOCK = 1 << 19
+"""Products J · v take some thirty times the memory of v in the core; so many numbers at once keep that near 100 MB."""
+
+
 def all_products(problem: Problem) -> Array:
-    """`covariance` of a validated problem: J times each unit vector."""
+    """`covariance` of a validated problem: J times each unit vector, so many at once as `BLOCK` allows.
+
+    Where arrays are not at hand, and blocks would make a program longer, it is all at once.
+    """
     xp, logits, k = problem.xp, problem.logits[..., None, :], problem.k
-    unit = xp.eye(logits.shape[-1], dtype=logits.dtype, device=device(logits))
+    n = logits.shape[-1]
+    unit = xp.eye(n, dtype=logits.dtype, device=device(logits))
     wide = replace(problem, logits=logits, k=k if isinstance(k, int) else k[..., None])
-    return wide.evaluate(_functions.marginals_jvp, unit)
+    if not problem.backend.is_readable(logits) or prod(logits.shape) * n <= BLOCK:
+        return wide.evaluate(_functions.marginals_jvp, unit)
+    step = max(1, BLOCK // prod(logits.shape))
+    parts = [unit[start : min(start + step, n), :] for start in range(0, n, step)]
+    return xp.concat([wide.evaluate(_functions.marginals_jvp, part) for part in parts], axis=-2)
 
 
 def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:

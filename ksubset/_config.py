@@ -52,10 +52,15 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     setting = f"KSUBSET_FAST={environ['KSUBSET_FAST']}" if "KSUBSET_FAST" in environ else "KSUBSET_FAST is not set"
     lines.append(f"CPU fast path: off, {obstacle}" if obstacle else f"CPU fast path: on, {setting}")
     if logits is not None or k is not None:
-        problem = prepare(logits, k, None, None)
-        lines += [f"{NAMES.get(name, name)}: {_path(problem, name)}" for name in _fast.FUNCTIONS]
-        lines.append(f"everything else: {_path(problem, 'mode')}")
+        lines += [f"{name}: {path}" for name, path in paths(logits, k).items()]
     print("\n".join(lines))
+
+
+def paths(logits: Array, k: int | Array | None) -> dict[str, str]:
+    """By which path each function would be computed, and why."""
+    problem = prepare(logits, k, None, None)
+    found = {NAMES.get(name, name): _path(problem, name) for name in _fast.FUNCTIONS}
+    return found | {"everything else": _path(problem, "mode")}
 
 
 def _version(name: str) -> str | None:

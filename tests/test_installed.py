@@ -34,3 +34,9 @@ def test_it_works() -> None:
     np = pytest.importorskip("numpy", reason="NumPy is not installed in this environment")
     assert ksubset.marginals(np.zeros(4), 2).tolist() == pytest.approx([0.5] * 4)
     assert ksubset.sample(np.zeros(4), 2, rng=0).sum() == 2
+
+
+def test_it_checks_itself() -> None:
+    pytest.importorskip("numpy", reason="NumPy is not installed in this environment")
+    done = subprocess.run([sys.executable, "-m", "ksubset", "numpy"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr

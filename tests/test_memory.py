@@ -1,0 +1,191 @@
+"""How much memory a call takes at its peak, above its arguments and with its result, as a multiple of the logits."""
+
+import tracemalloc
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Target
+from oracle import Enumeration
+
+import ksubset
+from ksubset import _api
+from ksubset.backends import _fast
+
+pytestmark = pytest.mark.backends("numpy", "torch")
+HEADROOM = 1.5
+SHAPES = {"layer": (128, 350, 10), "wide": (32, 1000, 100), "long": (1, 100_000, 1000)}
+MEASURED = {
+    "the core on numpy-cpu": {
+        "log_normalizer": (16.0, 26.4, 29.6),
+        "log_prob_count": (16.0, 26.4, 29.6),
+        "log_prob": (16.0, 26.4, 29.6),
+        "marginals": (18.4, 29.5, 44.2),
+        "entropy": (18.6, 29.5, 44.2),
+        "kl_to_uniform": (18.6, 29.5, 44.2),
+        "kl_divergence": (19.0, 29.5, 44.2),
+        "marginals_jvp": (30.2, 41.7, 58.4),
+        "mode": (6.3, 6.3, 6.3),
+        "sample": (24.6, 27.5, 31.5),
+        "rsample": (24.6, 27.5, 31.5),
+        "sample_from_uniforms": (23.6, 26.5, 30.5),
+    },
+    "the fast path on numpy-cpu": {
+        "marginals": (9.2, 55.1, 38.8),
+        "marginals_jvp": (9.2, 55.1, 38.9),
+        "sample": (9.3, 55.6, 54.8),
+        "rsample": (9.3, 55.6, 54.8),
+    },
+    "the core on torch-cpu": {
+        "log_normalizer": (22.4, 32.4, 47.2),
+        "log_prob_count": (24.4, 34.4, 49.2),
+        "log_prob": (21.4, 31.4, 46.2),
+        "marginals": (37.2, 46.5, 63.4),
+        "entropy": (36.2, 45.5, 62.4),
+        "kl_to_uniform": (36.2, 45.5, 62.4),
+        "kl_divergence": (36.2, 45.6, 62.4),
+        "marginals_jvp": (84.2, 291.4, 466.2),
+        "mode": (6.3, 6.3, 8.0),
+        "sample": (25.8, 28.7, 32.7),
+        "rsample": (37.2, 46.6, 63.4),
+        "sample_from_uniforms": (24.8, 27.7, 31.7),
+    },
+    "the fast path on torch-cpu": {
+        "marginals": (11.2, 57.1, 40.9),
+        "marginals_jvp": (91.8, 344.8, 503.1),
+        "sample": (9.3, 55.6, 54.8),
+        "rsample": (11.2, 57.1, 54.8),
+    },
+}
+"""At each of `SHAPES`; on torch with the backward pass, which for `marginals_jvp` is a second derivative.
+
+The fast path's contain the scratch memory that a thread keeps, for vectors of AVX-512.
+"""
+
+
+def calls(target: Target, rows: int, n: int, k: int) -> tuple[Any, dict[str, Callable[[Any], Any]]]:
+    """Logits in float32, and every public function of them."""
+    rng = np.random.default_rng(0)
+    x, v = (target.array(rng.normal(size=(rows, n)), "float32") for _ in range(2))
+    z, u = ksubset.mode(x, k), target.array(rng.random((rows, n - 1)), "float32")
+    return x, {
+        "log_normalizer": lambda x: ksubset.log_normalizer(x, k),
+        "log_prob_count": lambda x: ksubset.log_prob_count(x, k),
+        "log_prob": lambda x: ksubset.log_prob(x, k, z),
+        "marginals": lambda x: ksubset.marginals(x, k),
+        "entropy": lambda x: ksubset.entropy(x, k),
+        "kl_to_uniform": lambda x: ksubset.kl_to_uniform(x, k),
+        "kl_divergence": lambda x: ksubset.kl_divergence(x, v, k),
+        "marginals_jvp": lambda x: ksubset.marginals_jvp(x, k, v),
+        "mode": lambda x: ksubset.mode(x, k),
+        "sample": lambda x: ksubset.sample(x, k, rng=target.rng(0)),
+        "rsample": lambda x: ksubset.rsample(x, k, rng=target.rng(0)),
+        "sample_from_uniforms": lambda x: ksubset.sample_from_uniforms(x, k, u),
+    }
+
+
+def peak(call: Callable[[], object]) -> int:
+    """Of what NumPy allocates, whose memory Python traces."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def torch_peak(call: Callable[[], object]) -> int:
+    """Of torch's allocations, and of those of NumPy, which the fast path uses."""
+    from torch.profiler import ProfilerActivity, profile
+
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:
+        most = peak(call)
+    held = highest = 0
+    for event in recorded.profiler.kineto_results.events():
+        if event.name() == "[memory]":
+            held += event.nbytes()
+            highest = max(highest, held)
+    return most + highest
+
+
+def multiple(target: Target, function: Callable[[Any], Any], x: Any) -> float:
+    """The peak of a warm call, over the size of the logits; in torch, forward and backward."""
+    if target.backend == "numpy":
+        function(x)
+        forget_scratch()
+        return peak(lambda: function(x)) / x.nbytes
+
+    def step() -> None:
+        leaf = x.detach().requires_grad_()
+        value = function(leaf)
+        if value.requires_grad:
+            value.sum().backward()
+
+    torch_peak(step)
+    forget_scratch()
+    return torch_peak(step) / x.nbytes
+
+
+def forget_scratch() -> None:
+    """So that the memory which a thread of the fast path keeps is allocated anew, and seen."""
+    if _fast.obstacle() is None:
+        from ksubset.backends._cpu import threads
+
+        threads._local.__dict__.clear()
+
+
+@pytest.fixture
+def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    if find_spec("numba"):
+        from ksubset.backends._cpu import threads
+
+        monkeypatch.setattr(threads, "default_threads", lambda: 1)
+
+
+@pytest.mark.usefixtures("one_thread")
+@pytest.mark.parametrize("path", ["the core", "the fast path"])
+@pytest.mark.parametrize("shape", ["layer", "wide", pytest.param("long", marks=pytest.mark.slow)])
+def test_peak(target: Target, path: str, shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KSUBSET_FAST", "0" if path == "the core" else "1")
+    if path != "the core" and _fast.obstacle():
+        pytest.skip(f"no fast path: {_fast.obstacle()}")
+    if (measured := MEASURED.get(f"{path} on {target.name}")) is None:
+        pytest.skip(f"nobody measured it on {target.name}")
+    x, functions = calls(target, *SHAPES[shape])
+    found = {name: multiple(target, functions[name], x) for name in measured}
+    bound = {name: HEADROOM * multiples[list(SHAPES).index(shape)] for name, multiples in measured.items()}
+    assert {name: value for name, value in found.items() if value > bound[name]} == {}
+    if path == "the core":  # the other's depends on the processor
+        assert {name: value for name, value in found.items() if value < bound[name] / HEADROOM**2} == {}
+
+
+COVARIANCE = {(2000, 20, 10): (20.6, 23.9), (16, 350, 10): (8.9, 10.2), (2, 1000, 100): (11.6, 12.3)}
+"""Multiples of the result, on NumPy and torch; all products at once would take 31 to 43."""
+
+
+@pytest.mark.parametrize("shape", COVARIANCE)
+def test_peak_of_the_covariance(target: Target, shape: tuple[int, int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    if target.name not in ("numpy-cpu", "torch-cpu"):
+        pytest.skip(f"nobody measured it on {target.name}")
+    monkeypatch.setenv("KSUBSET_FAST", "0")
+    rows, n, k = shape
+    x = target.array(np.random.default_rng(0).normal(size=(rows, n)), "float32")
+    most = (peak if target.backend == "numpy" else torch_peak)(lambda: ksubset.covariance(x, k))
+    measured = COVARIANCE[shape][target.backend == "torch"]
+    assert 1 / HEADROOM < most / (n * x.nbytes) / measured < HEADROOM
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "jax", "cupy")
+@pytest.mark.parametrize("block", [1, 40, 100])
+def test_blocks_of_the_covariance(target: Target, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_api, "BLOCK", block)
+    logits = np.random.default_rng(0).normal(size=(2, 3, 5))
+    k = np.array([1, 2, 4])
+    found = target.to_numpy(ksubset.covariance(target.array(logits), target.array(k)))
+    assert found.shape == (2, 3, 5, 5)
+    for place in np.ndindex(2, 3):
+        expected = Enumeration(logits[place], int(k[place[1]])).covariance
+        tolerance = target.tolerance(1e-6, 1e-14)
+        np.testing.assert_allclose(found[place], expected, rtol=0, atol=tolerance)
