@@ -1,0 +1,89 @@
+"""What works where, declared once: tests are chosen by it, and the documentation prints it.
+
+`tests/test_capabilities.py` asks whether it is true.
+"""
+
+from collections.abc import Iterable
+from typing import Literal
+
+import pytest
+
+BACKENDS = {"numpy": "NumPy", "strict": "other namespaces", "torch": "torch", "jax": "JAX", "cupy": "CuPy"}
+UNTESTED = {"cupy"}
+"""Not run on a device so far."""
+
+FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
+    "log_normalizer": "gradient",
+    "log_prob_count": "gradient",
+    "marginals": "gradient",
+    "marginals_jvp": "gradient",
+    "covariance": "gradient",
+    "log_prob": "gradient",
+    "entropy": "gradient",
+    "kl_divergence": "gradient",
+    "kl_to_uniform": "gradient",
+    "mode": "value",
+    "sample": "value",
+    "sample_from_uniforms": "value",
+    "rsample": "gradient",
+}
+"""Whether a function has a gradient where the backend has reverse mode."""
+
+PLAIN = ("numpy", "strict", "cupy")
+NO_AUTODIFF = "no automatic differentiation; `marginals_jvp` is the derivative"
+FEATURES: dict[str, dict[str, str]] = {
+    "reverse mode": dict.fromkeys(PLAIN, NO_AUTODIFF),
+    "forward mode": dict.fromkeys(PLAIN, NO_AUTODIFF),
+    "second derivatives": dict.fromkeys(PLAIN, NO_AUTODIFF),
+    "vmap": dict.fromkeys(PLAIN, "no such transformation; leading dimensions are a batch"),
+    "jit or compile": dict.fromkeys(PLAIN, "no compiler of functions"),
+    "compiled CPU kernels": {
+        "strict": "they take arrays of NumPy, torch and JAX alone",
+        "cupy": "its arrays are on a GPU",
+    },
+    "CUDA kernels": {
+        "numpy": "its arrays are on the CPU",
+        "strict": "they take arrays of CuPy and torch alone",
+        "jax": "XLA compiles the core",
+    },
+}
+"""The backends that lack a feature, with the reason."""
+
+
+def needs(feature: str) -> pytest.MarkDecorator:
+    """Run a test on the backends that have a feature."""
+    having = [backend for backend in BACKENDS if backend not in FEATURES[feature]]
+    return pytest.mark.backends(*having, reason="; ".join(_reasons(feature)))
+
+
+def functions_table() -> str:
+    """Which functions give what where, in Markdown."""
+    rows = [[f"{{py:func}}`~ksubset.{name}`", *(_gives(name, b) for b in BACKENDS)] for name in FUNCTIONS]
+    return _table(["function", *BACKENDS.values()], rows)
+
+
+def features_table() -> str:
+    """Which backend has what, in Markdown, and why not."""
+    rows = [[name, *("no" if b in lack else _mark("yes", b) for b in BACKENDS)] for name, lack in FEATURES.items()]
+    reasons = [f"- {reason}" for name in FEATURES for reason in _reasons(name)]
+    return "\n".join([_table(["feature", *BACKENDS.values()], rows), "", *reasons])
+
+
+def _reasons(feature: str) -> list[str]:
+    lack = FEATURES[feature]
+    where = {reason: ", ".join(BACKENDS[b] for b in lack if lack[b] == reason) for reason in lack.values()}
+    return [f"no {feature} in {names}: {reason}" for reason, names in where.items()]
+
+
+def _gives(function: str, backend: str) -> str:
+    both = FUNCTIONS[function] == "gradient" and backend not in FEATURES["reverse mode"]
+    return _mark("value, gradient" if both else "value", backend)
+
+
+def _mark(text: str, backend: str) -> str:
+    return f"{text}, untested" if backend in UNTESTED else text
+
+
+def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    head = list(head)
+    return "\n".join("| " + " | ".join(row) + " |" for row in [head, ["---"] * len(head), *rows])
