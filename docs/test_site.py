@@ -28,7 +28,7 @@ def examples() -> Iterator[object]:
             yield pytest.param(box, id=f"{page.relative_to(DOCS.parent)}-{i}")
 
 
-@pytest.mark.parametrize("box", examples())
+@pytest.mark.parametrize("box", list(examples()))
 def test_example(box: str) -> None:
     if box.startswith(">>>"):
         test = doctest.DocTestParser().get_doctest(box, {}, "example", None, None)
