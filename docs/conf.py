@@ -27,7 +27,7 @@ extensions = [
 exclude_patterns = ["_build", "examples", "gallery/*.py", "gallery/*.ipynb"]
 nitpicky = True
 nitpick_ignore_regex = [("py:.*", r"(numpy|torch|jax|cupy|numpyro)\..*")]  # their own sites are not asked
-suppress_warnings = ["toc.empty_glob", "config.cache"]
+suppress_warnings = ["config.cache"]  # substitutions
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath", "substitution", "attrs_inline"]
 myst_heading_anchors = 3
@@ -35,6 +35,7 @@ myst_substitutions = {"functions": capabilities.functions_table(), "features": c
 
 default_role = "py:obj"
 autodoc_typehints = "none"
+autodoc_inherit_docstrings = False
 autodoc_member_order = "bysource"
 autosummary_generate = False
 numpydoc_show_class_members = False
