@@ -31,7 +31,11 @@ suppress_warnings = ["config.cache"]  # substitutions
 
 myst_enable_extensions = ["colon_fence", "dollarmath", "amsmath", "substitution", "attrs_inline"]
 myst_heading_anchors = 3
-myst_substitutions = {"functions": capabilities.functions_table(), "features": capabilities.features_table()}
+myst_substitutions = {
+    "functions": capabilities.functions_table(),
+    "features": capabilities.features_table(),
+    "reasons": capabilities.reasons(),
+}
 
 default_role = "py:obj"
 autodoc_typehints = "none"
@@ -50,6 +54,8 @@ sphinx_gallery_conf = {
     "download_all_examples": False,
     "write_computation_times": False,
     "show_signature": False,
+    "capture_repr": (),
+    "image_srcset": ["2x"],
     "abort_on_example_error": True,
 }
 
@@ -57,4 +63,6 @@ html_theme = "furo"
 html_title = f"ksubset {version}"
 html_static_path = ["_static"]
 html_css_files = ["site.css"]
+html_show_sourcelink = html_copy_source = False
+pygments_dark_style = "github-dark"
 html_theme_options = {"navigation_with_keys": True}

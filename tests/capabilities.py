@@ -9,9 +9,6 @@ from typing import Literal
 import pytest
 
 BACKENDS = {"numpy": "NumPy", "strict": "other namespaces", "torch": "torch", "jax": "JAX", "cupy": "CuPy"}
-UNTESTED = {"cupy"}
-"""Not run on a device so far."""
-
 FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
     "log_normalizer": "gradient",
     "log_prob_count": "gradient",
@@ -63,10 +60,14 @@ def functions_table() -> str:
 
 
 def features_table() -> str:
-    """Which backend has what, in Markdown, and why not."""
-    rows = [[name, *("no" if b in lack else _mark("yes", b) for b in BACKENDS)] for name, lack in FEATURES.items()]
-    reasons = [f"- {reason}" for name in FEATURES for reason in _reasons(name)]
-    return "\n".join([_table(["feature", *BACKENDS.values()], rows), "", *reasons])
+    """Which backend has what, in Markdown."""
+    rows = [[name, *("–" if b in lack else "yes" for b in BACKENDS)] for name, lack in FEATURES.items()]
+    return _table(["feature", *BACKENDS.values()], rows)
+
+
+def reasons() -> str:
+    """Why a backend lacks a feature, in Markdown."""
+    return "\n".join(f"- {reason}" for name in FEATURES for reason in _reasons(name))
 
 
 def _reasons(feature: str) -> list[str]:
@@ -76,12 +77,9 @@ def _reasons(feature: str) -> list[str]:
 
 
 def _gives(function: str, backend: str) -> str:
-    both = FUNCTIONS[function] == "gradient" and backend not in FEATURES["reverse mode"]
-    return _mark("value, gradient" if both else "value", backend)
-
-
-def _mark(text: str, backend: str) -> str:
-    return f"{text}, untested" if backend in UNTESTED else text
+    return (
+        "value, gradient" if FUNCTIONS[function] == "gradient" and backend not in FEATURES["reverse mode"] else "value"
+    )
 
 
 def _table(head: Iterable[str], rows: Iterable[Iterable[str]]) -> str:

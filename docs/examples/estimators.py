@@ -38,7 +38,7 @@ through_samples = {
     "SIMPLE": estimators.simple,
     "SIMPLE-F, λ = 1": partial(estimators.simple_f, lambda_=1.0),
     "I-MLE, λ = 1": partial(estimators.imle, lambda_=1.0),
-    "Gumbel top-k, straight-through": estimators.gumbel_topk_st,
+    "Gumbel top-k, τ = 1": estimators.gumbel_topk_st,
     "SoftSub, t = 2": partial(estimators.softsub, t=2.0),
 }
 taking_the_loss = {
@@ -58,19 +58,16 @@ for name, estimator in taking_the_loss.items():
 # *Bias* is the distance of their mean from the truth, *spread* the root mean square distance of a single gradient from
 # the mean, both relative to the length of the true gradient. Nearer to the corner is better.
 
-size = truth.norm()
-measured = {}
-for name, g in gradients.items():
-    bias, spread = (g.mean(0) - truth).norm() / size, (g - g.mean(0)).norm(dim=1).square().mean().sqrt() / size
-    measured[name] = float(bias), float(spread)
-    print(f"{name:32} bias {bias:.2f}   spread {spread:.2f}")
-
-figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
-for i, (name, (bias, spread)) in enumerate(measured.items()):
-    axes.plot(spread, bias, "osD^vPX"[i], markersize=9, label=name)
-axes.set(xscale="log", xlabel="spread of one gradient", ylabel="bias", title="Relative to the true gradient")
+_, axes = plt.subplots(figsize=(5.6, 4.4), layout="constrained")
+for (name, g), marker in zip(gradients.items(), "osD^vPX", strict=True):
+    bias = (g.mean(0) - truth).norm() / truth.norm()
+    spread = (g - g.mean(0)).square().sum(1).mean().sqrt() / truth.norm()
+    print(f"{name:24} bias {bias:.2f}   spread {spread:.2f}")
+    axes.plot(spread, bias, marker, markersize=9, label=name)
+axes.set(xlabel="spread of one gradient", xlim=(0, None), ylabel="bias")
 axes.spines[["top", "right"]].set_visible(False)
-axes.legend(frameon=False, loc="upper center", bbox_to_anchor=(0.5, -0.18), ncols=2)
+below = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.18)}
+axes.legend(frameon=False, ncols=2, **below)
 
 # %%
 # What remains of the bias of the unbiased two is the noise of a mean over 2,000 draws. SIMPLE trades a bias for a small

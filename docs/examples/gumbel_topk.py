@@ -6,7 +6,7 @@ Add Gumbel noise to the logits, take the *k* largest: that is easy, and it gives
 distribution. It draws the items **one after another**, each time in proportion to exp(θ) among those that are left. The
 k-subset distribution :math:`p(z) \propto \exp(\theta \cdot z)` draws **all at once**.
 
-This page computes both laws exactly, for a case small enough to list all subsets.
+This page computes both laws exactly, for cases small enough to list all subsets.
 """
 
 from itertools import combinations
@@ -16,8 +16,6 @@ import numpy as np
 
 import ksubset
 
-EXACT, GUMBEL, OTHER = "#0072b2", "#d55e00", "#999999"
-
 # %%
 # Another law
 # -----------
@@ -25,142 +23,142 @@ EXACT, GUMBEL, OTHER = "#0072b2", "#d55e00", "#999999"
 # follows from smaller sets: whichever item *i* came last, the others came before it.
 
 
-def gumbel_topk_law(logits: np.ndarray, k: int) -> dict[frozenset[int], float]:
-    """The probability of each set of k items as the first k draws without replacement."""
-    weights = np.exp(logits)
-    law = {frozenset(): 1.0}
+def gumbel_topk(logits, k):
+    """All subsets of k items, and what Gumbel top-k gives each of them."""
+    w, law = np.exp(logits), {(): 1.0}
     for size in range(1, k + 1):
-        law = {
-            chosen: sum(
-                law[chosen - {i}] * weights[i] / (weights.sum() - sum(weights[j] for j in chosen - {i})) for i in chosen
-            )
-            for chosen in map(frozenset, combinations(range(len(logits)), size))
-        }
-    return law
+        smaller, law = law, {}
+        for chosen in combinations(range(len(w)), size):
+            law[chosen] = 0.0
+            for i in chosen:
+                others = tuple(j for j in chosen if j != i)
+                left = w.sum() - sum(w[j] for j in others)
+                law[chosen] += smaller[others] * w[i] / left
+    z = np.zeros((len(law), len(w)))
+    for row, chosen in zip(z, law, strict=True):
+        row[list(chosen)] = 1
+    return z, np.array(list(law.values()))
 
 
 logits, k = np.array([2.0, 1.0, 0.0, -1.0]), 2
-law = gumbel_topk_law(logits, k)
-subsets = np.array([[float(i in chosen) for i in range(4)] for chosen in law])
-exact = np.exp(ksubset.log_prob(logits, k, subsets))
-gumbel = np.array(list(law.values()))
-print("sum of probabilities:", exact.sum().round(12), gumbel.sum().round(12))
+z, gumbel = gumbel_topk(logits, k)
+exact = np.exp(ksubset.log_prob(logits, k, z))
+print("sums:", exact.sum().round(12), gumbel.sum().round(12))
 print("ratio:", (gumbel / exact).round(2))
 
 # %%
 # Sets of likely items come up too often, sets of unlikely items too seldom: {2, 3} has little more than half of its
 # probability.
 
+BLUE, RED, YELLOW, GREY = "#0072b2", "#d55e00", "#e69f00", "#999999"
 
-def bars(axes: plt.Axes, names: list[str], heights: dict[str, tuple[np.ndarray, str]]) -> None:
+
+def bars(names, heights, colours, **labels):
     """Groups of bars side by side."""
+    _, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
     width = 0.8 / len(heights)
-    for j, (label, (values, colour)) in enumerate(heights.items()):
-        places = np.arange(len(names)) + (j - (len(heights) - 1) / 2) * width
-        axes.bar(places, values, width, label=label, color=colour)
+    for j, (label, values) in enumerate(heights.items()):
+        left = np.arange(len(names)) + (j + 0.5) * width - 0.4
+        axes.bar(left, values, width, label=label, color=colours[j])
     axes.set_xticks(range(len(names)), names)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(frameon=False)
+    axes.set(**labels)
+    return axes
 
 
-figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-names = ["{" + ", ".join(map(str, sorted(chosen))) + "}" for chosen in law]
-bars(axes, names, {"p(z) ∝ exp(θ · z)": (exact, EXACT), "Gumbel top-k": (gumbel, GUMBEL)})
-axes.set(ylabel="probability", title="θ = (2, 1, 0, −1), k = 2")
+names = [str({*np.flatnonzero(row).tolist()}) for row in z]
+laws = {"p(z) ∝ exp(θ · z)": exact, "Gumbel top-k": gumbel}
+bars(
+    names, laws, [BLUE, RED], ylabel="probability", title="θ = (2, 1, 0, −1)"
+)
 
 # %%
 # Other marginals
 # ---------------
-# The more items are chosen, the further apart the two laws are. Here are ten items, of which five are chosen. Gumbel
-# top-k takes the likely ones too often: after the first draws only less likely items are left to choose from, but the
-# likely ones are in already.
+# Here are ten items, of which five are chosen. Gumbel top-k takes the likely ones too often.
 
 logits, k = np.linspace(2, -2, 10), 5
-law = gumbel_topk_law(logits, k)
-subsets = np.array([[float(i in chosen) for i in range(10)] for chosen in law])
-gumbel_marginals = np.array(list(law.values())) @ subsets
-exact_marginals = ksubset.marginals(logits, k)
-
-figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-bars(
-    axes,
-    [f"{x:.1f}" for x in logits],
-    {"p(z) ∝ exp(θ · z)": (exact_marginals, EXACT), "Gumbel top-k": (gumbel_marginals, GUMBEL)},
-)
-axes.set(xlabel="logit of the item", ylabel="probability to be chosen", title="n = 10, k = 5")
+z, gumbel = gumbel_topk(logits, k)
+chances = {
+    "p(z) ∝ exp(θ · z)": ksubset.marginals(logits, k),
+    "Gumbel top-k": gumbel @ z,
+}
+names = [f"{x:.1f}" for x in logits]
+axes = bars(names, chances, [BLUE, RED], title="n = 10, k = 5")
+axes.set(xlabel="logit of the item", ylabel="probability to be chosen")
 
 # %%
-# The divergence between the two laws grows with *k* until half of the items are chosen.
+# With one item to choose there is no difference: Gumbel top-1 is exact. Then the two laws drift apart, until few items
+# are left to be left out.
 
 sizes, divergences = range(1, 10), []
 for size in sizes:
-    law = gumbel_topk_law(logits, size)
-    subsets = np.array([[float(i in chosen) for i in range(10)] for chosen in law])
-    gumbel = np.array(list(law.values()))
-    divergences.append(gumbel @ (np.log(gumbel) - ksubset.log_prob(logits, size, subsets)))
+    z, gumbel = gumbel_topk(logits, size)
+    log_ratio = np.log(gumbel) - ksubset.log_prob(logits, size, z)
+    divergences.append(gumbel @ log_ratio)
 
-figure, axes = plt.subplots(figsize=(6.4, 3), layout="constrained")
-axes.plot(sizes, divergences, "o-", color=GUMBEL)
-axes.set(xlabel="k, of 10 items", ylabel="KL divergence, nats", title="from Gumbel top-k to the k-subset distribution")
+_, axes = plt.subplots(figsize=(5.6, 3), layout="constrained")
+axes.plot(sizes, divergences, "o-", color=RED)
+axes.set(xlabel="k, of 10 items", ylabel="KL divergence, nats")
 axes.spines[["top", "right"]].set_visible(False)
 
 # %%
 # Another gradient
 # ----------------
 # A hard top-k has no gradient. The usual remedy, called straight-through, is to go back through a softmax of the noisy
-# logits, with a temperature τ. To be fair, compare its mean with the gradient of **its own** expected loss, under the
-# Gumbel top-k law. The loss is linear here, c · z, the simplest there is.
+# logits, with a temperature τ. To be fair, compare its mean with the gradient of **its own** expected loss, that under
+# the Gumbel top-k law. The loss is linear here, c · z, the simplest there is.
 
 rng = np.random.default_rng(0)
-logits, k, cost = np.linspace(1, -1, 6), 3, np.array([1.0, -2.0, 0.5, 2.0, -1.0, 0.0])
+logits, k = np.linspace(1, -1, 6), 3
+cost = np.array([1.0, -2.0, 0.5, 2.0, -1.0, 0.0])
 
 
-def expected_cost(theta: np.ndarray) -> float:
-    """The expected loss under Gumbel top-k."""
-    return sum(p * sum(cost[i] for i in chosen) for chosen, p in gumbel_topk_law(theta, k).items())
-
-
-def straight_through(tau: float, draws: int = 200_000) -> np.ndarray:
-    """Straight-through gradients of c · z, one for each draw."""
-    y = np.exp((logits + rng.gumbel(size=(draws, 6))) / tau)
+def straight_through(tau):
+    """Straight-through gradients of c · z, for 200,000 draws."""
+    y = np.exp((logits + rng.gumbel(size=(200_000, 6))) / tau)
     y /= y.sum(axis=1, keepdims=True)
     return y * (cost - (y @ cost)[:, None]) / tau
 
 
-steps = 1e-5 * np.eye(6)
-own = np.array([(expected_cost(logits + h) - expected_cost(logits - h)) / 2e-5 for h in steps])
-simple = ksubset.marginals_jvp(logits, k, cost)
+def slope(function, step=1e-5):
+    """The gradient of a function of the logits, by differences."""
+    h = step * np.eye(6)
+    rise = [function(logits + x) - function(logits - x) for x in h]
+    return np.array(rise) / (2 * step)
 
-figure, axes = plt.subplots(figsize=(6.4, 3.6), layout="constrained")
-bars(
-    axes,
-    [f"{x:.1f}" for x in logits],
-    {
-        "Gumbel top-k: gradient of its expected loss": (own, GUMBEL),
-        "straight-through, τ = 1": (straight_through(1.0).mean(axis=0), "#e69f00"),
-        "straight-through, τ = 0.3": (straight_through(0.3).mean(axis=0), OTHER),
-    },
-)
+
+def expected_cost(theta):
+    """The expected loss under Gumbel top-k."""
+    z, gumbel = gumbel_topk(theta, k)
+    return gumbel @ z @ cost
+
+
+own = slope(expected_cost)
+gradients = {
+    "of the expected loss under Gumbel top-k": own,
+    "straight-through in the mean, τ = 1": straight_through(1.0).mean(axis=0),
+    "straight-through in the mean, τ = 0.3": straight_through(0.3).mean(
+        axis=0
+    ),
+}
+names = [f"{x:.1f}" for x in logits]
+axes = bars(names, gradients, [RED, YELLOW, GREY], ylabel="gradient")
 axes.axhline(0, color="black", linewidth=0.8)
-axes.set(xlabel="logit of the item", ylabel="gradient", title="The mean straight-through gradient is another")
+axes.set(xlabel="logit of the item", ylim=(-1.6, 0.8))
 
 # %%
 # SIMPLE's gradient of this loss is J · c, with the exact covariance J. It is the gradient of the expected loss under the
-# law that is sampled, it has no temperature, and it does not vary from draw to draw.
+# law that is sampled. It has no temperature, and it is the same at every draw.
 
-
-def expected_cost_exactly(theta: np.ndarray) -> float:
-    """The expected loss under the k-subset distribution."""
-    return float(ksubset.marginals(theta, k) @ cost)
-
-
-true = np.array([(expected_cost_exactly(logits + h) - expected_cost_exactly(logits - h)) / 2e-5 for h in steps])
-print("SIMPLE, distance to the true gradient:", np.abs(simple - true).max().round(8))
-print("SIMPLE, standard deviation over draws: 0")
+true = slope(lambda theta: ksubset.marginals(theta, k) @ cost)
+simple = ksubset.marginals_jvp(logits, k, cost)
+print(f"SIMPLE: bias {np.abs(simple - true).max():.0e}")
 for tau in (1.0, 0.3):
     draws = straight_through(tau)
-    error, spread = np.abs(draws.mean(axis=0) - own).max(), draws.std(axis=0).max()
-    print(f"straight-through, τ = {tau}: bias up to {error:.2f}, standard deviation up to {spread:.2f}")
+    bias, spread = np.abs(draws.mean(axis=0) - own), draws.std(axis=0)
+    print(f"τ = {tau}: bias {bias.max():.2f}, spread {spread.max():.2f}")
 
 # %%
 # And if you do not care?

@@ -21,7 +21,9 @@ optimizer = torch.optim.Adam([logits, weights], lr=0.05)
 
 chances, losses, entropies = [], [], []
 for _ in range(300):
-    z = ksubset.rsample(logits, 3, sample_shape=(500,))  # a fresh subset for every row of x
+    z = ksubset.rsample(
+        logits, 3, sample_shape=(500,)
+    )  # a fresh subset for every row of x
     loss = ((x * z) @ weights - y).square().mean()
     optimizer.zero_grad()
     loss.backward()
@@ -37,11 +39,18 @@ print(ksubset.mode(logits.detach(), 3).nonzero().flatten())
 # At first every feature is chosen with probability 3/20. Feature 8, which counts twice, is found first. In the end the
 # distribution is almost certain: its entropy goes to 0.
 
-figure, (left, right) = plt.subplots(1, 2, figsize=(6.8, 3.2), layout="constrained")
+figure, (left, right) = plt.subplots(
+    1, 2, figsize=(6.4, 3.2), layout="constrained"
+)
 chances = torch.stack(chances)
 left.plot(chances, color="#bbbbbb", linewidth=0.8)
 for feature, colour in {3: "#0072b2", 8: "#d55e00", 15: "#009e73"}.items():
-    left.plot(chances[:, feature], color=colour, linewidth=2, label=f"feature {feature}")
+    left.plot(
+        chances[:, feature],
+        color=colour,
+        linewidth=2,
+        label=f"feature {feature}",
+    )
 left.set(xlabel="step", ylabel="probability to be chosen", ylim=(-0.02, 1.02))
 left.legend(frameon=False)
 right.plot(entropies, color="#0072b2", label="entropy, nats")

@@ -16,12 +16,13 @@ import numpy as np
 
 import ksubset
 
-BLUE, ORANGE = "#0072b2", "#d55e00"
+# %%
+# What the survey asks, income, grows with the size of a household.
 
 rng = np.random.default_rng(1)
 n, k = 60, 12
 size = rng.gamma(2.0, size=n) + 0.3
-income = 3 * size * rng.lognormal(sigma=0.3, size=n)  # what the survey asks; it grows with size
+income = 3 * size * rng.lognormal(sigma=0.3, size=n)
 
 # %%
 # From the wanted probabilities to the logits
@@ -37,8 +38,9 @@ assert target.max() < 1
 logits = np.log(target / (1 - target))
 for _ in range(4):
     gap = target - ksubset.marginals(logits, k)
-    print(f"largest error of an inclusion probability: {np.abs(gap).max():.1e}")
-    logits = logits + np.linalg.lstsq(ksubset.covariance(logits, k), gap, rcond=None)[0]
+    print(f"largest error of a probability: {np.abs(gap).max():.0e}")
+    jacobian = ksubset.covariance(logits, k)
+    logits = logits + np.linalg.lstsq(jacobian, gap, rcond=None)[0]
 
 # %%
 # Joint inclusion probabilities
@@ -48,7 +50,10 @@ for _ in range(4):
 
 pi = ksubset.marginals(logits, k)
 joint = ksubset.covariance(logits, k) + np.outer(pi, pi)
-print("row sums are (k − 1) π:", np.allclose(joint.sum(axis=1) - np.diag(joint), (k - 1) * pi))
+others = joint.sum(axis=1) - np.diag(joint)
+print(
+    "sums of π_ij over j are (k − 1) π_i:", np.allclose(others, (k - 1) * pi)
+)
 
 # %%
 # Estimate a total
@@ -56,18 +61,21 @@ print("row sums are (k − 1) π:", np.allclose(joint.sum(axis=1) - np.diag(join
 # The Horvitz–Thompson estimator divides what was seen by the probability to see it. It is unbiased, and its variance
 # follows from the covariance exactly. Beside it: simple random sampling of the same number of households.
 
-draws = ksubset.sample(logits, k, rng=0, sample_shape=(20_000,))
-estimates = draws @ (income / pi)
-uniform = ksubset.sample(np.zeros(n), k, rng=0, sample_shape=(20_000,)) @ (income * n / k)
-exact_sd = np.sqrt((income / pi) @ ksubset.marginals_jvp(logits, k, income / pi))
-print(f"true total {income.sum():.0f}; mean of the estimates {estimates.mean():.0f}")
-print(f"standard deviation: {exact_sd:.1f} exactly, {estimates.std():.1f} in these draws; uniform {uniform.std():.1f}")
+weights = income / pi
+totals = ksubset.sample(logits, k, rng=0, sample_shape=(20_000,)) @ weights
+sd = np.sqrt(weights @ ksubset.marginals_jvp(logits, k, weights))
+print(f"truth {income.sum():.0f}, mean of the estimates {totals.mean():.0f}")
+print(f"their standard deviation {totals.std():.2f}, exactly {sd:.2f}")
 
-figure, axes = plt.subplots(figsize=(6.4, 3.4), layout="constrained")
-edges = np.linspace(uniform.min(), uniform.max(), 70)
-axes.hist(uniform, edges, density=True, color=ORANGE, alpha=0.6, label="households alike")
-axes.hist(estimates, edges, density=True, color=BLUE, alpha=0.7, label="in proportion to size")
-axes.axvline(income.sum(), color="black", linestyle="--", linewidth=1, label="truth")
-axes.set(xlabel="estimated total", ylabel="density", title=f"{k} of {n} households, 20,000 surveys")
+alike = ksubset.sample(np.zeros(n), k, rng=0, sample_shape=(20_000,))
+alike = alike @ (income * n / k)
+print(f"standard deviation with households alike {alike.std():.2f}")
+
+_, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+edges = np.linspace(alike.min(), alike.max(), 70)
+axes.hist(alike, edges, color="#d55e00", alpha=0.6, label="households alike")
+axes.hist(totals, edges, color="#0072b2", alpha=0.7, label="by size")
+axes.axvline(income.sum(), color="black", linewidth=1, label="truth")
+axes.set(xlabel="estimated total", ylabel="of 20,000 surveys")
 axes.spines[["top", "right"]].set_visible(False)
 axes.legend(frameon=False)
