@@ -11,6 +11,9 @@ from urllib.parse import unquote, urlsplit
 
 import pytest
 
+import ksubset
+from ksubset import estimators
+
 DOCS = Path(__file__).parent
 SITE = DOCS / "_build" / "html"
 PAGES = [DOCS.parent / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if "_build" not in p.parts)]
@@ -83,3 +86,8 @@ def test_links() -> None:
             if not target.exists() or not named:
                 broken.append(f"{page.relative_to(SITE.resolve())}: {link}")
     assert not broken
+
+
+def test_every_public_name_is_in_the_reference() -> None:
+    documented = set().union(*(Links(page).names for page in SITE.glob("reference/*.html")))
+    assert {f"{module.__name__}.{name}" for module in (ksubset, estimators) for name in module.__all__} <= documented
