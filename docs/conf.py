@@ -56,6 +56,7 @@ sphinx_gallery_conf = {
     "show_signature": False,
     "capture_repr": (),
     "image_srcset": ["2x"],
+    "min_reported_time": float("inf"),
     "abort_on_example_error": True,
 }
 

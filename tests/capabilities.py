@@ -50,7 +50,7 @@ FEATURES: dict[str, dict[str, str]] = {
 def needs(feature: str) -> pytest.MarkDecorator:
     """Run a test on the backends that have a feature."""
     having = [backend for backend in BACKENDS if backend not in FEATURES[feature]]
-    return pytest.mark.backends(*having, reason="; ".join(_reasons(feature)))
+    return pytest.mark.backends(*having, reason=f"no {feature} in {'; '.join(_reasons(feature))}")
 
 
 def functions_table() -> str:
@@ -67,13 +67,18 @@ def features_table() -> str:
 
 def reasons() -> str:
     """Why a backend lacks a feature, in Markdown."""
-    return "\n".join(f"- {reason}" for name in FEATURES for reason in _reasons(name))
+    features: dict[str, list[str]] = {}
+    for name in FEATURES:
+        for reason in _reasons(name):
+            features.setdefault(reason, []).append(name)
+    return "\n".join(f"- No {', '.join(names)} in {reason}." for reason, names in features.items())
 
 
 def _reasons(feature: str) -> list[str]:
+    """The backends that lack a feature for the same reason, and the reason."""
     lack = FEATURES[feature]
     where = {reason: ", ".join(BACKENDS[b] for b in lack if lack[b] == reason) for reason in lack.values()}
-    return [f"no {feature} in {names}: {reason}" for reason, names in where.items()]
+    return [f"{names}: {reason}" for reason, names in where.items()]
 
 
 def _gives(function: str, backend: str) -> str:

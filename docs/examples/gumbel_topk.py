@@ -69,9 +69,8 @@ def bars(names, heights, colours, **labels):
 
 names = [str({*np.flatnonzero(row).tolist()}) for row in z]
 laws = {"p(z) ∝ exp(θ · z)": exact, "Gumbel top-k": gumbel}
-bars(
-    names, laws, [BLUE, RED], ylabel="probability", title="θ = (2, 1, 0, −1)"
-)
+axes = bars(names, laws, [BLUE, RED], ylabel="probability")
+axes.set_title("θ = (2, 1, 0, −1), k = 2")
 
 # %%
 # Other marginals
@@ -138,10 +137,8 @@ def expected_cost(theta):
 own = slope(expected_cost)
 gradients = {
     "of the expected loss under Gumbel top-k": own,
-    "straight-through in the mean, τ = 1": straight_through(1.0).mean(axis=0),
-    "straight-through in the mean, τ = 0.3": straight_through(0.3).mean(
-        axis=0
-    ),
+    "straight-through in the mean, τ = 1": straight_through(1.0).mean(0),
+    "straight-through in the mean, τ = 0.3": straight_through(0.3).mean(0),
 }
 names = [f"{x:.1f}" for x in logits]
 axes = bars(names, gradients, [RED, YELLOW, GREY], ylabel="gradient")
