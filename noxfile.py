@@ -37,6 +37,18 @@ GROUP = 6
 
 EXPERIMENTS = ("synthetic", "sparse_regression", "sparse_vae", "explain")
 
+DOCS = [
+    "furo>=2025.7",
+    "matplotlib>=3.9",
+    "myst-parser>=5",
+    "numpydoc>=1.9",
+    "pytest>=8",
+    "sphinx>=9",
+    "sphinx-copybutton>=0.5.2",
+    "sphinx-design>=0.7",
+    "sphinx-gallery>=0.19",
+    "sphinx-mathjax-offline>=0.0.2",
+]
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
 CUDA_TESTS = sorted(map(str, Path("tests").glob("test_cuda_*.py")))
 GPU = {
@@ -96,6 +108,17 @@ def doctest(session: nox.Session) -> None:
     session.install("-e", ".", "numpy>=2.1", "pytest>=8")
     session.run("pytest", "--doctest-modules", "ksubset", "--ignore=ksubset/backends")
     session.run("pytest", "--doctest-glob=*.md", "README.md")
+
+
+@nox.session(tags=["cpu"])
+def docs(session: nox.Session) -> None:
+    """The site, in docs/_build/html, without a warning; its examples run; ``-- linkcheck`` follows links abroad too."""
+    session.install("-e", ".[jax,numpyro]", TORCH, *DOCS)
+    environment = {"OMP_NUM_THREADS": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # shorter compilation
+    session.run("sphinx-build", "-nWq", "--keep-going", "docs", "docs/_build/html", env=environment)
+    session.run("pytest", "docs/test_site.py", env=environment)
+    if "linkcheck" in session.posargs:
+        session.run("sphinx-build", "-q", "-b", "linkcheck", "docs", "docs/_build/linkcheck", env=environment)
 
 
 @nox.session(tags=["cpu"])

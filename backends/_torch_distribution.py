@@ -141,7 +141,7 @@ def _common_k(p: KSubset, q: KSubset) -> int | Tensor:
 
 
 class SubsetSampler(torch.nn.Module):
-    """A layer that turns logits into subsets: `rsample` in training, the mode or the marginals in evaluation.
+    """A layer that turns logits into subsets: `ksubset.rsample` in training, the mode or the marginals in evaluation.
 
     Parameters
     ----------

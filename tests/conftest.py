@@ -126,6 +126,7 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
         names = [name for name in names if name.partition("-")[0] in marker.args]
         if not names:
             reason = f"a test of {', '.join(marker.args)} alone; none of them is in KSUBSET_TARGETS"
+            reason = marker.kwargs.get("reason", reason)
             metafunc.parametrize("target", [pytest.param("none", marks=pytest.mark.skip(reason=reason))], indirect=True)
             return
     metafunc.parametrize("target", names, indirect=True)

@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from capabilities import needs
 from conftest import Target
 from derivatives import DIRECTIONS, LOGITS, ROWS, SCALARS, SIZES, gradient
-from transforms import Transforms, differentiable
+from transforms import Transforms
 
 import ksubset
 
-pytestmark = differentiable
+pytestmark = needs("forward mode")
 
 
 def along(target: Target, diff: Transforms, function: Any) -> np.ndarray:

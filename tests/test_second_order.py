@@ -5,13 +5,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from capabilities import needs
 from conftest import Target
 from derivatives import LOGITS, ROWS, SCALARS, SIZES, hessian
-from transforms import Transforms, differentiable
+from transforms import Transforms
 
 import ksubset
 
-pytestmark = differentiable
+pytestmark = needs("second derivatives")
 
 
 @pytest.mark.parametrize("name", SCALARS)

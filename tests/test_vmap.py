@@ -4,13 +4,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+from capabilities import needs
 from conftest import Target
 from derivatives import DIRECTIONS, LOGITS, SIZES
-from transforms import Transforms, differentiable
+from transforms import Transforms
 
 import ksubset
 
-pytestmark = differentiable
+pytestmark = needs("vmap")
 X = LOGITS[12:18]
 
 

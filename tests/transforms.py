@@ -4,9 +4,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-import pytest
+from capabilities import needs
 
-differentiable = pytest.mark.backends("torch", "jax")
+differentiable = needs("reverse mode")
 """Runs on every target that differentiates."""
 
 Function = Callable[..., Any]

@@ -1,0 +1,81 @@
+r"""
+Survey sampling: conditional Poisson sampling
+=============================================
+
+A survey wants exactly *k* of *n* households, and larger ones with a higher probability. Statisticians draw each household
+independently and keep only the draws that have size *k*; they call it *conditional Poisson sampling*, and know that it has
+the highest entropy among all designs with the same inclusion probabilities [1]_. It is the k-subset distribution: the
+logits are those of the independent draws.
+
+.. [1] Hájek, *Sampling from a Finite Population*, Dekker 1981; Chen, Dempster and Liu, *Weighted finite population
+   sampling to maximize entropy*, Biometrika 81, 1994.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+
+import ksubset
+
+# %%
+# What the survey asks, income, grows with the size of a household.
+
+rng = np.random.default_rng(1)
+n, k = 60, 12
+size = rng.gamma(2.0, size=n) + 0.3
+income = 3 * size * rng.lognormal(sigma=0.3, size=n)
+
+# %%
+# From the wanted probabilities to the logits
+# -------------------------------------------
+# Let household *i* be included with probability :math:`\pi_i = k \, x_i / \sum x`, proportional to its size. Which logits
+# give that? The marginals are the gradient of a convex function, so Newton's method on μ(θ) = π finds them; its Jacobian
+# is the covariance. Any constant can be added to the logits, so the system has one direction without effect, which
+# ``lstsq`` leaves alone.
+
+target = k * size / size.sum()
+assert target.max() < 1
+
+logits = np.log(target / (1 - target))
+for _ in range(4):
+    gap = target - ksubset.marginals(logits, k)
+    print(f"largest error of a probability: {np.abs(gap).max():.0e}")
+    jacobian = ksubset.covariance(logits, k)
+    logits = logits + np.linalg.lstsq(jacobian, gap, rcond=None)[0]
+
+# %%
+# Joint inclusion probabilities
+# -----------------------------
+# Estimates of variance need :math:`\pi_{ij} = P(z_i = z_j = 1)`. They are the covariance plus the products of the single
+# ones, exact, without a simulation.
+
+pi = ksubset.marginals(logits, k)
+joint = ksubset.covariance(logits, k) + np.outer(pi, pi)
+others = joint.sum(axis=1) - np.diag(joint)
+print(
+    "sums of π_ij over j are (k − 1) π_i:", np.allclose(others, (k - 1) * pi)
+)
+
+# %%
+# Estimate a total
+# ----------------
+# The Horvitz–Thompson estimator divides what was seen by the probability to see it. It is unbiased, and its variance
+# follows from the covariance exactly. Beside it: simple random sampling of the same number of households.
+
+weights = income / pi
+totals = ksubset.sample(logits, k, rng=0, sample_shape=(20_000,)) @ weights
+sd = np.sqrt(weights @ ksubset.marginals_jvp(logits, k, weights))
+print(f"truth {income.sum():.0f}, mean of the estimates {totals.mean():.0f}")
+print(f"their standard deviation {totals.std():.2f}, exactly {sd:.2f}")
+
+alike = ksubset.sample(np.zeros(n), k, rng=0, sample_shape=(20_000,))
+alike = alike @ (income * n / k)
+print(f"standard deviation with households alike {alike.std():.2f}")
+
+_, axes = plt.subplots(figsize=(5.6, 3.4), layout="constrained")
+edges = np.linspace(alike.min(), alike.max(), 70)
+axes.hist(alike, edges, color="#d55e00", alpha=0.6, label="households alike")
+axes.hist(totals, edges, color="#0072b2", alpha=0.7, label="by size")
+axes.axvline(income.sum(), color="black", linewidth=1, label="truth")
+axes.set(xlabel="estimated total", ylabel="of 20,000 surveys")
+axes.spines[["top", "right"]].set_visible(False)
+axes.legend(frameon=False)

@@ -1,0 +1,54 @@
+"""The declaration of what works where is true: what it promises is there, and nothing besides."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from capabilities import FEATURES, FUNCTIONS
+from conftest import Target
+from transforms import Transforms
+
+import ksubset
+from ksubset.backends import find
+
+LOGITS, DIRECTION, SUBSET = np.array([1.0, 0.3, -0.5, 0.0]), np.array([0.5, -1.0, 2.0, 0.1]), np.array([1.0, 1.0, 0, 0])
+EXTRA: dict[str, Callable[[Target], dict[str, Any]]] = {
+    "marginals_jvp": lambda target: {"v": target.array(DIRECTION)},
+    "log_prob": lambda target: {"z": target.array(SUBSET)},
+    "kl_divergence": lambda target: {"other": target.array(DIRECTION)},
+    "sample": lambda target: {"rng": target.rng(0)},
+    "rsample": lambda target: {"rng": target.rng(0)},
+    "sample_from_uniforms": lambda target: {"u": target.array(np.array([0.1, 0.7, 0.3]))},
+}
+"""The arguments besides logits and k."""
+
+
+def call(target: Target, name: str, x: Any) -> Any:
+    return getattr(ksubset, name)(x, k=2, **EXTRA.get(name, lambda _: {})(target))
+
+
+def test_every_function_is_declared() -> None:
+    assert set(FUNCTIONS) == set(ksubset.__all__) - {"KSubset", "show_config"}
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+@pytest.mark.backends("torch")
+def test_gradients_as_declared(target: Target, diff: Transforms, name: str) -> None:
+    """In torch, where that takes no compiler; `test_grad.py` has what each gradient is, in JAX too."""
+    weights = {1: target.array(DIRECTION), 2: target.array(np.outer(DIRECTION, SUBSET))}
+
+    def loss(x: Any) -> Any:
+        y = call(target, name, x)
+        return (y * weights.get(y.ndim, 1)).sum() + 0 * x.sum()
+
+    slope = target.to_numpy(diff.grad(loss)(target.array(LOGITS)))
+    assert (np.abs(slope).max() > 1e-3) == (FUNCTIONS[name] == "gradient")
+
+
+def test_backends_lack_what_they_are_said_to_lack(target: Target) -> None:
+    backend = find(target.array(LOGITS), "logits")
+    assert hasattr(backend, "surrogate") == (target.backend not in FEATURES["reverse mode"])
+    kernels = [target.backend not in FEATURES[name] for name in ("compiled CPU kernels", "CUDA kernels")]
+    path = getattr(backend, "path", lambda *_: "this framework has no kernels")("marginals", target.array(LOGITS), 2)
+    assert any(kernels) or isinstance(path, str)
