@@ -120,7 +120,7 @@ def evaluate(
             return draw(runtime, logits, k, width, tuple(u.shape[: u.ndim - logits.ndim]), u=u)
         if solution is None and function in SIDES:
             return getattr(solve(runtime, logits, k, width), SIDES[function])
-        if solution is None and function is not _functions.mode:
+        if solution is None and function not in UNSOLVED:
             solution = solve(runtime, logits, k, width, sides=function not in VOLUME_ONLY)
     if function is _functions.kl_divergence and suits(arrays[0], width):
         reference = solve(runtime, arrays[0], k, width, sides=False)
@@ -133,6 +133,9 @@ DRAWING = {_functions.sample, _functions.rsample}
 
 SIDES = {_functions.marginals: "chosen", _functions.unchosen: "unchosen"}
 """Functions whose value a solution holds."""
+
+UNSOLVED = {_functions.mode, _functions.logits_from_marginals, _functions.jacobian_solve}
+"""Functions that a solution for the logits is of no use to."""
 
 VOLUME_ONLY = {_functions.log_normalizer, _functions.log_prob_count, _functions.log_prob}
 """Functions that need no marginals."""
