@@ -167,22 +167,21 @@ def solve_jacobian(ops: Ops, logits: Array, k: int | Array, width: int, v: Array
 def _conjugate_gradients(ops: Ops, apply: Callable[[Array], Array], null: Array, b: Array) -> Array:
     """y with apply(y) = b, both orthogonal to ``null``, which ``apply`` maps to 0; NaN where it does not come about."""
     xp, eps = ops.xp, _eps(ops, b)
-    power = _dot(xp, b, b)
-    rough = (ROUGH * eps) ** 2 * power
-    state: State = (xp.zeros_like(b), b, b, power, xp.all(power == 0, axis=-1))
+    start = _dot(xp, b, b)
+    state: State = (xp.zeros_like(b), b, b, start, start == 0)
 
     def step(state: State) -> State:
         y, rest, direction, power, settled = state
         image = apply(direction)
-        length = xp.where(settled[..., None], xp.zeros_like(power), power / _dot(xp, direction, image))
+        length = xp.where(settled, xp.zeros_like(power), power / _divisor(xp, _dot(xp, direction, image)))
         y, rest = y + length * direction, rest - length * image
         new = _dot(xp, rest, rest)
-        ended = (new <= eps**2 * rough) | ((new <= rough) & (new > power / 4)) | xp.isnan(new)
-        direction = rest + new / _divisor(xp, power) * direction
-        return y, rest, direction, new, settled | xp.all(ended, axis=-1)
+        settled = settled | (new <= eps**2 * start) | xp.isnan(new)
+        return y, rest, rest + new / _divisor(xp, power) * direction, new, settled
 
-    y, *_, settled = ops.repeat(step, state, PRODUCTS)
-    return xp.where(settled[..., None], _without(ops, y, null), fill(ops, (), float("nan"), y))
+    y, _, _, power, settled = ops.repeat(step, state, PRODUCTS)
+    found = settled & ~xp.isnan(power)
+    return xp.where(found, _without(ops, y, null), fill(ops, (), float("nan"), y))
 
 
 def _without(ops: Ops, x: Array, null: Array) -> Array:
