@@ -1,9 +1,9 @@
 """First derivatives, written once for every framework that differentiates.
 
-All of them come down to the marginals, to J · v and to the solution of J · x = v. A function with one value per row has a gradient with respect to
-each of its arrays; a function with a value per item, `marginals` and `rsample`, has the Jacobian J, which is
-symmetric, so that it serves forward and reverse mode alike. The inverse of the marginals has the derivative J⁺ at its
-result, which the implicit function theorem gives. Adapters attach these rules; the marginals and products
+All of them come down to the marginals, to J · v and to the x of J · x = v. A function with one value per row has a
+gradient with respect to each of its arrays; a function with a value per item, `marginals` and `rsample`, has the
+Jacobian J, which is symmetric, so that it serves forward and reverse mode alike. The inverse of the marginals has the
+derivative J⁺ at its result, by the implicit function theorem. Adapters attach these rules; the marginals and products
 in them carry rules of their own, which makes second and third derivatives follow.
 """
 

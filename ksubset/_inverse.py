@@ -70,21 +70,22 @@ def invert(ops: Ops, mu: Array, k: int | Array, width: int) -> Array:
     if not shape[-1]:
         return xp.reshape(mu, shape)
     k = k if isinstance(k, int) else xp.reshape(k, (-1,))
-    target, ends = _target(ops, mu, k, width), (mu == 0) | (mu == 1)
+    size = k if isinstance(k, int) else xp.astype(k, mu.dtype)
+    target, ends = _target(ops, mu, size, width), (mu == 0) | (mu == 1)
     logit = xp.log(mu) - xp.log(1 - mu)
     start = _centred(ops, xp.where(ends, xp.zeros_like(logit), logit), ends)
     unknown = xp.sum(xp.zeros_like(mu), axis=-1) + float("inf")
     state: State = (start, start, start, unknown, unknown, xp.isnan(unknown))
     theta, _, _, error, _, settled = ops.repeat(lambda s: _step(ops, target, k, width, s), state, STEPS)
     theta = xp.where(ends, logit, _centred(ops, theta, ends))
-    found = settled & ~xp.isnan(error)
+    found = settled & ~xp.isnan(error) & ~xp.any(xp.isnan(theta), axis=-1)
     return xp.reshape(xp.where(found[:, None], theta, fill(ops, (), float("nan"), theta)), shape)
 
 
-def _target(ops: Ops, mu: Array, k: int | Array, width: int) -> Target:
+def _target(ops: Ops, mu: Array, size: int | Array, width: int) -> Target:
     xp, double, spread = ops.xp, _eps(ops, mu) < 1e-10, mu * (1 - mu)
     weight = spread / _divisor(xp, xp.max(spread, axis=-1, keepdims=True))
-    fixed, unchosen = _fixed(ops, mu, k), _unchosen(ops, mu, k)
+    fixed, unchosen = _fixed(ops, mu, size), _unchosen(ops, mu, size)
     reach = 300.0 if double else 40.0
     if is_windowed(mu.shape[-1], width):
         floor = 1e-13 if double else 3e-6
@@ -93,21 +94,21 @@ def _target(ops: Ops, mu: Array, k: int | Array, width: int) -> Target:
     return Target(mu, unchosen, fixed, weight, normal, 0.0, reach)
 
 
-def _fixed(ops: Ops, mu: Array, k: int | Array) -> Array:
+def _fixed(ops: Ops, mu: Array, size: int | Array) -> Array:
     xp = ops.xp
     chosen = xp.sum(xp.astype(mu == 1, mu.dtype), axis=-1)
     possible = xp.sum(xp.astype(mu != 0, mu.dtype), axis=-1)
-    return (mu == 0) | (mu == 1) | ((chosen == k) | (possible == k))[:, None]
+    return (mu == 0) | (mu == 1) | ((chosen == size) | (possible == size))[:, None]
 
 
-def _unchosen(ops: Ops, mu: Array, k: int | Array) -> Array:
+def _unchosen(ops: Ops, mu: Array, size: int | Array) -> Array:
     """1 − μ, to which a μ near 1 gives few digits: all of them again where μ must sum to k.
 
     What the sum lacks was lost when the likely items were rounded, and is given back to them.
     """
     xp, rest, likely = ops.xp, 1 - mu, mu > 0.5
     count = xp.astype(likely, mu.dtype)
-    surplus = compensated_sum(ops, xp.where(likely, -rest, mu)) + (xp.sum(count, axis=-1) - k)
+    surplus = compensated_sum(ops, xp.where(likely, -rest, mu)) + (xp.sum(count, axis=-1) - size)
     lost = -surplus / xp.clip(xp.sum(count, axis=-1), 1, None)
     return xp.where(likely, xp.maximum(xp.minimum(rest - lost[:, None], 2 * rest), rest / 2), rest)
 
@@ -165,7 +166,11 @@ def solve_jacobian(ops: Ops, logits: Array, k: int | Array, width: int, v: Array
 
 
 def _conjugate_gradients(ops: Ops, apply: Callable[[Array], Array], null: Array, b: Array) -> Array:
-    """y with apply(y) = b, both orthogonal to ``null``, which ``apply`` maps to 0; NaN where it does not come about."""
+    """y with apply(y) = b, both orthogonal to ``null``, which ``apply`` maps to 0; NaN where it does not come about.
+
+    A step of Jacobi's iteration at the end, whose matrix is the stochastic one, gives the entries of rare items, which
+    are small in the norm of the residual, the relative accuracy of the others.
+    """
     xp, eps = ops.xp, _eps(ops, b)
     start = _dot(xp, b, b)
     state: State = (xp.zeros_like(b), b, b, start, start == 0)
@@ -174,14 +179,14 @@ def _conjugate_gradients(ops: Ops, apply: Callable[[Array], Array], null: Array,
         y, rest, direction, power, settled = state
         image = apply(direction)
         length = xp.where(settled, xp.zeros_like(power), power / _divisor(xp, _dot(xp, direction, image)))
-        y, rest = y + length * direction, rest - length * image
+        y, rest = y + length * direction, _without(ops, rest - length * image, null)
         new = _dot(xp, rest, rest)
         settled = settled | (new <= eps**2 * start) | xp.isnan(new)
         return y, rest, rest + new / _divisor(xp, power) * direction, new, settled
 
-    y, _, _, power, settled = ops.repeat(step, state, PRODUCTS)
-    found = settled & ~xp.isnan(power)
-    return xp.where(found, _without(ops, y, null), fill(ops, (), float("nan"), y))
+    y, _, _, power, _ = ops.repeat(step, state, PRODUCTS)
+    y = _without(ops, y + (b - apply(y)), null)
+    return xp.where(power <= (ROUGH * eps) ** 2 * start, y, fill(ops, (), float("nan"), y))
 
 
 def _without(ops: Ops, x: Array, null: Array) -> Array:

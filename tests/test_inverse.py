@@ -40,12 +40,21 @@ def test_hard_rows(target: Target, dtype: str, absolute: float, unit: float) -> 
     found = target.to_numpy(ksubset.logits_from_marginals(mu, target.array(rows.k))).astype(float)
     given = target.to_numpy(mu).astype(float)
     for theta, wanted, k in zip(found, given, rows.k, strict=True):
-        again = recursion(theta, int(k)).chosen
+        again = exact_marginals(theta, int(k))
         np.testing.assert_allclose(again.astype(float), wanted, rtol=0, atol=absolute)
         spread = (wanted * (1 - wanted)).sum()
         small = (wanted < 0.5) & (wanted > 1e-30)
         error = np.abs(again[small] / wanted[small] - 1)
-        assert (error <= unit * (400 + 40 / max(spread, 1e-300))).all()
+        assert (error <= unit * (400 + 100 / max(spread, 1e-300))).all()
+
+
+def exact_marginals(theta: np.ndarray, k: int) -> np.ndarray:
+    """In extended precision, infinite logits included."""
+    finite = np.isfinite(theta)
+    mu = (theta == np.inf).astype(np.longdouble)
+    if finite.any():
+        mu[finite] = recursion(theta[finite], k - int(mu.sum())).chosen
+    return mu
 
 
 @ALIKE
@@ -105,7 +114,7 @@ def test_empty(target: Target, shape: tuple[int, ...]) -> None:
 
 BAD: dict[str, tuple[Callable[[Target], Any], type[Exception], str]] = {
     "a list": (lambda t: ([0.5, 0.5], 1), TypeError, "mu must be an array.*got list"),
-    "integers": (lambda t: (t.array([1, 0]), 1), TypeError, "mu must have a real floating dtype; got int64"),
+    "integers": (lambda t: (t.array([1, 0]), 1), TypeError, "mu must have a real floating dtype; got .*int64"),
     "no axis": (lambda t: (t.array(1.0), 1), ValueError, r"mu must have shape \(\.\.\., n\)"),
     "k > n": (lambda t: (t.array([0.5, 0.5]), 3), ValueError, r"k must be in \[0, 2\].*got 3"),
     "k of another shape": (
