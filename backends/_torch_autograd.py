@@ -247,7 +247,7 @@ def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Ten
     from ksubset.backends.torch import LAZY
 
     if call.function in INVERSES or call.function is _functions.jacobian_solve:
-        raise NotImplementedError(f"{call.name} has no forward mode within forward mode; let one of them be reverse mode")
+        raise NotImplementedError(f"{call.name} has no forward mode within forward mode: let one be reverse mode")
     size = call.size if k is None else k
     result: Tensor = call.function(LAZY, logits, size, call.width, *arrays)
     if call.function is _functions.rsample:
