@@ -157,7 +157,7 @@ def test_unchecked_bad_rows_give_nan_in_that_row_alone(target: Target) -> None:
     mu = np.concatenate([[[0.5, 0.25, 0.25]], bad, [[1.0, 0.0, 0.0]]])
     found = target.to_numpy(ksubset.logits_from_marginals(target.array(mu), 1, validate=False))
     assert np.isnan(found[1:-1]).all()
-    np.testing.assert_allclose(found[0], np.log(mu[0]) - np.log(mu[0]).mean(), atol=target.tolerance(1e-6, 1e-14))
+    np.testing.assert_allclose(found[0], np.log(mu[0]) - np.log(mu[0]).mean(), atol=target.tolerance(1e-5, 1e-14))
     np.testing.assert_array_equal(found[-1], [np.inf, -np.inf, -np.inf])
 
 
