@@ -17,7 +17,9 @@ from ksubset._typing import Array
 class Differentiable(Protocol):
     """The marginals and J · v for one k, as functions that the framework can differentiate further."""
 
-    xp: Any
+    @property
+    def xp(self) -> Any:
+        """The namespace."""
 
     def marginals(self, logits: Array) -> Array:
         """Compute μ(logits)."""
