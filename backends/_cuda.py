@@ -120,7 +120,7 @@ def evaluate(
             return draw(runtime, logits, k, width, tuple(u.shape[: u.ndim - logits.ndim]), u=u)
         if solution is None and function in SIDES:
             return getattr(solve(runtime, logits, k, width), SIDES[function])
-        if solution is None and function is not _functions.mode:
+        if solution is None and function in _functions.SOLVING:
             solution = solve(runtime, logits, k, width, sides=function not in _functions.VOLUME_ONLY)
     if function is _functions.kl_divergence and suits(arrays[0], width):
         reference = solve(runtime, arrays[0], k, width, sides=False)

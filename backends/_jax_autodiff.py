@@ -16,7 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ksubset import _functions
-from ksubset._derivatives import GRADIENTS, JACOBIANS
+from ksubset._derivatives import GRADIENTS, INVERSES, JACOBIANS, change_of_logits
 from ksubset._inference import Solution
 from ksubset._typing import Array
 from ksubset.backends._jax_ffi import DRAW, KERNEL, array_code, batched, takes
@@ -29,6 +29,19 @@ def product(logits: Array, k: int | Array, width: int, v: Array) -> Array:
     logits, v = jnp.broadcast_arrays(logits, v)
     static, counts = (k, ()) if isinstance(k, int) else (None, (jnp.broadcast_to(k, logits.shape[:-1]),))
     return PRODUCT.bind(logits, v, *counts, k=static, width=width, fast=takes("marginals_jvp", logits, width))
+
+
+def solve(logits: Array, k: int | Array, width: int, v: Array) -> Array:
+    """The x of J · x = v, which JAX differentiates and transposes as the solution of a symmetric linear system."""
+
+    def conjugate_gradients(_: Any, b: Array) -> Array:
+        from ksubset.backends.jax import ops
+
+        fixed = jax.lax.stop_gradient(logits)
+        return _functions.jacobian_solve(ops(logits), fixed, k, width, b)
+
+    linear: Any = jax.lax.custom_linear_solve
+    return linear(lambda x: product(logits, k, width, x), v, conjugate_gradients, symmetric=True)
 
 
 PRODUCT: Any = Primitive("ksubset_product")
@@ -96,6 +109,9 @@ class Differentiable:
     def product(self, logits: Array, v: Array) -> Array:
         return product(logits, self.k, self.width, v)
 
+    def solve(self, logits: Array, v: Array) -> Array:
+        return solve(logits, self.k, self.width, v)
+
 
 def evaluate(
     function: Callable[..., Array],
@@ -136,6 +152,8 @@ def differentiable(
         rules, result = Differentiable(count if k is None else k, width), call(*primals)
         if function in JACOBIANS:
             change = JACOBIANS[function] * rules.product(logits, dlogits)
+        elif function in INVERSES:
+            change = change_of_logits(rules, result, dlogits)
         elif function in GRADIENTS:
             gradients = GRADIENTS[function](rules, logits, *arrays)
             change = sum(jnp.sum(g * d, axis=-1) for g, d in zip(gradients, (dlogits, *darrays), strict=True))

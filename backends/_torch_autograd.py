@@ -14,7 +14,7 @@ import torch
 from torch import Tensor
 
 from ksubset import _functions
-from ksubset._derivatives import GRADIENTS, JACOBIANS
+from ksubset._derivatives import GRADIENTS, INVERSES, JACOBIANS, change_of_logits, gradient_of_marginals
 from ksubset._inference import Solution
 
 Value = Callable[..., Tensor]
@@ -68,6 +68,9 @@ class Differentiable:
     def product(self, logits: Tensor, v: Tensor) -> Tensor:
         return product(self.call, logits, self.k, v)
 
+    def solve(self, logits: Tensor, v: Tensor) -> Tensor:
+        return solve(self.call, logits, self.k, v)
+
 
 def evaluate(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
     """The value of a function, with its derivatives."""
@@ -76,7 +79,15 @@ def evaluate(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> T
 
 def product(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     """J · v, with its derivatives."""
-    call = Call("marginals_jvp", call.size, call.width, call.value)
+    return _linear(Call("marginals_jvp", call.size, call.width, call.value), logits, k, v)
+
+
+def solve(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
+    """The x of J · x = v, with its derivatives."""
+    return _linear(Call("jacobian_solve", call.size, call.width, call.value), logits, k, v)
+
+
+def _linear(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     return _apply(Product, ProductForward, call, logits, k, v)
 
 
@@ -108,6 +119,8 @@ class Evaluate(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         if ctx.call.function in JACOBIANS:
             tensors = tensors[:2]
+        elif ctx.call.function in INVERSES:
+            tensors = [output, tensors[1]]
         elif ctx.call.function not in GRADIENTS:
             ctx.mark_non_differentiable(output)
             return
@@ -124,6 +137,8 @@ class Evaluate(torch.autograd.Function):
         if call.function in JACOBIANS:
             image = rules.product(logits, JACOBIANS[call.function] * grad.sum_to_size(logits.shape))
             return None, image, *nothing
+        if call.function in INVERSES:
+            return None, gradient_of_marginals(rules, logits, grad), *nothing
         gradients = GRADIENTS[call.function](rules, logits, *arrays)
         pulled = [(grad[..., None] * g).sum_to_size(x.shape) for g, x in zip(gradients, (logits, *arrays), strict=True)]
         return None, pulled[0], None, *pulled[1:]
@@ -142,19 +157,21 @@ class EvaluateForward(Evaluate):
 
     @staticmethod
     def jvp(ctx: Any, _: None, dlogits: Tensor | None, dk: None, *darrays: Tensor | None) -> Tensor | None:
-        if ctx.call.function not in JACOBIANS and ctx.call.function not in GRADIENTS:
+        if ctx.call.function not in {*JACOBIANS, *GRADIENTS, *INVERSES}:
             return None
         logits, k, *arrays = ctx.saved_tensors
         rules, call = Differentiable(ctx.call, k), ctx.call
         if call.function in JACOBIANS:
             return None if dlogits is None else JACOBIANS[call.function] * rules.product(logits, dlogits)
+        if call.function in INVERSES:
+            return None if dlogits is None else change_of_logits(rules, logits, dlogits)
         gradients = GRADIENTS[call.function](rules, logits, *arrays)
         terms = [(g * d).sum(-1) for g, d in zip(gradients, (dlogits, *darrays), strict=True) if d is not None]
         return sum(terms[1:], terms[0]) if terms else None
 
 
 class Product(torch.autograd.Function):
-    """J · v: linear and symmetric in v; its derivative in the logits is that of the core's own array code."""
+    """J · v, or the x of J · x = v: linear and symmetric in v. Both derive in the logits from J · v, as array code."""
 
     @staticmethod
     def forward(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
@@ -164,6 +181,8 @@ class Product(torch.autograd.Function):
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.call, *tensors = inputs
         ctx.set_materialize_grads(False)
+        if ctx.call.function is _functions.jacobian_solve:
+            tensors[2] = output
         ctx.save_for_backward(*tensors)
         ctx.save_for_forward(*tensors)
 
@@ -172,16 +191,21 @@ class Product(torch.autograd.Function):
         if grad is None:
             return None, None, None, None
         call, (logits, k, v) = ctx.call, ctx.saved_tensors
-        dlogits = dv = None
+        dlogits, dv = None, None
+        if call.function is _functions.jacobian_solve:
+            dv = _linear(call, logits, k, grad)
+            if ctx.needs_input_grad[1]:
+                dlogits = -_third_cumulant(call, logits, k, v, dv)
+            return None, dlogits, None, dv
         if ctx.needs_input_grad[1]:
             dlogits = _third_cumulant(call, logits, k, v, grad).sum_to_size(logits.shape)
         if ctx.needs_input_grad[3]:
-            dv = product(call, logits, k, grad).sum_to_size(v.shape)
+            dv = _linear(call, logits, k, grad).sum_to_size(v.shape)
         return None, dlogits, None, dv
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, v: Tensor) -> Any:
-        return product(call, *_batch_first(info.batch_size, in_dims[1:], logits, k, (v,), 0)), 0
+        return _linear(call, *_batch_first(info.batch_size, in_dims[1:], logits, k, (v,), 0)), 0
 
 
 class ProductForward(Product):
@@ -190,11 +214,13 @@ class ProductForward(Product):
     @staticmethod
     def jvp(ctx: Any, _: None, dlogits: Tensor | None, dk: None, dv: Tensor | None) -> Tensor:
         call, (logits, k, v) = ctx.call, ctx.saved_tensors
+        solving = call.function is _functions.jacobian_solve
         terms = []
         if dlogits is not None:
-            terms.append(_third_cumulant(call, logits, k, v, dlogits))
+            change = _third_cumulant(call, logits, k, v, dlogits)
+            terms.append(-_linear(call, logits, k, change) if solving else change)
         if dv is not None:
-            terms.append(product(call, logits, k, dv))
+            terms.append(_linear(call, logits, k, dv))
         return sum(terms[1:], terms[0])
 
 
@@ -209,6 +235,7 @@ _remember_signature(Product.forward)
 
 def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:
     """Σ_jk κ_ijk v_j w_k, the derivative of J · v along w: symmetric, so reverse mode gives the forward one as well."""
+    call = Call("marginals_jvp", call.size, call.width, call.value)
     shape = (logits + v).shape
     logits, v, w = logits.expand(shape), v.expand(shape), w.expand(shape)
     result: Tensor = torch.func.vjp(lambda x: _plain(call, x, k, v), logits)[1](w)[0]
@@ -219,6 +246,8 @@ def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Ten
     """The core's array code, which torch differentiates step by step."""
     from ksubset.backends.torch import LAZY
 
+    if call.function in INVERSES or call.function is _functions.jacobian_solve:
+        raise NotImplementedError(f"{call.name} has no forward mode within forward mode: let one be reverse mode")
     size = call.size if k is None else k
     result: Tensor = call.function(LAZY, logits, size, call.width, *arrays)
     if call.function is _functions.rsample:

@@ -2,6 +2,7 @@
 
 from ksubset._api import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
 from ksubset._config import show_config
+from ksubset._design import logits_from_marginals
 from ksubset._distribution import KSubset
 from ksubset._draws import rsample, sample, sample_from_uniforms
 from ksubset._information import entropy, kl_divergence, kl_to_uniform, log_prob
@@ -15,6 +16,7 @@ __all__ = [
     "log_normalizer",
     "log_prob",
     "log_prob_count",
+    "logits_from_marginals",
     "marginals",
     "marginals_jvp",
     "mode",

@@ -86,17 +86,24 @@ class Problem:
         return replace(self, logits=logits, dtype=dtype), xp.astype(other, compute, copy=False)
 
 
-def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
-    """Check the arguments that all functions share."""
-    backend = backends.find(logits, "logits")
+def prepare(
+    logits: Array,
+    k: Array,
+    max_k: int | None,
+    validate: bool | None,
+    name: str = "logits",
+    check: Callable[[Array, int | Array, Backend, str], None] = check_values,
+) -> Problem:
+    """Check the arguments that all functions share, the first of which has a name and values of its own."""
+    backend = backends.find(logits, name)
     xp = backend.namespace(logits)
-    check_logits(logits, xp)
-    k = check_k(k, logits, backend, xp)
+    check_logits(logits, xp, name)
+    k = check_k(k, logits, backend, xp, name)
     reads = validate
     if reads is None:
         reads = backend.is_readable(logits) and (isinstance(k, int) or backend.is_readable(k))
     if reads:
-        check_values(logits, k, backend)
+        check(logits, k, backend, name)
     width = _width(k, int(logits.shape[-1]), max_k, backend, reads)
     dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
     return Problem(backend, xp, logits if dtype == compute else xp.astype(logits, compute), k, width, dtype, reads)

@@ -1,8 +1,9 @@
 """First derivatives, written once for every framework that differentiates.
 
-All of them come down to the marginals and to J · v. A function with one value per row has a gradient with respect to
-each of its arrays; a function with a value per item, `marginals` and `rsample`, has the Jacobian J, which is
-symmetric, so that it serves forward and reverse mode alike. Adapters attach these rules; the marginals and products
+All of them come down to the marginals, to J · v and to the x of J · x = v. A function with one value per row has a
+gradient with respect to each of its arrays; a function with a value per item, `marginals` and `rsample`, has the
+Jacobian J, which is symmetric, so that it serves forward and reverse mode alike. The inverse of the marginals has the
+derivative J⁺ at its result, by the implicit function theorem. Adapters attach these rules; the marginals and products
 in them carry rules of their own, which makes second and third derivatives follow.
 """
 
@@ -16,13 +17,18 @@ from ksubset._typing import Array
 class Differentiable(Protocol):
     """The marginals and J · v for one k, as functions that the framework can differentiate further."""
 
-    xp: Any
+    @property
+    def xp(self) -> Any:
+        """The namespace."""
 
     def marginals(self, logits: Array) -> Array:
         """Compute μ(logits)."""
 
     def product(self, logits: Array, v: Array) -> Array:
         """Compute J(logits) · v."""
+
+    def solve(self, logits: Array, v: Array) -> Array:
+        """Compute the x of J(logits) · x = v; see `ksubset._inverse.solve_jacobian`."""
 
 
 Gradient = Callable[..., tuple[Array, ...]]
@@ -61,6 +67,24 @@ def kl_divergence(d: Differentiable, logits: Array, other: Array) -> tuple[Array
     return d.product(logits, gap), d.marginals(other) - d.marginals(logits)
 
 
+def change_of_logits(d: Differentiable, logits: Array, v: Array) -> Array:
+    """Compute the change of the logits, whose finite entries sum to 0, for a change v of their marginals."""
+    return centred(d.xp, d.solve(logits, v), logits)
+
+
+def gradient_of_marginals(d: Differentiable, logits: Array, v: Array) -> Array:
+    """Compute the gradient with respect to the marginals of v · logits: the transpose of `change_of_logits`."""
+    return d.solve(logits, centred(d.xp, v, logits))
+
+
+def centred(xp: Any, x: Array, logits: Array) -> Array:
+    """``x`` less its mean over the items with finite logits; 0 at the others."""
+    free = xp.isfinite(logits)
+    x = xp.where(free, x, xp.zeros_like(x))
+    count = xp.sum(xp.astype(free, x.dtype), axis=-1, keepdims=True)
+    return xp.where(free, x - xp.sum(x, axis=-1, keepdims=True) / xp.where(count > 0, count, xp.ones_like(count)), x)
+
+
 def finite(xp: Any, x: Array) -> Array:
     """``x`` with 0 in the place of infinities, whose items nothing depends on."""
     return xp.where(xp.isinf(x), xp.zeros_like(x), x)
@@ -82,3 +106,6 @@ JACOBIANS: dict[Callable[..., Array], int] = {
     _functions.rsample: 1,
 }
 """Functions with a value per item, whose derivative with respect to the logits is J times this sign."""
+
+INVERSES = {_functions.logits_from_marginals}
+"""Functions from marginals to logits; their derivative is `change_of_logits`."""

@@ -10,6 +10,7 @@ from itertools import accumulate
 from math import comb, log
 
 from ksubset._inference import Solution, draw, jacobian_product, solve
+from ksubset._inverse import invert, solve_jacobian
 from ksubset._layout import constant, fill, iota
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
@@ -49,6 +50,16 @@ def unchosen(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known =
     if solution:
         return ops.xp.asarray(solution.unchosen, copy=True)
     return solve(ops, logits, k, width, volume=False, chosen=False).unchosen
+
+
+def logits_from_marginals(ops: Ops, mu: Array, k: Count, width: int, *, solution: Known = None) -> Array:
+    """θ whose marginals are ``mu``."""
+    return invert(ops, mu, k, width)
+
+
+def jacobian_solve(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, solution: Known = None) -> Array:
+    """The x with J · x = v."""
+    return solve_jacobian(ops, logits, k, width, v)
 
 
 def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:

@@ -26,16 +26,16 @@ def check_logits(logits: Array, xp: Any, name: str = "logits") -> None:
         raise ValueError(f"{name} must have shape (..., n); got a 0-dimensional array")
 
 
-def check_companion(x: Array, name: str, logits: Array, backend: Backend) -> None:
+def check_companion(x: Array, name: str, logits: Array, backend: Backend, like: str = "logits") -> None:
     """The same framework and device as the logits."""
     if not backend.is_array(x, logits):
-        raise TypeError(f"{name} must be an array of the same framework as logits, {_kind(logits)}; got {_kind(x)}")
+        raise TypeError(f"{name} must be an array of the same framework as {like}, {_kind(logits)}; got {_kind(x)}")
     if not backend.same_device(x, logits):
         given, expected = array_api_compat.device(x), array_api_compat.device(logits)
-        raise ValueError(f"{name} must be on the device of logits, {expected}; got {given}")
+        raise ValueError(f"{name} must be on the device of {like}, {expected}; got {given}")
 
 
-def check_k(k: object, logits: Array, backend: Backend, xp: Any) -> int | Array:
+def check_k(k: object, logits: Array, backend: Backend, xp: Any, like: str = "logits") -> int | Array:
     """An int in [0, n], or integers whose shape broadcasts to the batch shape of the logits."""
     if type(k) is not int and (isinstance(k, bool) or not (backend.is_array(k) or hasattr(k, "__index__"))):
         raise TypeError(f"k must be an int or an integer array; got {_kind(k)}")
@@ -44,25 +44,25 @@ def check_k(k: object, logits: Array, backend: Backend, xp: Any) -> int | Array:
         if not 0 <= k <= n:
             raise ValueError(f"k must be in [0, {n}], the number of items; got {k}")
         return k
-    check_companion(k, "k", logits, backend)
-    return _check_k_array(k, tuple(logits.shape[:-1]), xp)
+    check_companion(k, "k", logits, backend, like)
+    return _check_k_array(k, tuple(logits.shape[:-1]), xp, like)
 
 
-def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any) -> Array:
+def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any, like: str) -> Array:
     if not xp.isdtype(k.dtype, "integral"):
         raise TypeError(f"k must have an integer dtype; got {k.dtype}")
-    check_shape(k, "k", batch, exact=False)
+    check_shape(k, "k", batch, exact=False, like=like)
     return xp.broadcast_to(k, batch)
 
 
-def check_shape(x: Array, name: str, shape: tuple[int, ...], *, exact: bool) -> None:
+def check_shape(x: Array, name: str, shape: tuple[int, ...], *, exact: bool, like: str = "logits") -> None:
     """``x`` broadcasts to ``shape``; if ``exact``, it ends in the n of ``shape`` and broadcasts with it."""
     given = tuple(x.shape)
     if exact and (not given or given[-1] != shape[-1]):
-        raise ValueError(f"{name} must have shape (..., {shape[-1]}), like logits; got {given}")
+        raise ValueError(f"{name} must have shape (..., {shape[-1]}), like {like}; got {given}")
     together = broadcast_shapes(given, shape)
     if together is None or (not exact and together != shape):
-        raise ValueError(f"{name} must broadcast {'with' if exact else 'to'} the shape {shape} of logits; got {given}")
+        raise ValueError(f"{name} must broadcast {'with' if exact else 'to'} the shape {shape} of {like}; got {given}")
 
 
 def broadcast_shapes(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[int, ...] | None:
@@ -90,14 +90,49 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
     k = k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(logits)
     check_rows(xp.any(xp.isnan(logits), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
-    if not isinstance(k, int):
-        flat = xp.reshape(k, (-1,))
-        check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"k must be in [0, {n}]", xp)
+    _check_range(k, n, xp)
     whole = xp.int32
     always = xp.sum(xp.astype(logits == xp.inf, whole), axis=-1)
     never = xp.sum(xp.astype(logits == -xp.inf, whole), axis=-1)
     _check_feasible(always > k, always, "+inf", "at most k", name, xp)
     _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
+
+
+def _check_range(k: int | Array, n: int, xp: Any) -> None:
+    if not isinstance(k, int):
+        flat = xp.reshape(k, (-1,))
+        check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"k must be in [0, {n}]", xp)
+
+
+def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu") -> None:
+    """In [0, 1], and with the sum k."""
+    slack = sum_slack(backend.namespace(mu), mu.dtype, mu.shape[-1])
+    mu, k = backend.readable(mu), k if isinstance(k, int) else backend.readable(k)
+    xp = array_api_compat.array_namespace(mu)
+    check_rows(xp.any(xp.isnan(mu), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
+    _check_range(k, mu.shape[-1], xp)
+    if mu.shape[-1]:
+        _check_unit_interval(mu, name, xp)
+    excess = sum_excess(xp, mu, k)
+    flat = xp.reshape(excess, (-1,))
+    complaint = f"{name} must sum to k to within {slack:.2g}"
+    check_rows(xp.abs(excess) > slack, lambda row: f"k {float(flat[row]):+.3g}", complaint, xp)
+
+
+def _check_unit_interval(mu: Array, name: str, xp: Any) -> None:
+    low, high = xp.min(mu, axis=-1), xp.max(mu, axis=-1)
+    flat = xp.reshape(xp.where(low < 0, low, high), (-1,))
+    check_rows((low < 0) | (high > 1), lambda row: f"{float(flat[row])}", f"{name} must be in [0, 1]", xp)
+
+
+def sum_excess(xp: Any, mu: Array, k: int | Array) -> Array:
+    """Σμ − k."""
+    return xp.sum(mu, axis=-1) - (k if isinstance(k, int) else xp.astype(k, mu.dtype))
+
+
+def sum_slack(xp: Any, dtype: Any, n: int) -> float:
+    """How far n marginals may be from their sum: rounding, also that of marginals computed from logits."""
+    return 32 * n * float(xp.finfo(dtype).eps)
 
 
 def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any) -> None:

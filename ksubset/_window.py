@@ -28,9 +28,14 @@ LONGEST_SUM = 64
 
 def choose_counts(ops: Ops, rows: Rows, p: Array, *, drawing: bool = False) -> Counts:
     """Full counts, or windows where n and the number of chosen items are both large."""
-    if rows.size <= DIRECT_SIZE or rows.width <= DIRECT_WIDTH:
+    if not is_windowed(rows.size, rows.width):
         return FullCounts(ops, rows.width, bearable_error(ops, p) if rows.width >= SHORT else None)
     return WindowedCounts(ops, rows, p, drawing=drawing)
+
+
+def is_windowed(n: int, width: int) -> bool:
+    """Whether marginals have an absolute error instead of a relative one."""
+    return n > DIRECT_SIZE and width > DIRECT_WIDTH
 
 
 def bearable_error(ops: Ops, p: Array) -> Array | None:

@@ -1,0 +1,186 @@
+"""Logits from marginals: there and back, by enumeration and on hard rows; bad rows."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Target
+from inverse_cases import enumerated, hard
+from oracle import recursion
+
+import ksubset
+from ksubset import _inverse
+
+EAGER = pytest.mark.backends("numpy", "strict", "torch")
+"""JAX compiles the same array code anew for every length and k, which takes seconds."""
+
+
+def test_enumeration(target: Target) -> None:
+    check_enumeration(target, 7)
+
+
+@EAGER
+@pytest.mark.parametrize("n", [1, 2, 3, 10])
+def test_enumeration_of_other_lengths(target: Target, n: int) -> None:
+    check_enumeration(target, n)
+
+
+def check_enumeration(target: Target, n: int) -> None:
+    """Every k, with infinite logits in all numbers, as one batch with a k for each row."""
+    rows = enumerated(n)
+    mu, k = target.array(rows.mu), target.array(rows.k)
+    theta = ksubset.logits_from_marginals(mu, k)
+    found, ends = target.to_numpy(theta), np.isinf(rows.logits)
+    np.testing.assert_array_equal(found[ends], rows.logits[ends])
+    np.testing.assert_allclose(found[~ends], rows.logits[~ends], atol=target.tolerance(1e-4, 1e-12))
+    np.testing.assert_allclose(np.where(ends, 0, found).sum(axis=-1), 0, atol=target.tolerance(1e-5, 1e-14))
+    again = target.to_numpy(ksubset.marginals(theta, k))
+    np.testing.assert_allclose(again, rows.mu, atol=target.tolerance(1e-6, 1e-14), rtol=target.tolerance(1e-4, 1e-12))
+
+
+@pytest.mark.parametrize(("dtype", "absolute", "unit"), [("float64", 1e-12, 2.2e-16), ("float32", 2e-5, 1.2e-7)])
+def test_hard_rows(target: Target, dtype: str, absolute: float, unit: float) -> None:
+    """Marginals of the logits found, in extended precision; relative as far as rounding μ leaves it determined."""
+    if dtype not in target.dtypes:
+        pytest.skip(f"{target.name} has no {dtype}")
+    rows = hard(40)
+    mu = target.array(rows.mu, dtype)
+    found = target.to_numpy(ksubset.logits_from_marginals(mu, target.array(rows.k))).astype(float)
+    given = target.to_numpy(mu).astype(float)
+    for theta, wanted, k in zip(found, given, rows.k, strict=True):
+        again = exact_marginals(theta, int(k))
+        np.testing.assert_allclose(again.astype(float), wanted, rtol=0, atol=absolute)
+        spread = (wanted * (1 - wanted)).sum()
+        small = (wanted < 0.5) & (wanted > 1e-30)
+        error = np.abs(again[small] / wanted[small] - 1)
+        assert (error <= unit * (400 + 100 / max(spread, 1e-300))).all()
+
+
+def exact_marginals(theta: np.ndarray, k: int) -> np.ndarray:
+    """In extended precision, infinite logits included."""
+    finite = np.isfinite(theta)
+    mu = (theta == np.inf).astype(np.longdouble)
+    if finite.any():
+        mu[finite] = recursion(theta[finite], k - int(mu.sum())).chosen
+    return mu
+
+
+@EAGER
+@pytest.mark.parametrize("n", [2, 3, 5, 100])
+def test_hard_rows_of_other_lengths(target: Target, n: int) -> None:
+    rows = hard(n)
+    k = target.array(rows.k)
+    theta = ksubset.logits_from_marginals(target.array(rows.mu), k)
+    again = target.to_numpy(ksubset.marginals(theta, k))
+    np.testing.assert_allclose(again, rows.mu, rtol=0, atol=target.tolerance(2e-5, 1e-12))
+
+
+@pytest.mark.backends("numpy")
+@pytest.mark.parametrize("n", [2, 4, 10, 100])
+def test_few_steps_are_enough(target: Target, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, solve = [], _inverse.solve
+    monkeypatch.setattr(_inverse, "solve", lambda *a, **options: calls.append(1) or solve(*a, **options))
+    for mu, k in zip((rows := hard(n)).mu, rows.k, strict=True):
+        calls.clear()
+        ksubset.logits_from_marginals(mu, int(k))
+        assert len(calls) <= 26
+
+
+@EAGER
+def test_a_search_cut_short_is_nan_in_its_row_alone(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_inverse, "STEPS", 2)
+    mu = target.array([[0.5, 0.25, 0.25], [0.9, 0.09, 0.01], [1.0, 0.0, 0.0]])
+    found = target.to_numpy(ksubset.logits_from_marginals(target.array(np.full((1, 3), 1 / 3)), 1))
+    np.testing.assert_allclose(found, 0, atol=1e-6)
+    found = target.to_numpy(ksubset.logits_from_marginals(mu, 1))
+    assert np.isnan(found[:2]).all()
+    np.testing.assert_array_equal(found[2], [np.inf, -np.inf, -np.inf])
+
+
+@EAGER
+@pytest.mark.parametrize("row", [[1.0, 1e-25, 1e-30], [1.0, 1.0, 1e-25], [1 - 1e-7, 1e-7, 1e-30]], ids=str)
+def test_items_that_rounding_leaves_no_choice(target: Target, row: list[float]) -> None:
+    k = round(sum(row))
+    theta = ksubset.logits_from_marginals(target.array(row), k)
+    again = target.to_numpy(ksubset.marginals(theta, k))
+    assert np.isfinite(target.to_numpy(theta)[[x < 1 for x in row]]).all()
+    np.testing.assert_allclose(again, row, rtol=0, atol=target.tolerance(1e-6, 1e-15))
+
+
+def test_marginals_of_half_precision(target: Target) -> None:
+    if "float16" not in target.dtypes:
+        pytest.skip(f"{target.name} has no float16")
+    mu = target.array([0.1, 0.3, 0.7, 0.9], "float16")
+    theta = ksubset.logits_from_marginals(mu, 2)
+    assert theta.dtype == target.xp.float16
+    np.testing.assert_allclose(ksubset.marginals(theta, 2), mu, atol=2e-3)
+
+
+@pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)])
+def test_empty(target: Target, shape: tuple[int, ...]) -> None:
+    assert ksubset.logits_from_marginals(target.array(np.zeros(shape)), 0).shape == shape
+
+
+BAD: dict[str, tuple[Callable[[Target], Any], type[Exception], str]] = {
+    "a list": (lambda t: ([0.5, 0.5], 1), TypeError, "mu must be an array.*got list"),
+    "integers": (lambda t: (t.array([1, 0]), 1), TypeError, "mu must have a real floating dtype; got .*int64"),
+    "no axis": (lambda t: (t.array(1.0), 1), ValueError, r"mu must have shape \(\.\.\., n\)"),
+    "k > n": (lambda t: (t.array([0.5, 0.5]), 3), ValueError, r"k must be in \[0, 2\].*got 3"),
+    "k of another shape": (
+        lambda t: (t.array([[0.5, 0.5]]), t.array([1, 1])),
+        ValueError,
+        r"k must broadcast to the shape \(1,\) of mu; got \(2,\)",
+    ),
+    "NaN": (lambda t: (t.array([[0.5, 0.5], [np.nan, 0.5]]), 1), ValueError, "mu must not contain NaN.*in row 1"),
+    "negative": (lambda t: (t.array([-0.25, 0.5, 0.75]), 1), ValueError, r"mu must be in \[0, 1\]; got -0.25"),
+    "above 1": (lambda t: (t.array([[1.5, -0.5], [1.0, 0.0]]), 1), ValueError, r"in \[0, 1\]; got -0.5 in row 0"),
+    "another sum": (
+        lambda t: (t.array([[0.5, 0.5], [0.5, 0.75]]), 1),
+        ValueError,
+        r"mu must sum to k to within .*e-.*; got k \+0.25 in row 1",
+    ),
+    "another k": (lambda t: (t.array([0.5, 0.5]), 2), ValueError, "mu must sum to k to within .*; got k -1"),
+    "k < 0 in an array": (
+        lambda t: (t.array([[0.5, 0.5]]), t.array([-1])),
+        ValueError,
+        r"k must be in \[0, 2\]; got -1 in row 0",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_errors(target: Target, name: str) -> None:
+    arguments, kind, message = BAD[name]
+    with pytest.raises(kind, match=message):
+        ksubset.logits_from_marginals(*arguments(target), validate=True)
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "jax")
+def test_values_are_checked_by_default_on_eager_cpu_arrays(target: Target) -> None:
+    with pytest.raises(ValueError, match="mu must sum to k"):
+        ksubset.logits_from_marginals(target.array([0.5, 0.6]), 1)
+
+
+def test_unchecked_bad_rows_give_nan_in_that_row_alone(target: Target) -> None:
+    bad = [[0.5, np.nan, 0.5], [-0.5, 0.5, 1.0], [1.5, -0.25, -0.25], [0.5, 0.5, 0.5], [1.0, 1.0, 0.0], [np.inf, 0, 0]]
+    mu = np.concatenate([[[0.5, 0.25, 0.25]], bad, [[1.0, 0.0, 0.0]]])
+    found = target.to_numpy(ksubset.logits_from_marginals(target.array(mu), 1, validate=False))
+    assert np.isnan(found[1:-1]).all()
+    np.testing.assert_allclose(found[0], np.log(mu[0]) - np.log(mu[0]).mean(), atol=target.tolerance(1e-5, 1e-14))
+    np.testing.assert_array_equal(found[-1], [np.inf, -np.inf, -np.inf])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("k", [1, 500, 50_000, 99_999])
+@pytest.mark.parametrize("family", ["sizes", "normal", "saturated"])
+def test_a_long_row(target: Target, family: str, k: int) -> None:
+    n, rng = 100_000, np.random.default_rng(k)
+    if family == "sizes":
+        logits = np.log(rng.pareto(1.2, n))
+    else:
+        logits = rng.normal(size=n) * 3 if family == "normal" else np.where(np.arange(n) < k, 9.0, -9.0)
+    mu = ksubset.marginals(target.array(logits), k)
+    again = ksubset.marginals(ksubset.logits_from_marginals(mu, k), k)
+    error = np.abs(target.to_numpy(again) - target.to_numpy(mu))
+    assert error.max() <= target.tolerance(2e-5, 1e-12)
