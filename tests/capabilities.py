@@ -14,6 +14,7 @@ FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
     "log_prob_count": "gradient",
     "marginals": "gradient",
     "marginals_jvp": "gradient",
+    "logits_from_marginals": "gradient",
     "covariance": "gradient",
     "log_prob": "gradient",
     "entropy": "gradient",

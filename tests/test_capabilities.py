@@ -25,6 +25,7 @@ EXTRA: dict[str, Callable[[Target], dict[str, Any]]] = {
 
 
 def call(target: Target, name: str, x: Any) -> Any:
+    x = ksubset.marginals(x, k=2) if name == "logits_from_marginals" else x
     return getattr(ksubset, name)(x, k=2, **EXTRA.get(name, lambda _: {})(target))
 
 
