@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from inverse_cases import enumerated, hard
+from inverse_cases import centred, enumerated, hard
 from oracle import recursion
 
 import ksubset
@@ -106,6 +106,32 @@ def test_items_that_rounding_leaves_no_choice(target: Target, row: list[float]) 
     again = target.to_numpy(ksubset.marginals(theta, k))
     assert np.isfinite(target.to_numpy(theta)[[x < 1 for x in row]]).all()
     np.testing.assert_allclose(again, row, rtol=0, atol=target.tolerance(1e-6, 1e-15))
+
+
+@pytest.mark.backends("numpy")
+def test_a_long_row_that_rounding_leaves_no_choice(target: Target) -> None:
+    """More than rounding of the sum, and more than the absolute error of marginals in a row of this length."""
+    mu = np.concatenate([np.ones(600), np.zeros(16_400), [6e-11, 1e-11]])
+    theta = ksubset.logits_from_marginals(mu, 600)
+    assert np.isfinite(theta[-2:]).all()
+    np.testing.assert_allclose(ksubset.marginals(theta, 600), mu, rtol=0, atol=1e-10)
+
+
+def test_rare_items_beside_a_likely_one(target: Target) -> None:
+    """1 − μ of the likely item has lost digits, which the sum of the others restores."""
+    double = target.dtypes[-1] == "float64"
+    theta = centred(np.array([24.0 if double else 9.0, 0.0, 1.0, -2.0, 0.5]))
+    mu = recursion(theta, 1).chosen.astype(target.dtypes[-1])
+    found = target.to_numpy(ksubset.logits_from_marginals(target.array(mu), 1))
+    np.testing.assert_allclose(found, theta, rtol=0, atol=1e-12 if double else 3e-5)
+
+
+def test_tolerance_of_the_sum(target: Target) -> None:
+    unit = float(np.finfo(target.dtypes[-1]).eps)
+    for error, right in ((16 * 4 * unit, True), (64 * 4 * unit, False)):
+        mu = target.array([0.5 + error, 0.25, 0.125, 0.125])
+        found = target.to_numpy(ksubset.logits_from_marginals(mu, 1, validate=False))
+        assert np.isfinite(found).all() == right
 
 
 def test_marginals_of_half_precision(target: Target) -> None:
