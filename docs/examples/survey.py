@@ -51,9 +51,7 @@ for _ in range(4):
 pi = ksubset.marginals(logits, k)
 joint = ksubset.covariance(logits, k) + np.outer(pi, pi)
 others = joint.sum(axis=1) - np.diag(joint)
-print(
-    "sums of π_ij over j are (k − 1) π_i:", np.allclose(others, (k - 1) * pi)
-)
+print("(k − 1) π is the sum over j:", np.allclose(others, (k - 1) * pi))
 
 # %%
 # Estimate a total
