@@ -25,6 +25,12 @@ OTHERS = tuple(
 )
 """Files that concern other backends, or that a session of their own runs."""
 
+LATER = {
+    "jax": ["tests/test_inverse_derivatives.py"],
+    "jax-fast": ["tests/test_estimators.py"],
+}
+"""Ordinary tests that keep XLA's compiler busy for minutes: run by ``slow``."""
+
 FILES = {
     "jax": [str(f) for f in sorted(Path("tests").glob("test_*.py")) if not f.name.startswith(OTHERS)],
     "jax-fast": [
@@ -83,7 +89,7 @@ def tests(session: nox.Session, backend: str) -> None:
     if session.posargs:
         session.run(*command, *session.posargs, env=env)
         return
-    files = FILES.get(backend, [])
+    files = [file for file in FILES.get(backend, []) if file not in LATER[backend]]
     for first in range(0, max(len(files), 1), GROUP):
         session.run(*command, "-n", "2", "--dist", "loadfile", *files[first : first + GROUP], env=env)
 
@@ -172,8 +178,8 @@ def slow(session: nox.Session, backend: str) -> None:
     files = CUDA_TESTS if backend == "cuda" else []
     session.install("-e", ".", *TEST, *requirements)
     session.run("pytest", "-m", "slow", *files, *session.posargs, env={"KSUBSET_TARGETS": targets})
-    if backend == "jax-fast":  # two minutes of XLA's compiler
-        session.run("pytest", "-m", "not slow", "tests/test_estimators.py", env={"KSUBSET_TARGETS": targets})
+    if backend in LATER:
+        session.run("pytest", "-m", "not slow", *LATER[backend], env={"KSUBSET_TARGETS": targets})
 
 
 @nox.session(default=False)

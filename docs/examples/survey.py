@@ -28,19 +28,16 @@ income = 3 * size * rng.lognormal(sigma=0.3, size=n)
 # From the wanted probabilities to the logits
 # -------------------------------------------
 # Let household *i* be included with probability :math:`\pi_i = k \, x_i / \sum x`, proportional to its size. Which logits
-# give that? The marginals are the gradient of a convex function, so Newton's method on μ(θ) = π finds them; its Jacobian
-# is the covariance. Any constant can be added to the logits, so the system has one direction without effect, which
-# ``lstsq`` leaves alone.
+# give that? The marginals are the gradient of a convex function of the logits, and
+# :func:`~ksubset.logits_from_marginals` inverts it. Any constant could be added; these logits add up to 0.
 
 target = k * size / size.sum()
 assert target.max() < 1
 
-logits = np.log(target / (1 - target))
-for _ in range(4):
-    gap = target - ksubset.marginals(logits, k)
-    print(f"largest error of a probability: {np.abs(gap).max():.0e}")
-    jacobian = ksubset.covariance(logits, k)
-    logits = logits + np.linalg.lstsq(jacobian, gap, rcond=None)[0]
+logits = ksubset.logits_from_marginals(target, k)
+print(
+    f"largest error of a probability: {np.abs(target - ksubset.marginals(logits, k)).max():.0e}"
+)
 
 # %%
 # Joint inclusion probabilities
