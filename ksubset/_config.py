@@ -8,7 +8,7 @@ from ksubset._typing import Array
 from ksubset.backends import _fast
 
 PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
-NAMES = {"draw": "sample, rsample", "solve": "entropies, log-probabilities, normalisers"}
+NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "solve": "entropies, log-probabilities, normalisers"}
 """What the user calls one of ``_fast.FUNCTIONS``, where that is not its name."""
 
 
@@ -16,10 +16,11 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     """Print what is installed, and by which path each function would be computed.
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
-    NumPy arrays, CPU tensors, and JAX with a single CPU device: the CPU fast path. The environment variable
-    ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has compiled keeps the path it has. CUDA kernels
-    compute everything but `mode` for CuPy arrays and CUDA tensors, up to a size. The core, which is written against the
-    array API standard, computes the rest.
+    NumPy arrays, CPU tensors, and JAX with a single CPU device; and for the first two what entropies, log-probabilities
+    and normalisers are made of. This is the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns
+    it off; a program that `jax.jit` has compiled keeps the path it has. CUDA kernels compute everything but `mode` for
+    CuPy arrays and CUDA tensors, up to a size. The core, which is written against the array API standard, computes the
+    rest.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     ksubset 0.1.0, array-api-compat ...
     CPU fast path: ...
     marginals: ...
-    unchosen: ...
+    1 − marginals: ...
     marginals_jvp: ...
     sample, rsample: ...
     entropies, log-probabilities, normalisers: ...
