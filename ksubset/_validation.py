@@ -52,7 +52,14 @@ def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any) -> Array:
     if not xp.isdtype(k.dtype, "integral"):
         raise TypeError(f"k must have an integer dtype; got {k.dtype}")
     check_shape(k, "k", batch, exact=False)
-    return xp.broadcast_to(k, batch)
+    return xp.broadcast_to(_roomy(k, xp), batch)
+
+
+def _roomy(k: Array, xp: Any) -> Array:
+    """Signed and of at least 32 bits, so that 2k and n − k do not overflow."""
+    if k.dtype in (xp.int32, xp.int64):
+        return k
+    return xp.astype(k, xp.int64 if k.dtype == xp.uint64 else xp.int32)
 
 
 def check_shape(x: Array, name: str, shape: tuple[int, ...], *, exact: bool) -> None:
