@@ -1,0 +1,159 @@
+"""Generated cases: a case is one row of logits with its k, and all that the functions take beside it.
+
+Hypothesis draws batches of rows. ``KSUBSET_CASES`` says how many rows in all the battery's tests compare on each target;
+every row of a batch is compared on its own, and counts once, however many functions it is put to.
+"""
+
+import os
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, wraps
+from inspect import Signature, signature
+from math import ceil
+from typing import Any, TypeVar
+
+import numpy as np
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import strategies as st
+from oracle import Enumeration, families
+
+CASES = int(os.environ.get("KSUBSET_CASES", "2000"))
+ORDINARY = CASES <= 2000
+COMPARED: Counter[str] = Counter()
+"""How many rows the tests of this run compared, by target."""
+
+Test = TypeVar("Test", bound=Callable[..., None])
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """A batch (rows, n), in float64 but exact in ``dtype``."""
+
+    dtype: str
+    logits: np.ndarray
+    k: np.ndarray
+    one_size: bool
+    seed: int
+
+    @property
+    def rng(self) -> np.random.Generator:
+        return np.random.default_rng(self.seed)
+
+    @cached_property
+    def truth(self) -> list[Enumeration]:
+        return [Enumeration(row, int(k)) for row, k in zip(self.logits, self.k, strict=True)]
+
+    @cached_property
+    def v(self) -> np.ndarray:
+        """A vector for each row, some of them far from the origin."""
+        rng = self.rng
+        v = rng.normal(size=self.logits.shape) + rng.choice([0, 0, 1000], size=(len(self.k), 1))
+        return v.astype(np.float32).astype(float)
+
+    @cached_property
+    def other(self) -> np.ndarray:
+        """A second row of moderate logits, which rules out what the first rules out and sometimes more."""
+        rng = self.rng
+        eta = (rng.normal(size=self.logits.shape) * 10 ** rng.uniform(-1, 2)).astype(np.float32).astype(float)
+        eta = np.where(np.isinf(self.logits) & (rng.random(size=(len(eta), 1)) < 0.7), self.logits, eta)
+        for row, k in zip(eta, self.k, strict=True):
+            if rng.random() < 0.2:
+                free = np.flatnonzero(np.isfinite(row))
+                spare = min(len(row) - k - int((row == -np.inf).sum()), len(free))
+                row[free[: rng.integers(spare + 1)]] = -np.inf
+        return eta
+
+    @cached_property
+    def z(self) -> np.ndarray:
+        """A subset for each row, feasible for most, of another size for some."""
+        rng, z = self.rng, np.zeros(self.logits.shape)
+        for row, theta, k in zip(z, self.logits, self.k, strict=True):
+            size = k if rng.random() < 0.9 else rng.integers(len(row) + 1)
+            score = rng.normal(size=len(row)) + (np.where(np.isinf(theta), theta, 0) if rng.random() < 0.9 else 0)
+            row[np.argsort(-score, kind="stable")[:size]] = 1
+        return z
+
+    def arguments(self, target: Any) -> tuple[Any, Any]:
+        """Logits and k as the target's arrays, k as an int where all are the same and Hypothesis says so."""
+        k = int(self.k[0]) if self.one_size else target.array(self.k)
+        return target.array(self.logits, self.dtype), k
+
+
+def special(dtype: str) -> list[float]:
+    """Where exponentials, products and halves of floats overflow, underflow or lose bits."""
+    info = np.finfo(dtype)
+    sizes = [float(info.tiny), float(info.smallest_subnormal), float(info.eps), 0.5, 1.0, 17.5, 88.75, 103.5, 709.75]
+    sizes += [745.25, 1e4, float(np.float32(1e19)), float(info.max) / 4]
+    return [sign * x for x in (0.0, *sizes) for sign in (1, -1)] + [float(info.min)]
+
+
+def elements(dtype: str) -> st.SearchStrategy[float]:
+    """Finite logits: moderate, special, or any whose sums of eight are finite."""
+    width, most = int(dtype[-2:]), float(np.finfo(dtype).max) / 8
+    return st.one_of(
+        st.floats(-32, 32, width=width), st.sampled_from(special(dtype)), st.floats(-most, most, width=width)
+    )
+
+
+@st.composite
+def batches(draw: Any, dtypes: tuple[str, ...], sizes: tuple[int, ...], rows: int) -> Rows:
+    """A batch of one n; k the same in all rows or not; any feasible number of infinite logits."""
+    dtype, n, seed = draw(st.sampled_from(dtypes)), draw(st.sampled_from(sizes)), draw(st.integers(0, 2**32 - 1))
+    one_size, rng = draw(st.booleans()), np.random.default_rng(seed)
+    count = st.integers(0, n)
+    k = np.full(rows, draw(count)) if one_size else np.array([draw(count) for _ in range(rows)])
+    logits = np.stack([_row(draw, rng, dtype, n) for _ in range(rows)])
+    for row, size in zip(logits, k, strict=True):
+        if draw(st.integers(0, 3)) == 0:
+            place = rng.permutation(n)
+            always, never = rng.integers(size + 1), rng.integers(n - size + 1)
+            row[place[:always]], row[place[n - never :]] = np.inf, -np.inf
+    return Rows(dtype, logits, k, one_size, seed)
+
+
+def _row(draw: Any, rng: np.random.Generator, dtype: str, n: int) -> np.ndarray:
+    """Short rows item by item, so that Hypothesis can simplify them; others, and long rows, of a hard family."""
+    if n <= 10 and draw(st.booleans()):
+        return np.array(draw(st.lists(elements(dtype), min_size=n, max_size=n)), dtype=float)
+    rows = list(families(n, rng).values())
+    row = rows[draw(st.integers(0, len(rows) - 1))]
+    if draw(st.integers(0, 3)) == 0:
+        row = np.where(rng.random(n) < 0.2, rng.choice(special(dtype), n), row)
+    return row.astype(dtype).astype(float)
+
+
+def battery(share: float, sizes: tuple[int, ...], rows: int = 8, lazy: tuple[int, ...] = ()) -> Callable[[Test], Test]:
+    """Give a test its share of the cases: batches of ``rows`` rows, n one of ``sizes``; of ``lazy`` ones for JAX.
+
+    JAX compiles every operation for every shape, so that its shapes are few and its cases a quarter as many.
+    """
+
+    def decorate(test: Test) -> Test:
+        @wraps(test)
+        def run(target: Any, **fixtures: Any) -> None:
+            jax = target.backend == "jax"
+            dtypes, shapes = target.dtypes[-2:], (lazy or sizes[:1]) if jax else sizes
+            examples = ceil(CASES * share / rows / (4 if jax else 1))
+
+            @settings(
+                max_examples=examples,
+                derandomize=ORDINARY,
+                deadline=None,
+                database=None,
+                print_blob=True,
+                phases=[Phase.generate, Phase.shrink],
+                suppress_health_check=list(HealthCheck),
+            )
+            @given(batches(dtypes, shapes, rows))
+            def all_cases(case: Rows) -> None:
+                COMPARED[target.name] += rows
+                test(target, case, **fixtures)
+
+            all_cases()
+
+        parameters = [p for name, p in signature(test).parameters.items() if name != "case"]
+        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # the fixtures that pytest provides
+        return run  # type: ignore[return-value]
+
+    return decorate
