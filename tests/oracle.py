@@ -167,7 +167,7 @@ def recursion(logits: np.ndarray, k: int, v: np.ndarray | None = None) -> Recurs
     if v is not None:
         v = v.astype(np.longdouble)
         weight = p * q
-        push = weight * (v - (weight * v).sum() / max(weight.sum(), np.longdouble(1e-4000)))
+        push = weight * (v - (weight * v).sum() / max(weight.sum(), np.finfo(np.longdouble).tiny))
     prefix, dprefix = _sweep(p, q, push, k)
     suffix, dsuffix = _sweep(p[::-1], q[::-1], None if push is None else push[::-1], k)
     n = len(theta)
@@ -211,8 +211,10 @@ def _tilt(theta: np.ndarray, k: int) -> np.longdouble:
     if k in (0, n):
         return (-theta.max() - 50) if k == 0 else (-theta.min() + 50)
     low, high = -theta.max() - 50, -theta.min() + 50
-    for _ in range(200):
+    for _ in range(1200):  # halvings of 1e308 down to the last bit
         middle = (low + high) / 2
+        if middle in (low, high):
+            break
         with np.errstate(over="ignore"):
             total = (1 / (1 + np.exp(-(theta + middle)))).sum()
         low, high = (middle, high) if total < k else (low, middle)

@@ -63,7 +63,7 @@ def divergences(case: Rows) -> list[float]:
     return [row.kl(Enumeration(eta, row.k)) for row, eta in zip(case.truth, case.other, strict=True)]
 
 
-@battery(0.1, sizes=(11, 33, 70, 150), rows=4, lazy=(40,))
+@battery(0.05, sizes=(11, 33, 70, 130), rows=4, lazy=(40,))
 def test_long_rows(target: Target, case: Rows) -> None:
     logits, k = case.arguments(target)
     truth = [recursion(*row) for row in zip(case.logits, case.k, case.v, strict=True)]
@@ -121,4 +121,6 @@ def test_gradients(target: Target, case: Rows, diff: Transforms) -> None:
     check_marginals(case, target.to_numpy(found), np.stack([row.marginals for row in case.truth]))
     theta = np.where(np.isinf(case.logits), 0, case.logits)
     found = diff.grad(lambda x: ksubset.entropy(x, k).sum())(logits)
-    check_images(case, target.to_numpy(found), np.stack([-row.jvp(x) for row, x in zip(case.truth, theta, strict=True)]))
+    check_images(
+        case, target.to_numpy(found), np.stack([-row.jvp(x) for row, x in zip(case.truth, theta, strict=True)])
+    )
