@@ -59,8 +59,8 @@ def find(x: object, name: str) -> Backend:
         adapter = REGISTRY.get(kind.__module__.partition(".")[0])
         if adapter and (module := load(adapter)).is_array(x):
             return module
-    if hasattr(x, "__array_namespace__"):
-        return load("array_api")
+    if hasattr(x, "__array_namespace__") and (module := load("array_api")).is_array(x):
+        return module
     expected = "an array of NumPy, torch, JAX, CuPy or another array API namespace"
     raise TypeError(f"{name} must be {expected}; got {type(x).__name__}")
 
