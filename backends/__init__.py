@@ -29,6 +29,10 @@ and may, for ``ksubset.estimators``, offer
     constant;
 12. ``gammas(rng, concentration, shape, like)``: gamma variates of scale 1, as `uniforms` draws its own.
 
+and may, where the framework's own conversion warns,
+
+13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it.
+
 Adapters contain no mathematics beyond "the gradient of this is J · v".
 """
 

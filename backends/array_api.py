@@ -64,6 +64,11 @@ def readable(x: Array) -> Array:
     return x
 
 
+def astype(x: Array, dtype: Any) -> Array:
+    with np.errstate(over="ignore"):
+        return namespace(x).astype(x, dtype)
+
+
 def surely_finite(x: Array) -> bool:
     xp = namespace(x)
     return bool(xp.all(xp.isfinite(x)))

@@ -61,7 +61,9 @@ class Problem:
 
     def cast(self, value: Array) -> Array:
         """A result in the dtype of the results."""
-        return value if value.dtype == self.dtype else self.xp.astype(value, self.dtype)
+        if value.dtype == self.dtype:
+            return value
+        return getattr(self.backend, "astype", self.xp.astype)(value, self.dtype)
 
     def solve(self) -> Solution:
         """What several functions share, without gradients."""

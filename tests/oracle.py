@@ -43,9 +43,7 @@ class Enumeration:
     @cached_property
     def gaps(self) -> np.ndarray:
         """log p of each subset less that of the mode."""
-        terms = (self.subsets - self.mode) * np.ldexp(self.finite, -8)
-        with np.errstate(over="ignore"):
-            return np.array([fsum(row) for row in terms.tolist()], np.longdouble) * 256
+        return np.array([_total(row) for row in (self.subsets - self.mode) * self.finite], np.longdouble)
 
     @cached_property
     def log_weight(self) -> np.longdouble:
@@ -64,13 +62,13 @@ class Enumeration:
     @cached_property
     def log_normalizer(self) -> float:
         """Without the contribution of items at +∞."""
-        return 256 * fsum([*np.ldexp(self.mode * self.finite, -8).tolist(), float(self.log_weight) / 256])
+        return _total(np.append(self.mode * self.finite, float(self.log_weight)))
 
     @cached_property
     def log_prob_count(self) -> float:
         """log P(Σz = k); an item at ±∞ is certain."""
         sign = np.where(self.mode == 1, -1, 1)
-        return float(self.log_weight) - fsum(np.logaddexp(0, sign * self.logits).tolist())
+        return float(self.log_weight) - _total(np.logaddexp(0, sign * self.logits))
 
     @cached_property
     def probabilities(self) -> np.ndarray:
@@ -125,6 +123,11 @@ class Enumeration:
         place = {tuple(z): i for i, z in enumerate(other.subsets)}
         theirs = other.gaps[[place[tuple(z)] for z in self.subsets]]
         return float(_expectation(self._p, self.gaps - theirs) - self.log_weight + other.log_weight)
+
+
+def _total(terms: np.ndarray) -> float:
+    """Their exactly rounded sum, infinite only where it overflows itself."""
+    return 256 * fsum(np.ldexp(terms, -8).tolist())
 
 
 def _expectation(p: np.ndarray, x: np.ndarray) -> np.longdouble:

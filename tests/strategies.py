@@ -1,7 +1,8 @@
 """Generated cases: a case is one row of logits with its k, and all that the functions take beside it.
 
-Hypothesis draws batches of rows. ``KSUBSET_CASES`` says how many rows in all the battery's tests compare on each target;
-every row of a batch is compared on its own, and counts once, however many functions it is put to.
+Hypothesis draws batches of rows. The tests of a target compare ``KSUBSET_CASES`` rows in all, 2000 unless it is set, or
+the portion that `PORTIONS` gives to its framework. Every row of a batch is compared on its own, and counts once, however
+many functions it is put to. Unless the variable is set, the cases are the same in every run.
 """
 
 import os
@@ -19,7 +20,13 @@ from hypothesis import strategies as st
 from oracle import Enumeration, families
 
 CASES = int(os.environ.get("KSUBSET_CASES", "2000"))
-ORDINARY = CASES <= 2000
+ORDINARY = "KSUBSET_CASES" not in os.environ
+PORTIONS = {"numpy": 1.0, "torch": 0.5, "strict": 0.1, "jax": 0.2, "cupy": 0.5}
+"""What takes longer for each row compares fewer: array-api-strict by its checks, JAX without a compiled program."""
+
+DRAWN = 8
+"""Rows of a batch that Hypothesis draws item by item."""
+
 COMPARED: Counter[str] = Counter()
 """How many rows the tests of this run compared, by target."""
 
@@ -98,46 +105,45 @@ def elements(dtype: str) -> st.SearchStrategy[float]:
 
 @st.composite
 def batches(draw: Any, dtypes: tuple[str, ...], sizes: tuple[int, ...], rows: int) -> Rows:
-    """A batch of one n; k the same in all rows or not; any feasible number of infinite logits."""
+    """A batch of one n; k the same in all rows or not; any feasible number of infinite logits.
+
+    The first rows are drawn item by item, so that Hypothesis can simplify them; the others come from its seed.
+    """
     dtype, n, seed = draw(st.sampled_from(dtypes)), draw(st.sampled_from(sizes)), draw(st.integers(0, 2**32 - 1))
     one_size, rng = draw(st.booleans()), np.random.default_rng(seed)
-    count = st.integers(0, n)
-    k = np.full(rows, draw(count)) if one_size else np.array([draw(count) for _ in range(rows)])
-    logits = np.stack([_row(draw, rng, dtype, n) for _ in range(rows)])
+    logits = np.stack([_of_a_family(rng, dtype, n) for _ in range(rows)])
+    k = np.full(rows, draw(st.integers(0, n))) if one_size else rng.integers(n + 1, size=rows)
+    for i in range(min(rows, DRAWN) if n <= 10 else 0):
+        logits[i] = draw(st.lists(elements(dtype), min_size=n, max_size=n))
+        k[i] = k[i] if one_size else draw(st.integers(0, n))
     for row, size in zip(logits, k, strict=True):
-        if draw(st.integers(0, 3)) == 0:
+        if rng.random() < 0.25:
             place = rng.permutation(n)
             always, never = rng.integers(size + 1), rng.integers(n - size + 1)
             row[place[:always]], row[place[n - never :]] = np.inf, -np.inf
     return Rows(dtype, logits, k, one_size, seed)
 
 
-def _row(draw: Any, rng: np.random.Generator, dtype: str, n: int) -> np.ndarray:
-    """Short rows item by item, so that Hypothesis can simplify them; others, and long rows, of a hard family."""
-    if n <= 10 and draw(st.booleans()):
-        return np.array(draw(st.lists(elements(dtype), min_size=n, max_size=n)), dtype=float)
+def _of_a_family(rng: np.random.Generator, dtype: str, n: int) -> np.ndarray:
+    """A row that is hard in one way, every fourth with special values here and there."""
     rows = list(families(n, rng).values())
-    row = rows[draw(st.integers(0, len(rows) - 1))]
-    if draw(st.integers(0, 3)) == 0:
+    row = rows[rng.integers(len(rows))]
+    if rng.random() < 0.25:
         row = np.where(rng.random(n) < 0.2, rng.choice(special(dtype), n), row)
     return row.astype(dtype).astype(float)
 
 
-def battery(share: float, sizes: tuple[int, ...], rows: int = 8, lazy: tuple[int, ...] = ()) -> Callable[[Test], Test]:
-    """Give a test its share of the cases: batches of ``rows`` rows, n one of ``sizes``; of ``lazy`` ones for JAX.
-
-    JAX compiles every operation for every shape, so that its shapes are few and its cases a quarter as many.
-    """
+def battery(share: float, sizes: tuple[int, ...], lazy: tuple[int, ...] = ()) -> Callable[[Test], Test]:
+    """Give a test its share of the cases, n one of ``sizes``; one of ``lazy`` in JAX, which compiles for every shape."""
 
     def decorate(test: Test) -> Test:
         @wraps(test)
         def run(target: Any, **fixtures: Any) -> None:
-            jax = target.backend == "jax"
-            dtypes, shapes = target.dtypes[-2:], (lazy or sizes[:1]) if jax else sizes
-            examples = ceil(CASES * share / rows / (4 if jax else 1))
+            shapes = (lazy or sizes[:1]) if target.backend == "jax" else sizes
+            rows = DRAWN if ORDINARY or target.backend == "jax" else 4 * DRAWN
 
             @settings(
-                max_examples=examples,
+                max_examples=ceil(CASES * PORTIONS[target.backend] * share / rows),
                 derandomize=ORDINARY,
                 deadline=None,
                 database=None,
@@ -145,7 +151,7 @@ def battery(share: float, sizes: tuple[int, ...], rows: int = 8, lazy: tuple[int
                 phases=[Phase.generate, Phase.shrink],
                 suppress_health_check=list(HealthCheck),
             )
-            @given(batches(dtypes, shapes, rows))
+            @given(batches(target.dtypes[-2:], shapes, rows))
             def all_cases(case: Rows) -> None:
                 COMPARED[target.name] += rows
                 test(target, case, **fixtures)

@@ -148,7 +148,8 @@ def test_half_precision(target: Target, case: Rows) -> None:
         for name in ("marginals", "log_normalizer", "entropy", "log_prob_count", "mode", "covariance"):
             found, wide = (getattr(ksubset, name)(y, k) for y in (x, single))
             assert found.dtype == half
-            expected = target.xp.astype(target.xp.astype(wide, half), target.xp.float32)
+            with np.errstate(over="ignore"):
+                expected = target.xp.astype(target.xp.astype(wide, half), target.xp.float32)
             np.testing.assert_array_equal(
                 *(target.to_numpy(y) for y in (target.xp.astype(found, target.xp.float32), expected))
             )

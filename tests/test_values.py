@@ -237,3 +237,9 @@ def test_sizes_of_any_integer_dtype(target: Target, rng: np.random.Generator, dt
     close(target, ksubset.marginals(logits, sizes), target.to_numpy(ksubset.marginals(logits, target.array(k))))
     close(target, ksubset.kl_to_uniform(logits, sizes), target.to_numpy(ksubset.kl_to_uniform(logits, target.array(k))))
     assert (target.to_numpy(ksubset.sample(logits, sizes, rng=target.rng(0))).sum(axis=-1) == k).all()
+
+
+@pytest.mark.backends("numpy", "torch", "jax", "cupy")
+def test_half_precision_overflows_in_silence(target: Target) -> None:
+    x = target.array(np.full(3, 6e4), "float16")
+    assert target.to_numpy(ksubset.log_normalizer(x, 2)) == np.inf
