@@ -1,8 +1,8 @@
 """Generated cases: a case is one row of logits with its k, and all that the functions take beside it.
 
-Hypothesis draws batches of rows. The tests of a target compare ``KSUBSET_CASES`` rows in all, 2000 unless it is set, or
-the portion that `PORTIONS` gives to its framework. Every row of a batch is compared on its own, and counts once, however
-many functions it is put to. Unless the variable is set, the cases are the same in every run.
+Hypothesis draws batches of rows. The tests of a target compare ``KSUBSET_CASES`` rows in all, 2000 unless it is set,
+or the portion that `PORTIONS` gives to its framework. Every row of a batch is compared on its own, and counts once,
+however many functions it is put to. Unless the variable is set, the cases are the same in every run.
 """
 
 import os
@@ -134,7 +134,7 @@ def _of_a_family(rng: np.random.Generator, dtype: str, n: int) -> np.ndarray:
 
 
 def battery(share: float, sizes: tuple[int, ...], lazy: tuple[int, ...] = ()) -> Callable[[Test], Test]:
-    """Give a test its share of the cases, n one of ``sizes``; one of ``lazy`` in JAX, which compiles for every shape."""
+    """Give a test its share of the cases, n one of ``sizes``; of ``lazy`` in JAX, which compiles for every shape."""
 
     def decorate(test: Test) -> Test:
         @wraps(test)

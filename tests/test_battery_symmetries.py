@@ -20,7 +20,7 @@ Results = dict[str, np.ndarray]
 
 
 def results(target: Target, case: Rows, logits: np.ndarray, k: Any, dtype: str | None = None) -> Results:
-    """What is compared; v, z and the other logits stay those of the case unless an argument of that name replaces it."""
+    """What is compared, with the v, z and other logits of the case."""
     return all_results(target, dtype or case.dtype, logits, k, case.v, case.z, case.other)
 
 
