@@ -134,7 +134,9 @@ def test_broadcasting(target: Target, case: Rows) -> None:
 @pytest.mark.parametrize("by_row", [False, True])
 def test_nothing_at_all(target: Target, shape: tuple[int, ...], by_row: bool) -> None:
     batch, n = shape[:-1], shape[-1]
-    for dtype in target.dtypes:
+    if target.backend == "jax" and (len(shape) > 2 or not by_row):
+        pytest.skip("JAX compiles every function for every shape; three shapes are enough")
+    for dtype in target.dtypes[-1:] if target.backend == "jax" else target.dtypes:
         x, k = target.array(np.zeros(shape), dtype), target.array(np.zeros(batch, int)) if by_row else 0
         for name in ("log_normalizer", "log_prob_count", "entropy", "kl_to_uniform"):
             assert tuple(getattr(ksubset, name)(x, k).shape) == batch

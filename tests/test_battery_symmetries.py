@@ -38,10 +38,6 @@ def all_results(
     return {name: target.to_numpy(value) for name, value in found.items()}
 
 
-def count(case: Rows) -> Any:
-    return int(case.k[0]) if case.one_size else case.k
-
-
 def check_same(case: Rows, found: Results, expected: Results) -> None:
     check_marginals(case, found["marginals"], expected["marginals"])
     check_images(case, found["marginals_jvp"], expected["marginals_jvp"])
@@ -53,9 +49,9 @@ def check_same(case: Rows, found: Results, expected: Results) -> None:
 @battery(0.04, sizes=SIZES, lazy=LAZY)
 def test_permutation_of_items(target: Target, case: Rows) -> None:
     order = case.rng.permutation(case.logits.shape[1])
-    before = results(target, case, case.logits, count(case))
+    before = results(target, case, case.logits, case.count(target))
     moved = [x[:, order] for x in (case.logits, case.v, case.z, case.other)]
-    after = all_results(target, case.dtype, moved[0], count(case), *moved[1:])
+    after = all_results(target, case.dtype, moved[0], case.count(target), *moved[1:])
     for name in ("marginals", "marginals_jvp", "mode"):
         after[name] = after[name][:, np.argsort(order)]
     distinct = [len(np.unique(row)) == len(row) for row in case.logits]  # ties go by the order of the items
@@ -68,7 +64,7 @@ def test_a_constant_added_to_the_logits(target: Target, case: Rows) -> None:
     """Multiples of 2⁻⁸, so that sums are exact in float32."""
     logits = np.where(np.isinf(case.logits), case.logits, np.round(np.clip(case.logits, -64, 64) * 256) / 256)
     constant = np.round(case.rng.normal(size=(len(case.k), 1)) * 300)
-    before, after = (results(target, case, x, count(case)) for x in (logits, logits + constant))
+    before, after = (results(target, case, x, case.count(target)) for x in (logits, logits + constant))
     check_same(case, after, before)
     finite = np.where(np.isinf(logits), 0.0, logits)
     raised = [
@@ -80,7 +76,7 @@ def test_a_constant_added_to_the_logits(target: Target, case: Rows) -> None:
 
 @battery(0.04, sizes=SIZES, lazy=LAZY)
 def test_complement(target: Target, case: Rows) -> None:
-    n, k = case.logits.shape[1], count(case)
+    n, k = case.logits.shape[1], case.count(target)
     before = results(target, case, case.logits, k)
     after = all_results(target, case.dtype, -case.logits, n - k, case.v, 1 - case.z, -case.other)
     unchosen = after["marginals"]
@@ -92,7 +88,7 @@ def test_complement(target: Target, case: Rows) -> None:
 @battery(0.04, sizes=SIZES, lazy=LAZY)
 def test_rows_alone_and_in_a_batch(target: Target, case: Rows) -> None:
     """Split in two, and each row on its own."""
-    together = results(target, case, case.logits, count(case))
+    together = results(target, case, case.logits, case.count(target))
     for cuts in ([3], range(1, len(case.k))):
         parts = zip(*(np.split(x, cuts) for x in (case.logits, case.k, case.v, case.z, case.other)), strict=True)
         found = [all_results(target, case.dtype, x, k, *rest) for x, k, *rest in parts]
@@ -108,7 +104,7 @@ def test_casting(target: Target, case: Rows) -> None:
         pytest.skip("this device has one real floating dtype")
     single = np.clip(case.logits, *(np.finfo(np.float32).max * np.array([-0.1, 0.1])))
     single = np.where(np.isinf(case.logits), case.logits, single).astype(np.float32).astype(float)
-    k = count(case)
+    k = case.count(target)
     narrow, wide = (results(target, case, single, k, dtype) for dtype in ("float32", "float64"))
     loose = Rows("float32", single, case.k, case.one_size, case.seed)
     wide["log_prob"] = np.where(np.abs(wide["log_prob"]) > np.finfo(np.float32).max, -np.inf, wide["log_prob"])
@@ -141,7 +137,7 @@ def test_half_precision(target: Target, case: Rows) -> None:
     if target.backend == "strict":
         pytest.skip("the array API standard has no half-precision dtypes")
     limited = np.where(np.isinf(case.logits), case.logits, np.clip(case.logits, -6e4, 6e4))
-    k = k_of(target, count(case))
+    k = k_of(target, case.count(target))
     for half in HALVES[target.backend](target):
         x = target.xp.astype(target.array(limited, "float32"), half)
         single = target.xp.astype(x, target.xp.float32)
