@@ -1,5 +1,6 @@
 """Nox sessions: `nox` checks the code and runs the CPU matrix; `nox -s demo` runs the main job; `nox -l` lists all."""
 
+import random
 import tempfile
 from pathlib import Path
 
@@ -180,6 +181,53 @@ def slow(session: nox.Session, backend: str) -> None:
     session.run("pytest", "-m", "slow", *files, *session.posargs, env={"KSUBSET_TARGETS": targets})
     if backend in LATER:
         session.run("pytest", "-m", "not slow", *LATER[backend], env={"KSUBSET_TARGETS": targets})
+
+
+EVERYTHING = sorted({r for requirements, _ in MATRIX.values() for r in requirements} | set(CUDA))
+
+
+@nox.session(default=False)
+def nightly(session: nox.Session) -> None:
+    """The battery in full: over 100,000 generated cases, others each time; a seed after the dashes repeats a run."""
+    session.install("-e", ".", *TEST, *EVERYTHING)
+    seed = session.posargs[0] if session.posargs else str(random.randrange(2**32))
+    battery = sorted(map(str, Path("tests").glob("test_battery_*.py")))
+    runs = [
+        ("numpy-cpu", "0", 50_000),
+        ("numpy-cpu", "1", 25_000),
+        ("torch-cpu", "0", 35_000),
+        ("torch-cpu", "1", 10_000),
+    ]
+    for targets, fast, cases in [*runs, ("strict-cpu", "0", 50_000), ("jax-cpu", "1", 10_000)]:
+        session.log(f"{targets}, KSUBSET_FAST={fast}, seed {seed}")
+        env = {"KSUBSET_TARGETS": targets, "KSUBSET_FAST": fast, "KSUBSET_CASES": str(cases)}
+        session.run("pytest", f"--hypothesis-seed={seed}", *battery, env=env)
+
+
+@nox.session(default=False)
+def mutation(session: nox.Session) -> None:
+    """Mutants of the core, each of which a test must notice or tests/mutation/survivors.py explain; takes hours."""
+    session.install("-e", ".", *TEST, TORCH)
+    session.run("python", "tests/mutation/run.py", *session.posargs)
+
+
+@nox.session(default=False)
+def coverage(session: nox.Session) -> None:
+    """Branch coverage of all CPU targets together, 97 % of it at the least."""
+    session.install("-e", ".", *TEST, *EVERYTHING, "coverage>=7.10")
+    cache = session.create_tmp()  # kernels are compiled anew: the Python code that emits them is seen to run
+    runs = [
+        ("numpy-cpu strict-cpu strict-no_float64 torch-cpu", "0", ["tests"]),
+        ("numpy-cpu torch-cpu", "1", ["tests"]),
+    ]
+    runs += [("jax-cpu", "1", [file]) for file in FILES["jax"] + FILES["jax-fast"]]
+    session.run("coverage", "erase")
+    for targets, fast, files in [*runs, ("", "1", CUDA_TESTS)]:
+        env = {"KSUBSET_TARGETS": targets, "KSUBSET_FAST": fast, "NUMBA_CACHE_DIR": cache}
+        pytest = ("run", "--parallel-mode", "-m", "pytest", "-q", "-m", "not slow", *files)
+        session.run("coverage", *pytest, env=env, success_codes=[0, 5])
+    session.run("coverage", "combine")
+    session.run("coverage", "report", "--fail-under=97")
 
 
 @nox.session(default=False)

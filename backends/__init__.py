@@ -29,6 +29,10 @@ and may, for ``ksubset.estimators``, offer
     constant;
 12. ``gammas(rng, concentration, shape, like)``: gamma variates of scale 1, as `uniforms` draws its own.
 
+and may, where the framework's own conversion warns,
+
+13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it.
+
 Adapters contain no mathematics beyond "the gradient of this is J · v".
 """
 
@@ -59,8 +63,8 @@ def find(x: object, name: str) -> Backend:
         adapter = REGISTRY.get(kind.__module__.partition(".")[0])
         if adapter and (module := load(adapter)).is_array(x):
             return module
-    if hasattr(x, "__array_namespace__"):
-        return load("array_api")
+    if hasattr(x, "__array_namespace__") and (module := load("array_api")).is_array(x):
+        return module
     expected = "an array of NumPy, torch, JAX, CuPy or another array API namespace"
     raise TypeError(f"{name} must be {expected}; got {type(x).__name__}")
 

@@ -10,6 +10,7 @@ import numpy as np
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
+from ksubset._validation import check_seed
 from ksubset.backends import _fast
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ def namespace(x: Array) -> Any:
 
 
 def is_array(x: object, like: object = None) -> bool:
-    if isinstance(x, np.generic) or not hasattr(x, "__array_namespace__"):
+    if not hasattr(x, "__array_namespace__") or isinstance(x, np.generic | np.matrix | np.ma.MaskedArray):
         return False
     return like is None or _framework(x) == _framework(like)
 
@@ -61,6 +62,11 @@ def is_readable(x: Array) -> bool:
 
 def readable(x: Array) -> Array:
     return x
+
+
+def astype(x: Array, dtype: Any) -> Array:
+    with np.errstate(over="ignore"):
+        return namespace(x).astype(x, dtype)
 
 
 def surely_finite(x: Array) -> bool:
@@ -93,6 +99,8 @@ def _like(x: np.ndarray, like: Array) -> Array:
 def _generator(rng: object) -> np.random.Generator:
     if not (rng is None or isinstance(rng, int | np.integer | np.random.Generator)) or isinstance(rng, bool):
         raise TypeError(f"rng must be a numpy.random.Generator, an int or None; got {type(rng).__name__}")
+    if isinstance(rng, int):
+        check_seed(rng, 0)
     return np.random.default_rng(rng)
 
 

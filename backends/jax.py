@@ -15,6 +15,7 @@ from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
 from ksubset._tilt import NEAR
 from ksubset._typing import Array, Ops, State, Step
+from ksubset._validation import check_seed
 from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
@@ -136,7 +137,10 @@ def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Arra
 def _key(rng: object) -> Array:
     if rng is None:
         raise TypeError("rng must be a JAX key or an int; got None, and JAX has no global generator")
-    key = jax.random.key(rng) if isinstance(rng, int) and not isinstance(rng, bool) else rng
+    key = rng
+    if isinstance(rng, int) and not isinstance(rng, bool):
+        check_seed(rng, -(2**63), 2**63 - 1)
+        key = jax.random.key(rng)
     if not _is_key(key):
         raise TypeError(f"rng must be a JAX key or an int; got {type(rng).__name__}")
     return key

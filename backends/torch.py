@@ -11,6 +11,7 @@ import torch
 from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
+from ksubset._validation import check_seed
 from ksubset.backends import _cuda_torch, _fast, _torch_estimators, _torch_fast
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
@@ -103,6 +104,7 @@ def _generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
     if rng is None:
         return None
     if isinstance(rng, int) and not isinstance(rng, bool):
+        check_seed(rng, -(2**63), 2**64 - 1)
         rng = torch.Generator(like.device).manual_seed(rng)
     if not isinstance(rng, torch.Generator):
         raise TypeError(f"rng must be a torch.Generator, an int or None; got {type(rng).__name__}")

@@ -18,6 +18,7 @@ from ksubset._validation import (
     check_rows,
     check_shape,
     check_values,
+    whole,
 )
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class Problem:
     dtype
         The dtype of the results.
     reads
-        Whether the values of arrays are checked.
+        Whether the values of arrays are checked: where they can be read at no cost, or wherever they are.
     """
 
     backend: Backend
@@ -52,6 +53,7 @@ class Problem:
     width: int
     dtype: Any
     reads: bool
+    reads_anywhere: bool
 
     def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
         """Apply one of ``ksubset._functions`` and give the result the dtype that was asked for."""
@@ -59,11 +61,17 @@ class Problem:
 
     def cast(self, value: Array) -> Array:
         """A result in the dtype of the results."""
-        return value if value.dtype == self.dtype else self.xp.astype(value, self.dtype)
+        if value.dtype == self.dtype:
+            return value
+        return getattr(self.backend, "astype", self.xp.astype)(value, self.dtype)
 
     def solve(self) -> Solution:
         """What several functions share, without gradients."""
         return self.backend.solve(self.logits, self.k, self.width)
+
+    def checks(self, x: Array) -> bool:
+        """Whether the values of a second array are checked."""
+        return self.reads and (self.reads_anywhere or self.backend.is_readable(x))
 
     def path(self, name: str) -> "Path | Launch | str":
         """The kernel that computes the function of that name, or why the core does."""
@@ -106,7 +114,8 @@ def prepare(
         check(logits, k, backend, name)
     width = _width(k, int(logits.shape[-1]), max_k, backend, reads)
     dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
-    return Problem(backend, xp, logits if dtype == compute else xp.astype(logits, compute), k, width, dtype, reads)
+    logits = logits if dtype == compute else xp.astype(logits, compute)
+    return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate))
 
 
 def computing_dtype(xp: Any, dtype: Any) -> Any:
@@ -119,18 +128,18 @@ def computing_dtype(xp: Any, dtype: Any) -> Any:
 def binary(problem: Problem, z: Array) -> Array:
     """Check subsets (..., n) given by the caller, of any real dtype."""
     z, xp = problem.companion(z, "z"), problem.xp
-    if xp.isdtype(z.dtype, "complex floating"):
+    if not xp.isdtype(z.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"z must have a real dtype; got {z.dtype}")
-    if problem.reads and problem.backend.is_readable(z):
+    if problem.checks(z):
         check_binary(z, problem.backend)
     return z
 
 
 def _width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
     """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
-    if max_k is not None and not 0 <= max_k <= n:
+    most = n if max_k is None else whole(max_k, "max_k")
+    if not 0 <= most <= n:
         raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")
-    most = n if max_k is None else max_k
     if isinstance(k, int):
         if k > most:
             raise ValueError(f"k must be at most max_k = {most}; got {k}")

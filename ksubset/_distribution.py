@@ -101,6 +101,8 @@ class KSubset:
 
     def kl_divergence(self, other: "KSubset") -> Array:
         """The divergence from this distribution to another with the same k; see `kl_divergence`."""
+        if not isinstance(other, KSubset):
+            raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
         if not (isinstance(self.k, int) and self.k == other.k):
             raise ValueError(f"other must have the same k, an int; got {other.k} and {self.k}")
         return _information.divergence(self._problem, other.logits, self._solution)

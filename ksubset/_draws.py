@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ksubset import _functions
 from ksubset._call import Problem, prepare
 from ksubset._typing import Array, Draw
-from ksubset._validation import check_companion, check_floating
+from ksubset._validation import check_companion, check_floating, check_uniforms
 
 
 def sample(
@@ -135,7 +135,7 @@ def sample_from_uniforms(
     Raises
     ------
     TypeError, ValueError
-        As in `log_normalizer`; also if ``u`` has the wrong shape or dtype.
+        As in `log_normalizer`; also if ``u`` has the wrong shape or dtype, or holds a value outside of [−1/2, 1].
 
     Examples
     --------
@@ -149,7 +149,13 @@ def sample_from_uniforms(
     expected = (*problem.logits.shape[:-1], uniforms_per_row(problem))
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
         raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
-    return problem.evaluate(_functions.sample, u)
+    z = problem.evaluate(_functions.sample, u)
+    if problem.checks(u):
+        check_uniforms(u, problem.backend)
+        return z
+    xp = problem.xp
+    sound = xp.all((u >= -0.5) & (u <= 1), axis=-1, keepdims=True)
+    return xp.where(sound, z, xp.full_like(z, float("nan")))
 
 
 def uniforms_per_row(problem: Problem) -> int:
@@ -161,6 +167,7 @@ def checked_shape(shape: object) -> tuple[int, ...]:
     """A valid ``sample_shape``."""
     if isinstance(shape, tuple) and not shape:
         return shape
-    if not isinstance(shape, tuple | list) or not all(isinstance(s, int) and s >= 0 for s in shape):
+    sizes = shape if isinstance(shape, tuple | list) else (None,)
+    if not all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in sizes):
         raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
-    return tuple(shape)
+    return tuple(sizes)

@@ -129,7 +129,7 @@ def divergence(problem: Problem, other: Array, solution: Solution | None) -> Arr
     if not isinstance(problem.k, int):
         shape = broadcast_shapes(tuple(problem.logits.shape), tuple(other.shape))
         other = problem.xp.broadcast_to(other, shape)
-    if problem.reads and problem.backend.is_readable(other):
+    if problem.checks(other):
         check_values(other, problem.k, problem.backend, "other")
     return problem.evaluate(_functions.kl_divergence, other, solution=solution if problem.dtype == same else None)
 

@@ -52,7 +52,14 @@ def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any, like: str) -> Arra
     if not xp.isdtype(k.dtype, "integral"):
         raise TypeError(f"k must have an integer dtype; got {k.dtype}")
     check_shape(k, "k", batch, exact=False, like=like)
-    return xp.broadcast_to(k, batch)
+    return xp.broadcast_to(_roomy(k, xp), batch)
+
+
+def _roomy(k: Array, xp: Any) -> Array:
+    """Signed and of at least 32 bits, so that 2k and n − k do not overflow."""
+    if k.dtype in (xp.int32, xp.int64):
+        return k
+    return xp.astype(k, xp.int64 if k.dtype == xp.uint64 else xp.int32)
 
 
 def check_shape(x: Array, name: str, shape: tuple[int, ...], *, exact: bool, like: str = "logits") -> None:
@@ -144,8 +151,38 @@ def check_binary(z: Array, backend: Backend) -> None:
     """Only 0 and 1."""
     z = backend.readable(z)
     xp = array_api_compat.array_namespace(z)
-    bad = xp.any((z != 0) & (z != 1), axis=-1)
-    check_rows(bad, lambda _: "another value", "z must contain only 0 and 1", xp)
+    _check_entries(z, (z != 0) & (z != 1), "z must contain only 0 and 1", xp)
+
+
+def check_uniforms(u: Array, backend: Backend) -> None:
+    """From -1/2 to 1."""
+    u = backend.readable(u)
+    xp = array_api_compat.array_namespace(u)
+    _check_entries(u, ~((u >= -0.5) & (u <= 1)), "u must be in [-1/2, 1)", xp)
+
+
+def _check_entries(x: Array, bad: Array, complaint: str, xp: Any) -> None:
+    """Raise a ValueError that shows the first entry for which ``bad`` is true."""
+
+    def entry(row: int) -> str:
+        values, wrong = (xp.reshape(a, (-1, x.shape[-1]))[row, ...] for a in (x, bad))
+        return str(float(values[int(xp.argmax(xp.astype(wrong, xp.int32)))]))
+
+    check_rows(xp.any(bad, axis=-1), entry, complaint, xp)
+
+
+def check_seed(seed: int, least: int, most: int | None = None) -> None:
+    """An int that the framework's generator takes."""
+    if seed < least or (most is not None and seed > most):
+        known = f"in [{least}, {most}]" if most is not None else f"at least {least}"
+        raise ValueError(f"rng must be {known} where it is an int; got {seed}")
+
+
+def whole(x: object, name: str) -> int:
+    """An int, or what stands for one, a bool not included."""
+    if isinstance(x, bool) or not hasattr(x, "__index__"):
+        raise TypeError(f"{name} must be an int; got {_kind(x)}")
+    return index(x)
 
 
 def _place(row: int, shape: tuple[int, ...]) -> str:

@@ -143,6 +143,12 @@ def target(request: pytest.FixtureRequest) -> Target:
         pytest.skip(f"{name} is not usable here: {type(error).__name__}: {error}")
 
 
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    if compared := getattr(sys.modules.get("strategies"), "COMPARED", None):
+        counts = ", ".join(f"{target} {count}" for target, count in compared.items())
+        terminalreporter.write_line(f"generated cases compared: {counts}")
+
+
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs() -> Iterator[None]:
     """Let JAX drop what it compiled for a file: each program maps memory, of which Linux allows 65530 pieces."""

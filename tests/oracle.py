@@ -5,26 +5,27 @@ n; tests/test_oracle.py checks it against 60-digit arithmetic.
 """
 
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from itertools import combinations
+from math import comb, fsum, inf, log
 
 import numpy as np
 
 
 @dataclass(frozen=True)
 class Enumeration:
-    """Every k-subset of a row of logits, with its probability; infinite logits included."""
+    """Every k-subset of a row of logits, with its probability; infinite logits included.
+
+    All is computed from the exactly rounded distance of each subset's weight from the largest one, so that logits of
+    any size cancel without loss.
+    """
 
     logits: np.ndarray
     k: int
 
     @cached_property
     def subsets(self) -> np.ndarray:
-        n = len(self.logits)
-        chosen = list(combinations(range(n), self.k))
-        z = np.zeros((len(chosen), n))
-        for row, items in zip(z, chosen, strict=True):
-            row[list(items)] = 1
+        z = _all_subsets(len(self.logits), self.k)
         allowed = ~((z == 1) & (self.logits == -np.inf) | (z == 0) & (self.logits == np.inf)).any(axis=1)
         return z[allowed]
 
@@ -33,40 +34,113 @@ class Enumeration:
         return np.where(np.isinf(self.logits), 0, self.logits)
 
     @cached_property
+    def mode(self) -> np.ndarray:
+        """The k largest logits, ties to the lower index."""
+        z = np.zeros(len(self.logits))
+        z[np.argsort(-self.logits, kind="stable")[: self.k]] = 1
+        return z
+
+    @cached_property
+    def gaps(self) -> np.ndarray:
+        """log p of each subset less that of the mode."""
+        return np.array([_total(row) for row in (self.subsets - self.mode) * self.finite], np.longdouble)
+
+    @cached_property
+    def log_weight(self) -> np.longdouble:
+        """log Σ exp(gaps)."""
+        return np.log1p(np.exp(np.delete(self.gaps, self.gaps.argmax())).sum())
+
+    @cached_property
+    def log_probabilities(self) -> np.ndarray:
+        with np.errstate(over="ignore"):
+            return (self.gaps - self.log_weight).astype(float)
+
+    @cached_property
+    def _p(self) -> np.ndarray:
+        return np.exp(self.gaps - self.log_weight)
+
+    @cached_property
     def log_normalizer(self) -> float:
         """Without the contribution of items at +∞."""
-        return float(np.logaddexp.reduce(self.subsets @ self.finite))
+        return _total(np.append(self.mode * self.finite, float(self.log_weight)))
+
+    @cached_property
+    def log_prob_count(self) -> float:
+        """log P(Σz = k); an item at ±∞ is certain."""
+        sign = np.where(self.mode == 1, -1, 1)
+        return float(self.log_weight) - _total(np.logaddexp(0, sign * self.logits))
 
     @cached_property
     def probabilities(self) -> np.ndarray:
-        weights = self.subsets @ self.finite
-        weights = np.exp(weights - weights.max())
-        return weights / weights.sum()
+        return self._p.astype(float)
 
     @cached_property
     def marginals(self) -> np.ndarray:
-        return self.probabilities @ self.subsets
+        return (self._p @ self.subsets).astype(float)
+
+    @cached_property
+    def unchosen(self) -> np.ndarray:
+        return (self._p @ (1 - self.subsets)).astype(float)
+
+    @cached_property
+    def _centred(self) -> np.ndarray:
+        return np.where(self.subsets == 1, self._p @ (1 - self.subsets), -(self._p @ self.subsets))
 
     @cached_property
     def covariance(self) -> np.ndarray:
-        centred = self.subsets - self.marginals
-        return (centred * self.probabilities[:, None]).T @ centred
+        return ((self._centred * self._p[:, None]).T @ self._centred).astype(float)
+
+    def jvp(self, v: np.ndarray) -> np.ndarray:
+        """The covariance times a vector, centred first, since a constant is mapped to 0."""
+        v = np.where(np.isinf(self.logits), 0, v).astype(np.longdouble)
+        weight = (self._p @ self.subsets) * (self._p @ (1 - self.subsets))
+        centre = (weight * v).sum() / max(weight.sum(), 1e-300)
+        return ((self._p * (self._centred @ (v - centre))) @ self._centred).astype(float)
 
     @cached_property
     def third_cumulant(self) -> np.ndarray:
         """κ_ijk, the derivative of the covariance in the logits."""
-        centred = self.subsets - self.marginals
+        centred = self._centred.astype(float)
         return np.einsum("s,si,sj,sk->ijk", self.probabilities, centred, centred, centred)
 
     @cached_property
     def entropy(self) -> float:
-        p = self.probabilities[self.probabilities > 0]
-        return float(-(p * np.log(p)).sum())
+        return float(self.log_weight - _expectation(self._p, self.gaps))
+
+    @cached_property
+    def kl_to_uniform(self) -> float:
+        return float(log(comb(len(self.logits), self.k)) - self.log_weight + _expectation(self._p, self.gaps))
+
+    def log_prob(self, z: np.ndarray) -> float:
+        """Of any subset; −∞ if it is not one of these."""
+        place = np.flatnonzero((self.subsets == z).all(axis=1))
+        return float(self.log_probabilities[place[0]]) if len(place) else -inf
 
     def kl(self, other: "Enumeration") -> float:
-        """From this distribution to another one with the same finite items."""
-        gap = self.subsets @ (self.finite - other.finite)
-        return float(self.probabilities @ gap - self.log_normalizer + other.log_normalizer)
+        """From this distribution to another; +∞ where that one rules out a subset that this one allows."""
+        if {tuple(z) for z in self.subsets} - {tuple(z) for z in other.subsets}:
+            return inf
+        place = {tuple(z): i for i, z in enumerate(other.subsets)}
+        theirs = other.gaps[[place[tuple(z)] for z in self.subsets]]
+        return float(_expectation(self._p, self.gaps - theirs) - self.log_weight + other.log_weight)
+
+
+def _total(terms: np.ndarray) -> float:
+    """Their exactly rounded sum, infinite only where it overflows itself."""
+    return 256 * fsum(np.ldexp(terms, -8).tolist())
+
+
+def _expectation(p: np.ndarray, x: np.ndarray) -> np.longdouble:
+    """Σ p · x with 0 · ∞ = 0."""
+    return (p[p > 0] * x[p > 0]).sum()
+
+
+@cache
+def _all_subsets(n: int, k: int) -> np.ndarray:
+    z = np.zeros((comb(n, k), n))
+    for row, items in zip(z, combinations(range(n), k), strict=True):
+        row[list(items)] = 1
+    return z
 
 
 @dataclass(frozen=True)
@@ -81,7 +155,12 @@ class Recursion:
 
 
 def recursion(logits: np.ndarray, k: int, v: np.ndarray | None = None) -> Recursion:
-    """Prefix and suffix distributions of the count, item by item, tilted so that none of them underflows."""
+    """Prefix and suffix distributions of the count, item by item, tilted so that none of them underflows.
+
+    Items at ±∞ are left out of the log-normaliser.
+    """
+    if np.isinf(logits).any():
+        return _without_decided(logits, k, v)
     theta = logits.astype(np.longdouble)
     shift = _tilt(theta, k)
     t = theta + shift
@@ -91,7 +170,7 @@ def recursion(logits: np.ndarray, k: int, v: np.ndarray | None = None) -> Recurs
     if v is not None:
         v = v.astype(np.longdouble)
         weight = p * q
-        push = weight * (v - (weight * v).sum() / weight.sum())
+        push = weight * (v - (weight * v).sum() / max(weight.sum(), np.finfo(np.longdouble).tiny))
     prefix, dprefix = _sweep(p, q, push, k)
     suffix, dsuffix = _sweep(p[::-1], q[::-1], None if push is None else push[::-1], k)
     n = len(theta)
@@ -116,14 +195,29 @@ def recursion(logits: np.ndarray, k: int, v: np.ndarray | None = None) -> Recurs
     return Recursion(normalizer, chosen, unchosen, entropy, jvp)
 
 
+def _without_decided(logits: np.ndarray, k: int, v: np.ndarray | None) -> Recursion:
+    free = np.isfinite(logits)
+    chosen, unchosen = (np.where(logits == side, 1, 0).astype(np.longdouble) for side in (np.inf, -np.inf))
+    jvp = None if v is None else np.zeros(len(logits), np.longdouble)
+    if not free.any():
+        return Recursion(np.longdouble(0), chosen, unchosen, np.longdouble(0), jvp)
+    rest = recursion(logits[free], k - int((logits == np.inf).sum()), None if v is None else v[free])
+    chosen[free], unchosen[free] = rest.chosen, rest.unchosen
+    if jvp is not None:
+        jvp[free] = rest.jvp
+    return Recursion(rest.log_normalizer, chosen, unchosen, rest.entropy, jvp)
+
+
 def _tilt(theta: np.ndarray, k: int) -> np.longdouble:
     """λ with Σσ(θ + λ) = k, by bisection."""
     n = len(theta)
     if k in (0, n):
         return (-theta.max() - 50) if k == 0 else (-theta.min() + 50)
     low, high = -theta.max() - 50, -theta.min() + 50
-    for _ in range(200):
+    for _ in range(1200):  # halvings of 1e308 down to the last bit
         middle = (low + high) / 2
+        if middle in (low, high):
+            break
         with np.errstate(over="ignore"):
             total = (1 / (1 + np.exp(-(theta + middle)))).sum()
         low, high = (middle, high) if total < k else (low, middle)

@@ -10,14 +10,13 @@ import pytest
 from cuda_on_cpu import battery
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 from cuda_on_cpu.philox import philox
-from scipy.stats import chi2
+from significance import check_frequencies
 
 from ksubset import _functions
 from ksubset.backends import _cuda, _cuda_launch, array_api
 
 pytestmark = [NEEDED, OWN_SESSION]
 SHARED = {"shared": 200_000, "slab": 2_000}
-FALSE_ALARM = 1e-6
 
 
 @pytest.fixture(scope="module")
@@ -142,17 +141,6 @@ def test_rows_are_read_where_they_lie(build):
     assert np.shares_memory(_cuda._rows(emulator.runtime, wide[::2, 1:8])[0], wide)
 
 
-def assert_law(observed: np.ndarray, expected: np.ndarray) -> None:
-    """Pearson's chi-squared test of counts against the probabilities of their cells."""
-    cells = expected * observed.sum()
-    rare = cells < 10
-    if rare.any():
-        observed = np.append(observed[~rare], observed[rare].sum())
-        cells = np.append(cells[~rare], cells[rare].sum())
-    statistic = ((observed - cells) ** 2 / cells).sum()
-    assert statistic < chi2.isf(FALSE_ALARM, len(cells) - 1)
-
-
 def test_subsets_follow_the_law(emulator, dtype):
     n, k, draws = 8, 3, 20_000
     logits = np.random.default_rng(4).normal(size=n).astype(dtype) * 1.5
@@ -160,7 +148,7 @@ def test_subsets_follow_the_law(emulator, dtype):
     drawn = _cuda.draw(emulator.runtime, logits, k, k, (draws,), seed=battery.SEED)
     place = {tuple(subset): i for i, subset in enumerate(subsets)}
     observed = np.bincount([place[tuple(z)] for z in drawn], minlength=len(subsets))
-    assert_law(observed, np.exp(weights - np.logaddexp.reduce(weights)))
+    check_frequencies(observed, np.exp(weights - np.logaddexp.reduce(weights)))
 
 
 def test_a_warp_divides_a_node_by_the_law(emulator, dtype):
@@ -170,7 +158,7 @@ def test_a_warp_divides_a_node_by_the_law(emulator, dtype):
     law = np.array([comb(half, c) ** 2 / comb(2 * half, half) for c in range(half + 1)])
     assert (drawn.sum(axis=-1) == half).all()
     for part in (drawn[:, :half], drawn[:, ::2]):
-        assert_law(np.bincount(part.sum(axis=-1).astype(int), minlength=half + 1), law)
+        check_frequencies(np.bincount(part.sum(axis=-1).astype(int), minlength=half + 1), law)
 
 
 def test_streams_do_not_depend_on_the_launch(build):

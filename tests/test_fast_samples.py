@@ -1,30 +1,17 @@
-"""Samples of the CPU fast path: their law, rare events, and what they depend on.
+"""Samples of the CPU fast path: their law, rare events, and what they depend on."""
 
-Seeds are fixed; chi-squared tests would reject an exact sampler once in 10,000 seeds each.
-"""
+from math import comb
 
 import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from fast_cases import enumerated
+from significance import check_binomial, check_frequencies, check_mean
 
 from ksubset.backends import _cpu
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-
-
-def law(draws, row, k):
-    """How far observed frequencies lie from the law, as a p-value."""
-    stats = pytest.importorskip("scipy.stats", reason="the critical value is SciPy's")
-    z, p = enumerated(row, k)[:2]
-    key = 1 << np.arange(len(row))
-    seen = np.bincount((draws @ key).astype(int), minlength=1 << len(row))[(z @ key).astype(int)]
-    expected = p * len(draws)
-    usual = expected >= 5
-    seen, expected = (np.append(x[usual], x[~usual].sum()) for x in (seen, expected))
-    keep = expected > 0
-    return stats.chi2.sf(np.sum((seen - expected)[keep] ** 2 / expected[keep]), keep.sum() - 1)
 
 
 @DTYPES
@@ -34,15 +21,18 @@ def test_law(n, k, scale, count, dtype):
     row = (np.random.default_rng(n).normal(size=n) * scale).astype(dtype)
     draws = _cpu.sample(np.tile(row, (count, 1)), k, 11 + n, draws=240_000 // count)[0].reshape(-1, n)
     assert (draws.sum(1) == k).all()
-    assert law(draws, row.astype(float), k) > 1e-4
+    z, p = enumerated(row.astype(float), k)[:2]
+    key = 1 << np.arange(n)
+    check_frequencies(np.bincount((draws @ key).astype(int), minlength=1 << n)[(z @ key).astype(int)], p)
 
 
 @DTYPES
 def test_draws_of_different_rows_and_draws_are_independent(dtype):
     z = _cpu.sample(np.zeros((60, 40), dtype), 20, 3, draws=50)[0].reshape(3000, 40)
-    correlation = np.corrcoef(z)[np.triu_indices(3000, 1)]
-    assert abs(correlation.mean()) < 2e-4
-    assert correlation.max() < 0.95
+    overlap = (z @ z.T).astype(int)
+    pairs = 3000 * 2999 // 2
+    check_mean(np.stack([overlap.diagonal(lag)[:2800] for lag in range(1, 200)], axis=1), np.full(199, 10.0))
+    check_binomial((overlap == 20).sum() // 2 - 1500, pairs, 1 / comb(40, 20))
 
 
 @DTYPES
@@ -55,8 +45,8 @@ def test_rare_events_keep_their_probability(k, count, dtype):
     draws = 8_000_000 // count
     z = _cpu.sample(np.tile(row, (count, 1)), k, 5, draws=draws)[0].sum((0, 1), dtype=float)
     rare = np.minimum(mu, 1 - mu) < 1e-3
-    events, expected = np.minimum(z, draws * count - z)[rare].sum(), draws * count * np.minimum(mu, 1 - mu)[rare].sum()
-    assert abs(events - expected) < 4 * np.sqrt(expected)
+    events = np.minimum(z, draws * count - z)[rare].sum()
+    check_binomial(events, draws * count, np.minimum(mu, 1 - mu)[rare].sum())
 
 
 def test_uniforms_resolve_what_is_far_below_the_spacing_of_float32():
@@ -81,8 +71,7 @@ def test_uniforms_resolve_what_is_far_below_the_spacing_of_float32():
     lanes = vectors.WIDTH[planning.KINDS[kind]]
     state, steps = np.empty((1, 4 * lanes), kind), 4_000_000
     below = smallest(1, steps, state, planning.LAYOUTS[kind, "rows"])
-    expected = steps * lanes * 2.0**-20
-    assert abs(below - expected) < 5 * np.sqrt(expected)
+    check_binomial(below, steps, 1 - (1 - 2.0**-20) ** lanes)
     low = state[0, :lanes]
     assert 0 < low.min() < 2.0**-22
     assert ((low * 2.0**31) % 1 != 0).all()

@@ -56,6 +56,9 @@ TYPES: dict[str, tuple[Call, type[Exception], str]] = {
         ValueError,
         r"max_k must be in \[0, 4\]; got 9",
     ),
+    "max_k a float": (lambda t: ksubset.marginals(good(t), 1, max_k=1.5), TypeError, "max_k must be an int; got float"),
+    "max_k a bool": (lambda t: ksubset.marginals(good(t), 1, max_k=True), TypeError, "max_k must be an int; got bool"),
+    "k a complex array": (lambda t: ksubset.marginals(good(t), t.array(1j, "complex64")), TypeError, "k .*complex64"),
     "k > max_k": (lambda t: ksubset.marginals(good(t), 3, max_k=2), ValueError, "k must be at most max_k = 2; got 3"),
     "v of another length": (
         lambda t: ksubset.marginals_jvp(good(t), 2, row(t, 1.0, 2.0)),
@@ -68,6 +71,16 @@ TYPES: dict[str, tuple[Call, type[Exception], str]] = {
         r"v must broadcast with the shape \(2, 4\) of logits; got \(3, 4\)",
     ),
     "v a list": (lambda t: ksubset.marginals_jvp(good(t), 2, [1.0] * 4), TypeError, "v must be an array of the same"),
+    "v complex": (
+        lambda t: ksubset.marginals_jvp(good(t), 2, t.array([1j] * 4, "complex64")),
+        TypeError,
+        "v .*real floating.*complex64",
+    ),
+    "v 0-d": (
+        lambda t: ksubset.marginals_jvp(good(t), 2, t.array(1.0)),
+        ValueError,
+        r"v must have shape \(\.\.\., 4\), like logits; got \(\)",
+    ),
     "v integer": (lambda t: ksubset.marginals_jvp(good(t), 2, t.array([1] * 4)), TypeError, "v .*real floating.*int"),
     "other integer": (
         lambda t: ksubset.kl_divergence(good(t), t.array([1, 2, 3, 4]), 2),
@@ -78,6 +91,22 @@ TYPES: dict[str, tuple[Call, type[Exception], str]] = {
         lambda t: ksubset.kl_divergence(good(t), row(t, 1.0), 2),
         ValueError,
         r"other must have shape \(\.\.\., 4\), like logits; got \(1,\)",
+    ),
+    "other of another batch": (
+        lambda t: ksubset.kl_divergence(t.array(np.zeros((2, 4))), t.array(np.zeros((3, 4))), 2),
+        ValueError,
+        r"other must broadcast with the shape \(2, 4\) of logits; got \(3, 4\)",
+    ),
+    "other a list": (
+        lambda t: ksubset.kl_divergence(good(t), [0.0] * 4, 2),
+        TypeError,
+        "other must be an array of the same framework as logits.*got list",
+    ),
+    "z a list": (lambda t: ksubset.log_prob(good(t), 1, [1, 0, 0, 0]), TypeError, "z must be an array.*got list"),
+    "z of another batch": (
+        lambda t: ksubset.log_prob(t.array(np.zeros((2, 4))), 1, t.array(np.zeros((3, 4)))),
+        ValueError,
+        r"z must broadcast with the shape \(2, 4\) of logits; got \(3, 4\)",
     ),
     "z of another length": (
         lambda t: ksubset.log_prob(good(t), 1, row(t, 1.0, 0.0)),
@@ -94,6 +123,16 @@ TYPES: dict[str, tuple[Call, type[Exception], str]] = {
         ValueError,
         r"u must have shape sample_shape \+ \(3,\); got \(2,\)",
     ),
+    "u of another batch": (
+        lambda t: ksubset.sample_from_uniforms(t.array(np.zeros((2, 4))), 2, t.array(np.zeros((3, 3)))),
+        ValueError,
+        r"u must have shape sample_shape \+ \(2, 3\); got \(3, 3\)",
+    ),
+    "u a list": (
+        lambda t: ksubset.sample_from_uniforms(good(t), 2, [0.1, 0.2, 0.3]),
+        TypeError,
+        "u must be an array.*got list",
+    ),
     "u integer": (
         lambda t: ksubset.sample_from_uniforms(good(t), 2, t.array([0, 1, 0])),
         TypeError,
@@ -106,6 +145,28 @@ TYPES: dict[str, tuple[Call, type[Exception], str]] = {
         lambda t: ksubset.sample(good(t), 2, rng=0, sample_shape=3),
         TypeError,
         "sample_shape must be a tuple.*got 3",
+    ),
+    "rng an array": (lambda t: ksubset.rsample(good(t), 2, rng=good(t)), TypeError, "rng must be .*got"),
+    "rng below all seeds": (lambda t: ksubset.sample(good(t), 2, rng=-(2**70)), ValueError, "rng must be .*got -11805"),
+    "sample_shape None": (
+        lambda t: ksubset.rsample(good(t), 2, rng=0, sample_shape=None),
+        TypeError,
+        "sample_shape must be a tuple.*got None",
+    ),
+    "sample_shape of floats": (
+        lambda t: ksubset.sample(good(t), 2, rng=0, sample_shape=(2.0,)),
+        TypeError,
+        r"sample_shape must be a tuple.*got \(2.0,\)",
+    ),
+    "sample_shape of bools": (
+        lambda t: ksubset.sample(good(t), 2, rng=0, sample_shape=[True]),
+        TypeError,
+        r"sample_shape must be a tuple.*got \[True\]",
+    ),
+    "another distribution is none": (
+        lambda t: ksubset.KSubset(good(t), 2).kl_divergence(good(t)),
+        TypeError,
+        "other must be a KSubset; got",
     ),
     "sample_shape negative": (
         lambda t: ksubset.sample(good(t), 2, rng=0, sample_shape=(-1,)),
@@ -142,8 +203,21 @@ VALUES: dict[str, tuple[Call, str]] = {
     ),
     "z not 0 or 1": (
         lambda t: ksubset.log_prob(good(t), 1, row(t, 0.5, 0.5, 0.0, 0.0), validate=True),
-        "z must contain only 0 and 1",
+        r"z must contain only 0 and 1; got 0\.5",
     ),
+    "z NaN": (
+        lambda t: ksubset.log_prob(t.array(np.zeros((2, 3))), 1, t.array([[1, 0, 0], [0, 1, NAN]]), validate=True),
+        "z must contain only 0 and 1; got nan in row 1",
+    ),
+    "u out of range": (
+        lambda t: ksubset.sample_from_uniforms(good(t), 2, row(t, 0.1, 0.2, 1.5), validate=True),
+        r"u must be in \[-1/2, 1\); got 1\.5",
+    ),
+    "u NaN": (
+        lambda t: ksubset.sample_from_uniforms(good(t), 2, t.array([[0, 0.5, 0], [NAN, 0, 0]]), validate=True),
+        r"u must be in \[-1/2, 1\); got nan in row 1",
+    ),
+    "bad values given to an object": (lambda t: ksubset.KSubset(row(t, NAN, 0.0), 1, validate=True), "NaN; got NaN"),
     "NaN in other": (
         lambda t: ksubset.kl_divergence(good(t), row(t, NAN, 0.0, 0.0, 0.0), 1, validate=True),
         "other must not contain NaN",
@@ -211,6 +285,38 @@ def test_unchecked_z_gives_nan_in_that_row_alone(target: Target) -> None:
     found = target.to_numpy(ksubset.log_prob(target.array(np.zeros(3)), 1, z, validate=False))
     assert np.isfinite(found[0])
     assert np.isnan(found[1:]).all()
+
+
+def test_values_are_checked_anywhere_on_request(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where reading them would cost something, as on a GPU; there they are not checked otherwise."""
+    from ksubset.backends import find
+
+    monkeypatch.setattr(find(good(target), "x"), "is_readable", lambda x: False)
+    z, u, bad = row(target, 0.5, 0.5, 0.0, 0.0), row(target, 2.0, 0.0, 0.0), row(target, NAN, 0.0, 0.0, 0.0)
+    for message, call in {
+        "z must contain": lambda **asked: ksubset.log_prob(good(target), 1, z, **asked),
+        "u must be in": lambda **asked: ksubset.sample_from_uniforms(good(target), 1, u, **asked),
+        "other must not": lambda **asked: ksubset.kl_divergence(good(target), bad, 1, **asked),
+        "logits must not": lambda **asked: ksubset.marginals(bad, 1, **asked),
+    }.items():
+        with pytest.raises(ValueError, match=message):
+            call(validate=True)
+        assert np.isnan(target.to_numpy(call())).all()
+
+
+def test_unchecked_uniforms_give_nan_in_that_draw_alone(target: Target) -> None:
+    u = target.array([[0.1, 0.2], [0.1, 1.5], [-0.7, 0.2], [NAN, 0.2], [0.4, -0.5]])
+    z = target.to_numpy(ksubset.sample_from_uniforms(target.array(np.zeros(3)), 1, u, validate=False))
+    assert (z[[0, 4]].sum(axis=-1) == 1).all()
+    assert np.isnan(z[1:4]).all()
+
+
+@pytest.mark.backends("numpy")
+@pytest.mark.filterwarnings("ignore:the matrix subclass")
+def test_arrays_with_rules_of_their_own_are_no_logits(target: Target) -> None:
+    for x in (np.matrix([[0.0, 1.0]]), np.ma.masked_array([0.0, 1.0], [False, True]), np.float64(1)):
+        with pytest.raises(TypeError, match=f"logits must be an array .*got {type(x).__name__}"):
+            ksubset.marginals(x, 1)
 
 
 @pytest.mark.backends("numpy", "strict", "torch", "jax")

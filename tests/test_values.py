@@ -227,3 +227,19 @@ def test_a_divergence_broadcasts_beside_a_k_by_row(
     pairs = zip(*(np.broadcast_to(x, full).reshape(-1, 5) for x in (logits, other)), strict=True)
     expected = [Enumeration(x, k[i % 3]).kl(Enumeration(y, k[i % 3])) for i, (x, y) in enumerate(pairs)]
     close(target, found, np.reshape(expected, full[:-1]))
+
+
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int16", "uint16", "int32", "uint32", "int64", "uint64"])
+def test_sizes_of_any_integer_dtype(target: Target, rng: np.random.Generator, dtype: str) -> None:
+    """2k and n − k would overflow in the narrow ones, and k − n in the unsigned."""
+    logits, k = target.array(rng.normal(size=(2, 200))), np.array([100, 120])
+    sizes = target.array(k, dtype)
+    close(target, ksubset.marginals(logits, sizes), target.to_numpy(ksubset.marginals(logits, target.array(k))))
+    close(target, ksubset.kl_to_uniform(logits, sizes), target.to_numpy(ksubset.kl_to_uniform(logits, target.array(k))))
+    assert (target.to_numpy(ksubset.sample(logits, sizes, rng=target.rng(0))).sum(axis=-1) == k).all()
+
+
+@pytest.mark.backends("numpy", "torch", "jax", "cupy")
+def test_half_precision_overflows_in_silence(target: Target) -> None:
+    x = target.array(np.full(3, 6e4), "float16")
+    assert target.to_numpy(ksubset.log_normalizer(x, 2)) == np.inf

@@ -1,0 +1,41 @@
+"""The stated accuracy, as checks of whole batches; the bounds are those of tests/test_accuracy.py."""
+
+from typing import Any
+
+import numpy as np
+from strategies import Rows
+
+SMALLEST = 1e-30
+"""Marginals below it may lose their relative accuracy: they are held to it absolutely. So are images under J."""
+
+
+def bound(case: Rows, single: float = 1e-5, double: float = 1e-13) -> float:
+    return single if case.dtype == "float32" else double
+
+
+def check_scalars(case: Rows, found: np.ndarray, truth: Any) -> None:
+    """Relative to the larger of 1 and the truth, which is infinite where it overflows in the dtype of the case."""
+    found, truth, most = found.astype(np.longdouble), np.asarray(truth, np.longdouble), np.finfo(case.dtype).max
+    truth = np.where(np.abs(truth) > most, np.copysign(np.inf, truth), truth)
+    same = found == truth
+    error = np.abs(np.where(same, 0, found) - np.where(same, 0, truth))
+    assert (same | (error <= bound(case) * np.maximum(1, np.abs(truth)))).all(), f"{found} is not {truth}"
+
+
+def check_marginals(case: Rows, found: np.ndarray, truth: np.ndarray) -> None:
+    error = np.abs(found.astype(np.longdouble) - truth)
+    fine = (error <= bound(case, 1e-5, 5e-14) * truth) | ((truth <= SMALLEST) & (error <= SMALLEST))
+    assert fine.all(), f"{found[~fine]} is not {truth[~fine]}"
+    assert np.isin(found[np.isinf(case.logits)], (0, 1)).all()
+
+
+def check_sums(case: Rows, marginals: np.ndarray) -> None:
+    total = marginals.sum(axis=-1, dtype=np.longdouble)
+    assert (np.abs(total - case.k) <= bound(case, 1e-6, 1e-14) * case.k).all(), f"{total} is not {case.k}"
+
+
+def check_images(case: Rows, found: np.ndarray, truth: np.ndarray) -> None:
+    """J · v, (rows, ..., n): in norm, and exactly 0 at the items that ±∞ decides."""
+    size, error = (np.linalg.norm(x.astype(float), axis=-1) for x in (truth, found - truth))
+    assert (error <= np.maximum(SMALLEST, bound(case) * size)).all(), f"errors {error} beside norms {size}"
+    assert (np.moveaxis(found, -1, 1)[np.isinf(case.logits)] == 0).all()

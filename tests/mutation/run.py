@@ -1,0 +1,128 @@
+"""Mutation tests of the core: `nox -s mutation` changes it in one place at a time and asks whether a test notices.
+
+Each mutant lives in a child of one process that has the frameworks loaded already, and replaces its module there. The
+tests are those of NumPy without the fast path, of torch for the derivatives, the quickest first. Survivors that
+tests/mutation/survivors.py explains are harmless; others make the session fail.
+"""
+
+import argparse
+import importlib
+import importlib.abc
+import importlib.machinery
+import os
+import random
+import signal
+import sys
+import time
+from contextlib import redirect_stdout
+from pathlib import Path
+from types import CodeType, ModuleType
+
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+
+from operators import Mutant, mutants  # noqa: E402
+from survivors import HARMLESS  # noqa: E402
+
+ROOT = HERE.parent.parent
+QUICK = ["test_values.py", "test_battery_values.py"]
+TESTS = {
+    "_tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
+    "_polynomial": ["test_polynomial.py", *QUICK],
+    "_tree": [*QUICK, "test_accuracy.py", "test_engines.py", "test_sampling.py"],
+    "_sequential": ["test_engines.py"],
+    "_window": ["test_window.py"],
+    "_inference": [*QUICK, "test_sampling.py", "test_engines.py", "test_accuracy.py"],
+    "_information": [*QUICK, "test_validation.py"],
+    "_sampling": ["test_sampling.py", "test_battery_values.py"],
+    "_functions": [*QUICK, "test_validation.py", "test_accuracy.py", "test_battery_layouts.py"],
+    "_derivatives": ["test_grad.py"],
+    "_validation": ["test_validation.py", "test_values.py"],
+    "_summation": [*QUICK, "test_accuracy.py"],
+}
+SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
+TORCH = ("_derivatives",)
+
+
+class Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
+    """Finds one module of ksubset, whose code is given."""
+
+    def __init__(self, name: str, code: CodeType) -> None:
+        self.name, self.code = name, code
+
+    def find_spec(self, name: str, path: object = None, target: object = None) -> importlib.machinery.ModuleSpec | None:
+        return importlib.machinery.ModuleSpec(name, self) if name == self.name else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        exec(self.code, module.__dict__)
+
+
+def fate(module: str, mutant: Mutant | None, limit: float) -> str:
+    """What the tests say of a mutant: killed, out of time, or survived."""
+    child = os.fork()
+    if child == 0:
+        os._exit(_trial(module, mutant))
+    deadline = time.monotonic() + limit
+    while time.monotonic() < deadline:
+        found, status = os.waitpid(child, os.WNOHANG)
+        if found:
+            return "survived" if status == 0 else "killed"
+        time.sleep(0.02)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "out of time"
+
+
+def _trial(module: str, mutant: Mutant | None) -> int:
+    import pytest
+
+    os.setsid()
+    if mutant:
+        sys.meta_path.insert(0, Replaced(f"ksubset.{module}", mutant.code))
+    files = [str(HERE.parent / name) for name in TESTS[module]]
+    command = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, *files]
+    with open(os.devnull, "w") as nowhere, redirect_stdout(nowhere):
+        return int(pytest.main(command))
+
+
+def report(module: str, sample: int | None, seed: int) -> list[str]:
+    """Try the mutants of a module, or some of them; the survivors that nobody has explained."""
+    found = list(mutants((ROOT / "ksubset" / f"{module}.py").read_text()))
+    chosen = sorted(random.Random(seed).sample(range(len(found)), min(sample or len(found), len(found))))
+    start = time.monotonic()
+    if fate(module, None, 600) != "survived":
+        raise SystemExit(f"the tests of {module} fail without a mutant")
+    limit = 30 + 4 * (time.monotonic() - start)
+    open_cases, ends = [], {"killed": 0, "out of time": 0, "explained": 0}
+    for i in chosen:
+        end, mutant = fate(module, found[i], limit), found[i]
+        reason = HARMLESS.get((module, mutant.text, mutant.change))
+        if end == "survived" and reason is None:
+            open_cases.append(f"{module}.py:{mutant.line}: {mutant.change}   in   {mutant.text}")
+            print(open_cases[-1], flush=True)
+        else:
+            ends["explained" if end == "survived" else end] += 1
+    print(f"{module}: {len(chosen)} of {len(found)} mutants, {ends}, {len(open_cases)} unexplained", flush=True)
+    return open_cases
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("modules", nargs="*", help=f"of {', '.join(TESTS)}; all by default")
+    parser.add_argument("--sample", type=int, help="try so many mutants of each module, chosen by --seed")
+    parser.add_argument("--seed", type=int, default=0)
+    options = parser.parse_args()
+    os.environ |= {"KSUBSET_FAST": "0", "KSUBSET_CASES": os.environ.get("KSUBSET_CASES", "300")}
+    for name in ("numpy", "scipy.stats", "hypothesis.strategies", "mpmath", "array_api_compat", "pytest"):
+        importlib.import_module(name)
+    unexplained = []
+    for module in options.modules or TESTS:
+        os.environ["KSUBSET_TARGETS"] = "torch-cpu" if module in TORCH else "numpy-cpu"
+        if module in TORCH:
+            importlib.import_module("torch")
+        unexplained += report(module, options.sample, options.seed)
+    raise SystemExit(1 if unexplained else 0)
+
+
+if __name__ == "__main__":
+    main()
