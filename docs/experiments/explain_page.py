@@ -1,0 +1,105 @@
+"""The tables of the page, put between two marks, and its picture."""
+
+from typing import Any
+
+import matplotlib
+
+matplotlib.use("Agg")
+import matplotlib.pyplot as plt
+from explain_methods import EVERY, METHODS
+from matplotlib.axes import Axes
+from support import FIGURES, HERE
+
+BEGIN, END = "<!-- from here on written by explain.py -->", "<!-- up to here -->"
+PANELS = {
+    "accuracy": "test accuracy",
+    "cross_entropy": "test cross-entropy, nats",
+    "precision": "chosen tokens that people marked",
+}
+
+Results = dict[str, Any]
+
+
+def write(results: Results) -> None:
+    """Both."""
+    page = HERE / "explain.md"
+    head, _, rest = page.read_text().partition(BEGIN)
+    _, found, tail = rest.partition(END)
+    if not found:
+        raise ValueError(f"{page} must contain {BEGIN!r} and after it {END!r}")
+    page.write_text(f"{head}{BEGIN}\n\n{markdown(results)}\n\n{END}{tail}")
+    draw(results)
+
+
+def markdown(results: Results) -> str:
+    """The scores, and what the search has found."""
+    return "\n\n".join([_scores(results), "### What the search chose", _chosen(results["scores"])])
+
+
+def draw(results: Results) -> None:
+    """Each score against k, one colour to an estimator; a dot for each seed."""
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 4), layout="constrained")
+    for place, (score, title) in zip(axes, PANELS.items(), strict=True):
+        for number, name in enumerate(METHODS):
+            _curve(place, [row for row in results["scores"] if row["method"] == name], score, number)
+        _references(place, results, score)
+        place.set(
+            xlabel="k, the number of tokens chosen", title=title, xticks=sorted({r["k"] for r in results["scores"]})
+        )
+    axes[0].legend(fontsize="small")
+    FIGURES.mkdir(exist_ok=True)
+    figure.savefig(FIGURES / "explain.png", dpi=120)
+    plt.close(figure)
+
+
+def _curve(axes: Axes, rows: list[Results], score: str, number: int) -> None:
+    rows = sorted(rows, key=lambda row: row["k"])
+    x = [row["k"] + 0.35 * (number - 1.5) for row in rows]
+    middle, spread = zip(*(row[score] for row in rows), strict=True)
+    label = EVERY[rows[0]["method"]].title
+    axes.errorbar(x, middle, spread, fmt="o", capsize=3, color=f"C{number}", label=label)
+    for place, row in zip(x, rows, strict=True):
+        axes.plot([place] * len(row["values"][score]), row["values"][score], ".", color=f"C{number}", alpha=0.4)
+
+
+def _references(axes: Axes, results: Results, score: str) -> None:
+    """What the choice of no token, and of random ones, would give."""
+    if score == "precision":
+        axes.axhline(results["chance"], color="grey", linestyle=":", label="chance")
+        axes.annotate("chance", (0.98, results["chance"]), xycoords=("axes fraction", "data"), ha="right", va="bottom")
+        return
+    for name, style in (("all", "--"), ("random", ":")):
+        rows = sorted((row for row in results["scores"] if row["method"] == name), key=lambda row: row["k"])
+        if len(rows) == 1:
+            axes.axhline(rows[0][score][0], color="grey", linestyle=style, label=EVERY[name].title)
+        else:
+            axes.plot([r["k"] for r in rows], [r[score][0] for r in rows], style, color="grey", label=EVERY[name].title)
+
+
+def _scores(results: Results) -> str:
+    header = ["k", "chosen by", "accuracy, %", "cross-entropy", "precision, %", "seeds", "s per training"]
+    rows = []
+    for row in sorted(
+        results["scores"], key=lambda row: (row["method"] == "all", row["k"], [*EVERY].index(row["method"]))
+    ):
+        accuracy, precision = (f"{100 * row[s][0]:.1f} ± {100 * row[s][1]:.1f}" for s in ("accuracy", "precision"))
+        loss = "{:.3f} ± {:.3f}".format(*row["cross_entropy"])
+        seconds = sum(row["processor seconds"]) / len(row["seeds"])
+        k = "–" if row["method"] == "all" else str(row["k"])
+        rows.append(
+            [k, EVERY[row["method"]].title, accuracy, loss, precision, str(len(row["seeds"])), f"{seconds:.0f}"]
+        )
+    return f"{_table(header, rows)}\n\nChance precision: {100 * results['chance']:.1f} %."
+
+
+def _chosen(scores: list[Results]) -> str:
+    rows = {}
+    for row in scores:
+        parameters = ", ".join(f"{name.rstrip('_')} = {value:g}" for name, value in row["parameters"].items())
+        rows[row["method"]] = [EVERY[row["method"]].title, f"{row['rate']:g}", parameters or "none"]
+    return _table(["chosen by", "learning rate", "its own parameters"], [rows[name] for name in EVERY if name in rows])
+
+
+def _table(header: list[str], rows: list[list[str]]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
