@@ -47,7 +47,7 @@ def main() -> None:
     results = summarise(searched, runs) | {"chance": chance(data.test)}
     save(options, "explain", results, started)
     if not options.quick:
-        explain_page.write(results)
+        explain_page.write(results, explain_reviews.examples(runs, data.test))
         explain_reviews.write(runs, data.test)
     finish(claims(results))
 

@@ -16,24 +16,28 @@ PANELS = {
     "cross_entropy": "test cross-entropy, nats",
     "precision": "chosen tokens that people marked",
 }
+LEGEND = """\
+Excerpts from the first test review of either verdict, favourable and unfavourable, where the choice is densest: <b>chosen</b>
+by the network trained with SIMPLE, k = 10; <mark>marked</mark> by a person; <mark><b>both</b></mark>."""
 
 Results = dict[str, Any]
 
 
-def write(results: Results) -> None:
-    """Both."""
+def write(results: Results, examples: str) -> None:
+    """Both; ``examples`` of reviews follow the tables."""
     page = HERE / "explain.md"
     head, _, rest = page.read_text().partition(BEGIN)
     _, found, tail = rest.partition(END)
     if not found:
         raise ValueError(f"{page} must contain {BEGIN!r} and after it {END!r}")
-    page.write_text(f"{head}{BEGIN}\n\n{markdown(results)}\n\n{END}{tail}")
+    page.write_text(f"{head}{BEGIN}\n\n{markdown(results, examples)}\n\n{END}{tail}")
     draw(results)
 
 
-def markdown(results: Results) -> str:
-    """The scores, and what the search has found."""
-    return "\n\n".join([_scores(results), "### What the search chose", _chosen(results["scores"])])
+def markdown(results: Results, examples: str) -> str:
+    """The scores, what the search has found, and what was chosen."""
+    parts = [_scores(results), "### What the search chose", _chosen(results["scores"]), "### What was chosen"]
+    return "\n\n".join([*parts, LEGEND, examples])
 
 
 def draw(results: Results) -> None:

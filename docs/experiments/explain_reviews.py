@@ -19,7 +19,7 @@ STYLE = """
 :root { color-scheme: light dark; --page: #fbfaf8; --card: #fff; --text: #24211d; --faint: #6b655d; --line: #e2ddd5;
   --human: #ffe08a; --chosen: #0b63ce; }
 @media (prefers-color-scheme: dark) { :root { --page: #16181c; --card: #1f2227; --text: #e6e3de; --faint: #9a958c;
-  --line: #34383f; --human: #6b5410; --chosen: #7ab8ff; } }
+  --line: #34383f; --human: #574408; --chosen: #7ab8ff; } }
 body { margin: 0; background: var(--page); color: var(--text); font: 17px/1.65 Georgia, "Times New Roman", serif; }
 main { max-width: 46rem; margin: 0 auto; padding: 2rem 1rem; }
 h1 { font-size: 1.6rem; line-height: 1.25; }
@@ -32,6 +32,7 @@ mark { background: var(--human); color: inherit; border-radius: 3px; padding: .1
 b { color: var(--chosen); border-bottom: 3px solid currentColor; }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: 0 .9rem; margin: .75rem 0 0; padding-top: .6rem;
   border-top: 1px solid var(--line); }
+.legend mark { color: var(--text); }
 dt { font-weight: 600; } dd { margin: 0; color: var(--text); overflow-wrap: anywhere; }
 """
 
@@ -45,6 +46,12 @@ def write(runs: list[Run], test: Reviews) -> None:
     (HERE / "explain_reviews.html").write_text(PAGE.format(style=STYLE.strip(), articles=articles, k=SIZE))
 
 
+def examples(runs: list[Run], test: Reviews) -> str:
+    """The first of either verdict as Markdown."""
+    simple = next(run for run in runs if run["setting"]["method"] == "simple" and _shown(run["setting"]))
+    return "\n\n".join(f"> {excerpt(row, simple, test)}" for row in rows(test)[::EACH])
+
+
 def rows(test: Reviews) -> list[int]:
     """The reviews to show."""
     verdicts = [
@@ -55,17 +62,20 @@ def rows(test: Reviews) -> list[int]:
 
 def article(row: int, by_method: dict[str, Run], test: Reviews) -> str:
     """A review's excerpt, and under it what each estimator chose from the whole of it."""
-    words, human = test.words[row], test.human[row].tolist()
-    simple = by_method["simple"]
-    begin = densest(simple["chosen"][row], len(words))
-    excerpt = " ".join(pieces(words, human, set(simple["chosen"][row]), begin))
+    words, human, simple = test.words[row], test.human[row].tolist(), by_method["simple"]
     lists = "".join(
         f"<dt>{METHODS[name].title}</dt><dd>{_words(run['chosen'][row], words, human)}</dd>"
         for name, run in by_method.items()
     )
     verdict, guess = ("favourable" if test.labels[row] else "unfavourable"), simple["probabilities"][row]
     title = f"{verdict.capitalize()} <small>· guessed from {SIZE} words: {guess:.0%} favourable</small>"
-    return f"<article><h2>{title}</h2>\n<p>… {excerpt} …</p>\n<dl>{lists}</dl></article>"
+    return f"<article><h2>{title}</h2>\n<p>{excerpt(row, simple, test)}</p>\n<dl>{lists}</dl></article>"
+
+
+def excerpt(row: int, run: Run, test: Reviews) -> str:
+    """Where a network's choice is densest."""
+    words, chosen = test.words[row], run["chosen"][row]
+    return f"… {' '.join(pieces(words, test.human[row].tolist(), set(chosen), densest(chosen, len(words))))} …"
 
 
 def densest(chosen: list[int], length: int) -> int:

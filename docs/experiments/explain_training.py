@@ -96,11 +96,9 @@ def _with_gaps(tokens: Tensor) -> Tensor:
 
 
 def _explanation(logits: Tensor, setting: Setting) -> Tensor:
-    return (
-        ksubset.mode(logits, setting.k)
-        if setting.method in METHODS
-        else EVERY[setting.method].sample(logits, setting.k)
-    )
+    if setting.method in METHODS:
+        return ksubset.mode(logits, setting.k)
+    return EVERY[setting.method].sample(logits, setting.k)
 
 
 def _stale(losses: list[float]) -> bool:

@@ -80,7 +80,7 @@ def encode(records: Sequence[dict[str, Any]], index: dict[str, int]) -> Reviews:
         for start, end in record["spans"]:
             human[row, start:end] = True
     labels = torch.tensor([float(record["label"]) for record in records])
-    return Reviews([record["id"] for record in records], words, tokens, human & (tokens != PADDING), labels)
+    return Reviews([record["id"] for record in records], words, tokens, human, labels)
 
 
 def _records(path: Path) -> list[dict[str, Any]]:
