@@ -17,8 +17,8 @@ PANELS = {
     "precision": "chosen tokens that people marked",
 }
 LEGEND = """\
-Excerpts from the first test review of either verdict, favourable and unfavourable, where the choice is densest: <b>chosen</b>
-by the network trained with SIMPLE, k = 10; <mark>marked</mark> by a person; <mark><b>both</b></mark>."""
+Excerpts from the first test review of either verdict, favourable and unfavourable, where the choice is densest:
+<b>chosen</b> by the network trained with SIMPLE, k = 10; <mark>marked</mark> by a person; <mark><b>both</b></mark>."""
 
 Results = dict[str, Any]
 
