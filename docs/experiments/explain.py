@@ -25,7 +25,6 @@ from support import RUNS, Claim, finish, folder, parser, save
 from tqdm import tqdm
 
 SIZES = (5, 10, 15)
-RATES = (0.002, 0.005)
 EPOCHS = 15
 SEARCHED_SIZE, SEARCH_SEED = 10, 100
 
@@ -62,7 +61,7 @@ def search() -> list[Setting]:
     return [
         Setting(name, SEARCHED_SIZE, SEARCH_SEED, rate, EPOCHS, parameters)
         for name, method in EVERY.items()
-        for rate in RATES
+        for rate in method.rates
         for parameters in combinations(method)
     ]
 

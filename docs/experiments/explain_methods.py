@@ -21,6 +21,8 @@ class Method(NamedTuple):
     title: str
     sample: Sampler
     grid: dict[str, tuple[float, ...]]
+    rates: tuple[float, ...] = (0.002, 0.005)
+    """Learning rates, each tried with every combination of the values."""
 
 
 @dataclass(frozen=True)
@@ -61,10 +63,10 @@ def _all(logits: Tensor, k: int) -> Tensor:
 
 
 METHODS = {
-    "simple": Method("SIMPLE", ksubset.rsample, {}),
+    "simple": Method("SIMPLE", ksubset.rsample, {}, (0.0005, 0.001, 0.002, 0.003, 0.005, 0.01)),
     "imle": Method("I-MLE", _imle, {"lambda_": (30.0, 100.0, 300.0), "tau": (1.0, 3.0)}),
-    "softsub": Method("SoftSub", estimators.softsub, {"t": (0.1, 0.5, 2.0)}),
-    "l2x": Method("L2X", estimators.l2x, {"tau": (0.1, 0.5, 2.0)}),
+    "softsub": Method("SoftSub", estimators.softsub, {"t": (0.1, 0.5, 2.0, 5.0, 10.0)}),
+    "l2x": Method("L2X", estimators.l2x, {"tau": (0.1, 0.5, 2.0, 5.0, 10.0)}),
 }
 REFERENCES = {"random": Method("k random tokens", _random, {}), "all": Method("all tokens", _all, {})}
 """No choice is learned here."""

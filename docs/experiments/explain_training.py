@@ -20,7 +20,10 @@ WORD_DROPOUT = 0.3
 """The share of tokens that read as unknown while learning, against networks that know 1600 reviews by heart."""
 
 PATIENCE = 3
-"""Epochs without a better validation loss before a training ends."""
+"""Epochs without a better validation loss before a training ends, once it has left the plateau."""
+
+PLATEAU = 0.68
+"""A loss between here and log 2 = 0.693 is that of a constant guess: nothing has been learned yet."""
 
 
 class Scores(NamedTuple):
@@ -102,7 +105,8 @@ def _explanation(logits: Tensor, setting: Setting) -> Tensor:
 
 
 def _stale(losses: list[float]) -> bool:
-    return len(losses) - 1 - losses.index(min(losses)) >= PATIENCE
+    best = min(losses)
+    return best < PLATEAU and len(losses) - 1 - losses.index(best) >= PATIENCE
 
 
 def _report(model: Explainer, data: Splits, setting: Setting, started: float) -> dict[str, Any]:
