@@ -14,7 +14,7 @@ import torch
 from explain_methods import EVERY, METHODS, Setting, combinations
 from explain_model import Explainer
 from explain_summary import order, summarise
-from explain_training import chance, evaluate, precision, train
+from explain_training import chance, concentration, evaluate, precision, train
 
 torch.set_num_threads(1)  # on arrays this small, threads cost time
 SIZES = [20, 31, reviews.LENGTH, reviews.LENGTH + 41]
@@ -117,6 +117,14 @@ def test_precision_and_chance(made_up: reviews.Reviews) -> None:
     assert precision(subsets, made_up.human) == 5 / 8
     expected = np.mean([5 / 20, 5 / 31, 5 / reviews.LENGTH, 2 / reviews.LENGTH])
     assert chance(made_up) == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_only_relaxed_samples_weigh_other_tokens(made_up: reviews.Reviews, name: str) -> None:
+    torch.manual_seed(0)
+    share = concentration(Explainer(len(WORDS) + 2), made_up, Setting(name, 5, 0, 0.001, 1, parameters(name)))
+    assert (share < 1) == (name in ("softsub", "l2x"))
+    assert share > 0
 
 
 def test_a_training_is_reported_and_repeats_itself(made_up: reviews.Reviews) -> None:

@@ -36,7 +36,7 @@ def write(results: Results, examples: str) -> None:
 
 def markdown(results: Results, examples: str) -> str:
     """The scores, what the search has found, and what was chosen."""
-    parts = [_scores(results), "### What the search chose", _chosen(results["scores"]), "### What was chosen"]
+    parts = [_scores(results), "### The search", _search(results["search"], results["scores"]), "### What was chosen"]
     return "\n\n".join([*parts, LEGEND, examples])
 
 
@@ -81,7 +81,16 @@ def _references(axes: Axes, results: Results, score: str) -> None:
 
 
 def _scores(results: Results) -> str:
-    header = ["k", "chosen by", "accuracy, %", "cross-entropy", "precision, %", "seeds", "s per training"]
+    header = [
+        "k",
+        "chosen by",
+        "accuracy, %",
+        "cross-entropy",
+        "precision, %",
+        "weight on k, %",
+        "seeds",
+        "s per training",
+    ]
     rows = []
     for row in sorted(
         results["scores"], key=lambda row: (row["method"] == "all", row["k"], [*EVERY].index(row["method"]))
@@ -96,12 +105,18 @@ def _scores(results: Results) -> str:
     return f"{_table(header, rows)}\n\nChance precision: {100 * results['chance']:.1f} %."
 
 
-def _chosen(scores: list[Results]) -> str:
-    rows = {}
-    for row in scores:
-        parameters = ", ".join(f"{name.rstrip('_')} = {value:g}" for name, value in row["parameters"].items())
-        rows[row["method"]] = [EVERY[row["method"]].title, f"{row['rate']:g}", parameters or "none"]
-    return _table(["chosen by", "learning rate", "its own parameters"], [rows[name] for name in EVERY if name in rows])
+def _search(searched: list[Results], scores: list[Results]) -> str:
+    """Validation losses; the one whose setting serves for the scores is in bold."""
+    served = {row["method"]: (row["rate"], row["parameters"]) for row in scores}
+    rows: dict[tuple[str, str], list[str]] = {}
+    for trial in searched:
+        words = ", ".join(f"{key.rstrip('_')} = {value:g}" for key, value in trial["parameters"].items())
+        loss = f"{trial['validation cross_entropy']:.3f} ({trial['rate']:g})"
+        if served.get(trial["method"]) == (trial["rate"], trial["parameters"]):
+            loss = f"**{loss}**"
+        rows.setdefault((EVERY[trial["method"]].title, words or "–"), []).append(loss)
+    header = ["chosen by", "its parameters", "validation cross-entropy (learning rate)"]
+    return _table(header, [[*key, ", ".join(losses)] for key, losses in rows.items()])
 
 
 def _table(header: list[str], rows: list[list[str]]) -> str:

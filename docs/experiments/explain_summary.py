@@ -43,6 +43,7 @@ def _row(runs: list[Run]) -> Run:
         "seeds": [run["setting"]["seed"] for run in runs],
         **{name: [mean(of), stdev(of) if len(of) > 1 else 0.0] for name, of in values.items()},
         "values": values,
+        "weight on k": mean(run["weight on k"] for run in runs),
         "epochs done": [len(run["losses"]) for run in runs],
         "processor seconds": [run["processor seconds"] for run in runs],
     }

@@ -71,6 +71,13 @@ def precision(subsets: Tensor, human: Tensor) -> float:
     return (subsets * human).sum().item() / subsets.sum().item()
 
 
+def concentration(model: Explainer, reviews: Reviews, setting: Setting) -> float:
+    """The share that the k largest entries of a sample have in its sum: 1 for a subset, less for a relaxed one."""
+    with torch.no_grad():
+        sample = EVERY[setting.method].sample(model.selector(reviews.tokens), setting.k, **setting.parameters)
+    return (sample.topk(setting.k).values.sum(dim=-1) / sample.sum(dim=-1)).mean().item()
+
+
 def chance(reviews: Reviews) -> float:
     """The precision to expect of tokens chosen at random: the mean share of marked tokens."""
     return (reviews.human.sum(dim=-1) / reviews.present.sum(dim=-1)).mean().item()
@@ -115,6 +122,7 @@ def _report(model: Explainer, data: Splits, setting: Setting, started: float) ->
     return {
         "validation": evaluate(model, data.validation, setting)[0]._asdict(),
         "test": scores._asdict(),
+        "weight on k": concentration(model, data.test, setting),
         "probabilities": [round(p, 4) for p in odds.sigmoid().tolist()],
         "chosen": chosen,
         "processor seconds": round(time.process_time() - started, 1),
