@@ -42,7 +42,7 @@ def markdown(results: Results, examples: str) -> str:
 
 def draw(results: Results) -> None:
     """Each score against k, one colour to an estimator; a dot for each seed."""
-    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 4), layout="constrained")
+    figure, axes = plt.subplots(1, len(PANELS), figsize=(12, 4.4), layout="constrained")
     for place, (score, title) in zip(axes, PANELS.items(), strict=True):
         for number, name in enumerate(METHODS):
             _curve(place, [row for row in results["scores"] if row["method"] == name], score, number)
@@ -50,7 +50,8 @@ def draw(results: Results) -> None:
         place.set(
             xlabel="k, the number of tokens chosen", title=title, xticks=sorted({r["k"] for r in results["scores"]})
         )
-    axes[0].legend(fontsize="small")
+    handles, labels = axes[0].get_legend_handles_labels()
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     FIGURES.mkdir(exist_ok=True)
     figure.savefig(FIGURES / "explain.png", dpi=120)
     plt.close(figure)
@@ -92,16 +93,15 @@ def _scores(results: Results) -> str:
         "s per training",
     ]
     rows = []
+    names = [*EVERY]
     for row in sorted(
-        results["scores"], key=lambda row: (row["method"] == "all", row["k"], [*EVERY].index(row["method"]))
+        results["scores"], key=lambda row: (row["method"] == "all", row["k"], names.index(row["method"]))
     ):
         accuracy, precision = (f"{100 * row[s][0]:.1f} ± {100 * row[s][1]:.1f}" for s in ("accuracy", "precision"))
-        loss = "{:.3f} ± {:.3f}".format(*row["cross_entropy"])
+        loss, weight = "{:.3f} ± {:.3f}".format(*row["cross_entropy"]), f"{100 * row['weight on k']:.0f}"
         seconds = sum(row["processor seconds"]) / len(row["seeds"])
-        k = "–" if row["method"] == "all" else str(row["k"])
-        rows.append(
-            [k, EVERY[row["method"]].title, accuracy, loss, precision, str(len(row["seeds"])), f"{seconds:.0f}"]
-        )
+        k, title = "–" if row["method"] == "all" else str(row["k"]), EVERY[row["method"]].title
+        rows.append([k, title, accuracy, loss, precision, weight, str(len(row["seeds"])), f"{seconds:.0f}"])
     return f"{_table(header, rows)}\n\nChance precision: {100 * results['chance']:.1f} %."
 
 
