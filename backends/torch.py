@@ -76,8 +76,8 @@ def is_readable(x: Array) -> bool:
 def readable(x: Array) -> Array:
     """As a view in NumPy, which looks through an array several times faster; where that cannot be, as it is."""
     try:
-        return x.numpy(force=True)
-    except (RuntimeError, TypeError):  # NumPy is not installed, or has no bfloat16
+        return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)  # NumPy has no bfloat16
+    except (RuntimeError, TypeError):  # NumPy is not installed
         return x
 
 

@@ -243,3 +243,16 @@ def test_sizes_of_any_integer_dtype(target: Target, rng: np.random.Generator, dt
 def test_half_precision_overflows_in_silence(target: Target) -> None:
     x = target.array(np.full(3, 6e4), "float16")
     assert target.to_numpy(ksubset.log_normalizer(x, 2)) == np.inf
+
+
+@pytest.mark.backends("torch")
+def test_bfloat16_beside_a_k_by_row(target: Target) -> None:
+    x, k = target.xp.zeros((2, 4), dtype=target.xp.bfloat16), target.array([1, 2])
+    assert (
+        target.to_numpy(target.xp.astype(ksubset.marginals(x, k), target.xp.float32)) == [[0.25] * 4, [0.5] * 4]
+    ).all()
+
+
+def test_subsets_may_be_bools(target: Target) -> None:
+    z = target.array([True, False, False, True])
+    close(target, ksubset.log_prob(target.array(np.zeros(4)), 2, z), -log(6))
