@@ -597,7 +597,7 @@ __device__ void plant_slopes(Tree<Dual> tree, Row row, Span<const Real> logits, 
   Real mean = moments.second / max(moments.first, (Real)1e-37);
   for (int i = threadIdx.x; i < row.n; i += blockDim.x) {
     Real q = value(tree.memory[2 * i]), p = value(tree.memory[2 * i + 1]);
-    Real push = p * q * (isinf(logits[i]) ? -mean : v[i] - mean);
+    Real push = 2 * p * q * ((isinf(logits[i]) ? 0 : v[i] / 2) - mean / 2);  // v − mean may overflow
     tree.memory[2 * i] = {q, -push};
     tree.memory[2 * i + 1] = {p, push};
   }

@@ -85,7 +85,7 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Arr
     t = rows.logits + tilt(ops, rows)
     p, q = sigmoids(ops, t)
     counts = choose_counts(ops, rows, p)
-    push = p * q * _centred(ops, p * q, items_first(ops, v), rows.logits)
+    push = _push(ops, p * q, items_first(ops, v), rows.logits)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
     levels = _tree.inside(ops, counts, _leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
     tangents = _tree.inside_tangents(ops, counts, levels, _leaves(ops, push, -push, empty=0.0))
@@ -132,11 +132,12 @@ def _leaves(ops: Ops, chosen: Array, unchosen: Array, empty: float = 1.0) -> Arr
     return xp.stack([unchosen, chosen], axis=0)
 
 
-def _centred(ops: Ops, weights: Array, v: Array, logits: Array) -> Array:
-    """``v`` less its weighted mean, which J maps to 0 anyway; 0 at the items that ±∞ decides."""
+def _push(ops: Ops, weights: Array, v: Array, logits: Array) -> Array:
+    """``weights`` times ``v`` less its weighted mean, which J maps to 0 anyway; 0 at the items that ±∞ decides."""
     xp = ops.xp
     v = xp.where(xp.isinf(logits), fill(ops, (), 0.0, v), v)
-    return v - column_sums(ops, weights * v) / xp.clip(column_sums(ops, weights), 1e-37, None)
+    mean = column_sums(ops, weights * v) / xp.clip(column_sums(ops, weights), 1e-37, None)
+    return 2 * weights * (v / 2 - mean / 2)  # v − mean overflows beside an item masked by the least float
 
 
 def _marginals(

@@ -97,7 +97,7 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
     k = k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(logits)
     check_rows(xp.any(xp.isnan(logits), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
-    _check_range(k, n, xp)
+    _check_range(k, n)
     whole = xp.int32
     always = xp.sum(xp.astype(logits == xp.inf, whole), axis=-1)
     never = xp.sum(xp.astype(logits == -xp.inf, whole), axis=-1)
@@ -105,8 +105,9 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
     _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
 
 
-def _check_range(k: int | Array, n: int, xp: Any) -> None:
+def _check_range(k: int | Array, n: int) -> None:
     if not isinstance(k, int):
+        xp = array_api_compat.array_namespace(k)
         flat = xp.reshape(k, (-1,))
         check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"k must be in [0, {n}]", xp)
 
@@ -117,7 +118,7 @@ def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu
     mu, k = backend.readable(mu), k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(mu)
     check_rows(xp.any(xp.isnan(mu), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
-    _check_range(k, mu.shape[-1], xp)
+    _check_range(k, mu.shape[-1])
     if mu.shape[-1]:
         _check_unit_interval(mu, name, xp)
     excess = sum_excess(xp, mu, k)

@@ -256,3 +256,10 @@ def test_bfloat16_beside_a_k_by_row(target: Target) -> None:
 def test_subsets_may_be_bools(target: Target) -> None:
     z = target.array([True, False, False, True])
     close(target, ksubset.log_prob(target.array(np.zeros(4)), 2, z), -log(6))
+
+
+def test_products_with_the_least_float_are_finite(target: Target) -> None:
+    """v − mean would overflow at an item masked by the least float, whose part in J is 0."""
+    x = np.array([0, 0, 0, np.finfo(np.float32).min, 1.01412048e31])
+    logits = target.array(x, "float32")
+    assert (target.to_numpy(ksubset.marginals_jvp(logits, 0, logits)) == 0).all()

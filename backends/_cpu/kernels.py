@@ -169,10 +169,10 @@ def push(n, v, block, like):
         store(v, i, y)
         weights, weighted = weights + weight, weighted + weight * y
     weights, weighted = total(weights), total(weighted)
-    mean = weighted / where(weights < full(like, 1e-37), full(like, 1e-37), weights)
+    half, mean = full(like, 0.5), weighted / where(weights < full(like, 1e-37), full(like, 1e-37), weights)
     for i in range(0, padded(n, like), step(like)):
         p, q = load(block.p, i, like), load(block.q, i, like)
-        change = p * q * (load(v, i, like) - mean)
+        change = (p + p) * q * (load(v, i, like) * half - mean * half)  # v − mean overflows beside the least float
         store(block.p, i, dual(p, change))
         store(block.q, i, dual(q, -change))
 
