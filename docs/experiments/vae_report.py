@@ -19,8 +19,8 @@ SUBSETS = {10: "10-subset", 1: "1-subset"}
 def main() -> None:
     """Print them."""
     results = json.loads((RESULTS / "sparse_vae.json").read_text())
-    print(*_rows(["model", "rate", "own", "seeds", "−ELBO", "own objective", "s per epoch"], _finals(results["runs"])))
-    print(*_rows(["model", "rate", "own", "own objective", "−ELBO"], map(_searched, results["searches"])))
+    _print(["model", "rate", "own", "seeds", "−ELBO", "own objective", "s per epoch"], _finals(results["runs"]))
+    _print(["model", "rate", "own", "own objective", "−ELBO"], map(_searched, results["searches"]))
 
 
 def _finals(runs: Runs) -> Iterable[list[str]]:
@@ -56,8 +56,10 @@ def _spread(values: list[float]) -> str:
     return f"{mean(values):.1f}" + (f" ± {stdev(values):.1f}" if len(values) > 1 else "")
 
 
-def _rows(head: list[str], rows: Iterable[list[str]]) -> list[str]:
-    return ["| " + " | ".join(row) + " |\n" for row in [head, ["---"] * len(head), *rows]]
+def _print(head: list[str], rows: Iterable[list[str]]) -> None:
+    for row in [head, ["---"] * len(head), *rows]:
+        print("| " + " | ".join(row) + " |")
+    print()
 
 
 if __name__ == "__main__":

@@ -45,7 +45,8 @@ class AIMLEState(NamedTuple):
         """
         xp, constant = array_namespace(self.beta), find(self.beta, "beta").ops(self.beta).stop_gradient
         running, beta = constant(decay * self.count + (1 - decay) * count), constant(self.beta)
-        return AIMLEState(xp.clip(xp.where(running < c, beta + eta, beta - eta), 0.0, None), running)
+        beta = xp.clip(xp.where(running < c, beta + eta, beta - eta), 0.0, None)
+        return AIMLEState(xp.asarray(beta), xp.asarray(running))  # NumPy makes scalars of arrays without dimensions
 
 
 def aimle(
