@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("torch", reason="docs/experiments/explain.py is written in torch, which is absent")
+pytest.importorskip("tqdm", reason="the experiment shows its progress with tqdm")
 import explain_reviews
 import reviews
 import torch
