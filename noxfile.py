@@ -27,7 +27,7 @@ OTHERS = tuple(
 """Files that concern other backends, or that a session of their own runs."""
 
 LATER = {
-    "jax": ["tests/test_inverse_derivatives.py", *map(str, sorted(Path("tests").glob("test_battery_*.py")))],
+    "jax": [*map(str, sorted([*Path("tests").glob("test_battery_*.py"), *Path("tests").glob("test_inverse*.py")]))],
     "jax-fast": ["tests/test_estimators.py"],
 }
 """Ordinary tests that keep XLA's compiler busy for minutes: run by ``slow``."""
