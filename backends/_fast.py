@@ -110,7 +110,7 @@ def solve(logits: "np.ndarray", k: "int | np.ndarray", *, sides: bool = True, th
     counts = k if isinstance(k, int) else np.broadcast_to(k, batch)
     found = _kernels().solve(_rows(logits), _flat(counts), chosen=sides, unchosen=sides, threads=threads)
     chosen, unchosen = (x.reshape(logits.shape) if sides else None for x in (found.chosen, found.unchosen))
-    with np.errstate(invalid="ignore"):  # infinite logits in a row whose λ is NaN
+    with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
         tilted = logits + found.shift.reshape(*batch, 1)
     return Solution(tilted, found.log_volume.reshape(batch), chosen, unchosen)
 
