@@ -14,7 +14,8 @@ from cuda_on_cpu.philox import uniforms
 
 import ksubset
 from ksubset import backends
-from ksubset.backends import _cuda, _cuda_launch
+from ksubset._config import NAMES
+from ksubset.backends import _cuda, _cuda_launch, _fast
 from ksubset.backends._cuda import Device, Launch
 
 pytest.importorskip("cupy", reason="a test of CuPy's adapter, which needs CuPy", exc_type=ImportError)
@@ -129,5 +130,5 @@ def test_both_arguments_of_a_divergence_go_through_the_kernel(launched, monkeypa
 def test_show_config_says_which_kernels(launched, capsys):
     ksubset.show_config(np.zeros((3, 9)), 4)
     printed = capsys.readouterr().out
-    for name in ("marginals", "unchosen", "marginals_jvp", "sample, rsample", "everything else"):
+    for name in (NAMES.get(function, function) for function in _fast.FUNCTIONS):
         assert f"{name}: the CUDA kernels: blocks of 32 threads, the tree in " in printed

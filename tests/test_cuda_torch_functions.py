@@ -14,7 +14,8 @@ from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 from cuda_on_cpu.philox import uniforms
 
 import ksubset
-from ksubset.backends import _cuda, _cuda_launch
+from ksubset._config import NAMES
+from ksubset.backends import _cuda, _cuda_launch, _fast
 from ksubset.backends._cuda import Device, Launch
 
 torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
@@ -229,10 +230,10 @@ def test_without_the_hook_the_core_runs(launched, monkeypatch, capsys):
 def test_show_config_says_which_kernels(launched, capsys):
     ksubset.show_config(tensor(LOGITS), K)
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines() if ": " in line)
-    for name in ("marginals", "unchosen", "marginals_jvp", "sample, rsample", "everything else"):
+    for name in (NAMES.get(function, function) for function in _fast.FUNCTIONS):
         assert lines[name].startswith("the CUDA kernels: blocks of 32 threads, the tree in "), name
     ksubset.show_config(torch.zeros(1, 20_000), 3)
-    assert "everything else: the core: blocks take 1 to 16384 items" in capsys.readouterr().out
+    assert "marginals: the core: blocks take 1 to 16384 items" in capsys.readouterr().out
 
 
 @pytest.fixture

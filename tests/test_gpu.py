@@ -7,6 +7,8 @@ import pytest
 from conftest import Target
 
 import ksubset
+from ksubset._config import NAMES
+from ksubset.backends import _fast
 
 FUNCTIONS = ["log_normalizer", "log_prob_count", "marginals", "entropy", "covariance"]
 
@@ -23,7 +25,7 @@ def cuda(target: Target) -> Target:
 def test_the_kernels_are_taken(cuda: Target, capsys: pytest.CaptureFixture[str], dtype: str) -> None:
     ksubset.show_config(cuda.array(np.zeros((3, 9)), dtype), 4)
     printed = capsys.readouterr().out
-    for name in ("marginals", "unchosen", "marginals_jvp", "sample, rsample", "everything else"):
+    for name in (NAMES.get(function, function) for function in _fast.FUNCTIONS):
         assert f"{name}: the CUDA kernels: " in printed
 
 
