@@ -6,7 +6,7 @@ The source is compiled once for each device, dtype and place of the tree. There 
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from math import prod
 from pathlib import Path
 from typing import Any
@@ -120,11 +120,10 @@ def evaluate(
             return draw(runtime, logits, k, width, tuple(u.shape[: u.ndim - logits.ndim]), u=u)
         if solution is None and function in SIDES:
             return getattr(solve(runtime, logits, k, width), SIDES[function])
-        if solution is None and function in _functions.SOLVING:
-            solution = solve(runtime, logits, k, width, sides=function not in _functions.VOLUME_ONLY)
-    if function is _functions.kl_divergence and suits(arrays[0], width):
-        reference = solve(runtime, arrays[0], k, width, sides=False)
-        return function(runtime.ops, logits, k, width, *arrays, solution=solution, reference=reference)
+        if function in _functions.SOLVING and all(suits(x, width) for x in arrays):
+            by_kernel = partial(solve, runtime, k=k, width=width)
+            known = _functions.solutions(function, by_kernel, logits, *arrays, solution=solution)
+            return function(runtime.ops, logits, k, width, *arrays, **known)
     return function(runtime.ops, logits, k, width, *arrays, solution=solution)
 
 

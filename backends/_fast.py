@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
 """Those of ``ksubset._functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
 SOLVING = {function.__name__ for function in _functions.SOLVING}
-VOLUME_ONLY = {function.__name__ for function in _functions.VOLUME_ONLY}
 OLDEST = (0, 63)
 
 
@@ -113,16 +112,6 @@ def solve(logits: "np.ndarray", k: "int | np.ndarray", *, sides: bool = True, th
     with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
         tilted = logits + found.shift.reshape(*batch, 1)
     return Solution(tilted, found.log_volume.reshape(batch), chosen, unchosen)
-
-
-def solutions(
-    name: str, logits: "np.ndarray", k: "int | np.ndarray", *arrays: "np.ndarray", threads: int | None = None
-) -> dict[str, Solution | None]:
-    """What a function of `SOLVING` is computed from, by the names of its arguments."""
-    known: dict[str, Solution | None] = {"solution": solve(logits, k, sides=name not in VOLUME_ONLY, threads=threads)}
-    if name == "kl_divergence":
-        known["reference"] = solve(arrays[0], k, sides=False, threads=threads)
-    return known
 
 
 def jacobian_product(

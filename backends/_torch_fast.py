@@ -53,19 +53,9 @@ def evaluate(name: str, logits: Tensor, k: int | Tensor, *arrays: Tensor) -> Ten
     return torch.from_numpy(answer)
 
 
-def solve(logits: Tensor, k: int | Tensor) -> Solution:
-    """The solution."""
-    return _tensors(_fast.solve(_view(logits), _count(k), threads=torch.get_num_threads()))
-
-
-def solutions(name: str, logits: Tensor, k: int | Tensor, *arrays: Tensor) -> dict[str, Solution | None]:
-    """What a function of ``_fast.SOLVING`` is computed from, by the names of its arguments."""
-    values = (_view(x) for x in arrays)
-    known = _fast.solutions(name, _view(logits), _count(k), *values, threads=torch.get_num_threads())
-    return {argument: solution and _tensors(solution) for argument, solution in known.items()}
-
-
-def _tensors(found: Solution) -> Solution:
+def solve(logits: Tensor, k: int | Tensor, *, sides: bool = True) -> Solution:
+    """The solution, with both marginals or none."""
+    found = _fast.solve(_view(logits), _count(k), sides=sides, threads=torch.get_num_threads())
     parts = found.tilted, found.log_volume, found.chosen, found.unchosen
     return Solution(*(None if x is None else torch.from_numpy(x) for x in parts))
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
+from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
@@ -111,14 +112,15 @@ def _is_single(xp: Any, x: Array) -> bool:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    name, known = function.__name__, {"solution": solution}
-    if solution is None and not isinstance(path(name, logits, width), str):
-        if name not in _fast.SOLVING:
-            return _fast.evaluate(name, logits, k, *arrays)
-        known = _fast.solutions(name, logits, k, *arrays)
+    known = {"solution": solution}
+    if not isinstance(path(function.__name__, logits, width), str):
+        if function in _functions.SOLVING:
+            known = _functions.solutions(function, partial(_fast.solve, k=k), logits, *arrays, solution=solution)
+        elif solution is None:
+            return _fast.evaluate(function.__name__, logits, k, *arrays)
     with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
         value = function(ops(logits), logits, k, width, *arrays, **known)
-    return value if value.dtype == logits.dtype else ops(logits).xp.astype(value, logits.dtype)
+    return value if value.dtype == logits.dtype else astype(value, logits.dtype)
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:

@@ -12,7 +12,7 @@ from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
 from ksubset._validation import check_seed
-from ksubset.backends import _cuda_torch, _fast, _torch_estimators, _torch_fast
+from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
@@ -131,12 +131,14 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
     count = call.size if k is None else k
     if call.sampler is not None:
         return call.sampler(logits, count)
-    if call.solution is None and _torch_fast.takes(call.name, logits, count, call.width, *arrays):
-        if call.name not in _fast.SOLVING:
+    if _torch_fast.takes(call.name, logits, count, call.width, *arrays):
+        if call.function in _functions.SOLVING:
+            solve = partial(_torch_fast.solve, k=count)
+            known = _functions.solutions(call.function, solve, logits, *arrays, solution=call.solution)
+            result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, **known)
+            return result.to(logits.dtype)
+        if call.solution is None:
             return _torch_fast.evaluate(call.name, logits, count, *arrays)
-        known = _torch_fast.solutions(call.name, logits, count, *arrays)
-        result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, **known)
-        return result.to(logits.dtype)
     return _cuda_torch.evaluate(ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution)
 
 

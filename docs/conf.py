@@ -3,12 +3,12 @@
 import sys
 from pathlib import Path
 
+import ksubset
+
 ROOT = Path(__file__).parent.parent
 sys.path[:0] = [str(ROOT / "tests")]
 
-import capabilities  # noqa: E402
-
-import ksubset  # noqa: E402
+import capabilities  # noqa: E402  (found on the path that was just extended)
 
 project, author, copyright = "ksubset", "The ksubset developers", "2026, the ksubset developers"
 version = release = ksubset.__version__

@@ -5,6 +5,7 @@ int or integers (...), ``width`` a static bound of min(k, n − k), and the `Sol
 ±∞ (never, always chosen) contribute exactly 0 wherever an infinite t meets a marginal of 0.
 """
 
+from collections.abc import Callable
 from functools import lru_cache
 from itertools import accumulate
 from math import comb, log
@@ -173,3 +174,13 @@ VOLUME_ONLY = frozenset({log_normalizer, log_prob_count, log_prob})
 
 SOLVING = VOLUME_ONLY | {entropy, kl_divergence, kl_to_uniform}
 """Array code on top of a solution."""
+
+
+def solutions(
+    function: Callable[..., Array], solve: Callable[..., Solution], logits: Array, *arrays: Array, solution: Known
+) -> dict[str, Known]:
+    """What a function of `SOLVING` starts from, by the names of arguments; ``solve(logits, sides=…)`` finds it."""
+    known: dict[str, Known] = {"solution": solution or solve(logits, sides=function not in VOLUME_ONLY)}
+    if function is kl_divergence:
+        known["reference"] = solve(arrays[0], sides=False)
+    return known

@@ -98,9 +98,8 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
     xp = array_api_compat.array_namespace(logits)
     check_rows(xp.any(xp.isnan(logits), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
     _check_range(k, n)
-    whole = xp.int32
-    always = xp.sum(xp.astype(logits == xp.inf, whole), axis=-1)
-    never = xp.sum(xp.astype(logits == -xp.inf, whole), axis=-1)
+    always = xp.sum(xp.astype(logits == xp.inf, xp.int32), axis=-1)
+    never = xp.sum(xp.astype(logits == -xp.inf, xp.int32), axis=-1)
     _check_feasible(always > k, always, "+inf", "at most k", name, xp)
     _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
 

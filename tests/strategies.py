@@ -168,7 +168,7 @@ def battery(share: float, sizes: tuple[int, ...], lazy: tuple[int, ...] = ()) ->
             all_cases()
 
         parameters = [p for name, p in signature(test).parameters.items() if name != "case"]
-        run.__signature__ = Signature(parameters)  # type: ignore[attr-defined]  # the fixtures that pytest provides
-        return run  # type: ignore[return-value]
+        run.__signature__ = Signature(parameters)  # the fixtures that pytest provides
+        return run
 
     return decorate

@@ -245,6 +245,11 @@ def test_half_precision_overflows_in_silence(target: Target) -> None:
     assert target.to_numpy(ksubset.log_normalizer(x, 2)) == np.inf
 
 
+def test_single_precision_overflows_in_silence(target: Target) -> None:
+    x = target.array(np.full(3, 3e38), "float32")
+    assert target.to_numpy(ksubset.log_normalizer(x, 2)) == np.inf
+
+
 @pytest.mark.backends("torch")
 def test_bfloat16_beside_a_k_by_row(target: Target) -> None:
     x, k = target.xp.zeros((2, 4), dtype=target.xp.bfloat16), target.array([1, 2])

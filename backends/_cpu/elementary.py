@@ -222,10 +222,3 @@ def log(x):
     y = y * t + full(x, 2 / 3)
     high = e * full(x, 0.693359375)
     return where(x != x, x, high + (s + s + (y * t * s - e * full(x, 2.1219444005469058277e-4))))
-
-
-@inlined
-def log1p(x):
-    """log(1 + x) for 0 <= x <= 1."""
-    u = x + full(x, 1)
-    return log(u) + (x - (u - full(x, 1))) / u

@@ -74,7 +74,8 @@ def finish(claims: list[Claim]) -> None:
 
 def _without_data(words: list[str]) -> list[str]:
     """The folder of the data is of no interest to others."""
-    return [("DIR" if i and words[i - 1] == "--data" else word) for i, word in enumerate(words)]
+    apart = [("DIR" if i and words[i - 1] == "--data" else word) for i, word in enumerate(words)]
+    return ["--data=DIR" if word.startswith("--data=") else word for word in apart]
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,4 @@
-"""The tables of sparse_vae.md, from results/sparse_vae.json.
-
-python docs/experiments/vae_report.py
-"""
+"""The tables of sparse_vae.md, made from results/sparse_vae.json by `python docs/experiments/vae_report.py`."""
 
 import json
 from collections import defaultdict

@@ -4,11 +4,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from numbers import Real
-from operator import index
 
 from ksubset import _functions
 from ksubset._call import Problem
 from ksubset._typing import Array, Ops
+from ksubset._validation import whole
 
 Pullback = Callable[..., tuple[Array, ...]]
 
@@ -96,11 +96,10 @@ def check_positive(value: object, name: str) -> float:
 
 def check_count(value: object, name: str) -> int:
     """An int of at least 1."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise TypeError(f"{name} must be an int; got {type(value).__name__}")
-    if index(value) < 1:
+    count = whole(value, name)
+    if count < 1:
         raise ValueError(f"{name} must be at least 1; got {value}")
-    return index(value)
+    return count
 
 
 def check_single_k(problem: Problem, estimator: str) -> int:

@@ -18,12 +18,11 @@ from contextlib import redirect_stdout
 from pathlib import Path
 from types import CodeType, ModuleType
 
+from operators import Mutant, mutants
+from survivors import HARMLESS
+
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent)]
-
-from operators import Mutant, mutants  # noqa: E402
-from survivors import HARMLESS  # noqa: E402
-
+sys.path.insert(0, str(HERE.parent))  # where tests find what they share
 ROOT = HERE.parent.parent
 QUICK = ["test_values.py", "test_battery_values.py"]
 TESTS = {
