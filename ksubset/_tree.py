@@ -8,8 +8,7 @@ of nodes are paired; an odd last node rises alone. Every pass is bilinear, so ta
 What a coefficient's index means is left to a ``Counts``: `FullCounts` keeps all of 0 … k, `ksubset._window` a window.
 """
 
-from collections.abc import Callable
-from typing import Protocol
+from abc import ABC, abstractmethod
 
 from ksubset._layout import contiguous, fill, iota, pad
 from ksubset._polynomial import correlate, product
@@ -19,32 +18,41 @@ SHORT = 32
 """Polynomials of at most this many coefficients seldom reach down to `FullCounts.floor` and are left as they are."""
 
 
-class Counts(Protocol):
-    """How counts are stored and combined at each level; level 0 holds the leaves."""
+class Counts(ABC):
+    """How counts are stored and combined at each level; level 0 holds the leaves.
 
+    A node keeps the counts from its ``offset`` on, which is the same one level up if the node rises alone.
+    """
+
+    def __init__(self, ops: Ops) -> None:
+        self.ops = ops
+
+    @abstractmethod
     def multiply(self, level: int, left: Array, right: Array) -> Array:
         """Polynomials of the parents of the paired nodes of ``level``."""
 
+    @abstractmethod
     def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
         """Outside polynomials of paired nodes, (a, 2, …), from their parents' and their siblings' polynomials."""
 
-    def raise_lone(self, level: int, lone: Array, size: int) -> Array:
-        """The unpaired node of ``level`` in the form of the next level, of ``size`` coefficients."""
-
-    def lower_lone(self, level: int, outer: Array, size: int) -> Array:
-        """The adjoint of `raise_lone`."""
-
-    def settle(self, probabilities: Array) -> Array:
-        """Leave out what is below the error that these counts can bear."""
-
-    def settle_tangents(self, tangents: Array, probabilities: Array) -> Array:
-        """Leave out the tangents of what was left out."""
-
+    @abstractmethod
     def offset(self, level: int) -> int | Array:
         """The count that coefficient 0 stands for: 0, or (nodes, rows)."""
 
+    def resize(self, lone: Array, size: int) -> Array:
+        """The polynomials of an unpaired node in the form of another level, of ``size`` coefficients."""
+        return pad(self.ops, lone[: min(size, lone.shape[0]), ...], 0, max(0, size - lone.shape[0]))
 
-class FullCounts:
+    def settle(self, probabilities: Array) -> Array:
+        """Leave out what is below the error that these counts can bear."""
+        return probabilities
+
+    def settle_tangents(self, tangents: Array, probabilities: Array) -> Array:
+        """Leave out the tangents of what was left out."""
+        return tangents
+
+
+class FullCounts(Counts):
     """All counts from 0 to the width of the rows, or to the last that matters.
 
     ``floor``, (rows,), is an absolute error that the probabilities of each row can bear. Counts that are less likely in
@@ -52,7 +60,8 @@ class FullCounts:
     """
 
     def __init__(self, ops: Ops, width: int, floor: Array | None = None) -> None:
-        self.ops, self.limit, self.floor = ops, max(2, width + 1), floor
+        super().__init__(ops)
+        self.limit, self.floor = max(2, width + 1), floor
 
     def multiply(self, level: int, left: Array, right: Array) -> Array:
         return product(self.ops, left, right, min(left.shape[0] + right.shape[0] - 1, self.limit))
@@ -60,11 +69,8 @@ class FullCounts:
     def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
         return correlate(self.ops, outer, siblings, siblings.shape[0])
 
-    def raise_lone(self, level: int, lone: Array, size: int) -> Array:
-        return pad(self.ops, lone, 0, size - lone.shape[0])
-
-    def lower_lone(self, level: int, outer: Array, size: int) -> Array:
-        return pad(self.ops, outer[:size, ...], 0, max(0, size - outer.shape[0]))
+    def offset(self, level: int) -> int | Array:
+        return 0
 
     def settle(self, probabilities: Array) -> Array:
         if self.floor is None or probabilities.shape[0] <= SHORT:
@@ -81,9 +87,6 @@ class FullCounts:
         zero = fill(self.ops, (), 0.0, tangents)
         return self.ops.xp.where(probabilities == 0, zero, tangents[: probabilities.shape[0], ...])
 
-    def offset(self, level: int) -> int | Array:
-        return 0
-
 
 def split(level: Array) -> tuple[Array, Array, Array]:
     """The first of each pair, the second of each pair, and the lone last node, if any."""
@@ -97,7 +100,7 @@ def inside(ops: Ops, counts: Counts, leaves: Array, height: int | None = None) -
     while levels[-1].shape[1] > 2 and len(levels) != height:
         left, right, lone = split(levels[-1])
         parents = counts.multiply(len(levels) - 1, left, right)
-        levels.append(counts.settle(_join(ops, parents, lone, counts.raise_lone, len(levels) - 1)))
+        levels.append(counts.settle(_join(counts, parents, lone)))
     return levels
 
 
@@ -107,7 +110,7 @@ def inside_tangents(ops: Ops, counts: Counts, levels: list[Array], leaves: Array
     for i, level in enumerate(levels[:-1]):
         (left, right, _), (dleft, dright, dlone) = split(level), split(tangents[-1])
         parents = counts.multiply(i, dleft, right) + counts.multiply(i, left, dright)
-        tangents.append(counts.settle_tangents(_join(ops, parents, dlone, counts.raise_lone, i), levels[i + 1]))
+        tangents.append(counts.settle_tangents(_join(counts, parents, dlone), levels[i + 1]))
     return tangents
 
 
@@ -134,7 +137,7 @@ def outside(ops: Ops, counts: Counts, levels: list[Array], outer: Array) -> Arra
     for i in range(len(levels) - 2, -1, -1):
         half = levels[i].shape[1] // 2
         pairs = counts.correlate(i, outer[:, :half, ...], _siblings(ops, levels[i]))
-        outer = _join(ops, _flatten(ops, pairs), outer[:, half:, ...], counts.lower_lone, i)
+        outer = _join(counts, _flatten(ops, pairs), outer[:, half:, ...])
         outer = counts.settle(outer)
     return outer
 
@@ -148,8 +151,8 @@ def outside_tangents(
         dpairs = counts.correlate(i, douter[:, :half, ...], siblings)
         dpairs = dpairs + counts.correlate(i, outer[:, :half, ...], _siblings(ops, tangents[i]))
         pairs = counts.correlate(i, outer[:, :half, ...], siblings)
-        douter = _join(ops, _flatten(ops, dpairs), douter[:, half:, ...], counts.lower_lone, i)
-        outer = counts.settle(_join(ops, _flatten(ops, pairs), outer[:, half:, ...], counts.lower_lone, i))
+        douter = _join(counts, _flatten(ops, dpairs), douter[:, half:, ...])
+        outer = counts.settle(_join(counts, _flatten(ops, pairs), outer[:, half:, ...]))
         douter = counts.settle_tangents(douter, outer)
     return outer, douter
 
@@ -198,7 +201,8 @@ def _flatten(ops: Ops, pairs: Array) -> Array:
     return ops.xp.reshape(pairs, (pairs.shape[0], 2 * pairs.shape[2], *pairs.shape[3:]))
 
 
-def _join(ops: Ops, paired: Array, lone: Array, convert: Callable[[int, Array, int], Array], level: int) -> Array:
+def _join(counts: Counts, paired: Array, lone: Array) -> Array:
+    """The nodes of a level: those that come in pairs, and the lone last one, if any."""
     if lone.shape[1] == 0:
         return paired
-    return ops.xp.concat([paired, convert(level, lone, paired.shape[0])], axis=1)
+    return counts.ops.xp.concat([paired, counts.resize(lone, paired.shape[0])], axis=1)

@@ -52,11 +52,12 @@ def bearable_error(ops: Ops, p: Array) -> Array | None:
     return xp.astype(varied, p.dtype) * 2.0**-63
 
 
-class WindowedCounts:
+class WindowedCounts(Counts):
     """For each node only the counts within ``reach`` standard deviations of its mean."""
 
     def __init__(self, ops: Ops, rows: Rows, p: Array, *, drawing: bool = False) -> None:
-        self.ops, self.rows = ops, rows
+        super().__init__(ops)
+        self.rows = rows
         single = ops.xp.finfo(p.dtype).eps > 1e-10
         self.reach = 9.0 if drawing else (6.0 if single else 8.5)
         self.floor = 4 * float(ops.xp.finfo(p.dtype).eps)
@@ -106,20 +107,6 @@ class WindowedCounts:
             return correlate(self.ops, outer, siblings, size)
         reverse = self.ops.xp.flip(siblings, axis=0)
         return _fourier(self.ops, outer[:, None, ...], reverse, 3 * size - 2)[size - 1 : 2 * size - 1, ...]
-
-    def raise_lone(self, level: int, lone: Array, size: int) -> Array:
-        lift = self.offsets[level + 1][-1:, :] - self.offsets[level][-1:, :]
-        return _slide(self.ops, lone, lift, size)
-
-    def lower_lone(self, level: int, outer: Array, size: int) -> Array:
-        lift = self.offsets[level + 1][-1:, :] - self.offsets[level][-1:, :]
-        return _slide(self.ops, outer, -lift, size)
-
-    def settle(self, probabilities: Array) -> Array:
-        return probabilities
-
-    def settle_tangents(self, tangents: Array, probabilities: Array) -> Array:
-        return tangents
 
     def _clean(self, x: Array) -> Array:
         """Set to 0 what a Fourier transform cannot tell from 0."""

@@ -157,3 +157,12 @@ def test_torch_global_seed(target: Target) -> None:
         torch.manual_seed(3)
         draws.append(ksubset.sample(logits, 3))
     assert torch.equal(*draws)
+
+
+def test_nothing_to_choose_from(target: Target) -> None:
+    """One item, or none, which needs no uniforms."""
+    one, none = target.array(np.zeros((3, 1))), target.array(np.zeros((3, 0)))
+    for logits, k in ((one, 0), (one, 1), (none, 0)):
+        z = target.to_numpy(ksubset.sample(logits, k, rng=target.rng(0), sample_shape=(2,)))
+        assert z.shape == (2, *logits.shape)
+        assert (z == k).all()

@@ -60,7 +60,7 @@ def test_newton_steps_are_few(n: int, dtype: type, rng: np.random.Generator) -> 
 @pytest.mark.parametrize("ratio", [1e-9, 0.1, 0.5, 1.0])
 @pytest.mark.parametrize("k", [1, 5, 50, 99])
 def test_the_bracket_holds_the_root(k: int, ratio: float) -> None:
-    """λ − λ₀ is largest where all items beside the gap are at its edges, e^−gap = ``ratio``, and where there is none."""
+    """λ − λ₀ is largest where all items beside the gap are at its edges, e^−gap = ``ratio``, and there is none."""
 
     def look(step: Step, state: State, limit: int) -> State:
         brackets.append((state[1][0], state[2][0]))

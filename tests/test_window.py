@@ -82,7 +82,7 @@ def test_what_error_rows_can_bear() -> None:
 
 @pytest.mark.parametrize(("dtype", "drawing", "reach"), [("f4", False, 6), ("f8", False, 8.5), ("f4", True, 9)])
 def test_length_of_windows(dtype: str, drawing: bool, reach: float) -> None:
-    """All counts of small nodes and at most k; otherwise so many deviations on either side, and what is needed near 0."""
+    """All counts of small nodes; otherwise so many deviations on either side, and what is needed near 0."""
     p = np.full((400_000, 1), 0.5, dtype)
     for k in (20_000, 200_000):
         counts = _window.WindowedCounts(NUMPY, coins(400_000, k), p, drawing=drawing)
