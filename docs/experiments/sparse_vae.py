@@ -75,9 +75,12 @@ def train_all(runs: Iterable[Run], options: Namespace) -> Curves:
 
 
 def claims(curves: Curves) -> list[Claim]:
-    """What must hold even after a few epochs: training works."""
+    """What must hold even after a few epochs: training works, and so each method's own −ELBO falls.
+
+    That of exact samples does not always: I-MLE with sum-of-gamma noise trains samples of another law.
+    """
     return [
-        Claim(f"−ELBO of {run.method}, k = {run.k}, seed {run.seed}, falls", curve[-1]["exact"] < curve[0]["exact"])
+        Claim(f"−ELBO of {run.method}, k = {run.k}, seed {run.seed}, falls", curve[-1]["own"] < curve[0]["own"])
         for run, curve in curves.items()
     ]
 
