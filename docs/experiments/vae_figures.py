@@ -27,7 +27,7 @@ def draw_curves(curves: Mapping[Run, list[dict[str, float]]], path: Path) -> Non
                 groups[run.method].append([epoch["exact"] for epoch in curve])
         for method, seeds in groups.items():
             _draw_seeds(axis, METHODS[method].title, seeds)
-        highest = max(seed[len(seed) // 20] for seeds in groups.values() for seed in seeds)
+        highest = max(max(seed[len(seed) // 20 :]) for seeds in groups.values() for seed in seeds)
         axis.set_ylim(top=highest)  # the first epochs of a long training would hide the rest
         axis.set(title=f"k = {k} of {ITEMS}", xlabel="epoch", ylabel="−ELBO of test images, nats")
         axis.legend()
