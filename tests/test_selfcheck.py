@@ -1,6 +1,7 @@
 """``python -m ksubset``: what it finds here, what it says where little is installed, and that it notices faults."""
 
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -210,7 +211,8 @@ def bare(folder: Path, *modules: str) -> subprocess.CompletedProcess[str]:
             (folder / path.name).symlink_to(path.resolve())
     code = f"import runpy, sys; sys.path.insert(0, {str(folder)!r}); runpy.run_module('ksubset', run_name='__main__')"
     command = [sys.executable, "-I", "-S", "-c", code]
-    return subprocess.run(command, capture_output=True, text=True, cwd=folder)
+    environment = {name: value for name, value in os.environ.items() if name != "KSUBSET_FAST"}
+    return subprocess.run(command, capture_output=True, text=True, cwd=folder, env=environment)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="symbolic links need a privilege there")
