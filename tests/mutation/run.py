@@ -28,7 +28,7 @@ QUICK = ["test_values.py", "test_battery_values.py"]
 TESTS = {
     "_tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
     "_polynomial": ["test_polynomial.py", *QUICK],
-    "_tree": [*QUICK, "test_window.py", "test_accuracy.py", "test_engines.py", "test_sampling.py"],
+    "_tree": ["test_tree.py", *QUICK, "test_window.py", "test_accuracy.py", "test_engines.py", "test_sampling.py"],
     "_sequential": ["test_engines.py"],
     "_window": ["test_window.py"],
     "_inference": [*QUICK, "test_window.py", "test_sampling.py", "test_engines.py", "test_accuracy.py"],
