@@ -107,6 +107,8 @@ def evaluate(
     solution: Solution | None,
 ) -> Array:
     """The value of one of ``ksubset._functions``, its primitives computed by the kernels where a block suits."""
+    if function.__module__ != _functions.__name__:  # cardinality potentials
+        return function(runtime.ops, logits, k, width, *arrays, solution=solution)
     if function is _functions.marginals_jvp:
         xp = runtime.ops.xp
         logits, v = xp.broadcast_arrays(logits, arrays[0])

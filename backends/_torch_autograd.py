@@ -13,8 +13,8 @@ import array_api_compat.torch as xp
 import torch
 from torch import Tensor
 
-from ksubset import _functions
-from ksubset._derivatives import GRADIENTS, JACOBIANS
+from ksubset import _functions, _weighted
+from ksubset._derivatives import GRADIENTS, JACOBIANS, MAPS, find, moments
 from ksubset._inference import Solution
 
 Value = Callable[..., Tensor]
@@ -27,7 +27,7 @@ class Call:
     Attributes
     ----------
     name
-        Of one of ``ksubset._functions``.
+        Of one of ``ksubset._functions`` or ``ksubset._weighted``.
     size
         k where it is one number, else −1 and k a tensor.
     width
@@ -50,8 +50,11 @@ class Call:
 
     @property
     def function(self) -> Callable[..., Any]:
-        found: Callable[..., Any] = getattr(_functions, self.name)
-        return found
+        return find(self.name)
+
+    def other(self, function: Callable[..., Any]) -> "Call":
+        """The call of another function of the same distribution."""
+        return Call(function.__name__, self.size, self.width, self.value)
 
 
 @dataclass(frozen=True)
@@ -63,7 +66,7 @@ class Differentiable:
     xp: Any = xp
 
     def marginals(self, logits: Tensor) -> Tensor:
-        return evaluate(Call("marginals", self.call.size, self.call.width, self.call.value), logits, self.k)
+        return evaluate(self.call.other(moments(self.call.function)[0]), logits, self.k)
 
     def product(self, logits: Tensor, v: Tensor) -> Tensor:
         return product(self.call, logits, self.k, v)
@@ -76,7 +79,7 @@ def evaluate(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> T
 
 def product(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     """J · v, with its derivatives."""
-    call = Call("marginals_jvp", call.size, call.width, call.value)
+    call = call.other(moments(call.function)[1])
     return _apply(Product, ProductForward, call, logits, k, v)
 
 
@@ -108,6 +111,8 @@ class Evaluate(torch.autograd.Function):
         ctx.set_materialize_grads(False)
         if ctx.call.function in JACOBIANS:
             tensors = tensors[:2]
+        elif ctx.call.function in MAPS:
+            tensors = [*tensors, output]
         elif ctx.call.function not in GRADIENTS:
             ctx.mark_non_differentiable(output)
             return
@@ -124,6 +129,8 @@ class Evaluate(torch.autograd.Function):
         if call.function in JACOBIANS:
             image = rules.product(logits, JACOBIANS[call.function] * grad.sum_to_size(logits.shape))
             return None, image, *nothing
+        if call.function in MAPS:
+            return None, MAPS[call.function][1](rules, logits, arrays[0].detach(), grad), *nothing
         gradients = GRADIENTS[call.function](rules, logits, *arrays)
         pulled = [(grad[..., None] * g).sum_to_size(x.shape) for g, x in zip(gradients, (logits, *arrays), strict=True)]
         return None, pulled[0], None, *pulled[1:]
@@ -131,7 +138,7 @@ class Evaluate(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
         draws = 0
-        if call.function in (_functions.sample, _functions.rsample):
+        if call.function in DRAWING:
             draws = arrays[0].ndim - logits.ndim - (in_dims[3] is not None) + (in_dims[1] is not None)
         moved = _batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
         return evaluate(call, *moved), draws
@@ -142,12 +149,14 @@ class EvaluateForward(Evaluate):
 
     @staticmethod
     def jvp(ctx: Any, _: None, dlogits: Tensor | None, dk: None, *darrays: Tensor | None) -> Tensor | None:
-        if ctx.call.function not in JACOBIANS and ctx.call.function not in GRADIENTS:
+        if not any(ctx.call.function in rules for rules in (JACOBIANS, GRADIENTS, MAPS)):
             return None
         logits, k, *arrays = ctx.saved_tensors
         rules, call = Differentiable(ctx.call, k), ctx.call
         if call.function in JACOBIANS:
             return None if dlogits is None else JACOBIANS[call.function] * rules.product(logits, dlogits)
+        if call.function in MAPS:
+            return None if dlogits is None else MAPS[call.function][0](rules, logits, arrays[0].detach(), dlogits)
         gradients = GRADIENTS[call.function](rules, logits, *arrays)
         terms = [(g * d).sum(-1) for g, d in zip(gradients, (dlogits, *darrays), strict=True) if d is not None]
         return sum(terms[1:], terms[0]) if terms else None
@@ -196,6 +205,10 @@ class ProductForward(Product):
         if dv is not None:
             terms.append(product(call, logits, k, dv))
         return sum(terms[1:], terms[0])
+
+
+DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_count)
+"""Functions whose uniforms have the dimensions of the draws in front."""
 
 
 def _remember_signature(function: Any) -> None:

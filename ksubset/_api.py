@@ -1,9 +1,8 @@
 """The distribution's own functions: normaliser, marginals, their Jacobian, most likely subset."""
 
-from dataclasses import replace
-
 from ksubset import _functions
-from ksubset._call import Problem, prepare
+from ksubset._call import Problem
+from ksubset._cardinality import prepare
 from ksubset._layout import device
 from ksubset._typing import Array
 from ksubset._validation import check_floating
@@ -204,10 +203,9 @@ def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, valid
 
 def all_products(problem: Problem) -> Array:
     """`covariance` of a validated problem: J times each unit vector."""
-    xp, logits, k = problem.xp, problem.logits[..., None, :], problem.k
-    unit = xp.eye(logits.shape[-1], dtype=logits.dtype, device=device(logits))
-    wide = replace(problem, logits=logits, k=k if isinstance(k, int) else k[..., None])
-    return wide.evaluate(_functions.marginals_jvp, unit)
+    logits = problem.logits
+    unit = problem.xp.eye(logits.shape[-1], dtype=logits.dtype, device=device(logits))
+    return problem.each_item().evaluate(_functions.marginals_jvp, unit)
 
 
 def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:

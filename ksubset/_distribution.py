@@ -3,7 +3,7 @@
 from collections.abc import Callable
 
 from ksubset import _api, _draws, _functions, _information
-from ksubset._call import prepare
+from ksubset._cardinality import prepare
 from ksubset._inference import Solution
 from ksubset._typing import Array
 

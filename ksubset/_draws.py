@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from ksubset import _functions
-from ksubset._call import Problem, prepare
-from ksubset._typing import Array, Draw
+from ksubset._call import Problem
+from ksubset._cardinality import prepare
+from ksubset._typing import Array
 from ksubset._validation import check_companion, check_floating
 
 
@@ -102,15 +103,8 @@ def rsample(
 
 
 def draw(problem: Problem, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
-    """`sample` or `rsample` of a validated problem: directly where the adapter can, else by uniforms."""
-    draws = checked_shape(sample_shape)
-    direct: Draw | None = getattr(problem.backend, "draw", None)
-    if direct:
-        z = direct(function, problem.logits, problem.k, problem.width, rng, draws)
-        if z is not None:
-            return problem.cast(z)
-    u = problem.backend.uniforms(rng, (*draws, *problem.logits.shape[:-1], uniforms_per_row(problem)), problem.logits)
-    return problem.evaluate(function, u)
+    """`sample` or `rsample` of a validated problem."""
+    return problem.draw(function, rng, checked_shape(sample_shape))
 
 
 def sample_from_uniforms(
@@ -146,15 +140,10 @@ def sample_from_uniforms(
     problem = prepare(logits, k, max_k, validate)
     check_companion(u, "u", logits, problem.backend)
     check_floating(u, "u", problem.xp)
-    expected = (*problem.logits.shape[:-1], uniforms_per_row(problem))
+    expected = (*problem.logits.shape[:-1], problem.uniforms)
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
         raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
     return problem.evaluate(_functions.sample, u)
-
-
-def uniforms_per_row(problem: Problem) -> int:
-    """How many uniforms the sampler takes for a row."""
-    return max(int(problem.logits.shape[-1]) - 1, 0)
 
 
 def checked_shape(shape: object) -> tuple[int, ...]:

@@ -1,10 +1,10 @@
 """Log-probabilities, entropy and divergences."""
 
 from ksubset import _functions
-from ksubset._call import Problem, binary, prepare
+from ksubset._call import Problem, binary
+from ksubset._cardinality import prepare
 from ksubset._inference import Solution
 from ksubset._typing import Array
-from ksubset._validation import broadcast_shapes, check_floating, check_values
 
 
 def log_prob(
@@ -122,15 +122,8 @@ def kl_divergence(
 
 def divergence(problem: Problem, other: Array, solution: Solution | None) -> Array:
     """`kl_divergence` of a validated problem."""
-    other = problem.companion(other, "other")
-    check_floating(other, "other", problem.xp)
     same = problem.dtype
-    problem, other = problem.promoted(other)
-    if not isinstance(problem.k, int):
-        shape = broadcast_shapes(tuple(problem.logits.shape), tuple(other.shape))
-        other = problem.xp.broadcast_to(other, shape)
-    if problem.reads and problem.backend.is_readable(other):
-        check_values(other, problem.k, problem.backend, "other")
+    problem, other = problem.beside(other)
     return problem.evaluate(_functions.kl_divergence, other, solution=solution if problem.dtype == same else None)
 
 
