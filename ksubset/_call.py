@@ -104,9 +104,7 @@ class Problem:
         """Raise if the values of these logits, or k, admit no subset."""
         check_values(logits, self.k, self.backend, name)
 
-    def draw(
-        self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]
-    ) -> Array:
+    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """`sample` or `rsample`: directly where the adapter can, else by uniforms."""
         direct: Draw | None = getattr(self.backend, "draw", None)
         if direct:

@@ -2,17 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import prod
 from typing import Any
-
-import array_api_compat
 
 from ksubset import _call, _functions, _weighted, backends
 from ksubset._call import Problem, computing_dtype
 from ksubset._inference import Solution
 from ksubset._layout import device
-from ksubset._potentials import Between, Cardinality
-from ksubset._typing import Array, Backend
+from ksubset._potentials import Cardinality
+from ksubset._typing import Array
 from ksubset._validation import broadcast_shapes, check_feasible_counts, check_logits
 
 

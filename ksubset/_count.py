@@ -9,11 +9,11 @@ from ksubset._validation import check_logits, check_not_nan
 def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     r"""Log-probability of every sum of independent Bernoulli variables: the Poisson-binomial distribution.
 
-    .. math:: \log p_\theta\bigl(\textstyle\sum_i z_i = c\bigr), \quad c = 0, …, n, \qquad p_\theta(z_i = 1) = \sigma(\theta_i)
+    .. math:: \log p\bigl(\textstyle\sum_i z_i = c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)
 
     This is `log_prob_count` for all sizes at once, at little more than the cost of one. No count is too unlikely: in
-    float64 the relative error of the probability is below 1e-10 down to 1e-300, that of its logarithm a few times that of
-    rounding far beyond.
+    float64 the relative error of the probability is below 1e-10 down to 1e-300, and beyond that the logarithm is still
+    good to a few roundings.
 
     Parameters
     ----------
@@ -38,9 +38,8 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     References
     ----------
     Hong, "On computing the distribution function for the Poisson binomial distribution", Computational Statistics and
-    Data Analysis 59 (2013), for what it is used for. Computed by convolution, for counts out of reach of the floats
-    under exponential tilts: Butler & Stephens, "The distribution of a sum of independent binomial random variables",
-    Methodology and Computing in Applied Probability 19 (2017), survey such ways.
+    Data Analysis 59 (2013). Here it is computed by direct convolution, P(c) = P_λ(c) · Π (1 + e^(θ+λ))/(1 + e^θ) · e^−λc,
+    under one exponential tilt λ after another, until every count has been within reach of the floats.
 
     Examples
     --------

@@ -58,7 +58,7 @@ def count_log_pmf(d: Differentiable, logits: Array, value: Array, v: Array) -> A
     together, possible = _equalised(d.xp, logits, value)
     means = d.marginals(together)
     mu, chances = _weighted.parts(means)
-    direction = d.xp.concat([finite(d.xp, v + 0 * mu), d.xp.zeros_like(chances)], axis=-1)
+    direction = d.xp.concat([v, d.xp.zeros_like(chances)], axis=-1)
     moved = _weighted.parts(d.product(together, direction))[1] / d.xp.where(possible, chances, d.xp.ones_like(chances))
     rest = d.xp.sum(v * (mu - _sigmoid(d.xp, logits)), axis=-1)[..., None]
     return d.xp.where(possible, moved + rest, d.xp.zeros_like(moved))

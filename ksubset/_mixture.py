@@ -28,7 +28,7 @@ class Mixture:
     slope
         −λ(c − m), (..., n + 1), m the number of items with t > 0.
     log_volume
-        log Σ_z exp(ω(Σz) + slope(Σz) − Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}), (...): the log-normaliser less θ of those items.
+        log Σ_z exp(ω(Σz) + slope(Σz) − Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}), (...): the log-normaliser less the θ of the m.
     chosen, unchosen
         The marginals μ and 1 − μ, (..., n).
     counts
@@ -54,7 +54,9 @@ def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> M
         return _mixed(ops, state, part, at.shift, (*_sides(ops, at, outer), part.counts)), part.done
 
     items = xp.zeros_like(given.rows.logits)
-    log_total, shift, log_volume, *sides, chances = _run(ops, given, visit, [items, items, xp.zeros_like(given.log_weights)])
+    log_total, shift, log_volume, *sides, chances = _run(
+        ops, given, visit, [items, items, xp.zeros_like(given.log_weights)]
+    )
     bad = _bad(ops, log_total)
     t = (given.rows.logits + shift) * given.rows.sign + bad
     chosen, unchosen = (items_last(ops, x + bad, batch) for x in (sides[::-1] if given.flipped else sides))
@@ -66,7 +68,7 @@ def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> M
 def product(
     ops: Ops, logits: Array, log_weights: Array, low: int, high: int, v: Array, u: Array
 ) -> tuple[Array, Array]:
-    """J · (v, u): the covariances of v · z + u(Σz) with z, (..., n), and with the indicator of each count, (..., n + 1).
+    """J · (v, u): the covariances of v · z + u(Σz) with z, (..., n), and with each count's indicator, (..., n + 1).
 
     As in `ksubset._inference.jacobian_product` those with z are read from the less likely side of each item.
     """
@@ -90,7 +92,15 @@ def product(
         return (*_mixed(ops, state[:6], part, at.shift, means), _blend(ops, share, state[6], mean), *crossed), part.done
 
     items = xp.zeros_like(given.rows.logits)
-    state = [items, items, xp.zeros_like(given.log_weights), column_sums(ops, items), items, items, xp.zeros_like(given.log_weights)]
+    state = [
+        items,
+        items,
+        xp.zeros_like(given.log_weights),
+        column_sums(ops, items),
+        items,
+        items,
+        xp.zeros_like(given.log_weights),
+    ]
     log_total, _, _, chosen, unchosen, _, _, rise, fall, moved = _run(ops, given, visit, state)
     bad = _bad(ops, log_total)
     image = xp.where(chosen > unchosen, fall, rise) * given.rows.sign + bad
@@ -110,7 +120,9 @@ def _mixed(ops: Ops, state: State, part: Part, shift: Array, means: tuple[Array,
     share, larger = _share(ops, total, part), part.log_total > total
     top = xp.where(larger, part.log_total, total)
     log_total = xp.where(xp.isinf(top), top, top - xp.log(xp.where(larger, share, 1 - share)))
-    volume = xp.where(larger, part.log_volume, old_volume) + xp.where(xp.isinf(top), xp.zeros_like(top), log_total - top)
+    volume = xp.where(larger, part.log_volume, old_volume) + xp.where(
+        xp.isinf(top), xp.zeros_like(top), log_total - top
+    )
     merged = (_blend(ops, share, x, y) for x, y in zip(old, means, strict=True))
     return log_total, xp.where(larger, shift, old_shift), volume, *merged
 

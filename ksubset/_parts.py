@@ -4,8 +4,8 @@ from dataclasses import dataclass
 from math import log
 
 from ksubset import _sequential, _tilts, _tree
-from ksubset._inference import SEQUENTIAL_FROM, leaves
-from ksubset._layout import Rows, fill, iota, items_first, pad
+from ksubset._inference import leaves
+from ksubset._layout import Rows, fill, items_first, pad
 from ksubset._summation import column_sums
 from ksubset._tilts import Tilted, climb, feasible, nearest, typical
 from ksubset._typing import Array, Ops, State

@@ -15,9 +15,9 @@ class Cardinality:
 
     .. math:: p(z) \propto w\bigl(\textstyle\sum_i z_i\bigr) \exp(\theta \cdot z)
 
-    Every function that takes ``k`` takes one of these: it then concerns the subsets of all sizes that have a weight. So do
-    the gradients, also with respect to ``log_weights``: that of `log_normalizer` is the probability of each count. `at_most`,
-    `at_least` and `between` give the same weight to a range of counts.
+    Every function that takes ``k`` takes one of these, and then concerns the subsets of all sizes that have a weight.
+    In torch and JAX there are gradients with respect to ``log_weights`` too; that of `log_normalizer` is the probability
+    of each count. `at_most`, `at_least` and `between` give the same weight to a range of counts.
 
     Parameters
     ----------

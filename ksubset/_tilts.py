@@ -1,9 +1,9 @@
 """The distribution of the count under one tilt after another, until every count has been within reach of one.
 
-Under the tilt λ the count has the probabilities P_λ(c) ∝ e_c(exp θ) · exp(λc), products and sums of non-negative numbers
-without a relative error worth mentioning until they come near the smallest floats. Counts that are out of the reach of
-a tilt wait for one that is made for the first of them. Most rows need one tilt or two; a row whose logits lie far apart
-may need one for every count.
+Under the tilt λ the count has the probabilities P_λ(c) ∝ e_c(exp θ) · exp(λc). They are sums of products of non-negative
+numbers, which keep their relative accuracy until they come near the smallest floats. Counts that are out of the reach
+of a tilt wait for one that is made for the first of them. Most rows need one tilt or two; a row whose logits lie far
+apart may need one for every count.
 """
 
 from collections.abc import Callable
@@ -150,10 +150,9 @@ def climb(ops: Ops, rows: Rows, target: Array) -> Tilted:
 def descend(ops: Ops, tilted: Tilted, weights: Array) -> Array:
     """The outside polynomials of the leaves, (2, n, rows), where the counts have ``weights``, (width + 1, rows)."""
     full, levels = _tree.FullCounts(ops, tilted.rows.width), tilted.levels
+    outer = weights[:, None, :]
     if ops.scan:
         outer = _sequential.back(ops, ops.scan, levels[-1], tilted.prefixes, weights)
-    else:
-        outer = weights[:, None, :]
     return _tree.outside(ops, full, levels, outer)[:, : tilted.rows.size, ...]
 
 

@@ -2,7 +2,7 @@
 
 They take θ and ω in one array ``logits``, (..., 2n + 1), because that is what they are: the logits of the statistics
 T = (z, 1{Σz = 0}, …, 1{Σz = n}). Means, subsets and directions of this form come in the same arrangement. So the
-derivatives are those of ``ksubset._derivatives`` in every word. In the places of k and width stand ``low`` and ``high``:
+derivatives are those of ``ksubset._derivatives`` word for word. In the places of k and width stand ``low`` and ``high``;
 ω is −∞ outside of them.
 """
 
@@ -43,9 +43,7 @@ def weighted_unchosen(ops: Ops, logits: Array, low: int, high: int, *, solution:
     return ops.xp.concat([found.unchosen, 1 - found.counts], axis=-1)
 
 
-def weighted_marginals_jvp(
-    ops: Ops, logits: Array, low: int, high: int, v: Array, *, solution: Known = None
-) -> Array:
+def weighted_marginals_jvp(ops: Ops, logits: Array, low: int, high: int, v: Array, *, solution: Known = None) -> Array:
     """J · v, the logits broadcast against v."""
     shape = broadcast_shapes(tuple(logits.shape), tuple(v.shape))
     logits, v = ops.xp.broadcast_to(logits, shape), ops.xp.broadcast_to(v, shape)
@@ -83,9 +81,7 @@ def _cross(ops: Ops, found: Mixture, omega: Array, chances: Array, unlikely: Arr
     return cost(ops, found.tilted, unlikely) + found.log_volume - compensated_sum(ops, terms)
 
 
-def weighted_log_prob(
-    ops: Ops, logits: Array, low: int, high: int, z: Array, *, solution: Known = None
-) -> Array:
+def weighted_log_prob(ops: Ops, logits: Array, low: int, high: int, z: Array, *, solution: Known = None) -> Array:
     """ω'(Σz) − Σ |t| · 1{z ≠ (t > 0)} − log volume; NaN where z is not 0 or 1."""
     xp, found, (z, counts) = ops.xp, solve(ops, logits, low, high), parts(z)
     t = found.tilted
