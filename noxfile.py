@@ -86,7 +86,7 @@ def doctest(session: nox.Session) -> None:
     """Every example in the documentation, as printed."""
     session.install("-e", ".", "numpy>=2.1", "pytest>=8")
     session.run("pytest", "--doctest-modules", "ksubset", "--ignore=ksubset/backends")
-    session.run("pytest", "--doctest-glob=*.md", "README.md")
+    session.run("pytest", "--doctest-glob=*.md", "README.md", "docs/howto/cardinality.md")
 
 
 @nox.session(tags=["cpu"])

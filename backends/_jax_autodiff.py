@@ -71,7 +71,8 @@ def _jvp(primals: Any, tangents: Any, **parameters: Any) -> tuple[Array, Array]:
     if type(dv) is not ad.Zero:
         change = change + bind(logits, dv, *counts)
     if type(dlogits) is not ad.Zero:
-        code = partial(_differentiable_code, **{x: y for x, y in parameters.items() if x != "fast"})
+        others = {name: value for name, value in parameters.items() if name != "fast"}
+        code: Callable[..., Array] = partial(_differentiable_code, **others)
         change = change + jax.jvp(lambda x: code(x, v, *counts), (logits,), (dlogits,))[1]
     return bind(logits, v, *counts), change
 

@@ -19,8 +19,9 @@ def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, v
     ----------
     logits : array, shape (..., n)
         Real floating; −∞ excludes an item, +∞ includes it.
-    k : int or integer array
-        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     max_k : int, optional
         A bound of ``k``, for a traced ``k`` whose values cannot be read: less work than the default, n.
     validate : bool, optional
@@ -98,7 +99,7 @@ def marginals(logits: Array, k: int | Array, *, max_k: int | None = None, valida
     Returns
     -------
     array, shape (..., n)
-        Each row sums to k. Exactly 0 and 1 where a logit is −∞ and +∞.
+        Each row sums to k, if that is a number. Exactly 0 and 1 where a logit is −∞ and +∞.
 
     Raises
     ------
@@ -209,7 +210,7 @@ def all_products(problem: Problem) -> Array:
 
 
 def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
-    """Most likely subset: the k largest logits, ties to the lower index.
+    """Most likely subset: the k largest logits, ties to the lower index; of a `Cardinality`, ties to the smaller size.
 
     Parameters
     ----------

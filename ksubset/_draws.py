@@ -34,7 +34,7 @@ def sample(
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k.
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
 
     Raises
     ------
@@ -82,7 +82,7 @@ def rsample(
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k.
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
 
     Raises
     ------
@@ -120,11 +120,12 @@ def sample_from_uniforms(
         Independent uniforms, one for each division of a group of items into two, used from the whole down to single
         items; real floating. u and u − 1 mean the same, so uniforms may be given in [0, 1) or in [−1/2, 1/2). In the
         second form float32 resolves both tails far below 2⁻²⁴, and events of probability 1e-12 keep theirs.
+        With a `Cardinality`, (..., n): the first draws the size.
 
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k.
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
 
     Raises
     ------

@@ -24,7 +24,7 @@ def log_prob(
     Returns
     -------
     array, shape (...)
-        −∞ where ``z`` does not sum to k, or does what an infinite logit rules out.
+        −∞ where ``z`` does not sum to k, or to a size without a weight, or does what an infinite logit rules out.
 
     Raises
     ------
@@ -129,6 +129,8 @@ def divergence(problem: Problem, other: Array, solution: Solution | None) -> Arr
 
 def kl_to_uniform(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
     r"""Kullback–Leibler divergence to the uniform distribution over k-subsets, in nats.
+
+    With a `Cardinality` it is the divergence to the distribution with the same weights and all logits 0.
 
     .. math:: \operatorname{KL}(\theta \| 0) = \log\tbinom{n}{k} - H(\theta)
 

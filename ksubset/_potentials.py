@@ -16,8 +16,8 @@ class Cardinality:
     .. math:: p(z) \propto w\bigl(\textstyle\sum_i z_i\bigr) \exp(\theta \cdot z)
 
     Every function that takes ``k`` takes one of these, and then concerns the subsets of all sizes that have a weight.
-    In torch and JAX there are gradients with respect to ``log_weights`` too; that of `log_normalizer` is the probability
-    of each count. `at_most`, `at_least` and `between` give the same weight to a range of counts.
+    In torch and JAX there are gradients with respect to ``log_weights`` too; that of `log_normalizer` is the
+    probability of each count. `at_most`, `at_least` and `between` give the same weight to a range of counts.
 
     Parameters
     ----------
@@ -98,10 +98,10 @@ class Between(Cardinality):
         n, batch = int(logits.shape[-1]), tuple(logits.shape[:-1])
         low = check_k(self.low, logits, backend, xp, "the least count")
         high = n if self.high is None else check_k(self.high, logits, backend, xp, "the largest count")
-        readable = [x if isinstance(x, int) else backend.readable(x) if reads else None for x in (low, high)]
-        if all(x is not None for x in readable):
-            check_order(*readable, n)
-        bounds = _bound(readable[0], 0, min), _bound(readable[1], n, max)
+        least, most = (x if isinstance(x, int) else backend.readable(x) if reads else None for x in (low, high))
+        if least is not None and most is not None:
+            check_order(least, most, n)
+        bounds = _bound(least, 0, min), _bound(most, n, max)
         count, low, high = xp.arange(n + 1, device=device(logits)), _column(low), _column(high)
         inside = (count >= low) & (count <= high) & (count * 0 + low >= 0) & (count * 0 + high <= n)
         zero = xp.zeros((), dtype=logits.dtype, device=device(logits))

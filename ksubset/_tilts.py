@@ -1,9 +1,9 @@
 """The distribution of the count under one tilt after another, until every count has been within reach of one.
 
-Under the tilt λ the count has the probabilities P_λ(c) ∝ e_c(exp θ) · exp(λc). They are sums of products of non-negative
-numbers, which keep their relative accuracy until they come near the smallest floats. Counts that are out of the reach
-of a tilt wait for one that is made for the first of them. Most rows need one tilt or two; a row whose logits lie far
-apart may need one for every count.
+Under the tilt λ the count has the probabilities P_λ(c) ∝ e_c(exp θ) · exp(λc). They are sums of products of
+non-negative numbers, which keep their relative accuracy until they come near the smallest floats. Counts that are out
+of the reach of a tilt wait for one that is made for the first of them. Most rows need one tilt or two; a row whose
+logits lie far apart may need one for every count.
 """
 
 from collections.abc import Callable
@@ -122,11 +122,11 @@ def sweep(ops: Ops, rows: Rows, target: Array, wanted: Array, visit: Visit, stat
     xp = ops.xp
 
     def step(state: State) -> State:
-        *found, target, waiting, _ = state
-        found, done = visit(climb(ops, rows, target), waiting, tuple(found))
+        *so_far, target, waiting, _ = state
+        found, done = visit(climb(ops, rows, target), waiting, tuple(so_far))
         waiting = waiting & ~done
-        target = xp.argmax(xp.astype(waiting, target.dtype), axis=0)
-        return (*found, xp.astype(target, state[-3].dtype), waiting, ~xp.any(waiting, axis=0))
+        first = xp.argmax(xp.astype(waiting, target.dtype), axis=0)
+        return (*found, xp.astype(first, target.dtype), waiting, ~xp.any(waiting, axis=0))
 
     state = (*state, target, wanted, ~xp.any(wanted, axis=0))
     return ops.repeat(step, state, rows.width + 2)[:-3]

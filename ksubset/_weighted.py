@@ -1,9 +1,9 @@
 """The functions of ``ksubset._functions`` under a cardinality potential, p(z) ∝ exp(θ · z + ω(Σz)).
 
 They take θ and ω in one array ``logits``, (..., 2n + 1), because that is what they are: the logits of the statistics
-T = (z, 1{Σz = 0}, …, 1{Σz = n}). Means, subsets and directions of this form come in the same arrangement. So the
-derivatives are those of ``ksubset._derivatives`` word for word. In the places of k and width stand ``low`` and ``high``;
-ω is −∞ outside of them.
+T = (z, 1{Σz = 0}, …, 1{Σz = n}). Means, subsets and directions come in the same arrangement, and the derivatives are
+those of ``ksubset._derivatives`` word for word. In the places of k and width stand ``low`` and ``high``; ω is −∞
+outside of them.
 """
 
 from typing import TypeAlias

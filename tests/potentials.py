@@ -25,7 +25,8 @@ class Potential:
 
     @cached_property
     def statistics(self) -> np.ndarray:
-        return np.concatenate([self.subsets, np.eye(len(self.log_weights))[self.subsets.sum(axis=1).astype(int)]], axis=1)
+        counts = self.subsets.sum(axis=1).astype(int)
+        return np.concatenate([self.subsets, np.eye(len(self.log_weights))[counts]], axis=1)
 
     @cached_property
     def parameters(self) -> np.ndarray:
@@ -90,4 +91,4 @@ def rows(n: int, seed: int = 0) -> list[Potential]:
         made.append(Potential(logits, log_weights))
     apart = np.where(np.arange(n) < n // 2, 300.0, -300.0)
     made.append(Potential(apart, -np.append(0, np.cumsum(np.sort(apart)[::-1]))))  # all counts alike
-    return [Potential(row.logits.astype(np.float32).astype(float), row.log_weights.astype(np.float32).astype(float)) for row in made]
+    return [Potential(*(x.astype(np.float32).astype(float) for x in (row.logits, row.log_weights))) for row in made]

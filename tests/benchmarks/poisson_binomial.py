@@ -1,8 +1,8 @@
 """Speed and accuracy of `count_log_pmf` beside SciPy's `poisson_binom` and the package fast_poibin.
 
 Prints ratios: ``python tests/benchmarks/poisson_binomial.py [--quick]``. One row, float64, one thread, medians; and the
-smallest probability from which on every larger one is right to 1e-10, by comparison with `count_log_pmf`, whose own
-error tests/test_count_log_pmf.py bounds. The other two compute probabilities, not logarithms: below 1e-308 they have none.
+largest probability that is wrong by 1e-10, as `count_log_pmf` has it: tests/test_count_log_pmf.py bounds its own error.
+The other two compute probabilities and not logarithms: below 1e-308 they have none.
 """
 
 import argparse
