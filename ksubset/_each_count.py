@@ -70,6 +70,8 @@ class Counts:
         top = xp.max(terms, axis=-1, keepdims=True)
         weights = xp.exp(xp.where(self.possible, terms, top) - top) * xp.astype(self.possible, terms.dtype)
         total = xp.sum(weights, axis=-1)
+        sound = xp.any(self.possible, axis=-1) & ~xp.any(xp.isnan(self.log_weights), axis=-1)
+        total = xp.where(sound, total, fill(ops, (), float("nan"), total))
         return weights / total[..., None], top[..., 0] + xp.log(total)
 
 

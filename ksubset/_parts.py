@@ -45,7 +45,7 @@ class Weighted:
     def every_count(self, ops: Ops, x: Array) -> Array:
         """The reverse of `these_counts`, with 0 for the rest."""
         size = self.rows.size + 1
-        x = pad(ops, x[:size, ...], 0, max(0, size - x.shape[0]))
+        x = x[:size, ...] if x.shape[0] > size else pad(ops, x, 0, size - x.shape[0])
         return ops.xp.flip(x, axis=0) if self.flipped else x
 
 
