@@ -46,8 +46,8 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     >>> import numpy as np, ksubset
     >>> np.exp(ksubset.count_log_pmf(np.zeros(3))).round(12)
     array([0.125, 0.375, 0.375, 0.125])
-    >>> ksubset.count_log_pmf(np.full(1000, -8.0))[[0, 8, 1000]].round(6)  # the last is log of 1e-3475
-    array([   -0.335406,   -19.717063, -8000.335406])
+    >>> float(ksubset.count_log_pmf(np.full(1000, -8.0))[1000].round(6))  # the logarithm of 1e-3475
+    -8000.335406
     """
     backend = backends.find(logits, "logits")
     xp = backend.namespace(logits)

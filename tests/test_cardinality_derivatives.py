@@ -14,7 +14,7 @@ import ksubset
 
 pytestmark = differentiable
 
-N = 5
+N = 4
 ROWS = rows(N, 3)
 LOGITS = np.stack([row.logits for row in ROWS])
 WEIGHTS = np.stack([row.log_weights for row in ROWS])
