@@ -10,10 +10,10 @@ from ksubset._summation import column_sums
 from ksubset._tilts import Tilted, climb, feasible, nearest, typical
 from ksubset._typing import Array, Ops, State
 
-HEAVIEST = {32: log(1e6), 64: log(1e150)}
+HEAVIEST = {32: log(1e6), 64: log(1e90)}
 """By the bits of a float: the log-weight, relative to the probable counts, up to which a count may be out of reach.
 
-The absolute error of its probability, n of the smallest floats, still disappears beside any marginal that matters.
+The absolute error of its probability, n² of the smallest numbers, still disappears beside any marginal that matters.
 """
 
 
@@ -147,12 +147,13 @@ def part_product(
     xp, rows, levels = ops.xp, at.rows, at.levels
     middle = column_sums(ops, at.p * at.q * v) / xp.clip(column_sums(ops, at.p * at.q), 1e-37, None)
     push = at.p * at.q * (v - middle)
-    full = _tree.FullCounts(ops, rows.width)
+    full = _tree.FullCounts(ops, rows.width, _tilts.floor(ops, at.p))
     tangents = _tree.inside_tangents(ops, full, levels, leaves(ops, push, -push, empty=0.0))
     if ops.scan:
         (_, change), prefixes = _sequential.forth_tangents(ops, ops.scan, levels[-1], tangents[-1], rows.width)
     else:
         change = tangents[-1][:, 0, :]
+        change = pad(ops, change, 0, rows.width + 1 - change.shape[0])
     u = u + middle * xp.astype(_tilts.counts(ops, rows, u), u.dtype)
     u = u - column_sums(ops, part.counts * u)
     moved = part.weights * change + part.counts * u

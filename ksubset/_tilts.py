@@ -13,13 +13,20 @@ from typing import TypeAlias
 from ksubset import _sequential, _tree
 from ksubset._functions import softplus
 from ksubset._inference import SEQUENTIAL_FROM, leaves
-from ksubset._layout import Rows, fill, flat_rows, iota, items_first, orient
+from ksubset._layout import Rows, fill, flat_rows, iota, items_first, orient, pad
 from ksubset._summation import compensated_sum
 from ksubset._tilt import sigmoids, tilt
 from ksubset._typing import Array, Ops, State
 
 Levels: TypeAlias = list[Array]
 Visit: TypeAlias = Callable[["Tilted", Array, State], tuple[State, Array]]
+
+
+FLOOR = 2.0**-512
+"""What float64 leaves out where the processor is slow below 2⁻¹⁰²²: no product of two larger numbers is."""
+
+REACH = 2.0**-400
+"""Probabilities above it do not notice that n² times `FLOOR` may be missing."""
 
 
 @dataclass(frozen=True)
@@ -69,12 +76,21 @@ class Tilted:
 
     def reach(self, ops: Ops) -> float:
         """The probability from which on the error that underflow makes is below rounding."""
+        if floor(ops, self.p) is not None:
+            return REACH
         limits = ops.xp.finfo(self.p.dtype)
         return float(limits.smallest_normal) / float(limits.eps) ** 2
 
     def within_reach(self, ops: Ops) -> Array:
         """Counts whose probabilities are accurate, the target among them, (width + 1, rows)."""
         return (self.probabilities >= self.reach(ops)) | (counts(ops, self.rows, self.p) == self.target)
+
+
+def floor(ops: Ops, like: Array) -> Array | None:
+    """An error that the probabilities of each row, (rows,), can bear, or None where there is no need of one."""
+    if not ops.eager_on_cpu or ops.xp.finfo(like.dtype).bits < 64:
+        return None
+    return fill(ops, (like.shape[1],), FLOOR, like)
 
 
 def counts(ops: Ops, rows: Rows, like: Array) -> Array:
@@ -139,17 +155,18 @@ def climb(ops: Ops, rows: Rows, target: Array) -> Tilted:
     shift = tilt(ops, for_tilt) * for_tilt.sign
     t = rows.logits + shift
     p, q = sigmoids(ops, t)
-    full = _tree.FullCounts(ops, rows.width)
+    full = _tree.FullCounts(ops, rows.width, floor(ops, p))
     levels = _tree.inside(ops, full, leaves(ops, p, q), SEQUENTIAL_FROM if ops.scan else None, top=1)
     if ops.scan:
         last, prefixes = _sequential.forth(ops, ops.scan, levels[-1], rows.width)
         return Tilted(rows, target, shift, t, p, q, levels, prefixes, last)
-    return Tilted(rows, target, shift, t, p, q, levels, None, levels[-1][:, 0, :])
+    root = levels[-1][:, 0, :]
+    return Tilted(rows, target, shift, t, p, q, levels, None, pad(ops, root, 0, rows.width + 1 - root.shape[0]))
 
 
 def descend(ops: Ops, tilted: Tilted, weights: Array) -> Array:
     """The outside polynomials of the leaves, (2, n, rows), where the counts have ``weights``, (width + 1, rows)."""
-    full, levels = _tree.FullCounts(ops, tilted.rows.width), tilted.levels
+    full, levels = _tree.FullCounts(ops, tilted.rows.width, floor(ops, tilted.p)), tilted.levels
     outer = weights[:, None, :]
     if ops.scan:
         outer = _sequential.back(ops, ops.scan, levels[-1], tilted.prefixes, weights)
