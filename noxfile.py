@@ -20,7 +20,10 @@ MATRIX = {
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
-OTHERS = tuple(f"test_{name}" for name in ("cuda", "fast", "torch", "estimators", "benchmarks", "gpu", "jax_fast"))
+OTHERS = tuple(
+    f"test_{name}"
+    for name in ("cuda", "fast", "torch", "estimators", "benchmarks", "gpu", "jax_fast", "cardinality_derivatives")
+)
 """Files that concern other backends, or that a session of their own runs."""
 
 FILES = {
@@ -118,6 +121,8 @@ def slow(session: nox.Session, backend: str) -> None:
     files = CUDA_TESTS if backend == "cuda" else []
     session.install("-e", ".", *TEST, *requirements)
     session.run("pytest", "-m", "slow", *files, *session.posargs, env={"KSUBSET_TARGETS": targets})
+    if backend == "jax":  # minutes of XLA's compiler
+        session.run("pytest", "-m", "not slow", "tests/test_cardinality_derivatives.py", env={"KSUBSET_TARGETS": targets})
     if backend == "jax-fast":  # two minutes of XLA's compiler
         session.run("pytest", "-m", "not slow", "tests/test_estimators.py", env={"KSUBSET_TARGETS": targets})
 
