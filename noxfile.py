@@ -122,7 +122,8 @@ def slow(session: nox.Session, backend: str) -> None:
     session.install("-e", ".", *TEST, *requirements)
     session.run("pytest", "-m", "slow", *files, *session.posargs, env={"KSUBSET_TARGETS": targets})
     if backend == "jax":  # minutes of XLA's compiler
-        session.run("pytest", "-m", "not slow", "tests/test_cardinality_derivatives.py", env={"KSUBSET_TARGETS": targets})
+        file = "tests/test_cardinality_derivatives.py"
+        session.run("pytest", "-m", "not slow", file, env={"KSUBSET_TARGETS": targets})
     if backend == "jax-fast":  # two minutes of XLA's compiler
         session.run("pytest", "-m", "not slow", "tests/test_estimators.py", env={"KSUBSET_TARGETS": targets})
 
