@@ -22,7 +22,11 @@ MATRIX = {
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
 OTHERS = tuple(
-    f"test_{name}" for name in ("cuda", "fast", "torch", "estimators", "experiments", "benchmarks", "gpu", "jax_fast")
+    f"test_{name}"
+    for name in (
+        *("cuda", "fast", "torch", "estimators", "experiments", "benchmarks", "gpu", "jax_fast"),
+        "cardinality_derivatives",
+    )
 )
 """Files that concern other backends, or that a session of their own runs."""
 
