@@ -33,8 +33,8 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     """Find λ for every row: (rows,), NaN where a row is infeasible or holds a NaN.
 
     The search starts at λ₀ = −(θ_(k) + θ_(k+1))/2, θ_(k) the k-th largest logit. The root is in
-    [λ₀ − log 2(n − k), λ₀ + log 2k]: beyond it the items on one side of the gap alone would outweigh k. The bracket is
-    wider by what λ₀ may be off. Newton's method on the logit of Σp/n bisects whenever a step would leave it.
+    [λ₀ − log(n − k), λ₀ + log k], the ends being reached where all logits are equal and k is 1 or n − 1; the bracket is
+    wider by log 2, more than λ₀ may be off. Newton's method on the logit of Σp/n bisects where a step would leave it.
     """
     xp, n, logits = ops.xp, rows.size, ops.stop_gradient(rows.logits)
     if n == 0:
@@ -43,9 +43,7 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     start = -(upper / 2 + lower / 2)
     count = xp.astype(iota(ops, 1, start) * 0 + rows.count, start.dtype)
     odds = xp.exp(xp.clip(logits + start, -FAR, FAR))
-    low = xp.zeros_like(start) - xp.log(2 * (n - count) + 2) - NEAR
-    high = xp.zeros_like(start) + xp.log(2 * count + 2) + NEAR
-    state: State = (xp.zeros_like(start), low, high, ~valid)
+    state: State = (xp.zeros_like(start), -xp.log(2 * (n - count) + 2), xp.log(2 * count + 2), ~valid)
     above = xp.astype(odds > 1, odds.dtype)
     surplus = column_sums(ops, above) - count
     shift = ops.repeat(lambda s: _step(ops, odds, above, surplus, count, n, s), state, STEPS)[0]
@@ -106,5 +104,5 @@ def _ranked(ops: Ops, logits: Array, count: int | Array) -> tuple[Array, Array, 
     if isinstance(count, int):
         return ordered[:, min(n - count, n - 1)], ordered[:, n - 1 - count], sound
     flat, start = xp.reshape(ordered, (-1,)), iota(ops, rows, ordered) * n
-    upper = xp.take(flat, start + xp.clip(n - count, 0, n - 1), axis=0)
-    return upper, xp.take(flat, start + xp.clip(n - 1 - count, 0, n - 1), axis=0), sound
+    upper = xp.take(flat, start + xp.clip(n - count, None, n - 1), axis=0)
+    return upper, xp.take(flat, start + xp.clip(n - 1 - count, None, n - 1), axis=0), sound

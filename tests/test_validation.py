@@ -8,6 +8,7 @@ import pytest
 from conftest import Target
 
 import ksubset
+from ksubset._validation import check_seed
 
 NAN, INF = np.nan, np.inf
 Call = Callable[[Target], Any]
@@ -309,6 +310,24 @@ def test_unchecked_uniforms_give_nan_in_that_draw_alone(target: Target) -> None:
     z = target.to_numpy(ksubset.sample_from_uniforms(target.array(np.zeros(3)), 1, u, validate=False))
     assert (z[[0, 4]].sum(axis=-1) == 1).all()
     assert np.isnan(z[1:4]).all()
+
+
+def test_uniforms_at_the_ends_of_their_range(target: Target) -> None:
+    """1 included, to which a framework's [0, 1) may be rounded."""
+    u = target.array([[-0.5, 0.2], [1.0, 0.2]])
+    z = target.to_numpy(ksubset.sample_from_uniforms(target.array(np.zeros(3)), 1, u))
+    assert (z.sum(axis=-1) == 1).all()
+
+
+def test_seeds() -> None:
+    """The least and the greatest are among them."""
+    for seed, least, most in [(0, 0, None), (9, 0, None), (-5, -5, 7), (7, -5, 7)]:
+        check_seed(seed, least, most)
+    with pytest.raises(ValueError, match="rng must be at least 0 where it is an int; got -1"):
+        check_seed(-1, 0)
+    for seed in (-6, 8):
+        with pytest.raises(ValueError, match=rf"rng must be in \[-5, 7\] where it is an int; got {seed}"):
+            check_seed(seed, -5, 7)
 
 
 @pytest.mark.backends("numpy")

@@ -62,6 +62,7 @@ def test_entropy_and_divergence_from_uniform(target: Target, batch: Batch) -> No
     close(target, ksubset.entropy(logits, k), entropies)
     uniform = [log(comb(batch.logits.shape[1], int(size))) for size in batch.k]
     close(target, ksubset.kl_to_uniform(logits, k), uniform - entropies)
+    close(target, ksubset.kl_to_uniform(logits[-1, :], int(batch.k[-1])), uniform[-1] - entropies[-1])
 
 
 def test_kl_divergence(target: Target, batch: Batch, rng: np.random.Generator) -> None:

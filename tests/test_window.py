@@ -1,5 +1,8 @@
 """Windowed counts agree with full ones within their stated absolute error."""
 
+from dataclasses import replace
+from math import sqrt
+
 import numpy as np
 import pytest
 from conftest import Target
@@ -7,7 +10,8 @@ from significance import check_binomial
 
 import ksubset
 from ksubset import _window
-from ksubset._layout import orient
+from ksubset._layout import Rows, orient
+from ksubset._tree import SHORT, FullCounts, inside
 from ksubset.backends.array_api import NUMPY
 
 
@@ -49,6 +53,53 @@ def test_a_million_items(target: Target, rng: np.random.Generator) -> None:
     mu = target.to_numpy(ksubset.marginals(target.array(logits, "float32"), 500_000))
     assert abs(mu.sum(dtype=np.float64) - 500_000) < 1
     assert ((mu >= 0) & (mu <= 1)).all()
+
+
+def coins(n: int, k: int, dtype: type = np.float64) -> Rows:
+    """A row whose logits do not matter."""
+    return orient(NUMPY, np.zeros((1, n), dtype), k, min(k, n - k))
+
+
+def test_which_rows_have_windows() -> None:
+    """Those of more than 16,384 items, more than 512 of which are chosen and more than 512 not."""
+    for n, k, windowed in [(16_384, 600, False), (16_385, 512, False), (16_385, 513, True), (16_385, 15_873, False)]:
+        counts = _window.choose_counts(NUMPY, coins(n, k), np.full((n, 1), 0.5))
+        assert isinstance(counts, _window.WindowedCounts if windowed else FullCounts)
+        assert _window.is_windowed(n, min(k, n - k)) == windowed
+
+
+def test_what_error_rows_can_bear() -> None:
+    """None in float64, which is far from subnormal, and where the values cannot be looked at."""
+    p = np.array([[0.5, 0.25, 1.0], [0.0, 0.0625, 1.0], [0.0, 0.0, 0.0]], np.float32)
+    assert (_window.bearable_error(NUMPY, p) == [2.0**-63, 0, 0]).all()
+    assert _window.bearable_error(NUMPY, p.astype(np.float64)) is None
+    assert _window.bearable_error(replace(NUMPY, eager_on_cpu=False), p) is None
+    for width in (SHORT - 1, SHORT):
+        counts = _window.choose_counts(NUMPY, coins(100, width, np.float32), np.full((100, 1), 0.5, np.float32))
+        assert isinstance(counts, FullCounts)
+        assert (counts.floor is None) == (width < SHORT)
+
+
+@pytest.mark.parametrize(("dtype", "drawing", "reach"), [("f4", False, 6), ("f8", False, 8.5), ("f4", True, 9)])
+def test_length_of_windows(dtype: str, drawing: bool, reach: float) -> None:
+    """All counts of small nodes and at most k; otherwise so many deviations on either side, and what is needed near 0."""
+    p = np.full((400_000, 1), 0.5, dtype)
+    for k in (20_000, 200_000):
+        counts = _window.WindowedCounts(NUMPY, coins(400_000, k), p, drawing=drawing)
+        assert [counts.size(level) for level in range(6)] == [2, 3, 5, 9, 17, 33]
+        for level in range(10, 19):
+            deviation = sqrt(min(2**level / 4, k * (1 - k / 400_000)))
+            assert 0 <= counts.size(level) - 2 * reach * deviation - 2 * reach**2 / 3 < 5
+    assert _window.WindowedCounts(NUMPY, coins(400_000, 600), p[:, :1]).size(18) < 601
+
+
+@pytest.mark.parametrize("scale", [0.0, 1.0, 20.0])
+def test_windows_lose_no_probability(scale: float, rng: np.random.Generator) -> None:
+    """Of any node: each is near enough to the middle of its window."""
+    p = 1 / (1 + np.exp(-rng.normal(size=(20_001, 2)) * scale - np.array([0.0, 3.0])))
+    counts = _window.WindowedCounts(NUMPY, coins(20_001, 10_000), p)
+    for level in inside(NUMPY, counts, np.stack([1 - p, p])):
+        np.testing.assert_allclose(level.sum(axis=0), 1, rtol=0, atol=1e-13)
 
 
 def test_noise_of_the_transform_is_no_probability(rng: np.random.Generator) -> None:

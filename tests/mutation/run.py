@@ -28,16 +28,16 @@ QUICK = ["test_values.py", "test_battery_values.py"]
 TESTS = {
     "_tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
     "_polynomial": ["test_polynomial.py", *QUICK],
-    "_tree": [*QUICK, "test_accuracy.py", "test_engines.py", "test_sampling.py"],
+    "_tree": [*QUICK, "test_window.py", "test_accuracy.py", "test_engines.py", "test_sampling.py"],
     "_sequential": ["test_engines.py"],
     "_window": ["test_window.py"],
-    "_inference": [*QUICK, "test_sampling.py", "test_engines.py", "test_accuracy.py"],
+    "_inference": [*QUICK, "test_window.py", "test_sampling.py", "test_engines.py", "test_accuracy.py"],
     "_information": [*QUICK, "test_validation.py"],
-    "_sampling": ["test_sampling.py", "test_battery_values.py"],
+    "_sampling": ["test_sampling.py", "test_window.py", "test_battery_values.py"],
     "_functions": [*QUICK, "test_validation.py", "test_accuracy.py", "test_battery_layouts.py"],
-    "_derivatives": ["test_grad.py"],
-    "_validation": ["test_validation.py", "test_values.py"],
-    "_summation": [*QUICK, "test_accuracy.py"],
+    "_derivatives": ["test_grad.py", "test_inverse_derivatives.py"],
+    "_validation": ["test_validation.py", "test_inverse.py", "test_values.py"],
+    "_summation": ["test_summation.py"],
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
 TORCH = ("_derivatives",)
