@@ -27,7 +27,11 @@ OTHERS = tuple(
 """Files that concern other backends, or that a session of their own runs."""
 
 LATER = {
-    "jax": [*map(str, sorted([*Path("tests").glob("test_battery_*.py"), *Path("tests").glob("test_inverse*.py")]))],
+    "jax": sorted(
+        str(file)
+        for pattern in ("test_battery_*.py", "test_inverse*.py", "test_cardinality*.py", "test_count_log_pmf.py")
+        for file in Path("tests").glob(pattern)
+    ),
     "jax-fast": ["tests/test_estimators.py"],
 }
 """Ordinary tests that keep XLA's compiler busy for minutes: run by ``slow``."""

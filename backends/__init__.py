@@ -11,8 +11,9 @@ A module in this package is an adapter if it provides
 5. ``uniforms(rng, shape, like)``: independent uniforms in [−1/2, 1/2), in the dtype and on the device of ``like``,
    resolved near 0 from both sides to at least 2⁻⁵², from the framework's own generator, an int seed or None;
 6. ``solve(logits, k, width)``: the `ksubset._inference.Solution` of a batch, without gradients;
-7. ``evaluate(function, logits, k, width, *arrays, solution)``: the value of one of ``ksubset._functions``, with
-   whatever the framework needs around it: derivatives, compilation, a faster kernel;
+7. ``evaluate(function, logits, k, width, *arrays, solution)``: the value of one of ``ksubset._functions``, or of
+   ``ksubset._weighted``, whose ``logits`` hold log-weights too and whose k and width are the least and largest count,
+   with whatever the framework needs around it: derivatives, compilation, a faster kernel;
 
 and may, where it has faster kernels, offer
 

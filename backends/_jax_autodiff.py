@@ -6,7 +6,7 @@ linearised tree is never stored.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache, partial
 from typing import Any, cast
 
@@ -16,7 +16,7 @@ from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
 from ksubset import _functions
-from ksubset._derivatives import GRADIENTS, INVERSES, JACOBIANS, change_of_logits
+from ksubset._derivatives import GRADIENTS, INVERSES, JACOBIANS, MAPS, change_of_logits, find, moments
 from ksubset._inference import Solution
 from ksubset._typing import Array
 from ksubset.backends._jax_ffi import DRAW, KERNEL, array_code, batched, takes
@@ -24,11 +24,12 @@ from ksubset.backends._jax_ffi import DRAW, KERNEL, array_code, batched, takes
 jax.tree_util.register_dataclass(Solution)
 
 
-def product(logits: Array, k: int | Array, width: int, v: Array) -> Array:
-    """J · v, the logits broadcast against v."""
+def product(function: Callable[..., Array], logits: Array, k: int | Array, width: int, v: Array) -> Array:
+    """J · v, the logits broadcast against v; ``function`` is one of ``_derivatives.PRODUCTS``."""
     logits, v = jnp.broadcast_arrays(logits, v)
     static, counts = (k, ()) if isinstance(k, int) else (None, (jnp.broadcast_to(k, logits.shape[:-1]),))
-    return PRODUCT.bind(logits, v, *counts, k=static, width=width, fast=takes("marginals_jvp", logits, width))
+    name = function.__name__
+    return PRODUCT.bind(logits, v, *counts, name=name, k=static, width=width, fast=takes(name, logits, width))
 
 
 def solve(logits: Array, k: int | Array, width: int, v: Array) -> Array:
@@ -40,19 +41,30 @@ def solve(logits: Array, k: int | Array, width: int, v: Array) -> Array:
         fixed = jax.lax.stop_gradient(logits)
         return _functions.jacobian_solve(ops(logits), fixed, k, width, b)
 
+    def matrix(x: Array) -> Array:
+        return product(_functions.marginals_jvp, logits, k, width, x)
+
     linear: Any = jax.lax.custom_linear_solve
-    return linear(lambda x: product(logits, k, width, x), v, conjugate_gradients, symmetric=True)
+    return linear(matrix, v, conjugate_gradients, symmetric=True)
 
 
 PRODUCT: Any = Primitive("ksubset_product")
 """Operands: logits and v of one shape, and the counts (...) unless the parameter ``k`` is an int.
 
-``fast`` says whether it is computed by a kernel.
+``name`` is that of one of ``_derivatives.PRODUCTS``; ``fast`` says whether it is computed by a kernel.
 """
 
 
 def _code(*operands: Array, fast: bool, **parameters: Any) -> Array:
-    return (KERNEL.bind if fast else array_code)(*operands, name="marginals_jvp", **parameters)
+    return (KERNEL.bind if fast else array_code)(*operands, **parameters)
+
+
+def _differentiable_code(logits: Array, v: Array, *counts: Array, name: str, k: int | None, width: int) -> Array:
+    """Array code without a loop that `jax.grad` would refuse."""
+    from ksubset.backends.jax import ops
+
+    count = k if k is not None else counts[0]
+    return find(name)(replace(ops(logits), sweeps=False), logits, count, width, v)
 
 
 def _compiled(*operands: Array, **parameters: Any) -> Array:
@@ -76,7 +88,8 @@ def _jvp(primals: Any, tangents: Any, **parameters: Any) -> tuple[Array, Array]:
     if type(dv) is not ad.Zero:
         change = change + bind(logits, dv, *counts)
     if type(dlogits) is not ad.Zero:
-        code = partial(_code, **{**parameters, "fast": False})
+        others = {name: value for name, value in parameters.items() if name != "fast"}
+        code: Callable[..., Array] = partial(_differentiable_code, **others)
         change = change + jax.jvp(lambda x: code(x, v, *counts), (logits,), (dlogits,))[1]
     return bind(logits, v, *counts), change
 
@@ -99,15 +112,16 @@ mlir.register_lowering(PRODUCT, mlir.lower_fun(_code, multiple_results=False))
 class Differentiable:
     """Marginals and J · v as JAX differentiates them; see `ksubset._derivatives.Differentiable`."""
 
+    function: Callable[..., Array]
     k: int | Array
     width: int
     xp: Any = jnp
 
     def marginals(self, logits: Array) -> Array:
-        return evaluate(_functions.marginals, logits, self.k, self.width)
+        return evaluate(moments(self.function)[0], logits, self.k, self.width)
 
     def product(self, logits: Array, v: Array) -> Array:
-        return product(logits, self.k, self.width, v)
+        return product(moments(self.function)[1], logits, self.k, self.width, v)
 
     def solve(self, logits: Array, v: Array) -> Array:
         return solve(logits, self.k, self.width, v)
@@ -149,11 +163,13 @@ def differentiable(
 
     def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
         (logits, count, arrays, _), (dlogits, _, darrays, _) = primals, tangents
-        rules, result = Differentiable(count if k is None else k, width), call(*primals)
+        rules, result = Differentiable(function, count if k is None else k, width), call(*primals)
         if function in JACOBIANS:
             change = JACOBIANS[function] * rules.product(logits, dlogits)
         elif function in INVERSES:
             change = change_of_logits(rules, result, dlogits)
+        elif function in MAPS:
+            change = MAPS[function][0](rules, logits, jax.lax.stop_gradient(result), dlogits)
         elif function in GRADIENTS:
             gradients = GRADIENTS[function](rules, logits, *arrays)
             change = sum(jnp.sum(g * d, axis=-1) for g, d in zip(gradients, (dlogits, *darrays), strict=True))

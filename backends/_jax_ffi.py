@@ -15,7 +15,7 @@ import numpy as np
 from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
-from ksubset import _functions
+from ksubset._derivatives import find
 from ksubset._typing import Array
 from ksubset.backends import _fast
 
@@ -59,7 +59,7 @@ def array_code(logits: Array, *operands: Array, name: str, k: int | None, width:
     from ksubset.backends.jax import ops
 
     *arrays, count = (*operands, k) if k is not None else operands
-    return getattr(_functions, name)(ops(logits), logits, count, width, *arrays)
+    return find(name)(ops(logits), logits, count, width, *arrays)
 
 
 def _array_draw(logits: Array, seed: Array, *counts: Array, draws: int, k: int | None, width: int) -> Array:

@@ -13,8 +13,17 @@ import array_api_compat.torch as xp
 import torch
 from torch import Tensor
 
-from ksubset import _functions
-from ksubset._derivatives import GRADIENTS, INVERSES, JACOBIANS, change_of_logits, gradient_of_marginals
+from ksubset import _functions, _weighted
+from ksubset._derivatives import (
+    GRADIENTS,
+    INVERSES,
+    JACOBIANS,
+    MAPS,
+    change_of_logits,
+    find,
+    gradient_of_marginals,
+    moments,
+)
 from ksubset._inference import Solution
 
 Value = Callable[..., Tensor]
@@ -27,7 +36,7 @@ class Call:
     Attributes
     ----------
     name
-        Of one of ``ksubset._functions``.
+        Of one of ``ksubset._functions`` or ``ksubset._weighted``.
     size
         k where it is one number, else −1 and k a tensor.
     width
@@ -50,8 +59,11 @@ class Call:
 
     @property
     def function(self) -> Callable[..., Any]:
-        found: Callable[..., Any] = getattr(_functions, self.name)
-        return found
+        return find(self.name)
+
+    def other(self, function: Callable[..., Any]) -> "Call":
+        """The call of another function of the same distribution."""
+        return Call(function.__name__, self.size, self.width, self.value)
 
 
 @dataclass(frozen=True)
@@ -63,7 +75,7 @@ class Differentiable:
     xp: Any = xp
 
     def marginals(self, logits: Tensor) -> Tensor:
-        return evaluate(Call("marginals", self.call.size, self.call.width, self.call.value), logits, self.k)
+        return evaluate(self.call.other(moments(self.call.function)[0]), logits, self.k)
 
     def product(self, logits: Tensor, v: Tensor) -> Tensor:
         return product(self.call, logits, self.k, v)
@@ -79,12 +91,12 @@ def evaluate(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> T
 
 def product(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     """J · v, with its derivatives."""
-    return _linear(Call("marginals_jvp", call.size, call.width, call.value), logits, k, v)
+    return _linear(call.other(moments(call.function)[1]), logits, k, v)
 
 
 def solve(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     """The x of J · x = v, with its derivatives."""
-    return _linear(Call("jacobian_solve", call.size, call.width, call.value), logits, k, v)
+    return _linear(call.other(_functions.jacobian_solve), logits, k, v)
 
 
 def _linear(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
@@ -121,6 +133,8 @@ class Evaluate(torch.autograd.Function):
             tensors = tensors[:2]
         elif ctx.call.function in INVERSES:
             tensors = [output, tensors[1]]
+        elif ctx.call.function in MAPS:
+            tensors = [*tensors, output]
         elif ctx.call.function not in GRADIENTS:
             ctx.mark_non_differentiable(output)
             return
@@ -139,6 +153,8 @@ class Evaluate(torch.autograd.Function):
             return None, image, *nothing
         if call.function in INVERSES:
             return None, gradient_of_marginals(rules, logits, grad), *nothing
+        if call.function in MAPS:
+            return None, MAPS[call.function][1](rules, logits, arrays[0].detach(), grad), *nothing
         gradients = GRADIENTS[call.function](rules, logits, *arrays)
         pulled = [(grad[..., None] * g).sum_to_size(x.shape) for g, x in zip(gradients, (logits, *arrays), strict=True)]
         return None, pulled[0], None, *pulled[1:]
@@ -146,7 +162,7 @@ class Evaluate(torch.autograd.Function):
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
         draws = 0
-        if call.function in (_functions.sample, _functions.rsample):
+        if call.function in DRAWING:
             draws = arrays[0].ndim - logits.ndim - (in_dims[3] is not None) + (in_dims[1] is not None)
         moved = _batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
         return evaluate(call, *moved), draws
@@ -157,7 +173,7 @@ class EvaluateForward(Evaluate):
 
     @staticmethod
     def jvp(ctx: Any, _: None, dlogits: Tensor | None, dk: None, *darrays: Tensor | None) -> Tensor | None:
-        if ctx.call.function not in {*JACOBIANS, *GRADIENTS, *INVERSES}:
+        if ctx.call.function not in {*JACOBIANS, *GRADIENTS, *INVERSES, *MAPS}:
             return None
         logits, k, *arrays = ctx.saved_tensors
         rules, call = Differentiable(ctx.call, k), ctx.call
@@ -165,6 +181,8 @@ class EvaluateForward(Evaluate):
             return None if dlogits is None else JACOBIANS[call.function] * rules.product(logits, dlogits)
         if call.function in INVERSES:
             return None if dlogits is None else change_of_logits(rules, logits, dlogits)
+        if call.function in MAPS:
+            return None if dlogits is None else MAPS[call.function][0](rules, logits, arrays[0].detach(), dlogits)
         gradients = GRADIENTS[call.function](rules, logits, *arrays)
         terms = [(g * d).sum(-1) for g, d in zip(gradients, (dlogits, *darrays), strict=True) if d is not None]
         return sum(terms[1:], terms[0]) if terms else None
@@ -224,6 +242,10 @@ class ProductForward(Product):
         return sum(terms[1:], terms[0])
 
 
+DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_count)
+"""Functions whose uniforms have the dimensions of the draws in front."""
+
+
 def _remember_signature(function: Any) -> None:
     """Torch asks for the signature of ``forward`` at every call, and it takes long to work out."""
     function.__signature__ = signature(function)
@@ -235,7 +257,7 @@ _remember_signature(Product.forward)
 
 def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:
     """Σ_jk κ_ijk v_j w_k, the derivative of J · v along w: symmetric, so reverse mode gives the forward one as well."""
-    call = Call("marginals_jvp", call.size, call.width, call.value)
+    call = call.other(moments(call.function)[1])
     shape = (logits + v).shape
     logits, v, w = logits.expand(shape), v.expand(shape), w.expand(shape)
     result: Tensor = torch.func.vjp(lambda x: _plain(call, x, k, v), logits)[1](w)[0]

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from ksubset import _functions
+from ksubset._derivatives import find
 from ksubset.backends import _cuda_torch
 
 
@@ -21,7 +21,7 @@ def evaluate_compiled(
     from ksubset.backends.torch import ops
 
     count = size if k is None else k
-    return _cuda_torch.evaluate(ops(logits), getattr(_functions, name), logits, count, width, *arrays).contiguous()
+    return _cuda_torch.evaluate(ops(logits), find(name), logits, count, width, *arrays).contiguous()
 
 
 @evaluate_compiled.register_fake
@@ -30,5 +30,5 @@ def _(name: str, size: int, width: int, logits: Tensor, k: Tensor | None, arrays
 
     if name in ("logits_from_marginals", "jacobian_solve"):  # loops of many steps, whose result has a known shape
         return torch.empty_like(logits, memory_format=torch.contiguous_format)
-    result: Tensor = getattr(_functions, name)(LAZY, logits, size if k is None else k, width, *arrays)
+    result: Tensor = find(name)(LAZY, logits, size if k is None else k, width, *arrays)
     return result.contiguous()

@@ -65,6 +65,8 @@ class KSubset(Distribution):
     has_enumerate_support = True
 
     def __init__(self, logits: Tensor, k: int | Tensor, validate_args: bool | None = None) -> None:
+        if isinstance(k, ksubset.Cardinality):
+            raise TypeError("k must be an int or integers, one size for each row; ksubset.KSubset takes a Cardinality")
         self._subsets = ksubset.KSubset(logits, k, validate=None if validate_args is not False else False)
         self.logits, self.k = logits, self._subsets.k
         infinite = torch.isinf(logits).any() if not torch.compiler.is_compiling() else False

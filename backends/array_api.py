@@ -29,6 +29,7 @@ NUMPY = Ops(
     partial(np.sort, stable=False),
     repeat_until_settled(np),
     column_sums=_column_sums,
+    sweeps=True,
     eager_on_cpu=True,
 )
 
@@ -38,8 +39,9 @@ def ops(x: Array) -> Ops:
     if isinstance(x, np.ndarray | np.generic):
         return NUMPY
     xp = array_api_compat.array_namespace(x)
-    repeat = repeat_until_settled(xp) if is_readable(x) else repeat_all
-    return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat)
+    reads = is_readable(x)
+    repeat = repeat_until_settled(xp) if reads else repeat_all
+    return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat, sweeps=reads)
 
 
 def namespace(x: Array) -> Any:

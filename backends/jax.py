@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ksubset import _functions
+from ksubset._derivatives import PRODUCTS
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
@@ -85,6 +85,7 @@ _COMMON: dict[str, Any] = {
     "repeat": _repeat,
     "stop_gradient": jax.lax.stop_gradient,
     "matmul_from": 9,
+    "sweeps": True,
 }
 SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, sums_from_both_ends=_sums_from_both_ends, scan=_scan)
 PARALLEL = Ops(**_COMMON)
@@ -168,8 +169,8 @@ def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    if function is _functions.marginals_jvp:
-        return product(logits, k, width, arrays[0])
+    if function in PRODUCTS:
+        return product(function, logits, k, width, arrays[0])
     return evaluate_differentiable(function, logits, k, width, *arrays, solution=solution)
 
 

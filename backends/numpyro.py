@@ -62,6 +62,8 @@ class KSubset(dist.Distribution):
     reparametrized_params: ClassVar[list[str]] = ["logits"]
 
     def __init__(self, logits: Array, k: int, *, validate_args: bool | None = None) -> None:
+        if isinstance(k, ksubset.Cardinality):
+            raise TypeError("k must be an int; ksubset.KSubset takes a Cardinality")
         self.logits, self.k = logits, k
         super().__init__(jnp.shape(logits)[:-1], jnp.shape(logits)[-1:], validate_args=validate_args)
 

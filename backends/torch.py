@@ -9,6 +9,7 @@ import array_api_compat.torch as xp
 import torch
 
 from ksubset import _functions
+from ksubset._derivatives import PRODUCTS
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
 from ksubset._validation import check_seed
@@ -44,7 +45,13 @@ def _sort_on_cpu(x: torch.Tensor) -> torch.Tensor:
 
 
 EAGER = Ops(
-    xp, _matmul, _sort_on_cpu, repeat_until_settled(torch), stop_gradient=torch.Tensor.detach, eager_on_cpu=True
+    xp,
+    _matmul,
+    _sort_on_cpu,
+    repeat_until_settled(torch),
+    stop_gradient=torch.Tensor.detach,
+    sweeps=True,
+    eager_on_cpu=True,
 )
 LAZY = Ops(xp, _matmul, _sort, repeat_all, stop_gradient=torch.Tensor.detach)
 
@@ -119,7 +126,7 @@ def evaluate(
     size, counts = (k, None) if isinstance(k, int) else (-1, k)
     known = None if torch.compiler.is_compiling() or _is_mapped(logits, *arrays) else solution
     call = Call(function.__name__, size, width, _value, known)
-    if function is _functions.marginals_jvp:
+    if function in PRODUCTS:
         return product(call, logits, counts, arrays[0])
     return autograd_evaluate(call, logits, counts, *arrays)
 

@@ -2,13 +2,20 @@
 
 from ksubset._api import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
 from ksubset._config import show_config
+from ksubset._count import count_log_pmf
 from ksubset._design import logits_from_marginals
 from ksubset._distribution import KSubset
 from ksubset._draws import rsample, sample, sample_from_uniforms
 from ksubset._information import entropy, kl_divergence, kl_to_uniform, log_prob
+from ksubset._potentials import Cardinality, at_least, at_most, between
 
 __all__ = [
+    "Cardinality",
     "KSubset",
+    "at_least",
+    "at_most",
+    "between",
+    "count_log_pmf",
     "covariance",
     "entropy",
     "kl_divergence",

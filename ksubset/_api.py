@@ -1,10 +1,10 @@
 """The distribution's own functions: normaliser, marginals, their Jacobian, most likely subset."""
 
-from dataclasses import replace
 from math import prod
 
 from ksubset import _functions
-from ksubset._call import Problem, prepare
+from ksubset._call import Problem
+from ksubset._cardinality import prepare
 from ksubset._layout import device
 from ksubset._typing import Array
 from ksubset._validation import check_floating
@@ -21,8 +21,9 @@ def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, v
     ----------
     logits : array, shape (..., n)
         Real floating; −∞ excludes an item, +∞ includes it.
-    k : int or integer array
-        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     max_k : int, optional
         A bound of ``k``, for a traced ``k`` whose values cannot be read: less work than the default, n.
     validate : bool, optional
@@ -100,7 +101,7 @@ def marginals(logits: Array, k: int | Array, *, max_k: int | None = None, valida
     Returns
     -------
     array, shape (..., n)
-        Each row sums to k. Exactly 0 and 1 where a logit is −∞ and +∞.
+        Each row sums to k, if that is a number. Exactly 0 and 1 where a logit is −∞ and +∞.
 
     Raises
     ------
@@ -212,19 +213,18 @@ def all_products(problem: Problem) -> Array:
 
     Where arrays are not at hand, and blocks would make a program longer, it is all at once.
     """
-    xp, logits, k = problem.xp, problem.logits[..., None, :], problem.k
-    n = logits.shape[-1]
+    xp, logits, wide = problem.xp, problem.logits, problem.each_item()
+    n, numbers = logits.shape[-1], prod(logits.shape)
     unit = xp.eye(n, dtype=logits.dtype, device=device(logits))
-    wide = replace(problem, logits=logits, k=k if isinstance(k, int) else k[..., None])
-    if not problem.backend.is_readable(logits) or prod(logits.shape) * n <= BLOCK:
+    if not problem.backend.is_readable(logits) or numbers * n <= BLOCK:
         return wide.evaluate(_functions.marginals_jvp, unit)
-    step = max(1, BLOCK // prod(logits.shape))
+    step = max(1, BLOCK // numbers)
     parts = [unit[start : min(start + step, n), :] for start in range(0, n, step)]
     return xp.concat([wide.evaluate(_functions.marginals_jvp, part) for part in parts], axis=-2)
 
 
 def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
-    """Most likely subset: the k largest logits, ties to the lower index.
+    """Most likely subset: the k largest logits, ties to the lower index; of a `Cardinality`, ties to the smaller size.
 
     Parameters
     ----------

@@ -9,10 +9,12 @@ from array_api_compat import array_namespace
 
 from ksubset import backends
 from ksubset._inference import Solution
-from ksubset._typing import Array, Backend
+from ksubset._typing import Array, Backend, Draw
 from ksubset._validation import (
+    broadcast_shapes,
     check_binary,
     check_companion,
+    check_floating,
     check_k,
     check_logits,
     check_rows,
@@ -83,6 +85,42 @@ class Problem:
         check_companion(x, name, self.logits, self.backend)
         check_shape(x, name, tuple(self.logits.shape), exact=True)
         return x
+
+    @property
+    def uniforms(self) -> int:
+        """How many uniforms the sampler takes for a row."""
+        return max(int(self.logits.shape[-1]) - 1, 0)
+
+    def each_item(self) -> "Problem":
+        """The same with a batch dimension of size one after the others, for as many directions as there are items."""
+        k = self.k if isinstance(self.k, int) else self.k[..., None]
+        return replace(self, logits=self.logits[..., None, :], k=k)
+
+    def beside(self, other: Array) -> tuple["Problem", Array]:
+        """Check other logits, and bring them to the dtype of these and to a shape for which k serves both."""
+        other = self.companion(other, "other")
+        check_floating(other, "other", self.xp)
+        problem, other = self.promoted(other)
+        if not isinstance(problem.k, int):
+            shape = broadcast_shapes(tuple(problem.logits.shape), tuple(other.shape))
+            other = problem.xp.broadcast_to(other, shape)
+        if problem.checks(other):
+            problem.check_values(other, "other")
+        return problem, other
+
+    def check_values(self, logits: Array, name: str = "logits") -> None:
+        """Raise if the values of these logits, or k, admit no subset."""
+        check_values(logits, self.k, self.backend, name)
+
+    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """`sample` or `rsample`: directly where the adapter can, else by uniforms."""
+        direct: Draw | None = getattr(self.backend, "draw", None)
+        if direct:
+            z = direct(function, self.logits, self.k, self.width, rng, sample_shape)
+            if z is not None:
+                return self.cast(z)
+        u = self.backend.uniforms(rng, (*sample_shape, *self.logits.shape[:-1], self.uniforms), self.logits)
+        return self.evaluate(function, u)
 
     def promoted(self, other: Array) -> tuple["Problem", Array]:
         """Bring the logits and another array to a common dtype."""

@@ -3,7 +3,8 @@
 from importlib import metadata
 from os import environ
 
-from ksubset._call import Problem, prepare
+from ksubset._call import Problem
+from ksubset._cardinality import prepare
 from ksubset._typing import Array
 from ksubset.backends import _fast
 

@@ -10,7 +10,7 @@ in them carry rules of their own, which makes second and third derivatives follo
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from ksubset import _functions
+from ksubset import _functions, _weighted
 from ksubset._typing import Array
 
 
@@ -41,9 +41,49 @@ def log_normalizer(d: Differentiable, logits: Array) -> tuple[Array, ...]:
 
 def log_prob_count(d: Differentiable, logits: Array) -> tuple[Array, ...]:
     """Compute μ − σ(θ)."""
-    fall = d.xp.exp(d.xp.where(logits < 0, logits, -logits))
-    p = d.xp.where(logits < 0, fall, d.xp.ones_like(fall)) / (1 + fall)
-    return (d.marginals(logits) - p,)
+    return (d.marginals(logits) - _sigmoid(d.xp, logits),)
+
+
+def _sigmoid(xp: Any, x: Array) -> Array:
+    fall = xp.exp(xp.where(x < 0, x, -x))
+    return xp.where(x < 0, fall, xp.ones_like(fall)) / (1 + fall)
+
+
+def log_prob_count_weighted(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+    """Compute (μ − σ(θ), π)."""
+    theta, omega = _weighted.parts(logits)
+    p = _sigmoid(d.xp, theta)
+    return (d.marginals(logits) - d.xp.concat([p, d.xp.zeros_like(omega)], axis=-1),)
+
+
+def count_log_pmf(d: Differentiable, logits: Array, value: Array, v: Array) -> Array:
+    """Compute v · (μ⁽ᶜ⁾ − σ(θ)) for every count c, μ⁽ᶜ⁾ the marginals of subsets of that size.
+
+    With the log-weights −``value``, a constant, all counts are equally likely, and what each has to say can be read.
+    """
+    together, possible = _equalised(d.xp, logits, value)
+    means = d.marginals(together)
+    mu, chances = _weighted.parts(means)
+    direction = d.xp.concat([v, d.xp.zeros_like(chances)], axis=-1)
+    moved = _weighted.parts(d.product(together, direction))[1] / d.xp.where(possible, chances, d.xp.ones_like(chances))
+    rest = d.xp.sum(v * (mu - _sigmoid(d.xp, logits)), axis=-1)[..., None]
+    return d.xp.where(possible, moved + rest, d.xp.zeros_like(moved))
+
+
+def count_log_pmf_transposed(d: Differentiable, logits: Array, value: Array, g: Array) -> Array:
+    """Compute Σ_c g_c (μ⁽ᶜ⁾ − σ(θ))."""
+    together, possible = _equalised(d.xp, logits, value)
+    mu, chances = _weighted.parts(d.marginals(together))
+    g = d.xp.where(possible, g, d.xp.zeros_like(g))
+    u = g / d.xp.where(possible, chances, d.xp.ones_like(chances))
+    image = _weighted.parts(d.product(together, d.xp.concat([d.xp.zeros_like(mu), u], axis=-1)))[0]
+    return image + d.xp.sum(g, axis=-1)[..., None] * (mu - _sigmoid(d.xp, logits))
+
+
+def _equalised(xp: Any, logits: Array, value: Array) -> tuple[Array, Array]:
+    possible = value > -xp.inf
+    omega = xp.where(possible, -value, value)
+    return xp.concat([logits, omega], axis=-1), possible
 
 
 def entropy(d: Differentiable, logits: Array) -> tuple[Array, ...]:
@@ -97,6 +137,11 @@ GRADIENTS: dict[Callable[..., Array], Gradient] = {
     _functions.kl_to_uniform: kl_to_uniform,
     _functions.log_prob: log_prob,
     _functions.kl_divergence: kl_divergence,
+    _weighted.weighted_log_normalizer: log_normalizer,
+    _weighted.weighted_log_prob_count: log_prob_count_weighted,
+    _weighted.weighted_entropy: entropy,
+    _weighted.weighted_log_prob: log_prob,
+    _weighted.weighted_kl_divergence: kl_divergence,
 }
 """Functions with one value per row."""
 
@@ -104,8 +149,36 @@ JACOBIANS: dict[Callable[..., Array], int] = {
     _functions.marginals: 1,
     _functions.unchosen: -1,
     _functions.rsample: 1,
+    _weighted.weighted_marginals: 1,
+    _weighted.weighted_unchosen: -1,
 }
 """Functions with a value per item, whose derivative with respect to the logits is J times this sign."""
 
 INVERSES = {_functions.logits_from_marginals}
 """Functions from marginals to logits; their derivative is `change_of_logits`."""
+
+PRODUCTS = (_functions.marginals_jvp, _weighted.weighted_marginals_jvp)
+"""The Jacobian's own functions, linear and symmetric in v."""
+
+Map = Callable[..., Array]
+
+MAPS: dict[Callable[..., Array], tuple[Map, Map]] = {
+    _weighted.count_log_pmf: (count_log_pmf, count_log_pmf_transposed),
+}
+"""Functions with a value per count: their derivative along v, and its transpose, which take the value as a constant."""
+
+WEIGHTED = {*_weighted.FUNCTIONS.values(), _weighted.weighted_count, _weighted.count_log_pmf}
+"""Functions of logits and log-weights in one array."""
+
+
+def find(name: str) -> Callable[..., Array]:
+    """One of ``ksubset._functions`` or ``ksubset._weighted`` by name."""
+    found: Callable[..., Array] = getattr(_functions, name, None) or getattr(_weighted, name)
+    return found
+
+
+def moments(function: Callable[..., Array]) -> tuple[Callable[..., Array], Callable[..., Array]]:
+    """The marginals and J · v that belong to a function."""
+    if function in WEIGHTED:
+        return _weighted.weighted_marginals, _weighted.weighted_marginals_jvp
+    return _functions.marginals, _functions.marginals_jvp

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from ksubset import _api, _draws, _functions, _information
-from ksubset._call import prepare
+from ksubset._cardinality import prepare
 from ksubset._inference import Solution
+from ksubset._potentials import Cardinality
 from ksubset._typing import Array
 
 
@@ -46,7 +47,8 @@ class KSubset:
     ) -> None:
         self._problem = prepare(logits, k, max_k, validate)
         self._solved: Solution | None = None
-        self.logits, self.k = logits, self._problem.k
+        self.logits = logits
+        self.k: int | Array = k if isinstance(k, Cardinality) else self._problem.k
         self.batch_shape: tuple[int, ...] = tuple(logits.shape[:-1])
         self.event_shape: tuple[int, ...] = tuple(logits.shape[-1:])
 
@@ -103,8 +105,9 @@ class KSubset:
         """The divergence from this distribution to another with the same k; see `kl_divergence`."""
         if not isinstance(other, KSubset):
             raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
-        if not (isinstance(self.k, int) and self.k == other.k):
-            raise ValueError(f"other must have the same k, an int; got {other.k} and {self.k}")
+        same = isinstance(self.k, int) and isinstance(other.k, int) and self.k == other.k
+        if not (same or (isinstance(self.k, Cardinality) and self.k is other.k)):
+            raise ValueError(f"other must have the same k, an int or one Cardinality; got {other.k} and {self.k}")
         return _information.divergence(self._problem, other.logits, self._solution)
 
     def log_prob(self, z: Array) -> Array:

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 
 from ksubset import _functions
-from ksubset._call import Problem, prepare
-from ksubset._typing import Array, Draw
+from ksubset._call import Problem
+from ksubset._cardinality import prepare
+from ksubset._typing import Array
 from ksubset._validation import check_companion, check_floating, check_uniforms
 
 
@@ -33,7 +34,7 @@ def sample(
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k.
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
 
     Raises
     ------
@@ -81,7 +82,7 @@ def rsample(
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k.
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
 
     Raises
     ------
@@ -102,15 +103,8 @@ def rsample(
 
 
 def draw(problem: Problem, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
-    """`sample` or `rsample` of a validated problem: directly where the adapter can, else by uniforms."""
-    draws = checked_shape(sample_shape)
-    direct: Draw | None = getattr(problem.backend, "draw", None)
-    if direct:
-        z = direct(function, problem.logits, problem.k, problem.width, rng, draws)
-        if z is not None:
-            return problem.cast(z)
-    u = problem.backend.uniforms(rng, (*draws, *problem.logits.shape[:-1], uniforms_per_row(problem)), problem.logits)
-    return problem.evaluate(function, u)
+    """`sample` or `rsample` of a validated problem."""
+    return problem.draw(function, rng, checked_shape(sample_shape))
 
 
 def sample_from_uniforms(
@@ -126,11 +120,12 @@ def sample_from_uniforms(
         Independent uniforms, one for each division of a group of items into two, used from the whole down to single
         items; real floating. u and u − 1 mean the same, so uniforms may be given in [0, 1) or in [−1/2, 1/2). In the
         second form float32 resolves both tails far below 2⁻²⁴, and events of probability 1e-12 keep theirs.
+        With a `Cardinality`, (..., n): the first draws the size.
 
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k.
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
 
     Raises
     ------
@@ -146,7 +141,7 @@ def sample_from_uniforms(
     problem = prepare(logits, k, max_k, validate)
     check_companion(u, "u", logits, problem.backend)
     check_floating(u, "u", problem.xp)
-    expected = (*problem.logits.shape[:-1], uniforms_per_row(problem))
+    expected = (*problem.logits.shape[:-1], problem.uniforms)
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
         raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
     z = problem.evaluate(_functions.sample, u)
@@ -156,11 +151,6 @@ def sample_from_uniforms(
     xp = problem.xp
     sound = xp.all((u >= -0.5) & (u <= 1), axis=-1, keepdims=True)
     return xp.where(sound, z, xp.full_like(z, float("nan")))
-
-
-def uniforms_per_row(problem: Problem) -> int:
-    """How many uniforms the sampler takes for a row."""
-    return max(int(problem.logits.shape[-1]) - 1, 0)
 
 
 def checked_shape(shape: object) -> tuple[int, ...]:

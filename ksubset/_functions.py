@@ -67,7 +67,7 @@ def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: K
     """Σ_M [θ + max(−t, 0)] + Σ_{not M} max(t, 0) + log volume, M the k largest logits: no large terms cancel."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
     theta, t, top = _ranked(ops, logits, solution, k)
-    terms = xp.where(top, theta, xp.zeros_like(theta)) + _positive_part(ops, xp.where(top, -t, t))
+    terms = xp.where(top, theta, xp.zeros_like(theta)) + positive_part(ops, xp.where(top, -t, t))
     return compensated_sum(ops, terms) + solution.log_volume
 
 
@@ -75,7 +75,7 @@ def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: K
     """Σ_M [max(−t, 0) − softplus(−θ)] + Σ_{not M} [max(t, 0) − softplus(θ)] + log volume."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
     theta, t, top = _ranked(ops, logits, solution, k)
-    terms = _positive_part(ops, xp.where(top, -t, t)) - _softplus(ops, xp.where(top, -theta, theta))
+    terms = positive_part(ops, xp.where(top, -t, t)) - softplus(ops, xp.where(top, -theta, theta))
     return compensated_sum(ops, terms) + solution.log_volume
 
 
@@ -86,14 +86,14 @@ def entropy(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = 
 
 def _entropy(ops: Ops, solution: Solution) -> Array:
     t = solution.tilted
-    return _cost(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen)) + solution.log_volume
+    return cost(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen)) + solution.log_volume
 
 
 def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solution: Known = None) -> Array:
     """−Σ |t| · 1{z ≠ (t > 0)} − log volume; −∞ where Σz ≠ k, NaN where z is not 0 or 1."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
     t = solution.tilted
-    value = -_cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_volume
+    value = -cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_volume
     binary = xp.all((z == 0) | (z == 1), axis=-1)
     value = xp.where(binary, value, fill(ops, (), float("nan"), logits))
     size = k if isinstance(k, int) else xp.astype(k, z.dtype)
@@ -111,7 +111,7 @@ def kl_divergence(
     here = solution or solve(ops, logits, k, width)
     there = reference or solve(ops, other, k, width, chosen=False, unchosen=False)
     t = there.tilted
-    cross = _cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume
+    cross = cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume
     return cross - _entropy(ops, here)
 
 
@@ -144,17 +144,17 @@ def _ranked(ops: Ops, logits: Array, solution: Solution, k: Count) -> tuple[Arra
     return ops.sort(logits), ops.sort(solution.tilted), place
 
 
-def _cost(ops: Ops, t: Array, unlikely: Array) -> Array:
+def cost(ops: Ops, t: Array, unlikely: Array) -> Array:
     """Σ |t| · unlikely, with ∞ · 0 = 0."""
     xp, size = ops.xp, _magnitude(ops, t)
     return compensated_sum(ops, xp.where(unlikely == 0, xp.zeros_like(size), size) * unlikely)
 
 
-def _softplus(ops: Ops, x: Array) -> Array:
-    return _positive_part(ops, x) + ops.xp.log1p(ops.xp.exp(-_magnitude(ops, x)))
+def softplus(ops: Ops, x: Array) -> Array:
+    return positive_part(ops, x) + ops.xp.log1p(ops.xp.exp(-_magnitude(ops, x)))
 
 
-def _positive_part(ops: Ops, x: Array) -> Array:
+def positive_part(ops: Ops, x: Array) -> Array:
     return ops.xp.maximum(x, fill(ops, (), 0.0, x))
 
 

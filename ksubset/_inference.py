@@ -56,7 +56,7 @@ def solve(
     p, q = sigmoids(ops, t)
     counts = choose_counts(ops, rows, p)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
-    levels = _tree.inside(ops, counts, _leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
+    levels = _tree.inside(ops, counts, leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
     if scan:
         total, outer = _sequential.root(ops, scan, levels[-1], rows.count, rows.width)
     else:
@@ -87,8 +87,8 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Arr
     counts = choose_counts(ops, rows, p)
     push = _push(ops, p * q, items_first(ops, v), rows.logits)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
-    levels = _tree.inside(ops, counts, _leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
-    tangents = _tree.inside_tangents(ops, counts, levels, _leaves(ops, push, -push, empty=0.0))
+    levels = _tree.inside(ops, counts, leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
+    tangents = _tree.inside_tangents(ops, counts, levels, leaves(ops, push, -push, empty=0.0))
     if scan:
         top = levels[-1], tangents[-1]
         _, _, outer, douter = _sequential.root_tangents(ops, scan, *top, rows.count, rows.width)
@@ -109,20 +109,20 @@ def draw(ops: Ops, logits: Array, k: int | Array, width: int, u: Array) -> Array
     shift = tilt(ops, rows)
     p, q = sigmoids(ops, rows.logits + shift)
     counts = choose_counts(ops, rows, p, drawing=True)
-    levels = _tree.inside(ops, counts, _leaves(ops, p, q))
+    levels = _tree.inside(ops, counts, leaves(ops, p, q))
     u = xp.permute_dims(xp.reshape(u, (prod(draws), prod(batch), max(n - 1, 0))), (2, 0, 1))
     z = xp.astype(descend(ops, counts, levels, rows.count, u)[:n, ...], logits.dtype)
     z = z * rows.sign + (1 - rows.sign) / 2 + 0 * shift
     return xp.reshape(xp.permute_dims(z, (1, 2, 0)), (*draws, *batch, n))
 
 
-def _probability(ops: Ops, x: Array, t: Array) -> Array:
+def probability(ops: Ops, x: Array, t: Array) -> Array:
     """Take off what rounding put above 1; exactly 1 where t = ∞ leaves no choice."""
     one = fill(ops, (), 1.0, x)
     return ops.xp.where(t == ops.xp.inf, one, ops.xp.minimum(x, one))
 
 
-def _leaves(ops: Ops, chosen: Array, unchosen: Array, empty: float = 1.0) -> Array:
+def leaves(ops: Ops, chosen: Array, unchosen: Array, empty: float = 1.0) -> Array:
     """(2, items, rows); fewer than two items are filled up with items that are never chosen."""
     xp, (n, rows) = ops.xp, chosen.shape
     if n < 2:
@@ -149,11 +149,11 @@ def _marginals(
 ) -> list[Array]:
     """The marginals that are wanted, exchanged in the rows that stand for their complement."""
 
-    def probability(side: tuple[Array, Array, Array]) -> Array:
+    def one(side: tuple[Array, Array, Array]) -> Array:
         own, outer, t = side
-        return items_last(ops, _probability(ops, own * outer, t), batch)
+        return items_last(ops, probability(ops, own * outer, t), batch)
 
     if isinstance(rows.sign, int):
-        return [probability(x) if w else None for x, w in zip(sides[:: rows.sign], wanted, strict=True)]
-    flipped, pair = ops.xp.reshape(rows.sign < 0, (*batch, 1)), [probability(x) for x in sides]
+        return [one(x) if w else None for x, w in zip(sides[:: rows.sign], wanted, strict=True)]
+    flipped, pair = ops.xp.reshape(rows.sign < 0, (*batch, 1)), [one(x) for x in sides]
     return [ops.xp.where(flipped, pair[1], pair[0]), ops.xp.where(flipped, pair[0], pair[1])]

@@ -1,10 +1,10 @@
 """Log-probabilities, entropy and divergences."""
 
 from ksubset import _functions
-from ksubset._call import Problem, binary, prepare
+from ksubset._call import Problem, binary
+from ksubset._cardinality import prepare
 from ksubset._inference import Solution
 from ksubset._typing import Array
-from ksubset._validation import broadcast_shapes, check_floating, check_values
 
 
 def log_prob(
@@ -24,7 +24,7 @@ def log_prob(
     Returns
     -------
     array, shape (...)
-        −∞ where ``z`` does not sum to k, or does what an infinite logit rules out.
+        −∞ where ``z`` does not sum to k, or to a size without a weight, or does what an infinite logit rules out.
 
     Raises
     ------
@@ -122,20 +122,15 @@ def kl_divergence(
 
 def divergence(problem: Problem, other: Array, solution: Solution | None) -> Array:
     """`kl_divergence` of a validated problem."""
-    other = problem.companion(other, "other")
-    check_floating(other, "other", problem.xp)
     same = problem.dtype
-    problem, other = problem.promoted(other)
-    if not isinstance(problem.k, int):
-        shape = broadcast_shapes(tuple(problem.logits.shape), tuple(other.shape))
-        other = problem.xp.broadcast_to(other, shape)
-    if problem.checks(other):
-        check_values(other, problem.k, problem.backend, "other")
+    problem, other = problem.beside(other)
     return problem.evaluate(_functions.kl_divergence, other, solution=solution if problem.dtype == same else None)
 
 
 def kl_to_uniform(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
     r"""Kullback–Leibler divergence to the uniform distribution over k-subsets, in nats.
+
+    With a `Cardinality` it is the divergence to the distribution with the same weights and all logits 0.
 
     .. math:: \operatorname{KL}(\theta \| 0) = \log\tbinom{n}{k} - H(\theta)
 

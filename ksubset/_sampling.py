@@ -23,7 +23,7 @@ def descend(ops: Ops, counts: Counts, levels: list[Array], k: int | Array, u: Ar
         first, second = _offsets(counts, i, pairs)
         parents = total[:pairs, ...]
         weights = left[:, :, None, :] * mirror(ops, right, parents - first - second)
-        chosen = first + _invert(ops, weights, u[used : used + pairs, ...])
+        chosen = first + invert(ops, weights, u[used : used + pairs, ...])
         total = xp.concat([chosen, parents - chosen, total[pairs:, ...]], axis=0)
         used += pairs
     return total
@@ -36,7 +36,7 @@ def _offsets(counts: Counts, level: int, pairs: int) -> tuple[int | Array, int |
     return offset[:pairs, None, :], offset[pairs : 2 * pairs, None, :]
 
 
-def _invert(ops: Ops, weights: Array, u: Array) -> Array:
+def invert(ops: Ops, weights: Array, u: Array) -> Array:
     """The index, along the first axis, at which the cumulative weights pass the fraction ``u`` of their sum.
 
     u and u − 1 mean the same. In the upper half the distance from 1 is measured against sums taken from the far end:

@@ -9,52 +9,84 @@ nodes is a parameter, `Ops.scan`, so that a compiler can keep it a loop.
 from collections.abc import Callable, Iterable
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import Any, TypeAlias
 
 from ksubset._layout import fill, iota, pad
 from ksubset._typing import Array, Ops, Scan
 
+Pair: TypeAlias = tuple[Array, Array]
+"""A value and its derivative."""
+
 
 def root(ops: Ops, scan: Scan, nodes: Array, k: int | Array, width: int) -> tuple[Array, Array]:
     """P(Σz = k), (rows,), and the outside polynomials of ``nodes``, (a, m, rows), not yet divided by it."""
+    last, prefixes = forth(ops, scan, nodes, width)
+    end = _target(ops, nodes, k, width)
+    return ops.xp.sum(last * end, axis=0), back(ops, scan, nodes, prefixes, end)
+
+
+def forth(ops: Ops, scan: Scan, nodes: Array, width: int) -> tuple[Array, Array]:
+    """The distribution of the count of all nodes, (width + 1, rows), and of those before each."""
+    steps = ops.xp.permute_dims(nodes, (1, 0, 2))
+    result: tuple[Array, Array] = scan(
+        _with_before(lambda f, x: _convolve(ops, f, x)), _start(ops, nodes, width), steps, False
+    )
+    return result
+
+
+def back(ops: Ops, scan: Scan, nodes: Array, prefixes: Array, end: Array) -> Array:
+    """The outside polynomials of ``nodes``, (a, m, rows), where ``end`` weighs the counts of all."""
     size = nodes.shape[0]
     steps = ops.xp.permute_dims(nodes, (1, 0, 2))
-    last, prefixes = scan(_with_before(lambda f, x: _convolve(ops, f, x)), _start(ops, nodes, width), steps, False)
-    end = _target(ops, nodes, k, width)
 
-    def back(suffix: Array, step: tuple[Array, Array]) -> tuple[Array, Array]:
-        x, prefix = step
+    def step(suffix: Array, pair: tuple[Array, Array]) -> tuple[Array, Array]:
+        x, prefix = pair
         return _gather(ops, suffix, x), _outer(ops, prefix, suffix, size)
 
-    _, outer = scan(back, end, (steps, prefixes), True)
-    return ops.xp.sum(last * end, axis=0), ops.xp.permute_dims(outer, (1, 0, 2))
+    _, outer = scan(step, end, (steps, prefixes), True)
+    return ops.xp.permute_dims(outer, (1, 0, 2))
 
 
 def root_tangents(
     ops: Ops, scan: Scan, nodes: Array, tangents: Array, k: int | Array, width: int
 ) -> tuple[Array, Array, Array, Array]:
     """P, its derivative, the outside polynomials divided by P, and their derivatives."""
-    xp, size = ops.xp, nodes.shape[0]
-    steps = tuple(xp.permute_dims(x, (1, 0, 2)) for x in (nodes, tangents))
-    start, end = _start(ops, nodes, width), _target(ops, nodes, k, width)
+    xp, end = ops.xp, _target(ops, nodes, k, width)
+    (last, dlast), prefixes = forth_tangents(ops, scan, nodes, tangents, width)
+    outer, douter = back_tangents(ops, scan, nodes, tangents, prefixes, (end, xp.zeros_like(end)))
+    total, dtotal = xp.sum(last * end, axis=0), xp.sum(dlast * end, axis=0)
+    outer = outer / total
+    return total, dtotal, outer, (douter - outer * dtotal) / total
 
-    def forth(carry: tuple[Array, Array], step: tuple[Array, Array]) -> tuple[Array, Array]:
-        (f, df), (x, dx) = carry, step
+
+def forth_tangents(ops: Ops, scan: Scan, nodes: Array, tangents: Array, width: int) -> tuple[Pair, Pair]:
+    """`forth` and its derivative: each of its results becomes a pair."""
+    steps, start = _steps(ops, nodes, tangents), _start(ops, nodes, width)
+
+    def step(carry: Pair, pair: Pair) -> Pair:
+        (f, df), (x, dx) = carry, pair
         return _convolve(ops, f, x), _convolve(ops, df, x) + _convolve(ops, f, dx)
 
-    def back(
-        carry: tuple[Array, Array], step: tuple[tuple[Array, Array], tuple[Array, Array]]
-    ) -> tuple[tuple[Array, Array], tuple[Array, Array]]:
-        (s, ds), ((x, dx), (f, df)) = carry, step
+    result: tuple[Pair, Pair] = scan(_with_before(step), (start, ops.xp.zeros_like(start)), steps, False)
+    return result
+
+
+def back_tangents(ops: Ops, scan: Scan, nodes: Array, tangents: Array, prefixes: Pair, end: Pair) -> Pair:
+    """`back` and its derivative, ``prefixes`` and ``end`` with theirs."""
+    size, steps = nodes.shape[0], _steps(ops, nodes, tangents)
+
+    def step(carry: Pair, pairs: tuple[Pair, Pair]) -> tuple[Pair, Pair]:
+        (s, ds), ((x, dx), (f, df)) = carry, pairs
         outer, douter = _outer(ops, f, s, size), _outer(ops, df, s, size) + _outer(ops, f, ds, size)
         return (_gather(ops, s, x), _gather(ops, ds, x) + _gather(ops, s, dx)), (outer, douter)
 
-    (last, dlast), prefixes = scan(_with_before(forth), (start, xp.zeros_like(start)), steps, False)
-    _, outers = scan(back, (end, xp.zeros_like(end)), (steps, prefixes), True)
-    total, dtotal = xp.sum(last * end, axis=0), xp.sum(dlast * end, axis=0)
-    outer, douter = (xp.permute_dims(x, (1, 0, 2)) for x in outers)
-    outer = outer / total
-    return total, dtotal, outer, (douter - outer * dtotal) / total
+    _, (outer, douter) = scan(step, end, (steps, prefixes), True)
+    return ops.xp.permute_dims(outer, (1, 0, 2)), ops.xp.permute_dims(douter, (1, 0, 2))
+
+
+def _steps(ops: Ops, nodes: Array, tangents: Array) -> Pair:
+    """Nodes and their tangents, node after node."""
+    return ops.xp.permute_dims(nodes, (1, 0, 2)), ops.xp.permute_dims(tangents, (1, 0, 2))
 
 
 def _with_before(step: Callable[[Any, Any], Any]) -> Callable[[Any, Any], tuple[Any, Any]]:

@@ -94,10 +94,10 @@ def split(level: Array) -> tuple[Array, Array, Array]:
     return level[:, :half, ...], level[:, half : 2 * half, ...], level[:, 2 * half :, ...]
 
 
-def inside(ops: Ops, counts: Counts, leaves: Array, height: int | None = None) -> list[Array]:
-    """Levels from the leaves, (2, items, rows), to the last pair of nodes, or only ``height`` of them."""
+def inside(ops: Ops, counts: Counts, leaves: Array, height: int | None = None, top: int = 2) -> list[Array]:
+    """Levels from the leaves, (2, items, rows), to one of ``top`` nodes, the last pair, or only ``height`` of them."""
     levels = [leaves]
-    while levels[-1].shape[1] > 2 and len(levels) != height:
+    while levels[-1].shape[1] > top and len(levels) != height:
         left, right, lone = split(levels[-1])
         parents = counts.multiply(len(levels) - 1, left, right)
         levels.append(counts.settle(_join(counts, parents, lone)))

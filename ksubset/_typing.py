@@ -67,6 +67,8 @@ class Ops:
         the upper levels of the tree.
     matmul_from
         The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
+    sweeps
+        Whether `repeat` stops as soon as it may, so that loops whose length depends on values can be afforded.
     eager_on_cpu
         Whether arrays hold their values at once, so that those may decide shapes, and are computed by the processor's
         own arithmetic, which by default keeps subnormal floats at a hundred times the cost of others.
@@ -82,6 +84,7 @@ class Ops:
     sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     scan: Scan | None = None
     matmul_from: int = 24
+    sweeps: bool = False
     eager_on_cpu: bool = False
 
 

@@ -35,23 +35,23 @@ def check_companion(x: Array, name: str, logits: Array, backend: Backend, like: 
         raise ValueError(f"{name} must be on the device of {like}, {expected}; got {given}")
 
 
-def check_k(k: object, logits: Array, backend: Backend, xp: Any, like: str = "logits") -> int | Array:
+def check_k(k: object, logits: Array, backend: Backend, xp: Any, like: str = "logits", name: str = "k") -> int | Array:
     """An int in [0, n], or integers whose shape broadcasts to the batch shape of the logits."""
     if type(k) is not int and (isinstance(k, bool) or not (backend.is_array(k) or hasattr(k, "__index__"))):
-        raise TypeError(f"k must be an int or an integer array; got {_kind(k)}")
+        raise TypeError(f"{name} must be an int or an integer array; got {_kind(k)}")
     if type(k) is int or not _is_array(k):
         k, n = index(k), logits.shape[-1]  # type: ignore[arg-type]
         if not 0 <= k <= n:
-            raise ValueError(f"k must be in [0, {n}], the number of items; got {k}")
+            raise ValueError(f"{name} must be in [0, {n}], the number of items; got {k}")
         return k
-    check_companion(k, "k", logits, backend, like)
-    return _check_k_array(k, tuple(logits.shape[:-1]), xp, like)
+    check_companion(k, name, logits, backend, like)
+    return _check_k_array(k, tuple(logits.shape[:-1]), xp, like, name)
 
 
-def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any, like: str) -> Array:
+def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any, like: str, name: str) -> Array:
     if not xp.isdtype(k.dtype, "integral"):
-        raise TypeError(f"k must have an integer dtype; got {k.dtype}")
-    check_shape(k, "k", batch, exact=False, like=like)
+        raise TypeError(f"{name} must have an integer dtype; got {k.dtype}")
+    check_shape(k, name, batch, exact=False, like=like)
     return xp.broadcast_to(_roomy(k, xp), batch)
 
 
@@ -89,6 +89,12 @@ def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any
         raise ValueError(f"{complaint}; got {values(row)}{place}")
 
 
+def check_not_nan(x: Array, name: str) -> None:
+    """No NaN in any row."""
+    xp = array_api_compat.array_namespace(x)
+    check_rows(xp.any(xp.isnan(x), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
+
+
 def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "logits") -> None:
     """No NaN, k in range, and infinities that leave a subset to choose."""
     if isinstance(k, int) and backend.surely_finite(logits):
@@ -96,7 +102,7 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
     logits, n = backend.readable(logits), logits.shape[-1]
     k = k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(logits)
-    check_rows(xp.any(xp.isnan(logits), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
+    check_not_nan(logits, name)
     _check_range(k, n)
     always = xp.sum(xp.astype(logits == xp.inf, xp.int32), axis=-1)
     never = xp.sum(xp.astype(logits == -xp.inf, xp.int32), axis=-1)
@@ -145,6 +151,41 @@ def sum_slack(xp: Any, dtype: Any, n: int) -> float:
 def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any) -> None:
     flat = xp.reshape(count, (-1,))
     check_rows(bad, lambda row: f"{int(flat[row])}", f"{name} must contain {most} entries of {what}", xp)
+
+
+def check_log_weights(x: Array) -> None:
+    """Neither NaN nor +∞."""
+    xp = array_api_compat.array_namespace(x)
+    check_not_nan(x, "log_weights")
+    check_rows(xp.any(x == xp.inf, axis=-1), lambda _: "+inf", "log_weights must not contain +inf", xp)
+
+
+def check_order(low: int | Array, high: int | Array, n: int) -> None:
+    """0 ≤ low ≤ high ≤ n."""
+    if isinstance(low, int) and isinstance(high, int):
+        if low > high:
+            raise ValueError(f"the least count must be at most the largest, {high}; got {low}")
+        return
+    xp = array_api_compat.array_namespace(*(x for x in (low, high) if not isinstance(x, int)))
+    low, high = (xp.asarray(x) for x in (low, high))
+    low, high = xp.broadcast_arrays(low, high)
+    bad, flat = (low < 0) | (high > n) | (low > high), [xp.reshape(x, (-1,)) for x in (low, high)]
+    complaint = f"the least and the largest count must be in order and in [0, {n}]"
+    check_rows(bad, lambda row: f"{int(flat[0][row])} and {int(flat[1][row])}", complaint, xp)
+
+
+def check_feasible_counts(logits: Array, log_weights: Array, name: str) -> None:
+    """No NaN among the logits, and infinities that leave a count with a weight."""
+    xp, n = array_api_compat.array_namespace(logits), logits.shape[-1]
+    check_not_nan(logits, name)
+    count, whole = xp.arange(n + 1, device=array_api_compat.device(logits)), xp.int64
+    always = xp.sum(xp.astype(logits == xp.inf, whole), axis=-1)
+    never = xp.sum(xp.astype(logits == -xp.inf, whole), axis=-1)
+    possible = (count >= always[..., None]) & (count <= n - never[..., None]) & (log_weights > -xp.inf)
+    flat = [xp.reshape(xp.broadcast_to(x, possible.shape[:-1]), (-1,)) for x in (always, never)]
+    complaint = f"the infinite entries of {name} must leave a count that has a weight"
+    values = lambda row: f"{int(flat[0][row])} entries of +inf and {int(flat[1][row])} of -inf"  # noqa: E731
+    check_rows(~xp.any(possible, axis=-1), values, complaint, xp)
 
 
 def check_binary(z: Array, backend: Backend) -> None:

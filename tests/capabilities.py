@@ -12,6 +12,7 @@ BACKENDS = {"numpy": "NumPy", "strict": "other namespaces", "torch": "torch", "j
 FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
     "log_normalizer": "gradient",
     "log_prob_count": "gradient",
+    "count_log_pmf": "gradient",
     "marginals": "gradient",
     "marginals_jvp": "gradient",
     "logits_from_marginals": "gradient",

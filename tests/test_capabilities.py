@@ -23,25 +23,33 @@ EXTRA: dict[str, Callable[[Target], dict[str, Any]]] = {
 }
 """The arguments besides logits and k."""
 
+OBJECTS = {"KSubset", "Cardinality", "at_least", "at_most", "between", "show_config"}
+"""Public names that are no function of logits."""
+
 
 def call(target: Target, name: str, x: Any) -> Any:
     x = ksubset.marginals(x, k=2) if name == "logits_from_marginals" else x
-    return getattr(ksubset, name)(x, k=2, **EXTRA.get(name, lambda _: {})(target))
+    size = {} if name == "count_log_pmf" else {"k": 2}
+    return getattr(ksubset, name)(x, **size, **EXTRA.get(name, lambda _: {})(target))
 
 
 def test_every_function_is_declared() -> None:
-    assert set(FUNCTIONS) == set(ksubset.__all__) - {"KSubset", "show_config"}
+    assert set(FUNCTIONS) == set(ksubset.__all__) - OBJECTS
 
 
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.backends("torch")
 def test_gradients_as_declared(target: Target, diff: Transforms, name: str) -> None:
     """In torch, where that takes no compiler; `test_grad.py` has what each gradient is, in JAX too."""
-    weights = {1: target.array(DIRECTION), 2: target.array(np.outer(DIRECTION, SUBSET))}
+    weights = {
+        (4,): target.array(DIRECTION),
+        (5,): target.array(np.append(DIRECTION, 1.0)),
+        (4, 4): target.array(np.outer(DIRECTION, SUBSET)),
+    }
 
     def loss(x: Any) -> Any:
         y = call(target, name, x)
-        return (y * weights.get(y.ndim, 1)).sum() + 0 * x.sum()
+        return (y * weights.get(tuple(y.shape), 1)).sum() + 0 * x.sum()
 
     slope = target.to_numpy(diff.grad(loss)(target.array(LOGITS)))
     assert (np.abs(slope).max() > 1e-3) == (FUNCTIONS[name] == "gradient")

@@ -2,7 +2,7 @@
 
 from ksubset import _functions
 from ksubset._call import Problem, prepare
-from ksubset._draws import checked_shape, rsample, uniforms_per_row
+from ksubset._draws import checked_shape, rsample
 from ksubset._typing import Array
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
 from ksubset.estimators._surrogate import (
@@ -68,7 +68,7 @@ def simple_f(
     """
     step = check_positive(lambda_, "lambda_")
     problem, draws = prepare(logits, k, max_k, validate), checked_shape(sample_shape)
-    shape = (2, *draws, *problem.logits.shape[:-1], uniforms_per_row(problem))
+    shape = (2, *draws, *problem.logits.shape[:-1], problem.uniforms)
     u = problem.backend.uniforms(rng, shape, problem.logits)
     z = evaluate(frozen(problem), _functions.sample, u[0, ...])
 

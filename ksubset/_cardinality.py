@@ -1,0 +1,125 @@
+"""Cardinality potentials in the place of k, and the problem that a call with one becomes."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any
+
+from ksubset import _call, _functions, _weighted, backends
+from ksubset._call import Problem, computing_dtype
+from ksubset._inference import Solution
+from ksubset._layout import device
+from ksubset._potentials import Cardinality
+from ksubset._typing import Array
+from ksubset._validation import broadcast_shapes, check_feasible_counts, check_logits
+
+
+def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
+    """Check the arguments that all functions share, ``k`` a size or a `Cardinality`."""
+    if not isinstance(k, Cardinality):
+        return _call.prepare(logits, k, max_k, validate)
+    if max_k is not None:
+        raise ValueError(f"max_k bounds a size k; got max_k = {max_k} beside a Cardinality")
+    backend = backends.find(logits, "logits")
+    xp = backend.namespace(logits)
+    check_logits(logits, xp)
+    compute = computing_dtype(xp, logits.dtype)
+    theta = logits if logits.dtype == compute else xp.astype(logits, compute)
+    reads = backend.is_readable(logits) and k.is_readable(backend) if validate is None else validate
+    log_weights, low, high = k.resolve(theta, backend, xp, reads)
+    problem = CardinalityProblem(backend, xp, theta, low, high, logits.dtype, reads, bool(validate), log_weights)
+    if reads:
+        problem.check_values(theta)
+    return problem
+
+
+@dataclass
+class CardinalityProblem(Problem):
+    """A validated call with a cardinality potential: ``k`` and ``width`` are the least and the largest count.
+
+    Attributes
+    ----------
+    log_weights
+        (..., n + 1), of the batch shape and the dtype of the logits; −∞ outside of ``k`` … ``width``.
+    """
+
+    log_weights: Array
+
+    def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+        """The counterpart of one of ``ksubset._functions``."""
+        name = function.__name__
+        if function is _functions.kl_to_uniform:
+            return self.evaluate(_functions.kl_divergence, self.xp.zeros_like(self.logits))
+        if function in (_functions.sample, _functions.rsample):
+            return self.cast(self._drawn(function, arrays[0]))
+        joined = [self._joined(name, x) for x in arrays]
+        value = self._value(_weighted.FUNCTIONS[name], *joined)
+        return self.cast(value[..., : self.logits.shape[-1]] if name in PER_ITEM else value)
+
+    def _value(self, function: Callable[..., Array], *arrays: Array) -> Array:
+        together = self.xp.concat([self.logits, self.log_weights], axis=-1)
+        return self.backend.evaluate(function, together, self.k, self.width, *arrays, solution=None)
+
+    def _joined(self, name: str, x: Array) -> Array:
+        """A companion of the logits together with what corresponds to it for the counts."""
+        xp, counts = self.xp, self.log_weights.shape[-1]
+        if name == "kl_divergence":
+            rest = self.log_weights
+        elif name == "log_prob":
+            places = xp.arange(counts, dtype=x.dtype, device=device(x))
+            rest = xp.astype(places == xp.sum(x, axis=-1, keepdims=True), x.dtype)
+        else:
+            rest = xp.zeros((*x.shape[:-1], counts), dtype=x.dtype, device=device(x))
+        batch = broadcast_shapes(tuple(x.shape[:-1]), tuple(rest.shape[:-1]))
+        return xp.concat([xp.broadcast_to(y, (*batch, y.shape[-1])) for y in (x, rest)], axis=-1)  # type: ignore[misc]
+
+    def _drawn(self, function: Callable[..., Array], u: Array) -> Array:
+        """The count by the first uniform of a row, then the subset of that size by the others."""
+        xp, logits = self.xp, self.logits
+        count = self._value(_weighted.weighted_count, u[..., :1])[..., 0]
+        whole = xp.arange(1, device=device(logits)).dtype
+        k = xp.astype(xp.where(xp.isnan(count), xp.full_like(count, -1.0), count), whole)
+        wide = xp.broadcast_to(logits, (*count.shape, logits.shape[-1]))
+        width = min(self.width, logits.shape[-1] // 2) if self.k == 0 else logits.shape[-1] // 2
+        z = self.backend.evaluate(_functions.sample, wide, k, width, u[..., 1:], solution=None)
+        if function is _functions.sample:
+            return z
+        mean = self.evaluate(_functions.marginals)
+        return z + (mean - self.backend.ops(mean).stop_gradient(mean))
+
+    @property
+    def uniforms(self) -> int:
+        """How many uniforms the sampler takes for a row: one for the count, then one for each division."""
+        return max(int(self.logits.shape[-1]), 1)
+
+    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """`sample` or `rsample`, by uniforms."""
+        shape = (*sample_shape, *self.logits.shape[:-1], self.uniforms)
+        return self.evaluate(function, self.backend.uniforms(rng, shape, self.logits))
+
+    def each_item(self) -> "CardinalityProblem":
+        """As for `Problem`."""
+        return replace(self, logits=self.logits[..., None, :], log_weights=self.log_weights[..., None, :])
+
+    def promoted(self, other: Array) -> tuple[Problem, Array]:
+        """Bring the logits, the log-weights and another array to a common dtype."""
+        problem, other = super().promoted(other)
+        log_weights = self.xp.astype(self.log_weights, problem.logits.dtype, copy=False)
+        return replace(problem, log_weights=log_weights), other  # type: ignore[call-arg]  # it is one of these
+
+    def check_values(self, logits: Array, name: str = "logits") -> None:
+        """Raise if a row holds NaN, or if infinite logits rule out every count that has a weight."""
+        if self.backend.is_readable(self.log_weights):
+            log_weights = self.backend.readable(self.log_weights)
+            check_feasible_counts(self.backend.readable(logits), log_weights, name)
+
+    def solve(self) -> Any:
+        """None: the functions share no work."""
+        return None
+
+    def path(self, name: str) -> str:
+        """Why the core computes the function of that name."""
+        return "kernels take subsets of a given size"
+
+
+PER_ITEM = ("marginals", "unchosen", "marginals_jvp")
+"""Functions whose value has a part for the items and one for the counts."""

@@ -1,0 +1,151 @@
+"""The functions of ``ksubset._functions`` under a cardinality potential, p(z) ∝ exp(θ · z + ω(Σz)).
+
+They take θ and ω in one array ``logits``, (..., 2n + 1), because that is what they are: the logits of the statistics
+T = (z, 1{Σz = 0}, …, 1{Σz = n}). Means, subsets and directions come in the same arrangement, and the derivatives are
+those of ``ksubset._derivatives`` word for word. In the places of k and width stand ``low`` and ``high``; ω is −∞
+outside of them.
+"""
+
+from typing import TypeAlias
+
+from ksubset import _each_count, _mixture, _tilts
+from ksubset._functions import cost, softplus
+from ksubset._layout import fill, iota
+from ksubset._mixture import Mixture
+from ksubset._sampling import invert
+from ksubset._summation import compensated_sum
+from ksubset._typing import Array, Ops
+from ksubset._validation import broadcast_shapes
+
+Known: TypeAlias = object
+
+
+def parts(x: Array) -> tuple[Array, Array]:
+    """What concerns the items, (..., n), and what concerns the counts, (..., n + 1)."""
+    n = (x.shape[-1] - 1) // 2
+    return x[..., :n], x[..., n:]
+
+
+def solve(ops: Ops, logits: Array, low: int, high: int) -> Mixture:
+    """The moments; with a tilt for each count where values cannot decide how many there are."""
+    return (_mixture.solve if ops.sweeps else _each_count.solve)(ops, *parts(logits), low, high)
+
+
+def weighted_marginals(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
+    """E[T] = (μ, π)."""
+    found = solve(ops, logits, low, high)
+    return ops.xp.concat([found.chosen, found.counts], axis=-1)
+
+
+def weighted_unchosen(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
+    """1 − E[T], the first n with their own relative accuracy."""
+    found = solve(ops, logits, low, high)
+    return ops.xp.concat([found.unchosen, 1 - found.counts], axis=-1)
+
+
+def weighted_marginals_jvp(ops: Ops, logits: Array, low: int, high: int, v: Array, *, solution: Known = None) -> Array:
+    """J · v, the logits broadcast against v."""
+    shape = broadcast_shapes(tuple(logits.shape), tuple(v.shape))
+    logits, v = ops.xp.broadcast_to(logits, shape), ops.xp.broadcast_to(v, shape)
+    image = (_mixture.product if ops.sweeps else _each_count.product)(ops, *parts(logits), low, high, *parts(v))
+    return ops.xp.concat(image, axis=-1)
+
+
+def weighted_log_normalizer(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
+    """Σ_{t > 0} θ + log volume."""
+    found, (theta, _) = solve(ops, logits, low, high), parts(logits)
+    return compensated_sum(ops, _above(ops, found, theta)) + found.log_volume
+
+
+def weighted_log_prob_count(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
+    """log E[w(Σz)] over independent items: each θ of the log-normaliser less softplus(θ)."""
+    found, (theta, _) = solve(ops, logits, low, high), parts(logits)
+    terms = softplus(ops, ops.xp.where(found.tilted > 0, -theta, theta))
+    return found.log_volume - compensated_sum(ops, terms)
+
+
+def weighted_entropy(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
+    """H = Σ |t| · m − Σ π ω' + log volume, m as in `ksubset._functions.entropy` and ω' the log-weights plus slope."""
+    return _entropy(ops, solve(ops, logits, low, high), parts(logits)[1])
+
+
+def _entropy(ops: Ops, found: Mixture, omega: Array) -> Array:
+    t = found.tilted
+    return _cross(ops, found, omega, found.counts, ops.xp.where(t > 0, found.unchosen, found.chosen))
+
+
+def _cross(ops: Ops, found: Mixture, omega: Array, chances: Array, unlikely: Array) -> Array:
+    """−E[log p(z)] over subsets with given probabilities of the counts and of each item's less likely side."""
+    xp, slanted = ops.xp, omega + found.slope
+    terms = xp.where(chances == 0, xp.zeros_like(slanted), slanted) * chances
+    return cost(ops, found.tilted, unlikely) + found.log_volume - compensated_sum(ops, terms)
+
+
+def weighted_log_prob(ops: Ops, logits: Array, low: int, high: int, z: Array, *, solution: Known = None) -> Array:
+    """ω'(Σz) − Σ |t| · 1{z ≠ (t > 0)} − log volume; NaN where z is not 0 or 1."""
+    xp, found, (z, counts) = ops.xp, solve(ops, logits, low, high), parts(z)
+    t = found.tilted
+    value = -_cross(ops, found, parts(logits)[1], counts, xp.where(t > 0, 1 - z, z))
+    binary = xp.all((z == 0) | (z == 1), axis=-1)
+    return xp.where(binary, value, fill(ops, (), float("nan"), logits))
+
+
+def weighted_kl_divergence(
+    ops: Ops, logits: Array, low: int, high: int, other: Array, *, solution: Known = None
+) -> Array:
+    """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows."""
+    xp, here, there = ops.xp, solve(ops, logits, low, high), solve(ops, other, low, high)
+    unlikely = xp.where(there.tilted > 0, here.unchosen, here.chosen)
+    expected = _cross(ops, there, parts(other)[1], here.counts, unlikely)
+    return expected - _entropy(ops, here, parts(logits)[1])
+
+
+def weighted_mode(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
+    """The c largest logits, for the least c that maximises their sum plus ω(c)."""
+    xp, (theta, omega), n = ops.xp, parts(logits), parts(logits)[0].shape[-1]
+    order = xp.argsort(-theta, axis=-1, stable=True)
+    rank = xp.argsort(order, axis=-1, stable=True)
+    descending = xp.flip(xp.sort(theta, axis=-1), axis=-1)
+    always = xp.sum(xp.astype(theta == xp.inf, rank.dtype), axis=-1, keepdims=True)
+    sums = xp.cumulative_sum(xp.where(descending == xp.inf, xp.zeros_like(theta), descending), axis=-1)
+    sums = xp.concat([xp.zeros_like(omega[..., :1]), sums], axis=-1) + omega
+    nowhere = fill(ops, (), -float("inf"), sums)
+    sums = xp.where(iota(ops, n + 1, sums) >= always, sums, nowhere)
+    best = xp.argmax(sums, axis=-1, keepdims=True)
+    valid = xp.max(sums, axis=-1, keepdims=True) > nowhere
+    return xp.where(valid, xp.astype(rank < best, theta.dtype), fill(ops, (), float("nan"), theta))
+
+
+def weighted_count(ops: Ops, logits: Array, low: int, high: int, u: Array, *, solution: Known = None) -> Array:
+    """Counts from uniforms, draws + (..., 1), in the dtype of the logits; NaN in an infeasible row."""
+    xp = ops.xp
+    chances = solve(ops, logits, low, high).counts
+    spread = xp.broadcast_to(chances, (*u.shape[:-1], chances.shape[-1]))
+    drawn = invert(ops, xp.moveaxis(spread, -1, 0), u[..., 0])
+    return (xp.astype(drawn, logits.dtype) + 0 * xp.sum(chances, axis=-1))[..., None]
+
+
+def count_log_pmf(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
+    """The log-probability of every count of independent items with logits (..., n): (..., n + 1)."""
+    return (_tilts if ops.sweeps else _each_count).count_log_probabilities(ops, logits)
+
+
+def _above(ops: Ops, found: Mixture, theta: Array) -> Array:
+    return ops.xp.where(found.tilted > 0, theta, ops.xp.zeros_like(theta))
+
+
+FUNCTIONS = {
+    function.__name__.removeprefix("weighted_"): function
+    for function in (
+        weighted_marginals,
+        weighted_unchosen,
+        weighted_marginals_jvp,
+        weighted_log_normalizer,
+        weighted_log_prob_count,
+        weighted_entropy,
+        weighted_log_prob,
+        weighted_kl_divergence,
+        weighted_mode,
+    )
+}
+"""By the name that each has in ``ksubset._functions``."""
