@@ -43,7 +43,8 @@ def tilt(ops: Ops, rows: Rows) -> Array:
     start = -(upper / 2 + lower / 2)
     count = xp.astype(iota(ops, 1, start) * 0 + rows.count, start.dtype)
     odds = xp.exp(xp.clip(logits + start, -FAR, FAR))
-    state: State = (xp.zeros_like(start), -xp.log(2 * (n - count) + 2), xp.log(2 * count + 2), ~valid)
+    zero = xp.zeros_like(start)  # gives every row ends of its own: loops of compilers keep the shape of their state
+    state: State = (zero, zero - xp.log(2 * (n - count) + 2), zero + xp.log(2 * count + 2), ~valid)
     above = xp.astype(odds > 1, odds.dtype)
     surplus = column_sums(ops, above) - count
     shift = ops.repeat(lambda s: _step(ops, odds, above, surplus, count, n, s), state, STEPS)[0]
