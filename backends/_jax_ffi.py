@@ -29,7 +29,9 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     if jax.default_backend() != "cpu":
         return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
     if name == "draw" and several_devices():
-        return f"samples of {jax.device_count()} devices come from JAX's own generator, which does not depend on sharding"
+        return (
+            f"samples of {jax.device_count()} devices come from JAX's own generator, which does not depend on sharding"
+        )
     if name == "solve" or name in _fast.SOLVING:
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
     return _fast.choose(name, shape, width, dtype)

@@ -23,9 +23,7 @@ def several_devices() -> bool:
 
 
 def lowered_with_devices(*primitives: Any) -> None:
-    """Have JAX tell the lowering of primitives which devices a program is for, as `partitioned` needs; it keeps no programs
-    for unknown devices then.
-    """
+    """Have JAX say, where it lowers these primitives, which devices a program is for: `partitioned` needs to know."""
     import_module("jax._src.dispatch").prim_requires_devices_during_lowering.update(primitives)
 
 
@@ -36,7 +34,7 @@ def repeat(step: Step, state: State, limit: int) -> State:
 
 
 def pick(x: Array, index: Array) -> Array:
-    """``x[index]`` along the first axis; what follows it is of ``x`` (nodes, rows), of ``index`` (nodes, draws, rows)."""
+    """``x[index]`` along the first axis; after it come (nodes, rows) and (nodes, draws, rows)."""
     return jnp.take_along_axis(x[:, :, None, :], index, axis=0)
 
 
@@ -53,8 +51,9 @@ def fold(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, **opt
 
 def axes(x: Any) -> frozenset[str]:
     """The axes of a `jax.shard_map` over which an array varies."""
-    kind = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
-    return frozenset(getattr(kind, "vma", None) or ())
+    kind: Any = x if isinstance(x, jax.ShapeDtypeStruct) else jax.typeof(x)
+    manual = getattr(kind, "manual_axis_type", None)
+    return frozenset(manual.varying if manual else getattr(kind, "vma", None) or ())  # vma before JAX 0.10
 
 
 def varying(x: Array, over: frozenset[str]) -> Array:
@@ -69,32 +68,43 @@ def together(*arrays: Any) -> tuple[Any, ...]:
     return tuple(varying(x, over) if over and isinstance(x, jax.Array) else x for x in arrays)
 
 
-def automatic(function: Callable[..., Array], per_row: bool, logits: Array, *arrays: Array) -> Array:
-    """Call a function on arrays whose types name shardings, letting the compiler choose those in between.
+def automatic(function: Callable[..., Array], per_row: bool, logits: Array, k: int | Array, *arrays: Array) -> Array:
+    """Call ``function(logits, k, *arrays)``; where types name shardings, the compiler chooses those in between.
 
     The result is sharded as the batch is; ``per_row`` says that it lacks the axis of the items.
     """
-    present = [x for x in (logits, *arrays) if isinstance(x, jax.Array)]
-    if not any(_is_explicit(jax.typeof(x)) for x in present):
-        return function(logits, *arrays)
-    shape = jax.eval_shape(jax.sharding.auto_axes(function, out_sharding=PartitionSpec()), logits, *arrays).shape
-    batch = [_names(x)[: x.ndim - 1] for x in (logits, *(x for x in present[1:] if x.ndim >= logits.ndim))]
-    rank = len(shape) - (not per_row)
-    spec = [next((names[i - rank] for names in batch if rank - i <= len(names) and names[i - rank]), None)
-            for i in range(rank)]
-    out = PartitionSpec(*spec, *(() if per_row else (None,)))
-    result: Array = jax.sharding.auto_axes(function, out_sharding=out)(logits, *arrays)
+    counts = () if isinstance(k, int) else (k,)
+    if not any(map(is_explicit, (logits, *counts, *arrays))):
+        return function(logits, k, *arrays)
+
+    def call(logits: Array, *rest: Array) -> Array:
+        return function(logits, *(rest if counts else (k, *rest)))
+
+    given = logits, *counts, *arrays
+    ranks = [x.ndim - (x is not k) for x in given]
+    batches = [_batch(x, max(ranks), own) for x, own in zip(given, ranks, strict=True)]
+    spec = [*map(_first, zip(*batches, strict=True)), *(() if per_row else (None,))]
+    mesh = next(jax.typeof(x).sharding.mesh for x in given if is_explicit(x))
+    with jax.sharding.use_abstract_mesh(mesh):
+        result: Array = jax.sharding.auto_axes(call, out_sharding=PartitionSpec(*spec))(*given)
     return result
 
 
-def _is_explicit(kind: Any) -> bool:
-    mesh = kind.sharding.mesh
-    return any(t == jax.sharding.AxisType.Explicit for t in mesh.axis_types) and any(kind.sharding.spec)
+def is_explicit(x: Array) -> bool:
+    """Whether the type of an array names the axes of devices over which it is spread."""
+    sharding = jax.typeof(x).sharding
+    return jax.sharding.AxisType.Explicit in sharding.mesh.axis_types and any(sharding.spec)
 
 
-def _names(x: Array) -> tuple[Any, ...]:
+def _batch(x: Array, rank: int, own: int) -> tuple[Any, ...]:
+    """What the first ``own`` axes of an array are spread over, as the last of ``rank`` axes."""
     spec = tuple(jax.typeof(x).sharding.spec)
-    return (*spec, *(None,) * (x.ndim - len(spec)))
+    known = (*spec, *(None,) * (x.ndim - len(spec)))[max(0, own - rank) : own]
+    return (*(None,) * (rank - len(known)), *known)
+
+
+def _first(names: tuple[Any, ...]) -> Any:
+    return next((name for name in names if name), None)
 
 
 def partitioned(kernel: Callable[..., Array], logits: Array, *operands: Array) -> Array:

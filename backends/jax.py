@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ksubset import _functions
+from ksubset._derivatives import GRADIENTS
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
@@ -21,7 +22,7 @@ from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
 from ksubset.backends._jax_ffi import choose, takes
-from ksubset.backends._jax_sharding import fold, pick, repeat, several_devices
+from ksubset.backends._jax_sharding import automatic, fold, is_explicit, pick, repeat, several_devices, together
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -179,9 +180,15 @@ def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    if function is _functions.marginals_jvp:
-        return product(logits, k, width, arrays[0])
-    return evaluate_differentiable(function, logits, k, width, *arrays, solution=solution)
+    logits, k, *given = together(logits, k, *arrays)
+    known = None if is_explicit(logits) else solution
+
+    def value(logits: Array, k: int | Array, *arrays: Array) -> Array:
+        if function is _functions.marginals_jvp:
+            return product(logits, k, width, arrays[0])
+        return evaluate_differentiable(function, logits, k, width, *arrays, solution=known)
+
+    return automatic(value, function in GRADIENTS, logits, k, *given)
 
 
 def draw(
