@@ -11,10 +11,13 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jax.experimental.custom_partitioning import custom_partitioning
-from jax.sharding import NamedSharding, PartitionSpec
+from jax.experimental import custom_partitioning
+from jax.sharding import NamedSharding
 
 from ksubset._typing import Array, State, Step
+
+_spec: Any = jax.sharding.PartitionSpec  # JAX leaves these two untyped
+_partitioning: Any = custom_partitioning.custom_partitioning
 
 
 def several_devices() -> bool:
@@ -86,7 +89,7 @@ def automatic(function: Callable[..., Array], per_row: bool, logits: Array, k: i
     spec = [*map(_first, zip(*batches, strict=True)), *(() if per_row else (None,))]
     mesh = next(jax.typeof(x).sharding.mesh for x in given if is_explicit(x))
     with jax.sharding.use_abstract_mesh(mesh):
-        result: Array = jax.sharding.auto_axes(call, out_sharding=PartitionSpec(*spec))(*given)
+        result: Array = jax.sharding.auto_axes(call, out_sharding=_spec(*spec))(*given)
     return result
 
 
@@ -112,7 +115,7 @@ def partitioned(kernel: Callable[..., Array], logits: Array, *operands: Array) -
 
     def rows(mesh: Any, sharded: Any) -> NamedSharding:
         spec = tuple(sharded[0].sharding.spec)[: logits.ndim - 1]
-        return NamedSharding(mesh, PartitionSpec(*spec))
+        return NamedSharding(mesh, _spec(*spec))
 
     def partition(mesh: Any, given: Any, result: Any) -> Any:
         return mesh, kernel, rows(mesh, given), tuple(rows(mesh, given) for _ in given)
@@ -120,7 +123,7 @@ def partitioned(kernel: Callable[..., Array], logits: Array, *operands: Array) -
     batch = " ".join(f"b{i}" for i in range(logits.ndim - 1))
     whole = f"{batch} n"
     given = ", ".join(whole if x.ndim == logits.ndim else batch for x in (logits, *operands))
-    call: Any = custom_partitioning(lambda *x: kernel(*x))  # it refuses a function with keywords
+    call = _partitioning(lambda *x: kernel(*x))  # it refuses a function with keywords
     call.def_partition(
         partition=partition,
         infer_sharding_from_operands=lambda mesh, given, result: rows(mesh, given),
