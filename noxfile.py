@@ -22,7 +22,8 @@ MATRIX = {
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
 OTHERS = tuple(
-    f"test_{name}" for name in ("cuda", "fast", "torch", "estimators", "experiments", "benchmarks", "gpu", "jax_fast")
+    f"test_{name}"
+    for name in ("cuda", "fast", "torch", "estimators", "experiments", "benchmarks", "gpu", "jax_fast", "scale")
 )
 """Files that concern other backends, or that a session of their own runs."""
 
@@ -206,6 +207,13 @@ def nightly(session: nox.Session) -> None:
         session.log(f"{targets}, KSUBSET_FAST={fast}, seed {seed}")
         env = {"KSUBSET_TARGETS": targets, "KSUBSET_FAST": fast, "KSUBSET_CASES": str(cases)}
         session.run("pytest", f"--hypothesis-seed={seed}", *battery, env=env)
+
+
+@nox.session(default=False)
+def scale(session: nox.Session) -> None:
+    """Eight simulated devices of JAX: a sharded batch gives what it gives on one, without communication."""
+    session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0])
+    session.run("pytest", *sorted(map(str, Path("tests").glob("test_scale_*.py"))), *session.posargs)
 
 
 @nox.session(default=False)

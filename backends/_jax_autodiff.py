@@ -20,6 +20,7 @@ from ksubset._derivatives import GRADIENTS, INVERSES, JACOBIANS, MAPS, change_of
 from ksubset._inference import Solution
 from ksubset._typing import Array
 from ksubset.backends._jax_ffi import DRAW, KERNEL, array_code, batched, takes
+from ksubset.backends._jax_sharding import lowered_with_devices
 
 jax.tree_util.register_dataclass(Solution)
 
@@ -106,6 +107,7 @@ ad.primitive_jvps[PRODUCT] = _jvp
 ad.primitive_transposes[PRODUCT] = _transpose
 batching.primitive_batchers[PRODUCT] = partial(batched, PRODUCT)
 mlir.register_lowering(PRODUCT, mlir.lower_fun(_code, multiple_results=False))
+lowered_with_devices(PRODUCT)
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from jax.interpreters import batching, mlir
 from ksubset._derivatives import find
 from ksubset._typing import Array
 from ksubset.backends import _fast
+from ksubset.backends._jax_sharding import lowered_with_devices, partitioned, several_devices
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -27,8 +28,10 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     """The kernel for logits of a shape, or why the core is taken; see ``_fast.choose``."""
     if jax.default_backend() != "cpu":
         return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
-    if jax.device_count() > 1:
-        return f"XLA can split its own code over {jax.device_count()} devices, but no kernel"
+    if name == "draw" and several_devices():
+        return (
+            f"samples of {jax.device_count()} devices come from JAX's own generator, which does not depend on sharding"
+        )
     if name == "solve" or name in _fast.SOLVING:
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
     return _fast.choose(name, shape, width, dtype)
@@ -158,8 +161,10 @@ def _shape(logits: Any, seed: Any, *counts: Any, draws: int, **parameters: Any) 
 
 def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
     def lower(ctx: Any, *operands: Any, **parameters: Any) -> Any:
-        chosen = code if ctx.module_context.lowering_parameters.for_export else kernel
-        return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands, **parameters)
+        chosen = partial(code if ctx.module_context.lowering_parameters.for_export else kernel, **parameters)
+        if several_devices() and chosen.func is kernel:
+            chosen = partial(partitioned, chosen)
+        return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands)
 
     primitive.def_impl(kernel)
     primitive.def_abstract_eval(shape)
@@ -170,3 +175,4 @@ def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
 
 _define(KERNEL, lambda logits, *operands, **parameters: logits, _kernel, array_code)
 _define(DRAW, _shape, _kernel_draw, _array_draw)
+lowered_with_devices(KERNEL)

@@ -1,6 +1,7 @@
 """Adapter for JAX arrays and tracers."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache, partial
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
@@ -9,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from ksubset._derivatives import PRODUCTS
+from ksubset._derivatives import GRADIENTS, PRODUCTS
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
@@ -20,6 +21,7 @@ from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
 from ksubset.backends._jax_ffi import choose, takes
+from ksubset.backends._jax_sharding import automatic, fold, is_explicit, pick, repeat, several_devices, together
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -33,10 +35,10 @@ def _repeat(step: Step, state: State, limit: int) -> State:
 
 
 def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, reverse: bool) -> tuple[Any, Any]:
-    return jax.lax.scan(step, carry, xs, reverse=reverse)
+    return fold(step, carry, xs, reverse=reverse)
 
 
-def _ranked(x: Array, count: int | Array) -> tuple[Array, Array]:
+def _ranked(x: Array, count: int | Array, *, fixed: bool = False) -> tuple[Array, Array]:
     """Order statistics by halving the integers that floats are ordered like: XLA's sort takes ten times as long."""
     whole = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
     flip = np.iinfo(whole).max
@@ -56,7 +58,11 @@ def _ranked(x: Array, count: int | Array) -> tuple[Array, Array]:
         enough = jnp.sum(keys > middle[:, None], axis=-1) >= count
         return jnp.where(enough, middle + 1, low), jnp.where(enough, high, middle)
 
-    low, _ = jax.lax.while_loop(apart, halve, (jnp.min(keys, axis=-1), jnp.max(keys, axis=-1)))
+    ends = jnp.min(keys, axis=-1), jnp.max(keys, axis=-1)
+    if fixed:
+        low, _ = repeat(halve, ends, 8 * keys.dtype.itemsize)
+    else:
+        low, _ = jax.lax.while_loop(apart, halve, ends)
     above = keys >= low[:, None]
     parted = jnp.sum(above, axis=-1) == count
     upper = jnp.where(parted, jnp.min(jnp.where(above, keys, flip), axis=-1), low)
@@ -89,6 +95,9 @@ _COMMON: dict[str, Any] = {
 }
 SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, sums_from_both_ends=_sums_from_both_ends, scan=_scan)
 PARALLEL = Ops(**_COMMON)
+SPREAD: dict[str, Any] = {"repeat": repeat, "pick": pick}
+SPREAD_SEQUENTIAL = replace(SEQUENTIAL, ranked=partial(_ranked, fixed=True), **SPREAD)
+SPREAD_PARALLEL = replace(PARALLEL, **SPREAD)
 
 surrogate = _jax_estimators.surrogate
 value_and_gradient = _jax_estimators.value_and_gradient
@@ -96,7 +105,9 @@ value_and_gradient = _jax_estimators.value_and_gradient
 
 def ops(x: Array) -> Ops:
     """On a CPU a loop over blocks of items runs fastest; an accelerator wants the tree's logarithmic depth."""
-    return SEQUENTIAL if jax.default_backend() == "cpu" else PARALLEL
+    if jax.default_backend() == "cpu":
+        return SPREAD_SEQUENTIAL if several_devices() else SEQUENTIAL
+    return SPREAD_PARALLEL if several_devices() else PARALLEL
 
 
 def namespace(x: Array) -> Any:
@@ -169,9 +180,15 @@ def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    if function in PRODUCTS:
-        return product(function, logits, k, width, arrays[0])
-    return evaluate_differentiable(function, logits, k, width, *arrays, solution=solution)
+    logits, k, *given = together(logits, k, *arrays)
+    known = None if is_explicit(logits) else solution
+
+    def value(logits: Array, k: int | Array, *arrays: Array) -> Array:
+        if function in PRODUCTS:
+            return product(function, logits, k, width, arrays[0])
+        return evaluate_differentiable(function, logits, k, width, *arrays, solution=known)
+
+    return automatic(value, function in GRADIENTS, logits, k, *given)
 
 
 def draw(

@@ -163,10 +163,12 @@ def mirror(ops: Ops, x: Array, total: Array) -> Array:
     ``x`` is (coefficients, nodes, rows); ``total`` integers (nodes, draws, rows), the result (coefficients, nodes,
     draws, rows).
     """
-    xp, (size, nodes, rows) = ops.xp, x.shape
-    flat = xp.reshape(pad(ops, x, 1, 1), (-1,))
-    place = iota(ops, nodes, x)[:, None, None] * rows + iota(ops, rows, x)
+    xp, (size, nodes, rows), padded = ops.xp, x.shape, pad(ops, x, 1, 1)
     index = xp.clip(total - iota(ops, size, x)[:, None, None, None] + 1, 0, size + 1)
+    if ops.pick:
+        return ops.pick(padded, index)
+    flat = xp.reshape(padded, (-1,))
+    place = iota(ops, nodes, x)[:, None, None] * rows + iota(ops, rows, x)
     index = index * (nodes * rows) + place
     return xp.reshape(xp.take(flat, xp.reshape(index, (-1,)), axis=0), tuple(index.shape))
 

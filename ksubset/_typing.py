@@ -65,6 +65,9 @@ class Ops:
         ``scan(step, carry, xs, reverse)`` folds ``step(carry, x) -> (carry, y)`` over the first axis of the arrays in
         ``xs`` and stacks the ys, like `jax.lax.scan`. Where it is given, the sequential engine runs in the place of
         the upper levels of the tree.
+    pick
+        ``pick(x, index)``: x[index[…], node, row], ``x`` (coefficients, nodes, rows) and ``index`` integers (a, nodes,
+        draws, rows), where arrays must not be flattened because they are spread over devices.
     matmul_from
         The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
     sweeps
@@ -83,6 +86,7 @@ class Ops:
     column_sums: Callable[[Array], Array] | None = None
     sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     scan: Scan | None = None
+    pick: Callable[[Array, Array], Array] | None = None
     matmul_from: int = 24
     sweeps: bool = False
     eager_on_cpu: bool = False

@@ -1,0 +1,98 @@
+"""What `test_scale_jax` runs on eight simulated devices: each function sharded, against the same on one device."""
+
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+
+import ksubset
+from ksubset.backends import _fast
+
+COLLECTIVE = re.compile(r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)[-a-z]*\(")
+ROWS, N = 24, 12
+rng = np.random.default_rng(0)
+X, V = (jnp.asarray(rng.normal(size=(ROWS, N)), jnp.float32) for _ in range(2))
+K = jnp.arange(ROWS, dtype=jnp.int32) % (N + 1)
+KEY = jax.random.key(0)
+
+
+def gradient(function: Callable[..., Any]) -> Callable[..., Any]:
+    return lambda x, v, k: jax.grad(lambda x: (v * function(x, v, k)).sum())(x)
+
+
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "marginals": lambda x, v, k: ksubset.marginals(x, 4),
+    "marginals, a k for each row": lambda x, v, k: ksubset.marginals(x, k),
+    "marginals_jvp": lambda x, v, k: ksubset.marginals_jvp(x, k, v),
+    "log_normalizer": lambda x, v, k: ksubset.log_normalizer(x, k),
+    "entropy": lambda x, v, k: ksubset.entropy(x, 4),
+    "kl_divergence": lambda x, v, k: ksubset.kl_divergence(x, v, 4),
+    "mode, log_prob": lambda x, v, k: ksubset.log_prob(x, 4, ksubset.mode(x, 4)),
+    "sample_from_uniforms": lambda x, v, k: ksubset.sample_from_uniforms(x, k, jax.nn.sigmoid(v[:, 1:]) - 0.5),
+    "gradient of marginals": gradient(lambda x, v, k: ksubset.marginals(x, k)),
+    "gradient of entropy": gradient(lambda x, v, k: ksubset.entropy(x, 4)[:, None]),
+    "second derivative": gradient(lambda x, v, k: ksubset.marginals_jvp(x, 4, v)),
+}
+RANDOM: dict[str, Callable[..., Any]] = {
+    "rsample": lambda x, v, k: ksubset.rsample(x, k, rng=KEY),
+    "samples": lambda x, v, k: ksubset.sample(x, 4, rng=KEY, sample_shape=(3,)),
+    "gradient of rsample": gradient(lambda x, v, k: ksubset.rsample(x, 4, rng=KEY) ** 2),
+}
+
+
+def compare(name: str, found: Any, expected: Any) -> None:
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=2e-6, err_msg=name)
+
+
+def batches(mesh: Mesh) -> None:
+    """Sharded as the operands, without a collective, and with the kernels where there are some."""
+    place = NamedSharding(mesh, P("rows"))
+    sharded = [jax.device_put(x, place) for x in (X, V, K)]
+    for name, function in (FUNCTIONS | RANDOM).items():
+        program = jax.jit(function).lower(*sharded).compile()
+        text = program.as_text()
+        assert not (found := Counter(COLLECTIVE.findall(text))), f"{name}: {found}"
+        result = program(*sharded)
+        assert "rows" in result.sharding.spec, name
+        compare(name, result, function(X, V, K))
+        if name in ("marginals", "marginals_jvp", "gradient of rsample"):
+            assert ("ksubset_" in "".join(re.findall('custom_call_target="(.*?)"', text))) == (not _fast.obstacle()), (
+                name
+            )
+
+
+def mapped(mesh: Mesh) -> None:
+    """Inside `jax.shard_map`, whose arrays have types that say how they vary."""
+    for name, function in FUNCTIONS.items():
+        each = jax.shard_map(function, mesh=mesh, in_specs=(P("rows"),) * 3, out_specs=P("rows"))
+        compare(name, jax.jit(each)(X, V, K), function(X, V, K))
+
+    def draw(x: Any) -> Any:
+        key = jax.random.fold_in(KEY, jax.lax.axis_index("rows"))
+        return ksubset.rsample(x, 4, rng=key)
+
+    z = np.asarray(jax.jit(jax.shard_map(draw, mesh=mesh, in_specs=P("rows"), out_specs=P("rows")))(jnp.zeros((64, N))))
+    assert (z.sum(-1) == 4).all()
+    assert len({part.tobytes() for part in np.split(z, 8)}) == 8
+
+
+def main(kind: str) -> None:
+    devices = np.array(jax.devices())
+    if kind == "auto":
+        batches(Mesh(devices, ("rows",)))
+    elif kind == "explicit":
+        batches(jax.make_mesh((8,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,)))
+    elif kind == "shard_map":
+        mapped(Mesh(devices, ("rows",)))
+    print("agrees")
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

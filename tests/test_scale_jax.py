@@ -1,0 +1,34 @@
+"""Batches of JAX over eight devices, which a process of its own simulates: the same results, and no communication."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("jax", reason="a test of JAX's adapter")
+
+HERE = Path(__file__).parent
+KINDS = ("auto", "explicit", "shard_map")
+
+
+def run(kind: str, fast: str) -> str:
+    environment = os.environ | {
+        "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
+        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
+        "KSUBSET_FAST": fast,
+        "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, str(HERE / "scale_devices.py"), kind]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("fast", ["0", "1"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_devices(kind: str, fast: str) -> None:
+    if fast == "1":
+        pytest.importorskip("numba", reason="the kernels need numba, of the extra fast")
+    assert "agrees" in run(kind, fast)
