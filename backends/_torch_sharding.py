@@ -65,9 +65,7 @@ class Shards:
         if axis < 0 or (x.shape[axis] == 1 and size != 1):
             return Replicate()
         if x.shape[axis] != size:
-            raise ValueError(
-                f"{name} must have size {size} along axis {axis}, as {self.name} does; got {x.shape[axis]}"
-            )
+            raise ValueError(f"{name} must have size {size} on axis {axis}, as {self.name} does; got {x.shape[axis]}")
         return Shard(axis)
 
     def whole(self, value: torch.Tensor, leading: int) -> DTensor:

@@ -27,9 +27,8 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     theta = logits if logits.dtype == compute else xp.astype(logits, compute)
     reads = backend.is_readable(logits) and k.is_readable(backend) if validate is None else validate
     log_weights, low, high = k.resolve(theta, backend, xp, reads)
-    problem = CardinalityProblem(
-        backend, xp, theta, low, high, logits.dtype, reads, bool(validate), spread, log_weights
-    )
+    settings = logits.dtype, reads, bool(validate), spread
+    problem = CardinalityProblem(backend, xp, theta, low, high, *settings, log_weights)
     if reads:
         problem.check_values(theta)
     return problem
