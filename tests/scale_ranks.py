@@ -4,11 +4,12 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from functools import cache
 from typing import Any
 
+import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
@@ -181,7 +182,7 @@ def meshes(rank: int) -> None:
 
 def streams(mesh: Any) -> None:
     """Different rows draw different numbers, and copies of a row the same ones."""
-    zeros = torch.zeros(4, 64)
+    zeros = torch.zeros(4, 24, dtype=torch.float64)
     for places, parts in (
         ([Shard(0), Replicate()], 2),
         ([Replicate(), Shard(0)], 2),
@@ -190,7 +191,7 @@ def streams(mesh: Any) -> None:
     ):
         here = distribute_tensor(zeros, mesh, places, src_data_rank=None)
         source = torch.Generator().manual_seed(1)
-        draws = [ksubset.sample(here, 32, rng=rng) for rng in (source, source, 1, torch.manual_seed(1) and None)]
+        draws = [ksubset.sample(here, 12, rng=rng) for rng in (source, source, 1, torch.manual_seed(1) and None)]
         assert torch.equal(draws[0].to_local(), draws[2].to_local())
         assert torch.equal(draws[0].to_local(), draws[3].to_local())
         assert not torch.equal(draws[0].to_local(), draws[1].to_local())
@@ -202,12 +203,9 @@ def streams(mesh: Any) -> None:
 
 @contextmanager
 def refused(kind: type[Exception], *words: str) -> Iterator[None]:
-    try:
+    with pytest.raises(kind) as caught:
         yield
-    except kind as error:
-        assert all(word in str(error) for word in words), error
-    else:
-        raise AssertionError(f"nothing was raised that says {words}")
+    assert all(word in str(caught.value) for word in words), caught.value
 
 
 def errors(rank: int) -> None:
@@ -246,7 +244,7 @@ def errors(rank: int) -> None:
         assert not ksubset.marginals(bad, 2).to_local().isnan().any()
     single = dist.device_mesh.DeviceMesh("cpu", [0])
     one = distribute_tensor(X[:1], single, [Shard(0)], src_data_rank=None)
-    with refused(ValueError, "part of") if rank else contextmanager(lambda: iter([None]))():
+    with refused(ValueError, "part of") if rank else nullcontext():
         ksubset.marginals(one, 2)
     empty = ksubset.marginals(distribute_tensor(X[:1], mesh, [Shard(0)], src_data_rank=None), 2)
     torch.testing.assert_close(empty.full_tensor(), ksubset.marginals(X[:1], 2))
@@ -297,7 +295,7 @@ def ddp(rank: int) -> None:
     ):
         found = train(DistributedDataParallel(Model()), rows, here)
         expected = train(Model(), slice(None), whole)
-        assert all((a - b).abs().max() > 0.05 for a, b in zip(expected, Model().parameters(), strict=True))
+        assert all((a - b).abs().max() > 0.01 for a, b in zip(expected, Model().parameters(), strict=True))
         for a, b in zip(found, expected, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
     torch.manual_seed(rank)

@@ -23,9 +23,9 @@ def run(kind: str, fast: str) -> str:
     return done.stdout
 
 
-@pytest.mark.parametrize("fast", ["0", "1"])
 @pytest.mark.parametrize("kind", ["batches", "meshes", "errors", "ddp"])
-def test_processes(kind: str, fast: str) -> None:
+@pytest.mark.parametrize("fast", ["0", "1"])
+def test_processes(fast: str, kind: str) -> None:
     if fast == "1":
         pytest.importorskip("numba", reason="the kernels need numba, of the extra fast")
     assert "agrees" in run(kind, fast)
