@@ -14,12 +14,14 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from torch import Tensor, nn
+from torch.distributed._functional_collectives import AsyncCollectiveTensor
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor, init_device_mesh
 from torch.distributed.tensor.debug import CommDebugMode
 from torch.nn.parallel import DistributedDataParallel
 
 import ksubset
 from ksubset import estimators
+from ksubset.backends._torch_sharding import Shards
 from ksubset.backends.torch import KSubset
 
 ROWS, N = 7, 5
@@ -149,6 +151,7 @@ def batches(rank: int) -> None:
 def compare(name: str, given: Any, expected: Tensor) -> None:
     assert isinstance(given, DTensor), name
     assert given.shape == expected.shape, name
+    assert given.to_local().is_contiguous(), name
     place = given.placements[0]
     assert place == Shard(given.shape.index(ROWS)) if ROWS in given.shape else place == Partial(), (name, place)
     torch.testing.assert_close(given.full_tensor(), expected, rtol=1e-9, atol=1e-11, msg=lambda m: f"{name}: {m}")
@@ -174,10 +177,11 @@ def meshes(rank: int) -> None:
         assert here.grad.placements == tuple(places)
         torch.testing.assert_close(here.grad.full_tensor(), 2 * ksubset.marginals_jvp(x, k, expected))
     streams(mesh)
-    late = distribute_tensor(x, mesh, [Shard(2), Replicate()], src_data_rank=None).redistribute(
-        placements=[Shard(0), Replicate()]
-    )
-    torch.testing.assert_close(ksubset.marginals(late, 2).full_tensor(), ksubset.marginals(x, 2))
+    late = distribute_tensor(x, mesh, [Shard(2), Replicate()], src_data_rank=None)
+    late = late.redistribute(placements=[Replicate(), Replicate()])
+    assert isinstance(late.to_local(), AsyncCollectiveTensor)
+    assert type(Shards(late, "logits").local(late, "logits")) is Tensor
+    torch.testing.assert_close(ksubset.marginals(late, 2).to_local(), ksubset.marginals(x, 2))
 
 
 def streams(mesh: Any) -> None:
@@ -214,7 +218,7 @@ def errors(rank: int) -> None:
     x, whole, items = (distribute_tensor(X, mesh, [p], src_data_rank=None) for p in (Shard(0), Replicate(), Shard(1)))
     with refused(ValueError, "logits", "items", "Shard(dim=1)", "redistribute"):
         ksubset.marginals(items, 2)
-    with refused(ValueError, "logits", "Partial", "redistribute"):
+    with refused(ValueError, "logits must be placed by Shard and Replicate", "Partial", "redistribute"):
         ksubset.rsample(DTensor.from_local(X, mesh, [Partial()], run_check=False), 2)
     with refused(ValueError, "mu", "items"):
         ksubset.logits_from_marginals(items, 2)
