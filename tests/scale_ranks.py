@@ -177,8 +177,8 @@ def meshes(rank: int) -> None:
         assert here.grad.placements == tuple(places)
         torch.testing.assert_close(here.grad.full_tensor(), 2 * ksubset.marginals_jvp(x, k, expected))
     streams(mesh)
-    late = distribute_tensor(x, mesh, [Shard(2), Replicate()], src_data_rank=None)
-    late = late.redistribute(placements=[Replicate(), Replicate()])
+    late = distribute_tensor(x, mesh, [Shard(0), Replicate()], src_data_rank=None)
+    late = late.redistribute(placements=[Replicate(), Replicate()], async_op=True)
     assert isinstance(late.to_local(), AsyncCollectiveTensor)
     assert type(Shards(late, "logits").local(late, "logits")) is Tensor
     torch.testing.assert_close(ksubset.marginals(late, 2).to_local(), ksubset.marginals(x, 2))
