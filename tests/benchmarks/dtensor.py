@@ -1,4 +1,4 @@
-"""What a DTensor costs beyond the plain tensor of its rows: microseconds for each call, on one process and one thread."""
+"""What a DTensor costs beyond the plain tensor of its rows: microseconds a call, on one process and one thread."""
 
 import os
 from collections.abc import Callable
