@@ -63,12 +63,14 @@ class Problem:
 
     def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
         """The value of one of ``ksubset._functions``."""
-        leading = max((x.ndim - self.logits.ndim for x in arrays), default=0)
-        return self.whole(self.rows(function, *arrays, solution=solution), leading)
+        value = self.rows(function, *arrays, solution=solution)
+        if self.spread is None:
+            return value
+        return self.whole(value, max([0, *(x.ndim - self.logits.ndim for x in arrays)]))
 
     def whole(self, value: Array, leading: int = 0) -> Array:
         """What the caller gets for a value of these rows, which has so many axes in front of those of the batch."""
-        return value if self.spread is None else self.spread.whole(value, max(leading, 0))
+        return value if self.spread is None else self.spread.whole(value, leading)
 
     def local(self, x: Array, name: str) -> Array:
         """What these rows need of a second array."""
