@@ -34,7 +34,8 @@ and may, where the framework's own conversion warns,
 
 13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it.
 
-Adapters contain no mathematics beyond "the gradient of this is J · v".
+Adapters contain no mathematics beyond "the gradient of this is J · v". They are given arrays that are whole on this
+process: of one that is spread over several, `spread` takes out the rows of this one first.
 """
 
 from typing import cast
