@@ -67,7 +67,7 @@ class FullCounts(Counts):
         return product(self.ops, left, right, min(left.shape[0] + right.shape[0] - 1, self.limit))
 
     def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
-        return correlate(self.ops, outer, siblings, siblings.shape[0])
+        return correlate(self.ops, outer, siblings)
 
     def offset(self, level: int) -> int | Array:
         return 0
