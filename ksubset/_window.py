@@ -122,9 +122,9 @@ def _paired_sum(xp: Any, x: Array) -> Array:
 
 
 def _fourier(ops: Ops, left: Array, right: Array, size: int) -> Array:
-    """The first ``size`` coefficients of a product, those beyond wrapped around, to an absolute error of eps · largest.
+    """The first ``size`` coefficients of a product, with an error absolute to the largest.
 
-    They are those of the product itself if it has no others.
+    If the product has more, those wrap around and spoil as many of the first.
     """
     fft, length = ops.xp.fft, 1 << (size - 1).bit_length()
     spectrum = fft.rfft(left, n=length, axis=0) * fft.rfft(right, n=length, axis=0)
