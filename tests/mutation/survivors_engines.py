@@ -19,6 +19,7 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         "STEPS = 12": {"12 → 13": "Every family tried settles in fewer, and a row that has settled stays as it is."},
         "NEAR = 0.25": {"0.25 → 0.5": BRACKET},
         "FORCED = 200.0": {"200.0 → 400.0": DECIDED},
+        "above = xp.astype(odds > 1, odds.dtype)": {"1 → 2": "Rounding alone depends on which items are marked."},
         "state: State = (zero, zero - xp.log(2 * (n - count) + 2), zero + xp.log(2 * count + 2), ~valid)": {
             "xp.log → xp.log1p": BRACKET,
             "n - count → n + count": BRACKET,
@@ -97,11 +98,6 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
     "_tree": {
         "SHORT = 32": {"32 → 33": SPEED},
         "self.limit, self.floor = max(2, width + 1), floor": {"2 → 3": WIDER, "1 → 2": WIDER},
-        "return product(self.ops, left, right, min(2 * left.shape[0] - 1, self.limit))": {
-            "min → max": WIDER,
-            "2 * left.shape[0] - 1 → 2 * left.shape[0] + 1": WIDER,
-            "2 → 3": WIDER,
-        },
         "xp, (size, nodes, rows), padded = ops.xp, x.shape, pad(ops, x, 1, 1)": {"1 → 2": WIDER},
         "flat = xp.reshape(padded, (-1,))": {"1 → 2": RESHAPE},
         "return xp.reshape(xp.take(flat, xp.reshape(index, (-1,)), axis=0), tuple(index.shape))": {"1 → 2": RESHAPE},
