@@ -1,9 +1,11 @@
 """The number of chosen items when none is prescribed."""
 
-from ksubset import _weighted, backends
-from ksubset._call import Problem, computing_dtype
-from ksubset._typing import Array
-from ksubset._validation import check_logits, check_not_nan
+from dataclasses import replace
+
+from ksubset import _weighted
+from ksubset._call import Problem, prepare
+from ksubset._typing import Array, Backend
+from ksubset._validation import check_not_nan
 
 
 def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
@@ -49,13 +51,13 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     >>> float(ksubset.count_log_pmf(np.full(1000, -8.0))[1000].round(6))  # the logarithm of 1e-3475
     -8000.335406
     """
-    backend = backends.find(logits, "logits")
-    xp = backend.namespace(logits)
-    check_logits(logits, xp)
-    reads = backend.is_readable(logits) if validate is None else validate
-    if reads:
-        check_not_nan(backend.readable(logits), "logits")
-    dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
-    theta = logits if dtype == compute else xp.astype(logits, compute)
-    problem = Problem(backend, xp, theta, 0, int(logits.shape[-1]), dtype, reads, bool(validate))
-    return problem.evaluate(_weighted.count_log_pmf)
+    problem = prepare(logits, 0, None, validate, check=_check)
+    return problem.whole(_log_pmf, int(logits.shape[-1]) + 1)
+
+
+def _check(logits: Array, k: int | Array, backend: Backend, name: str) -> None:
+    check_not_nan(backend.readable(logits), name)
+
+
+def _log_pmf(problem: Problem) -> Array:
+    return replace(problem, width=int(problem.logits.shape[-1])).evaluate(_weighted.count_log_pmf)
