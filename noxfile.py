@@ -61,6 +61,7 @@ DOCS = [
     "sphinx-gallery>=0.19",
     "sphinx-mathjax-offline>=0.0.2",
 ]
+DASK = ["dask[array]>=2025.1", "distributed>=2025.1", "zarr>=3", "tqdm>=4.66"]
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
 CUDA_TESTS = sorted(map(str, Path("tests").glob("test_cuda_*.py")))
 GPU = {
@@ -211,8 +212,8 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def scale(session: nox.Session) -> None:
-    """Eight simulated devices of JAX: a sharded batch gives what it gives on one, without communication."""
-    session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0])
+    """Eight simulated devices of JAX, and clusters of Dask: a batch in parts gives what it gives in one place."""
+    session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0], *DASK)
     session.run("pytest", *sorted(map(str, Path("tests").glob("test_scale_*.py"))), *session.posargs)
 
 

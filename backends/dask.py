@@ -66,6 +66,8 @@ def prepare(
     n = _items(logits, name)
     if isinstance(k, Cardinality):
         k.resolve(logits, backend, xp, reads=False)
+        if is_array(weights := getattr(k, "log_weights", None)):
+            _items(weights, "log_weights")
         width = n
     else:
         checked = check_k(k, logits, backend, xp, name)

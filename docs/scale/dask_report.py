@@ -14,6 +14,7 @@ import zarr
 import ksubset
 
 PACKAGES = ("ksubset", "numpy", "numba", "dask", "distributed", "zarr")
+ARRAYS = ("marginals", "samples")
 AGAIN = 6
 """Chunks that are computed again, without the cluster."""
 
@@ -28,7 +29,7 @@ def report(out: Path, logits: da.Array, z: da.Array, k: int) -> dict[str, Any]:
         "settings": json.loads((out / "settings.json").read_text()) | {"n": logits.shape[-1], "k": k},
         "correct": exact and checks["sizes_of_samples"] == [k, k] and checks["largest_error_of_a_sum"] < 1e-5 * k,
         "checks": checks,
-        "bytes": {name: sum(f.stat().st_size for f in (out / f"{name}.zarr").rglob("*") if f.is_file()) for name in ARRAYS},
+        "bytes": {name: size(out / f"{name}.zarr") for name in ARRAYS},
         "peak_mib": peaks(out),
         "events": [event | {"seconds": round(event["seconds"] - events[0]["seconds"], 1)} for event in events],
         "python": platform.python_version(),
@@ -37,7 +38,8 @@ def report(out: Path, logits: da.Array, z: da.Array, k: int) -> dict[str, Any]:
     }
 
 
-ARRAYS = ("marginals", "samples")
+def size(folder: Path) -> int:
+    return sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
 
 
 def again(out: Path, logits: da.Array, z: da.Array, k: int) -> list[dict[str, Any]]:
