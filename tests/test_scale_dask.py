@@ -30,6 +30,12 @@ K: dict[str, Callable[[Wrap], Any]] = {
 DRAWING = ("sample", "rsample")
 
 
+@pytest.fixture(autouse=True)
+def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Their compilation would take longer than the tests."""
+    monkeypatch.setenv("KSUBSET_FAST", "0")
+
+
 def arguments(name: str, kind: str, wrap: Wrap) -> dict[str, Any]:
     """All but the logits; ``wrap`` is given arrays with the rows before the items, if they have any."""
     uniforms = UNIFORMS if kind in ("weights", "range") else UNIFORMS[..., 1:]
@@ -196,7 +202,9 @@ BAD: dict[str, tuple[Callable[[bool | None], Any], str]] = {
         "log_weights must not contain NaN",
     ),
     "between": (
-        lambda validate: ksubset.entropy(lazy(X), ksubset.between(3, lazy(np.where(BAD_SIZE > N, 2, 4))), validate=validate),
+        lambda validate: ksubset.entropy(
+            lazy(X), ksubset.between(3, lazy(np.where(BAD_SIZE > N, 2, 4))), validate=validate
+        ),
         "the least and the largest count must be in order",
     ),
 }
@@ -218,10 +226,22 @@ def test_values_are_validated_in_the_chunk(name: str) -> None:
         found.compute(scheduler="synchronous")
 
 
-def test_chunks_take_the_kernels_they_would_take(capsys: pytest.CaptureFixture[str]) -> None:
-    ksubset.show_config(X[:4], 2)
-    expected = capsys.readouterr().out
-    ksubset.show_config(lazy(X), 2)
-    assert capsys.readouterr().out == expected
+def test_chunks_take_the_kernels_they_would_take(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("KSUBSET_FAST")
+    shown = []
+    for wrap in (part(slice(0, 4)), lazy):
+        ksubset.show_config(wrap(X), 2)
+        shown.append(capsys.readouterr().out)
+    assert shown[0] == shown[1]
     ksubset.show_config(lazy(X), ksubset.at_most(2))
     assert "kernels take subsets of a given size" in capsys.readouterr().out
+
+
+def test_kernels_on_all_threads_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("numba", reason="the kernels need numba, of the extra fast")
+    monkeypatch.setenv("KSUBSET_FAST", "1")
+    x = np.random.default_rng(0).normal(size=(64_000, 32))
+    found = ksubset.marginals(da.from_array(x, chunks=(8000, 32)), 4).compute(scheduler="threads", num_workers=8)
+    np.testing.assert_array_equal(found, ksubset.marginals(x, 4))

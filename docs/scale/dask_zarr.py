@@ -125,7 +125,7 @@ def main() -> None:
     args = parser.parse_args()
     begin(args)
     cluster = LocalCluster(
-        n_workers=args.workers, threads_per_worker=1, memory_limit=args.memory_limit, dashboard_address=None
+        n_workers=args.workers, threads_per_worker=1, memory_limit=args.memory_limit, dashboard_address=":0"
     )
     with cluster, Client(cluster) as client:
         run(client, args)
