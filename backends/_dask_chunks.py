@@ -54,7 +54,10 @@ class Call:
             vars(k).update(zip(self.parts, arrays, strict=False))
         elif k is None:
             k, size = arrays[0], 1
-        return self.work(self.start(logits, k), *arrays[size:])
+        try:
+            return self.work(self.start(logits, k), *arrays[size:])
+        except ValueError as error:
+            raise ValueError(f"{error} (rows are counted from the first of their chunk)") from error
 
 
 def split(k: int | Array | Cardinality) -> tuple[int | Cardinality | None, dict[str, Array]]:

@@ -1,6 +1,7 @@
 """Dask arrays stay lazy, and each of their chunks gives exactly what the same call on its rows gives."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ from capabilities import FUNCTIONS
 
 import ksubset
 from ksubset import estimators
+from ksubset._cardinality import prepare
 
 da = pytest.importorskip("dask.array", reason="a test of the adapter of Dask, of the extra dask")
 
@@ -113,6 +115,8 @@ def test_layout(name: str) -> None:
         found = function(lazy(X.astype(dtype)), 2)
         assert found.dtype == found.compute(scheduler="synchronous").dtype == dtype
         assert found.chunks[0] == (4, 4, 2)
+        image = ksubset.marginals_jvp(lazy(X.astype(dtype)), 2, lazy(V.astype(dtype)))
+        assert image.dtype == image.compute(scheduler="synchronous").dtype == dtype
     assert function(da.zeros((6, 4, N), chunks=(2, 3, N)), 2).chunks[:2] == ((2, 2, 2), (3, 1))
     assert function(da.zeros(N, chunks=N), 2).compute(scheduler="synchronous").shape == function(X[0], 2).shape
     assert function(da.zeros((0, N)), 2).compute(scheduler="synchronous").shape == function(X[:0], 2).shape
@@ -127,8 +131,21 @@ def test_chunks_are_aligned_and_broadcast() -> None:
     for row in (X[0], X[:1]):
         found = ksubset.kl_divergence(da.from_array(row), v, 2)
         assert found.chunks == ((5, 5),)
-        expected = ksubset.kl_divergence(row, V, 2)
-        np.testing.assert_allclose(found.compute(scheduler="synchronous"), expected, rtol=1e-12)
+        whole = ksubset.kl_divergence(da.from_array(row), lazy(V, 10), 2)
+        assert whole.chunks == ((10,),)
+        for value in (found, whole):
+            expected = ksubset.kl_divergence(row, V, 2)
+            np.testing.assert_allclose(value.compute(scheduler="synchronous"), expected, rtol=1e-12)
+
+
+def test_chunks_of_a_process_share_nothing() -> None:
+    from ksubset.backends._dask_chunks import Call, split
+
+    k, parts = split(ksubset.Cardinality(lazy(WEIGHTS)))
+    assert isinstance(k, ksubset.Cardinality)
+    call = Call(partial(prepare, max_k=None, validate=False), k, tuple(parts), lambda problem: problem.k)
+    call(X, WEIGHTS)
+    assert k.log_weights is None
 
 
 @pytest.mark.parametrize(
@@ -173,7 +190,10 @@ def spoilt(x: np.ndarray, value: float) -> np.ndarray:
 
 BAD_SIZE = np.where(np.arange(ROWS) == 5, N + 1, 2)
 BAD: dict[str, tuple[Callable[[bool | None], Any], str]] = {
-    "logits": (lambda validate: ksubset.entropy(lazy(spoilt(X, np.nan)), 2, validate=validate), "NaN in row 1"),
+    "logits": (
+        lambda validate: ksubset.entropy(lazy(spoilt(X, np.nan)), 2, validate=validate),
+        "NaN in row 1 .*of their chunk",
+    ),
     "pmf": (lambda validate: ksubset.count_log_pmf(lazy(spoilt(X, np.nan)), validate=validate), "logits must not"),
     "k": (lambda validate: ksubset.marginals(lazy(X), lazy(BAD_SIZE), validate=validate), "k must be in"),
     "sample": (lambda validate: ksubset.sample(lazy(spoilt(X, np.nan)), 2, validate=validate), "logits must not"),
