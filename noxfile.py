@@ -126,7 +126,7 @@ def doctest(session: nox.Session) -> None:
 @nox.session(tags=["cpu"])
 def docs(session: nox.Session) -> None:
     """The site, in docs/_build/html, without a warning; its examples run; ``-- linkcheck`` follows links abroad too."""
-    session.install("-e", ".[jax,numpyro]", TORCH, *DOCS)
+    session.install("-e", ".[jax,numpyro]", TORCH, *DOCS, *DASK)
     environment = {"OMP_NUM_THREADS": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # shorter compilation
     session.run("sphinx-build", "-nWq", "--keep-going", "docs", "docs/_build/html", env=environment)
     session.run("pytest", "docs/test_site.py", env=environment)
