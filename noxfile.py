@@ -227,7 +227,7 @@ def mutation(session: nox.Session) -> None:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Branch coverage of all CPU targets together, 97 % of it at the least."""
-    session.install("-e", ".", *TEST, *EVERYTHING, "coverage>=7.10")
+    session.install("-e", ".", *TEST, *EVERYTHING, *DASK, "coverage>=7.10")
     cache = session.create_tmp()  # kernels are compiled anew: the Python code that emits them is seen to run
     runs = [
         ("numpy-cpu strict-cpu strict-no_float64 torch-cpu", "0", ["tests"]),

@@ -34,8 +34,7 @@ and may, where the framework's own conversion warns,
 
 13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it;
 
-and may, where arrays are computed later and in parts, offer in the place of the others from the operations of 1 on,
-readability and devices apart,
+and may, where arrays are computed later and in parts, offer in the place of ``ops``, ``surely_finite`` and 5 to 13
 
 14. ``prepare(start, logits, k, max_k, validate, name)``: the `ksubset._call.Problem` of a call, whose methods put off
     the work; ``start`` makes one of a part of the logits and of its k.

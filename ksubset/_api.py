@@ -201,8 +201,9 @@ def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, valid
            [-0.1111,  0.2222, -0.1111],
            [-0.1111, -0.1111,  0.2222]])
     """
-    n = logits.shape[-1]
-    return prepare(logits, k, max_k, validate).whole(all_products, n, n)
+    problem = prepare(logits, k, max_k, validate)
+    n = int(logits.shape[-1])
+    return problem.whole(all_products, n, n)
 
 
 BLOCK = 1 << 19
