@@ -112,7 +112,8 @@ def test_one_k_for_all_rows_is_the_same(target: Target, rng: np.random.Generator
     logits = rng.normal(size=(3, 6))
     for k in (0, 2, 3, 5):
         x, sizes = target.array(logits), target.array(np.full(3, k))
-        for function in (ksubset.marginals, ksubset.log_normalizer, ksubset.entropy, ksubset.mode):
+        for name in ("marginals", "log_normalizer", "entropy", "kl_to_uniform", "mode"):
+            function = getattr(ksubset, name)
             close(target, function(x, k), target.to_numpy(function(x, sizes)))
 
 
@@ -218,6 +219,18 @@ def test_what_the_distribution_object_returns_is_the_callers_own(target: Target)
         mean *= 2
         variance *= 2
     close(target, d.entropy(), expected)
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "cupy")
+def test_marginals_out_of_a_solution_are_copies(target: Target) -> None:
+    x = target.array(np.zeros((2, 4)))
+    backend = find(x, "x")
+    solution = backend.solve(x, 2, 2)
+    for side in (_functions.marginals, _functions.unchosen):
+        for _ in range(2):
+            found = side(backend.ops(x), x, 2, 2, solution=solution)
+            close(target, found, np.full((2, 4), 0.5))
+            found *= 0
 
 
 @pytest.mark.backends("numpy", "strict")
