@@ -249,6 +249,16 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         r"in order and in \[0, 4\]; got 3 and 2",
     ),
+    "below 0 in an array": (
+        lambda t: ksubset.between(t.array(-1), 2),
+        ValueError,
+        r"in order and in \[0, 4\]; got -1 and 2",
+    ),
+    "above n in an array": (
+        lambda t: ksubset.between(1, t.array(5)),
+        ValueError,
+        r"in order and in \[0, 4\]; got 1 and 5",
+    ),
 }
 
 
