@@ -1,3 +1,45 @@
 """Mutants of the core that no test can notice, and why: by module, line and change."""
 
+# ruff: noqa: E501 (lines of code are quoted whole)
+
 HARMLESS: dict[tuple[str, str, str], str] = {}
+
+MORE = "Only computes more than is asked for."
+RESHAPE = "NumPy takes any negative length for the one that is left open."
+EQUAL_LENGTHS = "The lengths are the same by construction."
+DTYPE_ONLY = "Only the dtype of these integers is used."
+
+# fmt: off
+HARMLESS |= {
+    ("_sampling", "u = contiguous(ops, u) if u.shape[0] else fill(ops, (1, draws, rows), 0.0, u)", "1 → 2"): "A second uniform for rows with nothing to choose is not used.",
+    ("_sampling", "u = contiguous(ops, u) if u.shape[0] else fill(ops, (1, draws, rows), 0.0, u)", "0.0 → 1.0"): "Rows with nothing to choose draw the same from any uniform.",
+    ("_sampling", "total = xp.broadcast_to(iota(ops, 1, u) + k, (1, draws, rows))", "1 → 2"): "A second total goes along as a spare node at the end, which callers cut off.",
+    ("_sampling", "return ops.xp.sum(ops.xp.astype(mask, iota(ops, 1, like).dtype), axis=0)", "1 → 2"): DTYPE_ONLY,
+    ("_functions", "return solve(ops, logits, k, width, volume=False, unchosen=False).chosen", "False → True"): MORE,
+    ("_functions", "return solve(ops, logits, k, width, volume=False, chosen=False).unchosen", "False → True"): MORE,
+    ("_functions", "xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)", "False → True"): MORE,
+    ("_functions", "return cost(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen)) + solution.log_volume", "t > 0 → t >= 0"): "At t = 0 the term |t| · m is 0 for either side.",
+    ("_functions", "value = -cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_volume", "t > 0 → t >= 0"): "At t = 0 the term |t| · m is 0 for either side.",
+    ("_functions", "size = k if isinstance(k, int) else xp.astype(k, z.dtype)", "k if isinstance(k, int) else xp.astype(k, z.dtype) → k"): "NumPy compares integers with floats; array-api-strict refuses, in the tests of values.",
+    ("_functions", "there = reference or solve(ops, other, k, width, chosen=False, unchosen=False)", "False → True"): MORE,
+    ("_functions", "cross = cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume", "t > 0 → t >= 0"): "At t = 0 the term |t| · m is 0 for either side.",
+    ("_functions", "smaller = xp.reshape(xp.clip(xp.minimum(k, n - k), 0, width), (-1,))", "1 → 2"): RESHAPE,
+    ("_functions", "rank = xp.argsort(order, axis=-1, stable=True)", "True → False"): "The places are all different, so that no tie is there to be broken.",
+    ("_functions", "k = iota(ops, 1, logits) * 0 + (k if isinstance(k, int) else k[..., None])", "0 → 1"): "The one integer is 0 already: it lends its dtype and device.",
+    ("_functions", "return ops.xp.where(x > 0, x, -x)", "x > 0 → x >= 0"): "The sign of a zero is all that changes; derivatives are rules of their own and do not come through here.",
+    ("_validation", "return xp.astype(k, xp.int64 if k.dtype == xp.uint64 else xp.int32)", "xp.int64 if k.dtype == xp.uint64 else xp.int32 → xp.int64"): "64 bits hold what 32 do.",
+    ("_validation", "pairs = zip((1,) * (rank - len(first)) + first, (1,) * (rank - len(second)) + second, strict=True)", "True → False"): EQUAL_LENGTHS,
+    ("_validation", "flat = xp.reshape(bad, (-1,))", "1 → 2"): RESHAPE,
+    ("_validation", "flat = xp.reshape(k, (-1,))", "1 → 2"): RESHAPE,
+    ("_validation", "flat = xp.reshape(excess, (-1,))", "1 → 2"): RESHAPE,
+    ("_validation", "flat = xp.reshape(xp.where(low < 0, low, high), (-1,))", "1 → 2"): RESHAPE,
+    ("_validation", "return xp.sum(mu, axis=-1) - (k if isinstance(k, int) else xp.astype(k, mu.dtype))", "k if isinstance(k, int) else xp.astype(k, mu.dtype) → k"): "NumPy takes integers from floats; array-api-strict refuses, in the tests of the inverse.",
+    ("_validation", "return 32 * n * float(xp.finfo(dtype).eps)", "32 → 33"): "A tolerance, of which tests know whether it is between 16 and 64.",
+    ("_validation", "flat = xp.reshape(count, (-1,))", "1 → 2"): RESHAPE,
+    ("_validation", "bad, flat = (low < 0) | (high > n) | (low > high), [xp.reshape(x, (-1,)) for x in (low, high)]", "1 → 2"): RESHAPE,
+    ("_validation", "flat = [xp.reshape(xp.broadcast_to(x, possible.shape[:-1]), (-1,)) for x in (always, never)]", "1 → 2"): RESHAPE,
+    ("_validation", "values, wrong = (xp.reshape(a, (-1, x.shape[-1]))[row, ...] for a in (x, bad))", "1 → 2"): RESHAPE,
+    ("_summation", "return ops.column_sums(x) if ops.column_sums else ops.xp.sum(x, axis=0)", "ops.column_sums(x) if ops.column_sums else ops.xp.sum(x, axis=0) → ops.xp.sum(x, axis=0)"): "The namespace adds up the same numbers; the other way is faster.",
+    ("_summation", "while x.shape[-1] > 1:", "1 → 2"): "The last two terms are then added by the plain sum, whose one rounding is that of any result.",
+}
+# fmt: on
