@@ -53,11 +53,18 @@ def test_engines_agree(target: Target, n: int, rng: np.random.Generator) -> None
 
 
 @pytest.mark.backends("numpy", "strict", "torch", "cupy")
-def test_windows_have_one_engine(target: Target, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_windows_are_for_the_tree(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sequential engine would go through all counts."""
     monkeypatch.setattr(_window, "DIRECT_SIZE", 300)
     monkeypatch.setattr(_window, "DIRECT_WIDTH", 50)
-    logits, v = target.array(rng.normal(size=(1, 601))), target.array(rng.normal(size=(1, 601)))
-    compare(target, logits, 200, 200, v)
+
+    def scan(*given: Any) -> Any:
+        raise AssertionError("the sequential engine runs")
+
+    x = target.array(np.zeros((1, 400)))
+    ops = dataclasses.replace(both(target)[0], scan=scan)
+    assert (abs(target.to_numpy(solve(ops, x, 200, 200).chosen) - 0.5) < 1e-5).all()
+    assert (abs(target.to_numpy(jacobian_product(ops, x, 200, 200, x))) < 1e-5).all()
 
 
 @pytest.mark.backends("numpy", "strict", "torch", "cupy")

@@ -6,11 +6,31 @@ HARMLESS: dict[tuple[str, str, str], str] = {}
 
 MORE = "Only computes more than is asked for."
 RESHAPE = "NumPy takes any negative length for the one that is left open."
+SIGNS = "A sign is 1 or -1: none lies between, dividing by it is multiplying, and multiplying by 1 changes nothing."
 EQUAL_LENGTHS = "The lengths are the same by construction."
 DTYPE_ONLY = "Only the dtype of these integers is used."
 
 # fmt: off
 HARMLESS |= {
+    ("_inference", "tilted = items_last(ops, t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign, batch)", "t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign → t * rows.sign"): SIGNS,
+    ("_inference", "tilted = items_last(ops, t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign, batch)", "1 → 2"): SIGNS,
+    ("_inference", "tilted = items_last(ops, t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign, batch)", "t * rows.sign → t / rows.sign"): SIGNS,
+    ("_inference", "log_volume = ops.xp.reshape(_log_volume(ops, total, p, q), batch) if volume else None", "ops.xp.reshape(_log_volume(ops, total, p, q), batch) if volume else None → ops.xp.reshape(_log_volume(ops, total, p, q), batch)"): MORE,
+    ("_inference", "tangents = _tree.inside_tangents(ops, counts, levels, leaves(ops, push, -push, empty=0.0))", "0.0 → 1.0"): "A factor of all outcomes, as which the tangent of a spare item then counts, drops out of the quotient.",
+    ("_inference", "return items_last(ops, ops.xp.where(t > 0, fall, rise), batch)", "t > 0 → t >= 0"): "Up to t = 1 both sides are likely, and as accurate as each other.",
+    ("_inference", "return items_last(ops, ops.xp.where(t > 0, fall, rise), batch)", "0 → 1"): "Up to t = 1 both sides are likely, and as accurate as each other.",
+    ("_inference", "z = z * rows.sign + (1 - rows.sign) / 2 + 0 * shift", "z * rows.sign + (1 - rows.sign) / 2 + 0 * shift → z * rows.sign + (1 - rows.sign) / 2 - 0 * shift"): "The shift is there for its NaN, which has no sign.",
+    ("_inference", "z = z * rows.sign + (1 - rows.sign) / 2 + 0 * shift", "z * rows.sign → z / rows.sign"): SIGNS,
+    ("_inference", "if n < 2:", "n < 2 → n <= 2"): "To two items nothing is appended.",
+    ("_inference", "if n < 2:", "2 → 3"): "To two items nothing is appended.",
+    ("_inference", "spare = (2 - n, rows)", "2 → 3"): "One more item that is never chosen changes no count.",
+    ("_inference", "chosen = xp.concat([chosen, fill(ops, spare, 0.0, chosen)], axis=0)", "0.0 → 1.0"): "Rows of fewer than two items, once oriented, choose none: nothing reads a spare item's chosen side.",
+    ("_inference", "v = xp.where(xp.isinf(logits), fill(ops, (), 0.0, v), v)", "0.0 → 1.0"): "Items with infinite logits have the weight 0: any finite number will do.",
+    ("_inference", "mean = column_sums(ops, weights * v) / xp.clip(column_sums(ops, weights), 1e-37, None)", "1e-37 → 2e-37"): "The bound is there for a sum of 0, which it only has to exceed.",
+    ("_inference", "return [one(x) if w else None for x, w in zip(sides[:: rows.sign], wanted, strict=True)]", "one(x) if w else None → one(x)"): MORE,
+    ("_inference", "return [one(x) if w else None for x, w in zip(sides[:: rows.sign], wanted, strict=True)]", "True → False"): EQUAL_LENGTHS,
+    ("_inference", "flipped, pair = ops.xp.reshape(rows.sign < 0, (*batch, 1)), [one(x) for x in sides]", "rows.sign < 0 → rows.sign <= 0"): SIGNS,
+    ("_inference", "flipped, pair = ops.xp.reshape(rows.sign < 0, (*batch, 1)), [one(x) for x in sides]", "0 → 1"): SIGNS,
     ("_sampling", "u = contiguous(ops, u) if u.shape[0] else fill(ops, (1, draws, rows), 0.0, u)", "1 → 2"): "A second uniform for rows with nothing to choose is not used.",
     ("_sampling", "u = contiguous(ops, u) if u.shape[0] else fill(ops, (1, draws, rows), 0.0, u)", "0.0 → 1.0"): "Rows with nothing to choose draw the same from any uniform.",
     ("_sampling", "total = xp.broadcast_to(iota(ops, 1, u) + k, (1, draws, rows))", "1 → 2"): "A second total goes along as a spare node at the end, which callers cut off.",
