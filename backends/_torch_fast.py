@@ -46,10 +46,10 @@ def takes(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tenso
     return not isinstance(path(name, logits, width), str)
 
 
-def evaluate(name: str, logits: Tensor, k: int | Tensor, *arrays: Tensor) -> Tensor:
-    """The value of one of ``_fast.FUNCTIONS``."""
+def evaluate(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> Tensor:
+    """The value of one of ``_fast.FUNCTIONS`` or ``_fast.WEIGHTED``."""
     values = (_view(x) for x in arrays)
-    answer = _fast.evaluate(name, _view(logits), _count(k), *values, threads=torch.get_num_threads())
+    answer = _fast.evaluate(name, _view(logits), _count(k), width, *values, threads=torch.get_num_threads())
     return torch.from_numpy(answer)
 
 

@@ -119,7 +119,7 @@ def evaluate(
         if function in _functions.SOLVING:
             known = _functions.solutions(function, partial(_fast.solve, k=k), logits, *arrays, solution=solution)
         elif solution is None:
-            return _fast.evaluate(function.__name__, logits, k, *arrays)
+            return _fast.evaluate(function.__name__, logits, k, width, *arrays)
     with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
         value = function(ops(logits), logits, k, width, *arrays, **known)
     return value if value.dtype == logits.dtype else astype(value, logits.dtype)

@@ -145,7 +145,7 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
             result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, **known)
             return result.to(logits.dtype)
         if call.solution is None:
-            return _torch_fast.evaluate(call.name, logits, count, *arrays)
+            return _torch_fast.evaluate(call.name, logits, count, call.width, *arrays)
     return _cuda_torch.evaluate(ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution)
 
 
