@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
 """Those of ``ksubset._functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
 SOLVING = {function.__name__ for function in _functions.SOLVING}
-WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp")
-"""Those of ``ksubset._weighted``."""
+WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw")
+"""Those of ``ksubset._weighted``, and ``weighted_draw``, samples from a seed."""
 
 OLDEST = (0, 63)
 

@@ -4,6 +4,7 @@ A kernel computes the rows that one tilt serves. The core computes the others, a
 """
 
 from collections.abc import Callable
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ksubset import _weighted
@@ -49,6 +50,31 @@ def _product(logits: "np.ndarray", low: int, high: int, v: "np.ndarray", threads
     np.multiply(rise, sign, out=items)
     call.put_counts(counts, moved)
     return call.completed(_weighted.weighted_marginals_jvp, served, out, v).reshape(shape)
+
+
+def sample(
+    logits: "np.ndarray",
+    low: int,
+    high: int,
+    seed: int,
+    sample_shape: tuple[int, ...],
+    *,
+    threads: int | None = None,
+) -> "np.ndarray":
+    """Draw exact subsets, sample_shape + (..., n)."""
+    import numpy as np
+
+    from ksubset.backends._cpu import potentials
+
+    call, draws = _Call(logits, low, high), prod(sample_shape)
+    served, z = potentials.sample(call.logits, call.log_weights, call.low, seed, draws, threads=threads)
+    if call.flipped:
+        np.subtract(1, z, out=z)
+    left = np.flatnonzero(~served)
+    if left.size:
+        u = np.random.default_rng(seed).random((draws, left.size, max(z.shape[-1], 1)))
+        z[:, left] = call.core(_weighted.weighted_sample, left, u.astype(z.dtype))
+    return z.reshape(*sample_shape, *logits.shape[:-1], z.shape[-1])
 
 
 def solve(logits: "np.ndarray", low: int, high: int, *, threads: int | None = None) -> Mixture:
@@ -122,7 +148,7 @@ class _Call:
         from ksubset.backends.array_api import NUMPY
 
         with np.errstate(all="ignore"):
-            return function(NUMPY, self.rows[left], *self.counts, *(x[left] for x in arrays))
+            return function(NUMPY, self.rows[left], *self.counts, *arrays)
 
     def completed(
         self, function: Callable[..., Any], served: "np.ndarray", out: "np.ndarray", *arrays: "np.ndarray"
@@ -132,5 +158,5 @@ class _Call:
 
         left = np.flatnonzero(~served)
         if left.size:
-            out[left] = self.core(function, left, *arrays)
+            out[left] = self.core(function, left, *(x[left] for x in arrays))
         return out

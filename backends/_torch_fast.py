@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ksubset import _functions
 from ksubset._inference import Solution
-from ksubset.backends import _fast
+from ksubset.backends import _fast, _fast_weighted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -69,12 +69,24 @@ def draw(
     sample_shape: tuple[int, ...],
 ) -> Tensor:
     """Draw subsets; the gradient of `rsample` is ``differentiate(logits, v)``, J · v."""
-    seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
-    z, shift = _fast.sample(_view(logits), _count(k), seed, sample_shape, threads=torch.get_num_threads())
+    z, shift = _fast.sample(_view(logits), _count(k), _seed(generator), sample_shape, threads=torch.get_num_threads())
     if function is _functions.rsample and (logits.requires_grad or torch.autograd.forward_ad._current_level >= 0):
         result: Tensor = Drawn.apply(logits, k, z, shift, differentiate)  # type: ignore[no-untyped-call]  # torch leaves it so
         return result
     return torch.from_numpy(z)
+
+
+def draw_weighted(
+    logits: Tensor, low: int, high: int, generator: torch.Generator | None, sample_shape: tuple[int, ...]
+) -> Tensor:
+    """Draw subsets under a cardinality potential, without a gradient."""
+    threads = torch.get_num_threads()
+    z = _fast_weighted.sample(_view(logits), low, high, _seed(generator), sample_shape, threads=threads)
+    return torch.from_numpy(z)
+
+
+def _seed(generator: torch.Generator | None) -> int:
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator))
 
 
 class Drawn(torch.autograd.Function):

@@ -12,7 +12,7 @@ from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
 from ksubset._validation import check_seed
-from ksubset.backends import _fast
+from ksubset.backends import _fast, _fast_weighted
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -149,3 +149,9 @@ def draw(
     if isinstance(path("draw", logits, width), str):
         return None
     return _fast.sample(logits, k, int(_generator(rng).integers(2**63)), sample_shape)[0]
+
+
+def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
+    if isinstance(path("weighted_draw", logits, high), str):
+        return None
+    return _fast_weighted.sample(logits, low, high, int(_generator(rng).integers(2**63)), sample_shape)

@@ -10,6 +10,7 @@ from typing import TypeAlias
 
 from ksubset import _each_count, _mixture, _tilts
 from ksubset._functions import cost, softplus
+from ksubset._inference import draw
 from ksubset._layout import fill, iota
 from ksubset._mixture import Mixture
 from ksubset._sampling import invert
@@ -116,13 +117,15 @@ def weighted_mode(ops: Ops, logits: Array, low: int, high: int, *, solution: Kno
     return xp.where(valid, xp.astype(rank < best, theta.dtype), fill(ops, (), float("nan"), theta))
 
 
-def weighted_count(ops: Ops, logits: Array, low: int, high: int, u: Array, *, solution: Known = None) -> Array:
-    """Counts from uniforms, draws + (..., 1), in the dtype of the logits; NaN in an infeasible row."""
-    xp = ops.xp
-    chances = solve(ops, logits, low, high).counts
-    spread = xp.broadcast_to(chances, (*u.shape[:-1], chances.shape[-1]))
-    drawn = invert(ops, xp.moveaxis(spread, -1, 0), u[..., 0])
-    return (xp.astype(drawn, logits.dtype) + 0 * xp.sum(chances, axis=-1))[..., None]
+def weighted_sample(ops: Ops, logits: Array, low: int, high: int, u: Array, *, solution: Known = None) -> Array:
+    """Subsets from uniforms, draws + (..., n): the count by the first of a row, then a subset of that size."""
+    xp, (theta, _), chances = ops.xp, parts(logits), solve(ops, logits, low, high).counts
+    n, batch = theta.shape[-1], tuple(u.shape[:-1])
+    spread = xp.broadcast_to(chances, (*batch, chances.shape[-1]))
+    k = invert(ops, xp.moveaxis(spread, -1, 0), u[..., 0])
+    k = xp.where(xp.isnan(xp.sum(spread, axis=-1)), xp.full_like(k, -1), k)
+    width = min(high, n // 2) if low == 0 else n // 2
+    return draw(ops, xp.broadcast_to(theta, (*batch, n)), k, width, u[..., 1:])
 
 
 def count_log_pmf(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:

@@ -85,3 +85,16 @@ def jacobian_product(
     arguments = places[0], low, served, *places[1:], items, counts
     run(weighted.jacobian_product, logits, high, arguments, EVERY, 4, threads, *given, width=high)
     return served[0] > 0, items, counts
+
+
+def sample(
+    logits: np.ndarray, log_weights: np.ndarray, low: int, seed: int, draws: int, *, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute ``served``, and draw exact subsets, (draws, rows, n); seeds are used as in `_cpu.sample`."""
+    rows, n = logits.shape
+    served, z = np.empty((1, rows), logits.dtype), np.empty((draws * rows, n), logits.dtype)
+    log_weights = np.ascontiguousarray(log_weights)
+    high = log_weights.shape[1] - 1
+    arguments = address(log_weights), low, served, seed & WORD, draws, z
+    run(weighted.sample, logits, high, arguments, EVERY, 1 + draws, threads, log_weights, width=high)
+    return served[0] > 0, z.reshape(draws, rows, n)

@@ -7,10 +7,11 @@ without a possible count, are left to the core. As in `kernels` inputs are addre
 
 from ksubset.backends._cpu.block import inside_block, new_block, read_block, tilt_block
 from ksubset.backends._cpu.compiling import inner, kernel
+from ksubset.backends._cpu.draw import draw
 from ksubset.backends._cpu.elementary import log
 from ksubset.backends._cpu.kernels import log_likely, push, put_lanes, settle, tables
-from ksubset.backends._cpu.memory import load, load_numbers, rows_at_once, step, store
-from ksubset.backends._cpu.passes import outside
+from ksubset.backends._cpu.memory import item, load, load_numbers, rows_at_once, step, store, store_numbers
+from ksubset.backends._cpu.passes import last_segment, outside
 from ksubset.backends._cpu.weights import (
     TURNS,
     aim,
@@ -20,8 +21,9 @@ from ksubset.backends._cpu.weights import (
     spread_weights,
     weigh,
 )
-from ksubset.backends._cpu.rows import carve, matrix, padded, read_rows, room, write_rows
+from ksubset.backends._cpu.rows import carve, grown, matrix, padded, read_rows, room, write_rows
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
+from ksubset.backends._cpu.uniforms import seed_streams, uniform
 from ksubset.backends._cpu.vectors import any_lane, dual, full, number, planes, tangent, where, width, zeros
 from ksubset.backends._cpu.window import PAD
 
@@ -161,10 +163,87 @@ def jacobian_product(
         root = block.band.offset[blocks]
         spread_weights(low, high, root, table, weights, mass, chances, suffix, none)
         spread_tangents(low, high, root, table, weights, u, middle, chances, suffix, none)
-        write_rows(u, group, rows, pi, first, 1)
+        write_rows(weights, group, rows, pi, first, 1)
         outside(block.p, block.q, blocks, pace, kept, block.band, table, saved, suffix, chosen, unchosen, none)
         for i in range(0, padded(n, zero), step(zero)):
             x, y = load(chosen, i, none), load(unchosen, i, none)
             store(block.x, i, where(number(x) > number(y), -tangent(y), tangent(x)))
         write_rows(block.x, group, rows, out, first, 1)
     restore_mode(mode)
+
+
+@kernel
+def sample(
+    theta_at,
+    _k_at,
+    high,
+    n,
+    count,
+    start,
+    stop,
+    omega_at,
+    low,
+    served,
+    seed,
+    draws,
+    out,
+    cut,
+    skew,
+    margin,
+    scratch,
+    end,
+    layout,
+):
+    """Subsets: draw d of row r is row d · count + r of ``out``. Each has its size first, then its items."""
+    mode, zero = flush_subnormals(), zeros(layout)
+    theta, log_weights = matrix(theta_at, count, n, layout), matrix(omega_at, count, high + 1, layout)
+    group, lanes, blocks = rows_at_once(zero), width(zero), (n + 3) // 4
+    block, at = new_block(scratch, planes(zero), n, layout, zero)
+    state, at = carve(at, planes(zero), 4 * lanes, layout)
+    z, at = carve(at, planes(zero), room(n, zero), layout)
+    omega, weights, chances, suffix, at = count_tables(at, high, planes(zero), layout, zero)
+    table, saved = tables(at, end, planes(zero), layout, zero)
+    z = grown(z, (padded(n, zero) + lanes) * lanes)
+    together, jump = (1, 1) if group > 1 else (lanes, count)
+    mass, good, kept, pace = zero, zero > zero, 0, 0
+    for first in range(start, stop, group):
+        rows = min(group, stop - first)
+        read_block(theta, first, rows, n, False, block, zero)
+        read_counts(log_weights, first, rows, omega, zero)
+        aim(n, high, block, omega, zero)
+        for turn in range(TURNS):
+            shift = tilt_block(n, block, zero)
+            table, saved, kept, pace = inside_block(
+                n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1)
+            )
+            root = block.band.offset[blocks]
+            _, mass, good, gap = weigh(low, high, root, table, omega, weights, n, block, shift, zero)
+            if turn == TURNS - 1 or not any_lane(gap != zero):
+                break
+            aim_again(block, gap, zero)
+        put_lanes(where(good, full(zero, 1), zero), block.level, served, first, rows)
+        spread_weights(low, high, block.band.offset[blocks], table, weights, mass, chances, suffix, zero)
+        resident = last_segment(blocks, pace)
+        for d in range(0, draws, together):
+            seed_streams(seed, d * count + first, jump, state, zero)
+            store_numbers(block.target, 0, draw_count(low, high, chances, state, zero))
+            draw(block.p, block.q, blocks, pace, resident, kept, block.band, table, saved, block.target, state, z, zero)
+            resident = 0
+            used = rows if group > 1 else min(lanes, draws - d)
+            write_rows(z, lanes, used, out, d * count + first, jump)
+    restore_mode(mode)
+
+
+@inner
+def draw_count(low, high, chances, state, like):
+    """A count in every lane: from below or from above, whichever a coin says, so that both tails are resolved."""
+    half, one = full(like, 0.5), full(like, 1)
+    below, u = uniform(state, like) < half, uniform(state, like) * half
+    up, rising, down, falling = full(like, low), full(like, 0), full(like, high), full(like, 0)
+    for j in range(low, high + 1):
+        rising = rising + item(chances, j, like)
+        up = up + where(rising <= u, one, full(like, 0))
+    for j in range(high, low - 1, -1):
+        falling = falling + item(chances, j, like)
+        down = down - where(falling <= u, one, full(like, 0))
+    return where(below, up, down)

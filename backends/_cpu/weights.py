@@ -87,6 +87,7 @@ def weigh(low, high, at, table, omega, weights, n, block, shift, like):
     zero, one, target = full(like, 0), full(like, 1), load_numbers(block.target, 0, like)
     reach, limit, heaviest = limits(table, like)
     peak, rest = full(like, -np.inf), full(like, -np.inf)
+    clear(weights, 0, low, zero)
     for j in range(low, high + 1, step(like)):
         p, x = load(table, at + j, like), load(omega, j, like) - shift * (counts_from(j, like) - target)
         near, y = p >= reach, x + log(where(p >= reach, p, one))
@@ -138,7 +139,7 @@ def spread_weights(low, high, at, table, weights, mass, chances, suffix, zero):
 
 @inner
 def spread_tangents(low, high, at, table, weights, u, middle, chances, suffix, none):
-    """The covariances of each count with f = v · z + u(Σz), into ``u``, and the derivative of what `spread_weights` wrote.
+    """The derivative of ``suffix``, and in the place of the weights the covariance of each count with v · z + u(Σz).
 
     The tangents of the probabilities in the table are those along v less ``middle``, which is a part of u instead.
     """
@@ -160,4 +161,4 @@ def spread_tangents(low, high, at, table, weights, u, middle, chances, suffix, n
     for j in range(low, high + 1, step(like)):
         w, x = load(weights, j, like), tangent(load(suffix, j, none))
         store(suffix, j, dual(w, w * (x - whole)))
-        store(u, j, load(u, j, like) - load(chances, j, like) * whole)
+        store(weights, j, load(u, j, like) - load(chances, j, like) * whole)
