@@ -10,7 +10,7 @@ from math import prod
 from os import environ
 from typing import TYPE_CHECKING, Any
 
-from ksubset import _functions
+from ksubset import _functions, _weighted
 from ksubset._inference import Solution
 
 if TYPE_CHECKING:
@@ -21,8 +21,9 @@ if TYPE_CHECKING:
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
 """Those of ``ksubset._functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
 SOLVING = {function.__name__ for function in _functions.SOLVING}
-WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw")
-"""Those of ``ksubset._weighted``, and ``weighted_draw``, samples from a seed."""
+SOLVING_WEIGHTED = {function.__name__ for function in _weighted.SOLVING}
+WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw", "weighted_solve")
+"""The same under a cardinality potential."""
 
 OLDEST = (0, 63)
 
@@ -64,6 +65,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     """
     if name in SOLVING:
         name = "solve"
+    if name in SOLVING_WEIGHTED:
+        name = "weighted_solve"
     if name not in FUNCTIONS and name not in WEIGHTED:
         return "there is no kernel for it"
     return obstacle() or _find(name, shape, width, dtype)

@@ -4,6 +4,7 @@ A kernel computes the rows that one tilt serves. The core computes the others, a
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -77,31 +78,21 @@ def sample(
     return z.reshape(*sample_shape, *logits.shape[:-1], z.shape[-1])
 
 
-def solve(logits: "np.ndarray", low: int, high: int, *, threads: int | None = None) -> Mixture:
+def solve(logits: "np.ndarray", *, low: int, high: int, threads: int | None = None) -> Mixture:
     """The moments, in float64, since the roundings of float32 add up in the log-volume."""
     import numpy as np
 
     call = _Call(logits.astype(np.float64, copy=False), low, high)
     found = call.moments(threads, volume=True, chosen=True, unchosen=True)
-    batch, sign = logits.shape[:-1], -1 if call.flipped else 1
-    with np.errstate(all="ignore"):
-        shift = sign * found.shift
-        t = _weighted.parts(call.rows)[0] + shift[:, None]
-        target = call.rows.shape[-1] // 2 - found.target if call.flipped else found.target
-        volume = found.log_volume + shift * ((t > 0).sum(-1) - target)
-        from ksubset.backends.array_api import NUMPY
-
-        slopes = slope(NUMPY, t, shift)
-    counts = np.empty(slopes.shape)
-    call.put_counts(counts, found.counts)
-    sides = (found.unchosen, found.chosen) if call.flipped else (found.chosen, found.unchosen)
-    fields = [t, slopes, volume, *sides, counts]
+    with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
+        solution = call.mixture(found)
     left = np.flatnonzero(~found.served)
     if left.size:
         rest = call.core(_weighted.solve, left)
-        for x, y in zip(fields, (rest.tilted, rest.slope, rest.log_volume, rest.chosen, rest.unchosen, rest.counts), strict=True):
-            x[left] = y
-    return Mixture(*(x.reshape(*batch, *x.shape[1:]) for x in fields))
+        for field in fields(Mixture):
+            getattr(solution, field.name)[left] = getattr(rest, field.name)
+    parts = (getattr(solution, field.name) for field in fields(Mixture))
+    return Mixture(*(x.reshape((*logits.shape[:-1], *x.shape[1:])) for x in parts))
 
 
 class _Call:
@@ -134,6 +125,21 @@ class _Call:
         """The reverse, with 0 for the rest."""
         all_counts[:, :] = 0
         self.these_counts(all_counts)[:, :] = x
+
+    def mixture(self, found: Any) -> Mixture:
+        """What the kernel computed, as the core puts it."""
+        import numpy as np
+
+        from ksubset.backends.array_api import NUMPY
+
+        theta, omega = _weighted.parts(self.rows)
+        shift, target, sides = found.shift, found.target, (found.chosen, found.unchosen)
+        if self.flipped:
+            shift, target, sides = -shift, theta.shape[-1] - target, sides[::-1]
+        t, counts = theta + shift[:, None], np.empty(omega.shape)
+        self.put_counts(counts, found.counts)
+        volume = found.log_volume + shift * ((t > 0).sum(-1) - target)
+        return Mixture(t, slope(NUMPY, t, shift), volume, *sides, counts)
 
     def moments(self, threads: int | None, **wanted: bool) -> Any:
         """What the kernel computes."""

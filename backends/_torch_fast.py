@@ -5,6 +5,7 @@ to read, the core runs instead.
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from ksubset import _functions
 from ksubset._inference import Solution
+from ksubset._mixture import Mixture
 from ksubset.backends import _fast, _fast_weighted
 
 if TYPE_CHECKING:
@@ -58,6 +60,12 @@ def solve(logits: Tensor, k: int | Tensor, *, sides: bool = True) -> Solution:
     found = _fast.solve(_view(logits), _count(k), sides=sides, threads=torch.get_num_threads())
     parts = found.tilted, found.log_volume, found.chosen, found.unchosen
     return Solution(*(None if x is None else torch.from_numpy(x) for x in parts))
+
+
+def solve_weighted(logits: Tensor, *, low: int, high: int) -> Mixture:
+    """The moments under a cardinality potential."""
+    found = _fast_weighted.solve(_view(logits), low=low, high=high, threads=torch.get_num_threads())
+    return Mixture(*(torch.from_numpy(getattr(found, field.name)) for field in fields(found)))
 
 
 def draw(

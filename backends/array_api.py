@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
-from ksubset import _functions
+from ksubset import _functions, _weighted
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
@@ -114,10 +114,12 @@ def _is_single(xp: Any, x: Array) -> bool:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    known = {"solution": solution}
+    known: dict[str, Any] = {"solution": solution}
     if not isinstance(path(function.__name__, logits, width), str):
         if function in _functions.SOLVING:
             known = _functions.solutions(function, partial(_fast.solve, k=k), logits, *arrays, solution=solution)
+        elif function in _weighted.SOLVING:
+            known = _weighted.solutions(function, partial(_fast_weighted.solve, low=k, high=width), logits, *arrays)
         elif solution is None:
             return _fast.evaluate(function.__name__, logits, k, width, *arrays)
     with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results

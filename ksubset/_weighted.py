@@ -6,6 +6,7 @@ those of ``ksubset._derivatives`` word for word. In the places of k and width st
 outside of them.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from ksubset import _each_count, _mixture, _tilts
@@ -18,7 +19,7 @@ from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
 from ksubset._validation import broadcast_shapes
 
-Known: TypeAlias = object
+Known: TypeAlias = Mixture | None
 
 
 def parts(x: Array) -> tuple[Array, Array]:
@@ -54,20 +55,20 @@ def weighted_marginals_jvp(ops: Ops, logits: Array, low: int, high: int, v: Arra
 
 def weighted_log_normalizer(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """Σ_{t > 0} θ + log volume."""
-    found, (theta, _) = solve(ops, logits, low, high), parts(logits)
+    found, (theta, _) = solution or solve(ops, logits, low, high), parts(logits)
     return compensated_sum(ops, _above(ops, found, theta)) + found.log_volume
 
 
 def weighted_log_prob_count(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """log E[w(Σz)] over independent items: each θ of the log-normaliser less softplus(θ)."""
-    found, (theta, _) = solve(ops, logits, low, high), parts(logits)
+    found, (theta, _) = solution or solve(ops, logits, low, high), parts(logits)
     terms = softplus(ops, ops.xp.where(found.tilted > 0, -theta, theta))
     return found.log_volume - compensated_sum(ops, terms)
 
 
 def weighted_entropy(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """H = Σ |t| · m − Σ π ω' + log volume, m as in `ksubset._functions.entropy` and ω' the log-weights plus slope."""
-    return _entropy(ops, solve(ops, logits, low, high), parts(logits)[1])
+    return _entropy(ops, solution or solve(ops, logits, low, high), parts(logits)[1])
 
 
 def _entropy(ops: Ops, found: Mixture, omega: Array) -> Array:
@@ -84,7 +85,7 @@ def _cross(ops: Ops, found: Mixture, omega: Array, chances: Array, unlikely: Arr
 
 def weighted_log_prob(ops: Ops, logits: Array, low: int, high: int, z: Array, *, solution: Known = None) -> Array:
     """ω'(Σz) − Σ |t| · 1{z ≠ (t > 0)} − log volume; NaN where z is not 0 or 1."""
-    xp, found, (z, counts) = ops.xp, solve(ops, logits, low, high), parts(z)
+    xp, found, (z, counts) = ops.xp, solution or solve(ops, logits, low, high), parts(z)
     t = found.tilted
     value = -_cross(ops, found, parts(logits)[1], counts, xp.where(t > 0, 1 - z, z))
     binary = xp.all((z == 0) | (z == 1), axis=-1)
@@ -92,10 +93,11 @@ def weighted_log_prob(ops: Ops, logits: Array, low: int, high: int, z: Array, *,
 
 
 def weighted_kl_divergence(
-    ops: Ops, logits: Array, low: int, high: int, other: Array, *, solution: Known = None
+    ops: Ops, logits: Array, low: int, high: int, other: Array, *, solution: Known = None, reference: Known = None
 ) -> Array:
     """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows."""
-    xp, here, there = ops.xp, solve(ops, logits, low, high), solve(ops, other, low, high)
+    xp, here = ops.xp, solution or solve(ops, logits, low, high)
+    there = reference or solve(ops, other, low, high)
     unlikely = xp.where(there.tilted > 0, here.unchosen, here.chosen)
     expected = _cross(ops, there, parts(other)[1], here.counts, unlikely)
     return expected - _entropy(ops, here, parts(logits)[1])
@@ -137,17 +139,31 @@ def _above(ops: Ops, found: Mixture, theta: Array) -> Array:
     return ops.xp.where(found.tilted > 0, theta, ops.xp.zeros_like(theta))
 
 
+SOLVING = (
+    weighted_log_normalizer,
+    weighted_log_prob_count,
+    weighted_entropy,
+    weighted_log_prob,
+    weighted_kl_divergence,
+)
+"""Array code on top of the moments."""
+
+
+def solutions(
+    function: Callable[..., Array], solve: Callable[[Array], Mixture], logits: Array, *arrays: Array
+) -> dict[str, Mixture]:
+    """What a function of `SOLVING` starts from, by the names of arguments; ``solve(logits)`` finds it."""
+    known = {"solution": solve(logits)}
+    return known | {"reference": solve(arrays[0])} if function is weighted_kl_divergence else known
+
+
 FUNCTIONS = {
     function.__name__.removeprefix("weighted_"): function
     for function in (
         weighted_marginals,
         weighted_unchosen,
         weighted_marginals_jvp,
-        weighted_log_normalizer,
-        weighted_log_prob_count,
-        weighted_entropy,
-        weighted_log_prob,
-        weighted_kl_divergence,
+        *SOLVING,
         weighted_mode,
     )
 }
