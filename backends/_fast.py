@@ -99,7 +99,7 @@ def evaluate(
     if name in WEIGHTED:
         from ksubset.backends import _fast_weighted
 
-        value: np.ndarray = _fast_weighted.evaluate(name, logits, k, width, *v, threads=threads)
+        value: np.ndarray = _fast_weighted.evaluate(name, logits, int(k), width, *v, threads=threads)
         return value
     if name == "marginals_jvp":
         return jacobian_product(logits, k, v[0], threads=threads)

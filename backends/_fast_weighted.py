@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 
-def evaluate(name: str, logits: "np.ndarray", low: int, high: int, *v: "np.ndarray", threads: int | None) -> Any:
+def evaluate(name: str, logits: "np.ndarray", low: int, high: int, *v: "np.ndarray", threads: int | None = None) -> Any:
     """Compute the value of one of ``_fast.WEIGHTED``, for logits and log-weights (..., 2n + 1)."""
     if name == "weighted_marginals_jvp":
         return _product(logits, low, high, v[0], threads)
@@ -110,6 +110,8 @@ class _Call:
 
     def __init__(self, logits: "np.ndarray", low: int, high: int) -> None:
         self.rows, self.counts = logits.reshape(-1, logits.shape[-1]), (low, high)
+        self.low: int
+        self.high: int
         theta, omega = _weighted.parts(self.rows)
         n = theta.shape[-1]
         self.flipped = n - low < high

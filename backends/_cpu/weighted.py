@@ -6,12 +6,16 @@ without a possible count, are left to the core. As in `kernels` inputs are addre
 """
 
 from ksubset.backends._cpu.block import inside_block, new_block, read_block, tilt_block
-from ksubset.backends._cpu.compiling import inner, kernel
+from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.draw import draw
 from ksubset.backends._cpu.elementary import log
 from ksubset.backends._cpu.kernels import log_likely, push, put_lanes, settle, tables
 from ksubset.backends._cpu.memory import item, load, load_numbers, rows_at_once, step, store, store_numbers
 from ksubset.backends._cpu.passes import last_segment, outside
+from ksubset.backends._cpu.rows import carve, grown, matrix, padded, read_rows, room, write_rows
+from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
+from ksubset.backends._cpu.uniforms import seed_streams, uniform
+from ksubset.backends._cpu.vectors import any_lane, dual, full, number, planes, tangent, where, width, zeros
 from ksubset.backends._cpu.weights import (
     TURNS,
     aim,
@@ -21,10 +25,6 @@ from ksubset.backends._cpu.weights import (
     spread_weights,
     weigh,
 )
-from ksubset.backends._cpu.rows import carve, grown, matrix, padded, read_rows, room, write_rows
-from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
-from ksubset.backends._cpu.uniforms import seed_streams, uniform
-from ksubset.backends._cpu.vectors import any_lane, dual, full, number, planes, tangent, where, width, zeros
 from ksubset.backends._cpu.window import PAD
 
 
@@ -37,6 +37,22 @@ def count_tables(at, high, count, layout, like):
     chances, at = carve(at, planes(like), size, layout)
     suffix, at = carve(at, count, size, layout)
     return omega, weights, chances, suffix, at
+
+
+@inlined
+def go_inside(n, low, high, rule, block, omega, weights, table, saved, zero):
+    """Tilt and go inside, as often as it takes; what `inside_block` and `weigh` return of the last time."""
+    shift, peak, mass, good, kept, pace = zero, zero, zero, zero, 0, 0
+    aim(n, high, block, omega, zero)
+    for turn in range(TURNS):
+        shift = tilt_block(n, block, zero)
+        table, saved, kept, pace = inside_block(n, low, high, rule, block, table, saved, zero, full(zero, 1))
+        root = block.band.offset[(n + 3) // 4]
+        peak, mass, good, gap = weigh(low, high, root, table, omega, weights, n, block, shift, zero)
+        if turn == TURNS - 1 or not any_lane(gap != zero):
+            break
+        aim_again(block, gap, zero)
+    return table, saved, kept, pace, shift, peak, mass, good
 
 
 @kernel
@@ -73,23 +89,14 @@ def solve(
     unchosen, at = carve(at, planes(zero), room(n, zero), layout)
     omega, weights, chances, suffix, at = count_tables(at, high, planes(zero), layout, zero)
     table, saved = tables(at, end, planes(zero), layout, zero)
-    shift, peak, mass, good, kept, pace = zero, zero, zero, zero > zero, 0, 0
     for first in range(start, stop, group):
         rows = min(group, stop - first)
         read_block(theta, first, rows, n, False, block, zero)
         read_counts(log_weights, first, rows, omega, zero)
-        aim(n, high, block, omega, zero)
-        for turn in range(TURNS):
-            shift = tilt_block(n, block, zero)
-            table, saved, kept, pace = inside_block(
-                n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1)
-            )
-            root = block.band.offset[blocks]
-            peak, mass, good, gap = weigh(low, high, root, table, omega, weights, n, block, shift, zero)
-            if turn == TURNS - 1 or not any_lane(gap != zero):
-                break
-            aim_again(block, gap, zero)
-        put_lanes(where(good, full(zero, 1), zero), block.level, served, first, rows)
+        table, saved, kept, pace, shift, peak, mass, good = go_inside(
+            n, low, high, (cut, skew, margin), block, omega, weights, table, saved, zero
+        )
+        put_lanes(good, block.level, served, first, rows)
         put_lanes(shift, block.level, shifts, first, rows)
         put_lanes(load_numbers(block.target, 0, zero), block.level, targets, first, rows)
         if volumes.size:
@@ -131,7 +138,7 @@ def jacobian_product(
     end,
     layout,
 ):
-    """J · (v, u): the covariances of v · z + u(Σz) with the items, ``out``, and with the indicators of counts, ``pi``."""
+    """J · (v, u): the covariances of v · z + u(Σz) with the items, ``out``, and with each count's indicator, ``pi``."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, log_weights = matrix(theta_at, count, n, layout), matrix(omega_at, count, high + 1, layout)
     v, given = matrix(v_at, count, n, layout), matrix(u_at, count, high + 1, layout)
@@ -142,7 +149,7 @@ def jacobian_product(
     omega, weights, chances, suffix, at = count_tables(at, high, planes(none), layout, zero)
     u, at = carve(at, planes(zero), room(high + 1 + 4 * max(PAD, step(zero)), zero), layout)
     table, saved = tables(at, end, planes(none), layout, zero)
-    middle, mass, good, kept, pace = zero, zero, zero > zero, 0, 0
+    middle, mass, good, kept, pace = zero, zero, zero, 0, 0
     for first in range(start, stop, group):
         rows = min(group, stop - first)
         read_block(theta, first, rows, n, False, block, zero)
@@ -159,7 +166,7 @@ def jacobian_product(
             if turn == TURNS - 1 or not any_lane(gap != zero):
                 break
             aim_again(block, gap, zero)
-        put_lanes(where(good, full(zero, 1), zero), block.level, served, first, rows)
+        put_lanes(good, block.level, served, first, rows)
         root = block.band.offset[blocks]
         spread_weights(low, high, root, table, weights, mass, chances, suffix, none)
         spread_tangents(low, high, root, table, weights, u, middle, chances, suffix, none)
@@ -205,23 +212,14 @@ def sample(
     table, saved = tables(at, end, planes(zero), layout, zero)
     z = grown(z, (padded(n, zero) + lanes) * lanes)
     together, jump = (1, 1) if group > 1 else (lanes, count)
-    mass, good, kept, pace = zero, zero > zero, 0, 0
     for first in range(start, stop, group):
         rows = min(group, stop - first)
         read_block(theta, first, rows, n, False, block, zero)
         read_counts(log_weights, first, rows, omega, zero)
-        aim(n, high, block, omega, zero)
-        for turn in range(TURNS):
-            shift = tilt_block(n, block, zero)
-            table, saved, kept, pace = inside_block(
-                n, low, high, (cut, skew, margin), block, table, saved, zero, full(zero, 1)
-            )
-            root = block.band.offset[blocks]
-            _, mass, good, gap = weigh(low, high, root, table, omega, weights, n, block, shift, zero)
-            if turn == TURNS - 1 or not any_lane(gap != zero):
-                break
-            aim_again(block, gap, zero)
-        put_lanes(where(good, full(zero, 1), zero), block.level, served, first, rows)
+        table, saved, kept, pace, _, _, mass, good = go_inside(
+            n, low, high, (cut, skew, margin), block, omega, weights, table, saved, zero
+        )
+        put_lanes(good, block.level, served, first, rows)
         spread_weights(low, high, block.band.offset[blocks], table, weights, mass, chances, suffix, zero)
         resident = last_segment(blocks, pace)
         for d in range(0, draws, together):

@@ -81,8 +81,8 @@ def limits(table, like):
 def weigh(low, high, at, table, omega, weights, n, block, shift, like):
     """Relative weights of the counts ``low`` … ``high``, whose probabilities are in the table from ``at`` on.
 
-    Returns the logarithm of what they were divided by, their total, whether they serve the row, and how far it is to
-    the mean count, 0 where that is near enough.
+    Returns the logarithm of what they were divided by, their total, 1 if they serve the row, else 0, and how far it is
+    to the mean count, 0 where that is near enough.
     """
     zero, one, target = full(like, 0), full(like, 1), load_numbers(block.target, 0, like)
     reach, limit, heaviest = limits(table, like)
@@ -104,7 +104,7 @@ def weigh(low, high, at, table, omega, weights, n, block, shift, like):
     mass = total(mass)
     gap, spread = total(gap) / mass, variance(n, block, like)
     served = (rest - peak <= heaviest) & (mass > zero)
-    return peak, mass, served, where(gap * gap > spread + full(like, 4), gap, zero)
+    return peak, mass, where(served, one, zero), where(gap * gap > spread + full(like, 4), gap, zero)
 
 
 @inlined
