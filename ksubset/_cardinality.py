@@ -114,8 +114,7 @@ class CardinalityProblem(Problem):
     def check_values(self, logits: Array, name: str = "logits") -> None:
         """Raise if a row holds NaN, or if infinite logits rule out every count that has a weight."""
         if self.backend.is_readable(self.log_weights):
-            log_weights = self.backend.readable(self.log_weights)
-            check_feasible_counts(self.backend.readable(logits), log_weights, name)
+            check_feasible_counts(logits, self.log_weights, self.backend, name)
 
     def solve(self) -> Any:
         """None: the functions share no work."""

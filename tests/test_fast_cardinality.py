@@ -17,7 +17,12 @@ from ksubset.backends._cpu import potentials
 from ksubset.backends.array_api import NUMPY
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-BATCHES = pytest.mark.parametrize("count", [1, 3, 21])
+LAYOUTS = pytest.mark.parametrize(
+    ("count", "dtype"),
+    [(20, np.float32), (20, np.float64), (1, np.float64), pytest.param(1, np.float32, marks=pytest.mark.slow)],
+)
+"""Up to three rows go one by one. Each takes kernels of its own, which take seconds to compile."""
+
 TOLERANCE = {np.float32: 5e-6, np.float64: 2e-14}
 RANGES = [(0, 6), (0, 2), (2, 3), (4, 6), (0, 0), (6, 6)]
 
@@ -37,8 +42,7 @@ def scale(row):
     return np.maximum(1, np.abs(row.parameters).max())
 
 
-@DTYPES
-@BATCHES
+@LAYOUTS
 @pytest.mark.parametrize(("low", "high"), RANGES)
 def test_moments_and_products_agree_with_enumeration(low, high, count, dtype):
     truths = [cut for row in rows(6) if (cut := within(row, low, high))]
@@ -56,8 +60,7 @@ def test_moments_and_products_agree_with_enumeration(low, high, count, dtype):
             np.testing.assert_allclose(image[r], row.covariance @ finite, atol=bound)
 
 
-@DTYPES
-@BATCHES
+@LAYOUTS
 def test_scalars_agree_with_enumeration(count, dtype):
     truths = [row for row in rows(6) if np.isfinite(row.logits).all()][:count]
     x, potential = (np.stack([getattr(r, name) for r in truths]).astype(dtype) for name in ("logits", "log_weights"))
@@ -84,7 +87,7 @@ def weights_of(kind, count, n, rng):
 
 @pytest.mark.parametrize("family", [f for f in FAMILIES if f != "x1000"])
 @pytest.mark.parametrize("kind", ["most", "least", "between", "concave"])
-@pytest.mark.parametrize(("count", "n"), [(2, 61), (20, 60)])
+@pytest.mark.parametrize(("count", "n"), [pytest.param(2, 61, marks=pytest.mark.slow), (20, 60)])
 def test_float32_is_as_accurate_as_the_core_in_float64_allows(count, n, kind, family):
     """Both marginals relative to themselves wherever float32 can hold them; J · (v, u) relative to its norm."""
     rng = np.random.default_rng(n)
@@ -126,8 +129,7 @@ def test_rows_that_need_several_tilts_are_left_to_the_core():
     assert not served[-1]  # all counts of logits that lie far apart are alike
 
 
-@DTYPES
-@pytest.mark.parametrize("count", [1, 20])
+@LAYOUTS
 @pytest.mark.parametrize(("low", "high"), [(0, 6), (2, 3), (5, 6)])
 def test_law_of_samples(low, high, count, dtype):
     truths = rows(6)
@@ -161,6 +163,42 @@ def test_a_sample_depends_on_its_row_seed_and_number_alone():
     assert (z == _fast_weighted.sample(x, 0, 150, 9, (3,), threads=3)).all()
     assert (z[0, :3] == _fast_weighted.sample(x[:3], 0, 150, 9, ())).all()
     assert (z != _fast_weighted.sample(x, 0, 150, 10, (3,))).any()
+
+
+@pytest.mark.backends("numpy", "torch")
+def test_calls_take_the_kernels(target, monkeypatch):
+    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+    taken = []
+    for name in ("evaluate", "solve", "sample"):
+        whole = getattr(_fast_weighted, name)
+        monkeypatch.setattr(
+            _fast_weighted, name, lambda *args, f=whole, **options: taken.append(f.__name__) or f(*args, **options)
+        )
+    logits = target.array(np.stack([row.logits for row in rows(6)]))
+    potential = ksubset.Cardinality(target.array(np.stack([row.log_weights for row in rows(6)])))
+    for f in (ksubset.marginals, ksubset.entropy, ksubset.kl_to_uniform):
+        f(logits, potential)
+    ksubset.marginals_jvp(logits, potential, target.array(np.ones((len(logits), 6))))
+    ksubset.rsample(logits, potential, rng=target.rng(0))
+    assert taken == ["evaluate", "solve", "solve", "solve", "evaluate", "sample", "evaluate"]
+
+
+@pytest.mark.backends("torch")
+def test_gradients_take_the_kernels(target, monkeypatch):
+    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+    truths = [row for row in rows(6) if np.isfinite(row.logits).all()]
+    x, w = (target.array(np.stack([getattr(r, name) for r in truths])) for name in ("logits", "log_weights"))
+    x, w = x.requires_grad_(), w.requires_grad_()
+    z = ksubset.rsample(x, ksubset.Cardinality(w), rng=target.rng(0))
+    taken, whole = [], _fast_weighted.evaluate
+    monkeypatch.setattr(
+        _fast_weighted, "evaluate", lambda name, *args, **options: taken.append(name) or whole(name, *args, **options)
+    )
+    z[:, 0].sum().backward()
+    assert taken == ["weighted_marginals_jvp"]
+    found = np.concatenate([target.to_numpy(x.grad), target.to_numpy(w.grad)], axis=1)
+    for row, gradient in zip(truths, found, strict=True):
+        np.testing.assert_allclose(gradient, row.covariance[0], atol=2e-14 * scale(row))
 
 
 def test_show_config_names_the_kernels_for_potentials(monkeypatch):
