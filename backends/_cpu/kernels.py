@@ -207,7 +207,7 @@ def sample(
         for d in range(0, draws, together):
             seed_streams(seed, d * count + first, jump, state, zero)
             draw(block.p, block.q, blocks, pace, resident, kept, block.band, table, saved, block.target, state, z, zero)
-            resident = 0
+            resident = 0 if resident == 0 else -1  # several segments overwrite each other in every draw
             if odd:
                 restore_side(z, n, shift, load_numbers(block.sign, 0, zero))
             used = rows if group > 1 else min(lanes, draws - d)

@@ -226,7 +226,7 @@ def sample(
             seed_streams(seed, d * count + first, jump, state, zero)
             store_numbers(block.target, 0, draw_count(low, high, chances, state, zero))
             draw(block.p, block.q, blocks, pace, resident, kept, block.band, table, saved, block.target, state, z, zero)
-            resident = 0
+            resident = 0 if resident == 0 else -1  # several segments overwrite each other in every draw
             used = rows if group > 1 else min(lanes, draws - d)
             write_rows(z, lanes, used, out, d * count + first, jump)
     restore_mode(mode)
