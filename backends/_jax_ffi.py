@@ -34,6 +34,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         )
     if name == "solve" or name in _fast.SOLVING:
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
+    if name.startswith("weighted_"):
+        return "XLA's programs call kernels for subsets of a given size alone"
     return _fast.choose(name, shape, width, dtype)
 
 
