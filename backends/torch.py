@@ -199,7 +199,7 @@ def draw(
 def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
     if torch._C._are_functorch_transforms_active() or not _torch_fast.takes("weighted_draw", logits, low, high):
         return None
-    return _torch_fast.draw_weighted(logits, low, high, _generator(rng, logits), sample_shape)
+    return _torch_fast.draw_weighted(logits, low, high, generator(rng, logits), sample_shape)
 
 
 def _draw_on_cuda(
