@@ -67,7 +67,8 @@ class FullCounts(Counts):
         return product(self.ops, left, right, min(2 * left.shape[0] - 1, self.limit))
 
     def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
-        return correlate(self.ops, outer, siblings)
+        reach = 2 * siblings.shape[0] - 1  # counts that two nodes without their least likely ones can add up to
+        return correlate(self.ops, outer[:reach, ...], siblings)
 
     def offset(self, level: int) -> int | Array:
         return 0
