@@ -91,7 +91,7 @@ def tests(session: nox.Session, backend: str) -> None:
     """The matrix, one framework to an environment, which proves that no other is needed."""
     requirements, targets = MATRIX[backend]
     session.install("-e", ".", *TEST, *requirements)
-    command, env = ["pytest", "-m", "not slow"], {"KSUBSET_TARGETS": targets}
+    command, env = ["pytest", "-m", "not slow", "--ignore-glob=*/test_scale_*.py"], {"KSUBSET_TARGETS": targets}
     if session.posargs:
         session.run(*command, *session.posargs, env=env)
         return
@@ -211,8 +211,8 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def scale(session: nox.Session) -> None:
-    """Eight simulated devices of JAX: a sharded batch gives what it gives on one, without communication."""
-    session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0])
+    """Devices of JAX, simulated, and processes of torch: a spread batch gives what it gives on one; nothing is sent."""
+    session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0], TORCH)
     session.run("pytest", *sorted(map(str, Path("tests").glob("test_scale_*.py"))), *session.posargs)
 
 

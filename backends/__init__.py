@@ -34,12 +34,13 @@ and may, where the framework's own conversion warns,
 
 13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it.
 
-Adapters contain no mathematics beyond "the gradient of this is J · v".
+Adapters contain no mathematics beyond "the gradient of this is J · v". They are given arrays that are whole on this
+process: of one that is spread over several, `spread` takes out the rows of this one first.
 """
 
 from typing import cast
 
-from ksubset._typing import Backend
+from ksubset._typing import Array, Backend, Spread
 
 REGISTRY = {
     "numpy": "array_api",
@@ -68,6 +69,20 @@ def find(x: object, name: str) -> Backend:
         return module
     expected = "an array of NumPy, torch, JAX, CuPy or another array API namespace"
     raise TypeError(f"{name} must be {expected}; got {type(x).__name__}")
+
+
+def is_spread(x: object) -> bool:
+    """Whether ``x`` is an array of which each of several processes holds a part, by the module of its type."""
+    return type(x).__module__.startswith("torch.distributed.tensor")
+
+
+def spread(x: object, name: str) -> Spread | None:
+    """Where the rows of ``x`` are, if it is spread over processes; adapters see the rows of one alone."""
+    if not is_spread(x):
+        return None
+    from ksubset.backends._torch_sharding import Shards
+
+    return Shards(cast("Array", x), name)
 
 
 def load(adapter: str) -> Backend:

@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 
 import ksubset
+from ksubset.backends import is_spread
 
 MOST_SUBSETS = 1_000_000
 """`KSubset.enumerate_support` refuses to list more."""
@@ -69,8 +70,8 @@ class KSubset(Distribution):
             raise TypeError("k must be an int or integers, one size for each row; ksubset.KSubset takes a Cardinality")
         self._subsets = ksubset.KSubset(logits, k, validate=None if validate_args is not False else False)
         self.logits, self.k = logits, self._subsets.k
-        infinite = torch.isinf(logits).any() if not torch.compiler.is_compiling() else False
-        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False if infinite else validate_args)
+        checked = is_spread(logits) or (not torch.compiler.is_compiling() and bool(torch.isinf(logits).any()))
+        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False if checked else validate_args)
 
     @property
     def support(self) -> constraints.Constraint:

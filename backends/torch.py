@@ -13,7 +13,7 @@ from ksubset._derivatives import PRODUCTS
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
 from ksubset._validation import check_seed
-from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast
+from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast, is_spread
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
@@ -68,7 +68,8 @@ def namespace(x: Array) -> Any:
 
 
 def is_array(x: object, like: object = None) -> bool:
-    return isinstance(x, torch.Tensor)
+    """Not a DTensor, of which the adapter is given the rows of this process."""
+    return isinstance(x, torch.Tensor) and not is_spread(x)
 
 
 def is_readable(x: Array) -> bool:
@@ -99,15 +100,16 @@ def same_device(x: Array, y: Array) -> bool:
 
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a `torch.Generator`, an int that seeds one, or None for torch's global generator."""
-    u = torch.rand(shape, dtype=torch.float64, device=like.device, generator=_generator(rng, like))
+    u = torch.rand(shape, dtype=torch.float64, device=like.device, generator=generator(rng, like))
     return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
 
 
 def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
-    return _torch_estimators.gammas(_generator(rng, like), concentration, shape, like)
+    return _torch_estimators.gammas(generator(rng, like), concentration, shape, like)
 
 
-def _generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
+def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
+    """A generator on the device of ``like``; None stands for torch's global one."""
     if rng is None:
         return None
     if isinstance(rng, int) and not isinstance(rng, bool):
@@ -183,7 +185,7 @@ def draw(
         size, counts = (k, None) if isinstance(k, int) else (-1, k)
         return product(Call("marginals_jvp", size, width, _value), x, counts, v)
 
-    return _torch_fast.draw(differentiate, function, logits, k, _generator(rng, logits), sample_shape)
+    return _torch_fast.draw(differentiate, function, logits, k, generator(rng, logits), sample_shape)
 
 
 def _draw_on_cuda(
@@ -197,7 +199,7 @@ def _draw_on_cuda(
     if not _cuda_torch.suits(logits, k, width):
         return None
     size, counts = (k, None) if isinstance(k, int) else (-1, k)
-    seed = _cuda_torch.seed(_generator(rng, logits), logits)
+    seed = _cuda_torch.seed(generator(rng, logits), logits)
     sampler = partial(_cuda_torch.draw, LAZY, width=width, seed=seed, sample_shape=sample_shape)
     return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
 

@@ -217,10 +217,10 @@ def all_products(problem: Problem) -> Array:
     n, numbers = logits.shape[-1], prod(logits.shape)
     unit = xp.eye(n, dtype=logits.dtype, device=device(logits))
     if not problem.backend.is_readable(logits) or numbers * n <= BLOCK:
-        return wide.evaluate(_functions.marginals_jvp, unit)
+        return problem.whole(wide.rows(_functions.marginals_jvp, unit))
     step = max(1, BLOCK // numbers)
     parts = [unit[start : min(start + step, n), :] for start in range(0, n, step)]
-    return xp.concat([wide.evaluate(_functions.marginals_jvp, part) for part in parts], axis=-2)
+    return problem.whole(xp.concat([wide.rows(_functions.marginals_jvp, part) for part in parts], axis=-2))
 
 
 def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:

@@ -9,7 +9,8 @@ from array_api_compat import array_namespace
 
 from ksubset import backends
 from ksubset._inference import Solution
-from ksubset._typing import Array, Backend, Draw
+from ksubset._potentials import Cardinality
+from ksubset._typing import Array, Backend, Draw, Spread
 from ksubset._validation import (
     broadcast_shapes,
     check_binary,
@@ -46,6 +47,8 @@ class Problem:
         The dtype of the results.
     reads
         Whether the values of arrays are checked: where they can be read at no cost, or wherever they are.
+    spread
+        Where the rows are, if these are one process's part of them.
     """
 
     backend: Backend
@@ -56,9 +59,25 @@ class Problem:
     dtype: Any
     reads: bool
     reads_anywhere: bool
+    spread: Spread | None
 
     def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
-        """Apply one of ``ksubset._functions`` and give the result the dtype that was asked for."""
+        """The value of one of ``ksubset._functions``."""
+        value = self.rows(function, *arrays, solution=solution)
+        if self.spread is None:
+            return value
+        return self.whole(value, max([0, *(x.ndim - self.logits.ndim for x in arrays)]))
+
+    def whole(self, value: Array, leading: int = 0) -> Array:
+        """What the caller gets for a value of these rows, which has so many axes in front of those of the batch."""
+        return value if self.spread is None else self.spread.whole(value, leading)
+
+    def local(self, x: Array, name: str) -> Array:
+        """What these rows need of a second array."""
+        return x if self.spread is None else self.spread.local(x, name)
+
+    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+        """Apply one of ``ksubset._functions`` to these rows and give the result the dtype that was asked for."""
         return self.cast(self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution))
 
     def cast(self, value: Array) -> Array:
@@ -82,6 +101,7 @@ class Problem:
 
     def companion(self, x: Array, name: str) -> Array:
         """Check a second array (..., n)."""
+        x = self.local(x, name)
         check_companion(x, name, self.logits, self.backend)
         check_shape(x, name, tuple(self.logits.shape), exact=True)
         return x
@@ -114,13 +134,19 @@ class Problem:
 
     def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """`sample` or `rsample`: directly where the adapter can, else by uniforms."""
+        if self.spread is not None:
+            rng = self.spread.stream(rng, self.logits)
+        return self.whole(self.drawn(function, rng, sample_shape), len(sample_shape))
+
+    def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """Samples of these rows."""
         direct: Draw | None = getattr(self.backend, "draw", None)
         if direct:
             z = direct(function, self.logits, self.k, self.width, rng, sample_shape)
             if z is not None:
                 return self.cast(z)
         u = self.backend.uniforms(rng, (*sample_shape, *self.logits.shape[:-1], self.uniforms), self.logits)
-        return self.evaluate(function, u)
+        return self.rows(function, u)
 
     def promoted(self, other: Array) -> tuple["Problem", Array]:
         """Bring the logits and another array to a common dtype."""
@@ -132,6 +158,15 @@ class Problem:
         return replace(self, logits=logits, dtype=dtype), xp.astype(other, compute, copy=False)
 
 
+def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:
+    """The logits and k of the rows of this process, and where those are if others have more of them."""
+    spread = backends.spread(logits, name)
+    if spread is None:
+        return logits, k, None
+    k = k.local(spread) if isinstance(k, Cardinality) else spread.local(k, "k", items=False)
+    return spread.local(logits, name), k, spread
+
+
 def prepare(
     logits: Array,
     k: Array,
@@ -139,6 +174,7 @@ def prepare(
     validate: bool | None,
     name: str = "logits",
     check: Callable[[Array, int | Array, Backend, str], None] = check_values,
+    spread: Spread | None = None,
 ) -> Problem:
     """Check the arguments that all functions share, the first of which has a name and values of its own."""
     backend = backends.find(logits, name)
@@ -153,7 +189,7 @@ def prepare(
     width = _width(k, int(logits.shape[-1]), max_k, backend, reads)
     dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
     logits = logits if dtype == compute else xp.astype(logits, compute)
-    return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate))
+    return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate), spread)
 
 
 def computing_dtype(xp: Any, dtype: Any) -> Any:

@@ -15,8 +15,9 @@ from ksubset._validation import broadcast_shapes, check_feasible_counts, check_l
 
 def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
     """Check the arguments that all functions share, ``k`` a size or a `Cardinality`."""
+    logits, k, spread = _call.own_rows(logits, k)
     if not isinstance(k, Cardinality):
-        return _call.prepare(logits, k, max_k, validate)
+        return _call.prepare(logits, k, max_k, validate, spread=spread)
     if max_k is not None:
         raise ValueError(f"max_k bounds a size k; got max_k = {max_k} beside a Cardinality")
     backend = backends.find(logits, "logits")
@@ -26,7 +27,8 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     theta = logits if logits.dtype == compute else xp.astype(logits, compute)
     reads = backend.is_readable(logits) and k.is_readable(backend) if validate is None else validate
     log_weights, low, high = k.resolve(theta, backend, xp, reads)
-    problem = CardinalityProblem(backend, xp, theta, low, high, logits.dtype, reads, bool(validate), log_weights)
+    settings = logits.dtype, reads, bool(validate), spread
+    problem = CardinalityProblem(backend, xp, theta, low, high, *settings, log_weights)
     if reads:
         problem.check_values(theta)
     return problem
@@ -44,11 +46,11 @@ class CardinalityProblem(Problem):
 
     log_weights: Array
 
-    def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
         """The counterpart of one of ``ksubset._functions``."""
         name = function.__name__
         if function is _functions.kl_to_uniform:
-            return self.evaluate(_functions.kl_divergence, self.xp.zeros_like(self.logits))
+            return self.rows(_functions.kl_divergence, self.xp.zeros_like(self.logits))
         if function in (_functions.sample, _functions.rsample):
             return self.cast(self._drawn(function, arrays[0]))
         joined = [self._joined(name, x) for x in arrays]
@@ -83,7 +85,7 @@ class CardinalityProblem(Problem):
         z = self.backend.evaluate(_functions.sample, wide, k, width, u[..., 1:], solution=None)
         if function is _functions.sample:
             return z
-        mean = self.evaluate(_functions.marginals)
+        mean = self.rows(_functions.marginals)
         return z + (mean - self.backend.ops(mean).stop_gradient(mean))
 
     @property
@@ -91,10 +93,10 @@ class CardinalityProblem(Problem):
         """How many uniforms the sampler takes for a row: one for the count, then one for each division."""
         return max(int(self.logits.shape[-1]), 1)
 
-    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
-        """`sample` or `rsample`, by uniforms."""
+    def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """Samples of these rows, by uniforms."""
         shape = (*sample_shape, *self.logits.shape[:-1], self.uniforms)
-        return self.evaluate(function, self.backend.uniforms(rng, shape, self.logits))
+        return self.rows(function, self.backend.uniforms(rng, shape, self.logits))
 
     def each_item(self) -> "CardinalityProblem":
         """As for `Problem`."""

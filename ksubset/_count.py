@@ -1,7 +1,7 @@
 """The number of chosen items when none is prescribed."""
 
 from ksubset import _weighted, backends
-from ksubset._call import Problem, computing_dtype
+from ksubset._call import Problem, computing_dtype, own_rows
 from ksubset._typing import Array
 from ksubset._validation import check_logits, check_not_nan
 
@@ -49,6 +49,7 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     >>> float(ksubset.count_log_pmf(np.full(1000, -8.0))[1000].round(6))  # the logarithm of 1e-3475
     -8000.335406
     """
+    logits, _, spread = own_rows(logits, 0)
     backend = backends.find(logits, "logits")
     xp = backend.namespace(logits)
     check_logits(logits, xp)
@@ -57,5 +58,5 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
         check_not_nan(backend.readable(logits), "logits")
     dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
     theta = logits if dtype == compute else xp.astype(logits, compute)
-    problem = Problem(backend, xp, theta, 0, int(logits.shape[-1]), dtype, reads, bool(validate))
+    problem = Problem(backend, xp, theta, 0, int(logits.shape[-1]), dtype, reads, bool(validate), spread)
     return problem.evaluate(_weighted.count_log_pmf)

@@ -1,7 +1,7 @@
 """The distribution from the marginals that it shall have, as sampling designs prescribe them."""
 
 from ksubset import _functions
-from ksubset._call import prepare
+from ksubset._call import own_rows, prepare
 from ksubset._layout import device
 from ksubset._typing import Array
 from ksubset._validation import check_marginals, sum_excess, sum_slack
@@ -67,7 +67,9 @@ def logits_from_marginals(
     >>> ksubset.marginals(theta, 3).round(12)
     array([1. , 0.9, 0.5, 0.4, 0.2])
     """
-    problem = prepare(mu, k, max_k, validate, "mu", check_marginals)
-    theta, xp = problem.evaluate(_functions.logits_from_marginals), problem.xp
+    mu, k, spread = own_rows(mu, k, "mu")
+    problem = prepare(mu, k, max_k, validate, "mu", check_marginals, spread)
+    theta, xp = problem.rows(_functions.logits_from_marginals), problem.xp
     fits = xp.abs(sum_excess(xp, problem.logits, problem.k)) <= sum_slack(xp, problem.dtype, mu.shape[-1])
-    return xp.where(fits[..., None], theta, xp.full((), float("nan"), dtype=theta.dtype, device=device(theta)))
+    nan = xp.full((), float("nan"), dtype=theta.dtype, device=device(theta))
+    return problem.whole(xp.where(fits[..., None], theta, nan))

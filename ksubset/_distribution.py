@@ -48,7 +48,10 @@ class KSubset:
         self._problem = prepare(logits, k, max_k, validate)
         self._solved: Solution | None = None
         self.logits = logits
-        self.k: int | Array = k if isinstance(k, Cardinality) else self._problem.k
+        self.k: int | Array = k
+        if not isinstance(k, Cardinality):
+            k = self._problem.k
+            self.k = k if isinstance(k, int) else self._problem.whole(k)
         self.batch_shape: tuple[int, ...] = tuple(logits.shape[:-1])
         self.event_shape: tuple[int, ...] = tuple(logits.shape[-1:])
 
@@ -65,17 +68,17 @@ class KSubset:
         """One side of the marginals: by a kernel of its own where there is one and the shared passes have not run."""
         path = self._problem.path(function.__name__) if self._solved is None else ""
         alone = not isinstance(path, str) and not path.solves
-        return self._problem.evaluate(function, solution=None if alone else self._solution)
+        return self._problem.rows(function, solution=None if alone else self._solution)
 
     @property
     def mean(self) -> Array:
         """The marginals; see `marginals`."""
-        return self._side(_functions.marginals)
+        return self._problem.whole(self._side(_functions.marginals))
 
     @property
     def variance(self) -> Array:
         """μ (1 − μ), accurate at both ends."""
-        return self.mean * self._side(_functions.unchosen)
+        return self._problem.whole(self._side(_functions.marginals) * self._side(_functions.unchosen))
 
     def log_normalizer(self) -> Array:
         """See `log_normalizer`."""

@@ -139,18 +139,20 @@ def sample_from_uniforms(
     array([0., 1., 0., 1.])
     """
     problem = prepare(logits, k, max_k, validate)
-    check_companion(u, "u", logits, problem.backend)
+    u = problem.local(u, "u")
+    check_companion(u, "u", problem.logits, problem.backend)
     check_floating(u, "u", problem.xp)
     expected = (*problem.logits.shape[:-1], problem.uniforms)
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
         raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
-    z = problem.evaluate(_functions.sample, u)
+    z = problem.rows(_functions.sample, u)
     if problem.checks(u):
         check_uniforms(u, problem.backend)
-        return z
-    xp = problem.xp
-    sound = xp.all((u >= -0.5) & (u <= 1), axis=-1, keepdims=True)
-    return xp.where(sound, z, xp.full_like(z, float("nan")))
+    else:
+        xp = problem.xp
+        sound = xp.all((u >= -0.5) & (u <= 1), axis=-1, keepdims=True)
+        z = xp.where(sound, z, xp.full_like(z, float("nan")))
+    return problem.whole(z, u.ndim - problem.logits.ndim)
 
 
 def checked_shape(shape: object) -> tuple[int, ...]:

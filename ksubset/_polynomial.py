@@ -15,40 +15,43 @@ from ksubset._typing import Array, Ops
 
 
 def product(ops: Ops, left: Array, right: Array, size: int) -> Array:
-    """The first ``size`` coefficients of left · right: out[c] = Σ_a left[a] · right[c − a]."""
-    if min(left.shape[0], size) < ops.matmul_from:
+    """The first ``size`` coefficients of left · right: out[c] = Σ_a left[a] · right[c − a].
+
+    Both have the same number of coefficients; ``size`` is at least that and less than twice that.
+    """
+    if left.shape[0] < ops.matmul_from:
         return _shifted_product(ops, left, right, size)
     return _blocked_product(ops, left, right, size)
 
 
-def correlate(ops: Ops, outer: Array, inner: Array, size: int) -> Array:
-    """The adjoint of the product, out[a] = Σ_b outer[a + b] · inner[b], for a < ``size``.
+def correlate(ops: Ops, outer: Array, inner: Array) -> Array:
+    """The adjoint of the product, out[a] = Σ_b outer[a + b] · inner[b], of as many coefficients as ``inner``.
 
-    ``inner`` is a pair, (b, 2, …), correlated with the same ``outer``, (c, …); the result is (size, 2, …).
+    ``inner`` is a pair, (b, 2, …), correlated with the same ``outer``, (c, …), c < 2b.
     """
-    if min(inner.shape[0], size) < ops.matmul_from:
-        return _shifted_correlation(ops, outer, inner, size)
-    return _blocked_correlation(ops, outer, inner, size)
+    if inner.shape[0] < ops.matmul_from:
+        return _shifted_correlation(ops, outer, inner)
+    return _blocked_correlation(ops, outer, inner)
 
 
 def _shifted_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     """Horner's rule in the left polynomial: out ← left[i] · right + x · out."""
-    a, b = left.shape[0], right.shape[0]
-    out = left[a - 1, ...] * right[: min(b, size - a + 1), ...]
+    a = left.shape[0]
+    out = left[a - 1, ...] * right[: size - a + 1, ...]
     for i in range(a - 2, -1, -1):
-        term = left[i, ...] * right[: min(b, size - i), ...]
+        term = left[i, ...] * right[: min(a, size - i), ...]
         more, done = term.shape[0] - 1, out.shape[0]
         parts = [term[:1, ...], term[1:, ...] + (out[:more, ...] if more < done else out)]
         out = ops.xp.concat([*parts, out[more:, ...]] if more < done else parts, axis=0)
     return out
 
 
-def _shifted_correlation(ops: Ops, outer: Array, inner: Array, size: int) -> Array:
+def _shifted_correlation(ops: Ops, outer: Array, inner: Array) -> Array:
     """One inner coefficient at a time, multiplied into a shifted copy of ``outer``."""
-    b = inner.shape[0]
-    padded = pad(ops, outer, 0, max(0, size + b - 1 - outer.shape[0]))[:, None, ...]
+    size = inner.shape[0]
+    padded = pad(ops, outer, 0, 2 * size - 1 - outer.shape[0])[:, None, ...]
     out = padded[:size, ...] * inner[0, ...]
-    for i in range(1, b):
+    for i in range(1, size):
         out += padded[i : i + size, ...] * inner[i, ...]
     return out
 
@@ -56,28 +59,27 @@ def _shifted_correlation(ops: Ops, outer: Array, inner: Array, size: int) -> Arr
 def _blocked_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     xp, tail = ops.xp, tuple(left.shape[1:])
     s, blocks = _partition(left.shape[0])
-    kept = min(right.shape[0], size)
-    window = pad(ops, right[:kept, ...], s - 1, size - kept + 1)
+    window = pad(ops, right, s - 1, size - right.shape[0] + 1)
     terms = ops.matmul(_blocks(ops, left, s, blocks), _sheared(ops, _last(ops, window), s, -1)[..., s - 1 :])
-    out = terms[:, blocks - 1, : max(0, size - (blocks - 1) * s)]
+    out = terms[:, blocks - 1, : size - (blocks - 1) * s]
     for block in range(blocks - 2, -1, -1):
         term = terms[:, block, : size - block * s]
         out = xp.concat([term[:, :s], term[:, s:] + out], axis=1)
     return _first(ops, out, tail)
 
 
-def _blocked_correlation(ops: Ops, outer: Array, inner: Array, size: int) -> Array:
-    xp, tail = ops.xp, tuple(inner.shape[2:])
-    s, blocks = _partition(inner.shape[0])
+def _blocked_correlation(ops: Ops, outer: Array, inner: Array) -> Array:
+    xp, (size, _, *tail) = ops.xp, inner.shape
+    s, blocks = _partition(size)
     reach = min(size + (blocks - 1) * s, outer.shape[0])
-    kept = min(outer.shape[0], reach + s - 1)
-    window = pad(ops, outer[:kept, ...], 0, reach + s - 1 - kept)
+    window = pad(ops, outer, 0, reach + s - 1 - outer.shape[0])
     pair = xp.concat([_blocks(ops, inner[:, side, ...], s, blocks) for side in (0, 1)], axis=1)
     terms = ops.matmul(pair, _sheared(ops, _last(ops, window), s, 1)[..., :reach])
     terms = xp.reshape(terms, (-1, 2, blocks, reach))
     out = terms[:, :, 0, :0]
     for block in range(blocks - 1, -1, -1):
-        term, done = terms[:, :, block, block * s : min(block * s + size, reach)], out.shape[2]
+        first, done = min(block * s, reach), out.shape[2]
+        term = terms[:, :, block, first : min(first + size, reach)]
         out = term + out if term.shape[2] == done else xp.concat([term[..., :done] + out, term[..., done:]], axis=2)
     out = _first(ops, out, (2, *tail))
     return pad(ops, out, 0, size - out.shape[0])

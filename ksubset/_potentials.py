@@ -6,7 +6,7 @@ from typing import Any
 import array_api_compat
 
 from ksubset._layout import device
-from ksubset._typing import Array, Backend
+from ksubset._typing import Array, Backend, Spread
 from ksubset._validation import check_companion, check_floating, check_k, check_log_weights, check_order, check_shape
 
 
@@ -50,6 +50,10 @@ class Cardinality:
         shape = getattr(self.log_weights, "shape", None)
         return f"Cardinality(log_weights of shape {None if shape is None else tuple(shape)})"
 
+    def local(self, spread: Spread) -> "Cardinality":
+        """The same for the rows of this process, of logits spread over several."""
+        return Cardinality(spread.local(self.log_weights, "log_weights"))
+
     def is_readable(self, backend: Backend) -> bool:
         """Whether the values can be read at no cost."""
         return not backend.is_array(self.log_weights) or backend.is_readable(self.log_weights)
@@ -88,6 +92,11 @@ class Between(Cardinality):
 
     def __repr__(self) -> str:
         return f"between({self.low}, {'n' if self.high is None else self.high})"
+
+    def local(self, spread: Spread) -> Cardinality:
+        """As for `Cardinality`."""
+        low = spread.local(self.low, "the least count", items=False)
+        return Between(low, spread.local(self.high, "the largest count", items=False))
 
     def is_readable(self, backend: Backend) -> bool:
         """Whether the values can be read at no cost."""

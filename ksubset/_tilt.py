@@ -41,7 +41,7 @@ def tilt(ops: Ops, rows: Rows) -> Array:
         return xp.sum(logits, axis=0)
     upper, lower, valid = _order_statistics(ops, rows)
     start = -(upper / 2 + lower / 2)
-    count = xp.astype(iota(ops, 1, start) * 0 + rows.count, start.dtype)
+    count = xp.astype(iota(ops, 1, start) + rows.count, start.dtype)
     odds = xp.exp(xp.clip(logits + start, -FAR, FAR))
     zero = xp.zeros_like(start)
     state: State = (zero, zero - xp.log(2 * (n - count) + 2), zero + xp.log(2 * count + 2), ~valid)

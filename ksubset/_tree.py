@@ -64,10 +64,10 @@ class FullCounts(Counts):
         self.limit, self.floor = max(2, width + 1), floor
 
     def multiply(self, level: int, left: Array, right: Array) -> Array:
-        return product(self.ops, left, right, min(left.shape[0] + right.shape[0] - 1, self.limit))
+        return product(self.ops, left, right, min(2 * left.shape[0] - 1, self.limit))
 
     def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
-        return correlate(self.ops, outer, siblings, siblings.shape[0])
+        return correlate(self.ops, outer, siblings)
 
     def offset(self, level: int) -> int | Array:
         return 0

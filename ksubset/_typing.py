@@ -96,6 +96,19 @@ Draw: TypeAlias = Callable[[Callable[..., Array], Array, int | Array, int, objec
 """The optional function ``draw`` of an adapter module."""
 
 
+class Spread(Protocol):
+    """Where the rows of a batch are, if each of several processes holds a part of them.
+
+    ``local(x, name)`` is this process's part of the logits or of an array that goes with them, which has no axis of
+    items where ``items`` is false; ``whole(value, leading)`` the answer of which it is a part, with so many axes in
+    front of the batch's; ``stream(rng, like)`` a source of random numbers for this process's rows.
+    """
+
+    def local(self, x: Any, name: str, *, items: bool = True) -> Any: ...
+    def whole(self, value: Array, leading: int) -> Array: ...
+    def stream(self, rng: object, like: Array) -> object: ...
+
+
 class Backend(Protocol):
     """The functions of an adapter module; their requirements are numbered in ``ksubset.backends``."""
 

@@ -104,9 +104,9 @@ class WindowedCounts(Counts):
         size = self.size(level)
         outer = _slide(self.ops, outer, -self._shift(level), 2 * size - 1)
         if size <= LONGEST_SUM:
-            return correlate(self.ops, outer, siblings, size)
-        reverse = self.ops.xp.flip(siblings, axis=0)
-        return _fourier(self.ops, outer[:, None, ...], reverse, 3 * size - 2)[size - 1 : 2 * size - 1, ...]
+            return correlate(self.ops, outer, siblings)
+        reverse = self.ops.xp.flip(siblings, axis=0)  # what wraps around falls below size − 1
+        return _fourier(self.ops, outer[:, None, ...], reverse, 2 * size - 1)[size - 1 :, ...]
 
     def _clean(self, x: Array) -> Array:
         """Set to 0 what a Fourier transform cannot tell from 0."""
@@ -122,7 +122,10 @@ def _paired_sum(xp: Any, x: Array) -> Array:
 
 
 def _fourier(ops: Ops, left: Array, right: Array, size: int) -> Array:
-    """The product of two polynomials, with an error absolute to its largest coefficient."""
+    """The first ``size`` coefficients of a product, with an error absolute to the largest.
+
+    If the product has more, those wrap around and spoil as many of the first.
+    """
     fft, length = ops.xp.fft, 1 << (size - 1).bit_length()
     spectrum = fft.rfft(left, n=length, axis=0) * fft.rfft(right, n=length, axis=0)
     return fft.irfft(spectrum, n=length, axis=0)[:size, ...]

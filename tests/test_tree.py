@@ -73,3 +73,7 @@ def test_a_lone_node_keeps_the_start_of_its_window(rng: np.random.Generator) -> 
         counts = WindowedCounts(NUMPY, orient(NUMPY, np.zeros((1, n)), n // 3, n // 3), p)
         for below, above in zip(counts.offsets, counts.offsets[1:], strict=False):
             assert below.shape[0] % 2 == 0 or (above[-1] == below[-1]).all()
+
+
+def test_of_no_rows_a_lone_node_rises_too() -> None:
+    assert marginals(NUMPY, np.zeros((0, 5)), 2, 2).shape == (0, 5)

@@ -66,6 +66,7 @@ def test_which_rows_have_windows() -> None:
         counts = _window.choose_counts(NUMPY, coins(n, k), np.full((n, 1), 0.5))
         assert isinstance(counts, _window.WindowedCounts if windowed else FullCounts)
         assert _window.is_windowed(n, min(k, n - k)) == windowed
+        assert not windowed or counts.reach == 8.5
 
 
 def test_what_error_rows_can_bear() -> None:
@@ -90,7 +91,36 @@ def test_length_of_windows(dtype: str, drawing: bool, reach: float) -> None:
         for level in range(10, 19):
             deviation = sqrt(min(2**level / 4, k * (1 - k / 400_000)))
             assert 0 <= counts.size(level) - 2 * reach * deviation - 2 * reach**2 / 3 < 5
-    assert _window.WindowedCounts(NUMPY, coins(400_000, 600), p[:, :1]).size(18) < 601
+    few = _window.WindowedCounts(NUMPY, coins(400_000, 600), p)
+    assert few.size(18) < 601
+    assert few.reach < 9
+
+
+@pytest.mark.parametrize(("n", "k"), [(301, 150), (701, 350), (2001, 900)])
+def test_transforms_and_direct_sums_agree(n: int, k: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the highest level, where windows are longest and parents' windows start the farthest from their children's."""
+    rng = np.random.default_rng(n)
+    rows = orient(NUMPY, np.zeros((2, n)), k, k)
+    counts = _window.WindowedCounts(NUMPY, rows, rng.random((n, 2)))
+    level = len(counts.offsets) - 2
+    pairs = counts.offset(level).shape[0] // 2
+    left, right = rng.random((2, counts.size(level), pairs, 2))
+    outer, siblings = rng.random((counts.size(level + 1), pairs, 2)), np.stack([left, right], axis=1)
+    found = []
+    for longest in (1, 10**6):
+        monkeypatch.setattr(_window, "LONGEST_SUM", longest)
+        found.append((counts.multiply(level, left, right), counts.correlate(level, outer, siblings)))
+    for transformed, direct in zip(*found, strict=True):
+        np.testing.assert_allclose(transformed, direct, rtol=1e-12)
+
+
+def test_slide(rng: np.random.Generator) -> None:
+    x = rng.random((5, 3, 2)) + 1
+    start = np.array([[-9, -2], [0, 1], [3, 8]])
+    found = _window._slide(NUMPY, x, start, 7)
+    for i, node, row in np.ndindex(7, 3, 2):
+        at = start[node, row] + i
+        assert found[i, node, row] == (x[at, node, row] if 0 <= at < 5 else 0)
 
 
 @pytest.mark.parametrize("scale", [0.0, 1.0, 20.0])

@@ -1,0 +1,38 @@
+"""Torch over processes of gloo: DTensors spread by rows, without communication, and data-parallel training."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("torch", reason="a test of torch's adapter")
+
+HERE = Path(__file__).parent
+
+
+def run(kind: str, fast: str) -> str:
+    environment = os.environ | {
+        "KSUBSET_FAST": fast,
+        "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
+    }
+    command = [sys.executable, str(HERE / "scale_ranks.py"), kind]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.mark.parametrize("kind", ["batches", "meshes", "errors", "ddp"])
+@pytest.mark.parametrize("fast", ["0", "1"])
+def test_processes(fast: str, kind: str) -> None:
+    if fast == "1":
+        pytest.importorskip("numba", reason="the kernels need numba, of the extra fast")
+    assert "agrees" in run(kind, fast)
+
+
+def test_plain_tensors_do_not_import_dtensors() -> None:
+    code = "import sys, torch, ksubset; ksubset.rsample(torch.zeros(2, 4), 2); print(*sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=600, check=True)
+    assert "ksubset.backends.torch" in done.stdout
+    assert "torch.distributed.tensor" not in done.stdout.split()
