@@ -65,7 +65,7 @@ def _differentiable_code(logits: Array, v: Array, *counts: Array, name: str, k: 
     from ksubset.backends.jax import ops
 
     count = k if k is not None else counts[0]
-    return find(name)(replace(ops(logits), sweeps=False), logits, count, width, v)
+    return find(name)(replace(ops(logits), sweeps=False, fft=None), logits, count, width, v)
 
 
 def _compiled(*operands: Array, **parameters: Any) -> Array:

@@ -6,8 +6,9 @@ which the partitioner cannot attribute to rows; and a foreign call, which it can
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -39,6 +40,35 @@ def repeat(step: Step, state: State, limit: int) -> State:
 def pick(x: Array, index: Array) -> Array:
     """``x[index]`` along the first axis; after it come (nodes, rows) and (nodes, draws, rows)."""
     return jnp.take_along_axis(x[:, :, None, :], index, axis=0)
+
+
+class Fourier:
+    """`jax.numpy.fft` along the first axis, the other axes left on their devices: XLA would gather them."""
+
+    @staticmethod
+    def rfft(x: Array, n: int, axis: int) -> Array:
+        return _transform(jnp.fft.rfft, n)(x)
+
+    @staticmethod
+    def irfft(x: Array, n: int, axis: int) -> Array:
+        return _transform(jnp.fft.irfft, n)(x)
+
+
+@cache
+def _transform(function: Callable[..., Array], length: int) -> Callable[[Array], Array]:
+    def local(x: Array) -> Array:
+        return function(x, n=length, axis=0)
+
+    @jax.custom_batching.custom_vmap
+    def call(x: Array) -> Array:
+        others = " ".join(f"a{i}" for i in range(x.ndim - 1))
+        return _split(local, f"n {others} -> m {others}", ("n", "m"), lambda spec: (None, *spec[1:]), x)
+
+    @call.def_vmap
+    def batched(size: int, sharded: list[bool], x: Array) -> tuple[Array, bool]:
+        return jnp.moveaxis(call(jnp.moveaxis(x, 0, 1)), 1, 0), True
+
+    return cast("Callable[[Array], Array]", call)
 
 
 def fold(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, **options: Any) -> tuple[Any, Any]:
@@ -112,23 +142,36 @@ def _first(names: tuple[Any, ...]) -> Any:
 
 def partitioned(kernel: Callable[..., Array], logits: Array, *operands: Array) -> Array:
     """Call a kernel on each device's rows; items that are spread over devices are brought together first."""
-
-    def rows(mesh: Any, sharded: Any) -> NamedSharding:
-        spec = tuple(sharded[0].sharding.spec)[: logits.ndim - 1]
-        return NamedSharding(mesh, _spec(*spec))
-
-    def partition(mesh: Any, given: Any, result: Any) -> Any:
-        return mesh, kernel, rows(mesh, given), tuple(rows(mesh, given) for _ in given)
-
     batch = " ".join(f"b{i}" for i in range(logits.ndim - 1))
     whole = f"{batch} n"
     given = ", ".join(whole if x.ndim == logits.ndim else batch for x in (logits, *operands))
-    call = _partitioning(lambda *x: kernel(*x))  # it refuses a function with keywords
+    return _split(kernel, f"{given} -> {whole}", ("n",), lambda spec: spec[: logits.ndim - 1], logits, *operands)
+
+
+def _split(
+    function: Callable[..., Array],
+    rule: str,
+    whole: tuple[str, ...],
+    kept: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+    *operands: Array,
+) -> Array:
+    """Call a function on each device's share; ``kept`` is what it keeps of how the first operand is spread.
+
+    ``rule`` names the axes of operands and result, of which each device has all of those in ``whole``.
+    """
+
+    def placed(mesh: Any, given: Any, result: Any = None) -> NamedSharding:
+        return NamedSharding(mesh, _spec(*kept(tuple(given[0].sharding.spec))))
+
+    def partition(mesh: Any, given: Any, result: Any) -> Any:
+        return mesh, function, placed(mesh, given), tuple(placed(mesh, given) for _ in given)
+
+    call = _partitioning(lambda *x: function(*x))  # it refuses a function with keywords
     call.def_partition(
         partition=partition,
-        infer_sharding_from_operands=lambda mesh, given, result: rows(mesh, given),
-        sharding_rule=f"{given} -> {whole}",
-        need_replication_factors=("n",),
+        infer_sharding_from_operands=placed,
+        sharding_rule=rule,
+        need_replication_factors=whole,
     )
-    answer: Array = call(logits, *operands)
+    answer: Array = call(*operands)
     return answer

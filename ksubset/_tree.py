@@ -94,6 +94,16 @@ def split(level: Array) -> tuple[Array, Array, Array]:
     return level[:, :half, ...], level[:, half : 2 * half, ...], level[:, 2 * half :, ...]
 
 
+def leaves(ops: Ops, chosen: Array, unchosen: Array, empty: float = 1.0) -> Array:
+    """(2, items, rows); fewer than two items are filled up with items that are never chosen."""
+    xp, (n, rows) = ops.xp, chosen.shape
+    if n < 2:
+        spare = (2 - n, rows)
+        chosen = xp.concat([chosen, fill(ops, spare, 0.0, chosen)], axis=0)
+        unchosen = xp.concat([unchosen, fill(ops, spare, empty, unchosen)], axis=0)
+    return xp.stack([unchosen, chosen], axis=0)
+
+
 def inside(ops: Ops, counts: Counts, leaves: Array, height: int | None = None, top: int = 2) -> list[Array]:
     """Levels from the leaves, (2, items, rows), to one of ``top`` nodes, the last pair, or only ``height`` of them."""
     levels = [leaves]

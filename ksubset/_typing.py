@@ -68,6 +68,12 @@ class Ops:
     pick
         ``pick(x, index)``: x[index[…], node, row], ``x`` (coefficients, nodes, rows) and ``index`` integers (a, nodes,
         draws, rows), where arrays must not be flattened because they are spread over devices.
+    parts, each
+        Where items may be spread over devices, into how many equal parts long rows are divided, and
+        ``each(function, *arrays)``, which calls a function for every part, the first axis of all arrays, at once.
+    fft
+        A namespace with ``rfft`` and ``irfft`` along the first axis, where that of ``xp`` would gather arrays that are
+        spread over devices.
     matmul_from
         The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
     sweeps
@@ -87,6 +93,9 @@ class Ops:
     sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     scan: Scan | None = None
     pick: Callable[[Array, Array], Array] | None = None
+    parts: int = 1
+    each: Callable[..., Any] = lambda function, *arrays: function(*arrays)
+    fft: Any = None
     matmul_from: int = 24
     sweeps: bool = False
     eager_on_cpu: bool = False
