@@ -61,6 +61,7 @@ DOCS = [
     "sphinx-gallery>=0.19",
     "sphinx-mathjax-offline>=0.0.2",
 ]
+DASK = ["dask[array]>=2025.1", "distributed>=2025.1", "zarr>=3", "tqdm>=4.66"]
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
 CUDA_TESTS = sorted(map(str, Path("tests").glob("test_cuda_*.py")))
 GPU = {
@@ -125,7 +126,7 @@ def doctest(session: nox.Session) -> None:
 @nox.session(tags=["cpu"])
 def docs(session: nox.Session) -> None:
     """The site, in docs/_build/html, without a warning; its examples run; ``-- linkcheck`` follows links abroad too."""
-    session.install("-e", ".[jax,numpyro]", TORCH, *DOCS)
+    session.install("-e", ".[jax,numpyro]", TORCH, *DOCS, *DASK)
     environment = {"OMP_NUM_THREADS": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # shorter compilation
     session.run("sphinx-build", "-nWq", "--keep-going", "docs", "docs/_build/html", env=environment)
     session.run("pytest", "docs/test_site.py", env=environment)
@@ -211,8 +212,8 @@ def nightly(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def scale(session: nox.Session) -> None:
-    """Devices of JAX, simulated, and processes of torch: a spread batch gives what it gives on one; nothing is sent."""
-    session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0], TORCH)
+    """Devices of JAX, processes of torch, clusters of Dask: a batch in parts gives what it gives in one place."""
+    session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0], TORCH, *DASK)
     session.run("pytest", *sorted(map(str, Path("tests").glob("test_scale_*.py"))), *session.posargs)
 
 
@@ -226,7 +227,7 @@ def mutation(session: nox.Session) -> None:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Branch coverage of all CPU targets together, 97 % of it at the least."""
-    session.install("-e", ".", *TEST, *EVERYTHING, "coverage>=7.10")
+    session.install("-e", ".", *TEST, *EVERYTHING, *DASK, "coverage>=7.10")
     cache = session.create_tmp()  # kernels are compiled anew: the Python code that emits them is seen to run
     runs = [
         ("numpy-cpu strict-cpu strict-no_float64 torch-cpu", "0", ["tests"]),

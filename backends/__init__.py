@@ -32,7 +32,12 @@ and may, for ``ksubset.estimators``, offer
 
 and may, where the framework's own conversion warns,
 
-13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it.
+13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it;
+
+and may, where arrays are computed later and in parts, offer in the place of ``ops``, ``surely_finite`` and 5 to 13
+
+14. ``prepare(start, logits, k, max_k, validate, name)``: the `ksubset._call.Problem` of a call, whose methods put off
+    the work; ``start`` makes one of a part of the logits and of its k.
 
 Adapters contain no mathematics beyond "the gradient of this is J · v". They are given arrays that are whole on this
 process: of one that is spread over several, `spread` takes out the rows of this one first.
@@ -49,6 +54,7 @@ REGISTRY = {
     "jax": "jax",
     "jaxlib": "jax",
     "cupy": "cupy",
+    "dask": "dask",
 }
 """From the top-level module in which an array's type, or a type it derives from, is defined."""
 
@@ -67,7 +73,7 @@ def find(x: object, name: str) -> Backend:
             return module
     if hasattr(x, "__array_namespace__") and (module := load("array_api")).is_array(x):
         return module
-    expected = "an array of NumPy, torch, JAX, CuPy or another array API namespace"
+    expected = "an array of NumPy, torch, JAX, CuPy, Dask or another array API namespace"
     raise TypeError(f"{name} must be {expected}; got {type(x).__name__}")
 
 
@@ -94,6 +100,8 @@ def load(adapter: str) -> Backend:
         from ksubset.backends import jax as module
     elif adapter == "cupy":
         from ksubset.backends import cupy as module
+    elif adapter == "dask":
+        from ksubset.backends import dask as module
     else:
         from ksubset.backends import array_api as module
     return cast("Backend", module)

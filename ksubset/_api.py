@@ -201,7 +201,9 @@ def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, valid
            [-0.1111,  0.2222, -0.1111],
            [-0.1111, -0.1111,  0.2222]])
     """
-    return all_products(prepare(logits, k, max_k, validate))
+    problem = prepare(logits, k, max_k, validate)
+    n = int(logits.shape[-1])
+    return problem.apply(all_products, n, n)
 
 
 BLOCK = 1 << 19
@@ -209,7 +211,7 @@ BLOCK = 1 << 19
 
 
 def all_products(problem: Problem) -> Array:
-    """`covariance` of a validated problem: J times each unit vector, so many at once as `BLOCK` allows.
+    """The rows of `covariance`: J times each unit vector, so many at once as `BLOCK` allows.
 
     Where arrays are not at hand, and blocks would make a program longer, it is all at once.
     """
@@ -217,10 +219,10 @@ def all_products(problem: Problem) -> Array:
     n, numbers = logits.shape[-1], prod(logits.shape)
     unit = xp.eye(n, dtype=logits.dtype, device=device(logits))
     if not problem.backend.is_readable(logits) or numbers * n <= BLOCK:
-        return problem.whole(wide.rows(_functions.marginals_jvp, unit))
+        return wide.rows(_functions.marginals_jvp, unit)
     step = max(1, BLOCK // numbers)
     parts = [unit[start : min(start + step, n), :] for start in range(0, n, step)]
-    return problem.whole(xp.concat([wide.rows(_functions.marginals_jvp, part) for part in parts], axis=-2))
+    return xp.concat([wide.rows(_functions.marginals_jvp, part) for part in parts], axis=-2)
 
 
 def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:

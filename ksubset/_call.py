@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -85,6 +86,10 @@ class Problem:
         if value.dtype == self.dtype:
             return value
         return getattr(self.backend, "astype", self.xp.astype)(value, self.dtype)
+
+    def apply(self, work: Callable[["Problem"], Array], *tail: int) -> Array:
+        """``work``, which computes the rows (...) + tail of a problem, where need be of each chunk of this one."""
+        return self.whole(work(self))
 
     def solve(self) -> Solution:
         """What several functions share, without gradients."""
@@ -178,6 +183,9 @@ def prepare(
 ) -> Problem:
     """Check the arguments that all functions share, the first of which has a name and values of its own."""
     backend = backends.find(logits, name)
+    later: Callable[..., Problem] | None = getattr(backend, "prepare", None)
+    if later:
+        return later(partial(prepare, name=name, check=check), logits, k, max_k, validate, name)
     xp = backend.namespace(logits)
     check_logits(logits, xp, name)
     k = check_k(k, logits, backend, xp, name)
@@ -186,7 +194,7 @@ def prepare(
         reads = backend.is_readable(logits) and (isinstance(k, int) or backend.is_readable(k))
     if reads:
         check(logits, k, backend, name)
-    width = _width(k, int(logits.shape[-1]), max_k, backend, reads)
+    width = static_width(k, int(logits.shape[-1]), max_k, backend, reads)
     dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
     logits = logits if dtype == compute else xp.astype(logits, compute)
     return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate), spread)
@@ -209,7 +217,7 @@ def binary(problem: Problem, z: Array) -> Array:
     return z
 
 
-def _width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
+def static_width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
     """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
     most = n if max_k is None else whole(max_k, "max_k")
     if not 0 <= most <= n:

@@ -21,6 +21,9 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     if max_k is not None:
         raise ValueError(f"max_k bounds a size k; got max_k = {max_k} beside a Cardinality")
     backend = backends.find(logits, "logits")
+    later: Callable[..., Problem] | None = getattr(backend, "prepare", None)
+    if later:
+        return later(prepare, logits, k, max_k, validate)
     xp = backend.namespace(logits)
     check_logits(logits, xp)
     compute = computing_dtype(xp, logits.dtype)

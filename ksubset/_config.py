@@ -8,7 +8,7 @@ from ksubset._cardinality import prepare
 from ksubset._typing import Array
 from ksubset.backends import _fast
 
-PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x")
+PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "dask")
 NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "solve": "entropies, log-probabilities, normalisers"}
 """What the user calls one of ``_fast.FUNCTIONS``, where that is not its name."""
 

@@ -1,9 +1,11 @@
 """The number of chosen items when none is prescribed."""
 
-from ksubset import _weighted, backends
-from ksubset._call import Problem, computing_dtype, own_rows
-from ksubset._typing import Array
-from ksubset._validation import check_logits, check_not_nan
+from dataclasses import replace
+
+from ksubset import _weighted
+from ksubset._call import Problem, own_rows, prepare
+from ksubset._typing import Array, Backend
+from ksubset._validation import check_not_nan
 
 
 def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
@@ -50,13 +52,13 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     -8000.335406
     """
     logits, _, spread = own_rows(logits, 0)
-    backend = backends.find(logits, "logits")
-    xp = backend.namespace(logits)
-    check_logits(logits, xp)
-    reads = backend.is_readable(logits) if validate is None else validate
-    if reads:
-        check_not_nan(backend.readable(logits), "logits")
-    dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
-    theta = logits if dtype == compute else xp.astype(logits, compute)
-    problem = Problem(backend, xp, theta, 0, int(logits.shape[-1]), dtype, reads, bool(validate), spread)
-    return problem.evaluate(_weighted.count_log_pmf)
+    problem = prepare(logits, 0, None, validate, check=_check, spread=spread)
+    return problem.apply(_log_pmf, int(logits.shape[-1]) + 1)
+
+
+def _check(logits: Array, k: int | Array, backend: Backend, name: str) -> None:
+    check_not_nan(backend.readable(logits), name)
+
+
+def _log_pmf(problem: Problem) -> Array:
+    return replace(problem, width=int(problem.logits.shape[-1])).rows(_weighted.count_log_pmf)

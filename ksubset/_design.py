@@ -1,7 +1,7 @@
 """The distribution from the marginals that it shall have, as sampling designs prescribe them."""
 
 from ksubset import _functions
-from ksubset._call import own_rows, prepare
+from ksubset._call import Problem, own_rows, prepare
 from ksubset._layout import device
 from ksubset._typing import Array
 from ksubset._validation import check_marginals, sum_excess, sum_slack
@@ -68,8 +68,11 @@ def logits_from_marginals(
     array([1. , 0.9, 0.5, 0.4, 0.2])
     """
     mu, k, spread = own_rows(mu, k, "mu")
-    problem = prepare(mu, k, max_k, validate, "mu", check_marginals, spread)
+    return prepare(mu, k, max_k, validate, "mu", check_marginals, spread).apply(_inverted, *mu.shape[-1:])
+
+
+def _inverted(problem: Problem) -> Array:
+    """NaN also in rows whose sum is not k."""
     theta, xp = problem.rows(_functions.logits_from_marginals), problem.xp
-    fits = xp.abs(sum_excess(xp, problem.logits, problem.k)) <= sum_slack(xp, problem.dtype, mu.shape[-1])
-    nan = xp.full((), float("nan"), dtype=theta.dtype, device=device(theta))
-    return problem.whole(xp.where(fits[..., None], theta, nan))
+    fits = xp.abs(sum_excess(xp, problem.logits, problem.k)) <= sum_slack(xp, problem.dtype, problem.logits.shape[-1])
+    return xp.where(fits[..., None], theta, xp.full((), float("nan"), dtype=theta.dtype, device=device(theta)))

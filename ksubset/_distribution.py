@@ -94,7 +94,7 @@ class KSubset:
 
     def covariance(self) -> Array:
         """See `covariance`."""
-        return _api.all_products(self._problem)
+        return self._problem.apply(_api.all_products, *self.event_shape, *self.event_shape)
 
     def entropy(self) -> Array:
         """See `entropy`."""

@@ -27,7 +27,8 @@ def sample(
     rng : generator, key or int, optional
         The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
         `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
-        in NumPy and CuPy, and is an error in JAX.
+        in NumPy and CuPy, and is an error in JAX. Dask arrays take what NumPy's take, or a `numpy.random.SeedSequence`:
+        each chunk has a stream of its own, found from the seed and its position.
     sample_shape : tuple of int, optional
         Many subsets from each row share the work that depends on the logits.
 

@@ -8,7 +8,14 @@ from typing import Literal
 
 import pytest
 
-BACKENDS = {"numpy": "NumPy", "strict": "other namespaces", "torch": "torch", "jax": "JAX", "cupy": "CuPy"}
+BACKENDS = {
+    "numpy": "NumPy",
+    "strict": "other namespaces",
+    "torch": "torch",
+    "jax": "JAX",
+    "cupy": "CuPy",
+    "dask": "Dask",
+}
 FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
     "log_normalizer": "gradient",
     "log_prob_count": "gradient",
@@ -28,7 +35,7 @@ FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
 }
 """Whether a function has a gradient where the backend has reverse mode."""
 
-PLAIN = ("numpy", "strict", "cupy")
+PLAIN = ("numpy", "strict", "cupy", "dask")
 NO_AUTODIFF = "no automatic differentiation; `marginals_jvp` is the derivative"
 FEATURES: dict[str, dict[str, str]] = {
     "reverse mode": dict.fromkeys(PLAIN, NO_AUTODIFF),
@@ -44,6 +51,7 @@ FEATURES: dict[str, dict[str, str]] = {
         "numpy": "its arrays are on the CPU",
         "strict": "they take arrays of CuPy and torch alone",
         "jax": "XLA compiles the core",
+        "dask": "untried, though chunks of CuPy arrays would take them",
     },
 }
 """The backends that lack a feature, with the reason."""
