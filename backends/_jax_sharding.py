@@ -15,7 +15,7 @@ import jax.numpy as jnp
 from jax.experimental import custom_partitioning
 from jax.sharding import NamedSharding
 
-from ksubset._typing import Array, State, Step
+from ksubset._typing import Array, Devices, State, Step
 
 _spec: Any = jax.sharding.PartitionSpec  # JAX leaves these two untyped
 _partitioning: Any = custom_partitioning.custom_partitioning
@@ -35,6 +35,18 @@ def repeat(step: Step, state: State, limit: int) -> State:
     """As many steps for all rows: a row that has settled stays as it is."""
     final: State = fold(lambda state, _: (step(state), None), state, None, length=limit)[0]
     return final
+
+
+def spread_over(devices: int) -> Devices:
+    """What the core asks for where there are so many devices."""
+    return Devices(devices, lambda function, *arrays: jax.vmap(function)(*arrays), gather, Fourier, pick)
+
+
+def gather(x: Array) -> Array:
+    """The array with all axes but the last on every device."""
+    axes = tuple(f"a{i}" for i in range(x.ndim - 1))
+    rule = " ".join((*axes, "r"))
+    return _split(lambda x: x, f"{rule} -> {rule}", axes, lambda spec: (*(None for _ in axes), *spec[len(axes) :]), x)
 
 
 def pick(x: Array, index: Array) -> Array:

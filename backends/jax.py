@@ -21,16 +21,7 @@ from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
 from ksubset.backends._jax_ffi import choose, takes
-from ksubset.backends._jax_sharding import (
-    Fourier,
-    automatic,
-    fold,
-    is_explicit,
-    pick,
-    repeat,
-    several_devices,
-    together,
-)
+from ksubset.backends._jax_sharding import automatic, fold, is_explicit, repeat, several_devices, spread_over, together
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -104,14 +95,6 @@ _COMMON: dict[str, Any] = {
 }
 SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, sums_from_both_ends=_sums_from_both_ends, scan=_scan)
 PARALLEL = Ops(**_COMMON)
-SPREAD: dict[str, Any] = {
-    "repeat": repeat,
-    "pick": pick,
-    "each": lambda function, *arrays: jax.vmap(function)(*arrays),
-    "fft": Fourier,
-}
-SPREAD_SEQUENTIAL = replace(SEQUENTIAL, ranked=partial(_ranked, fixed=True), **SPREAD)
-SPREAD_PARALLEL = replace(PARALLEL, **SPREAD)
 
 surrogate = _jax_estimators.surrogate
 value_and_gradient = _jax_estimators.value_and_gradient
@@ -127,7 +110,8 @@ def ops(x: Array) -> Ops:
 
 @cache
 def _spread(sequential: bool, devices: int) -> Ops:
-    return replace(SPREAD_SEQUENTIAL if sequential else SPREAD_PARALLEL, parts=devices)
+    ops = replace(SEQUENTIAL, ranked=partial(_ranked, fixed=True)) if sequential else PARALLEL
+    return replace(ops, repeat=repeat, devices=spread_over(devices))
 
 
 def namespace(x: Array) -> Any:

@@ -3,10 +3,11 @@
 from dataclasses import dataclass
 from math import prod
 
-from ksubset import _sequential, _spread, _tree
+from ksubset import _sequential, _tree
 from ksubset._layout import Rows, fill, items_first, items_last, orient
 from ksubset._sampling import descend
-from ksubset._summation import column_sums, compensated_sum
+from ksubset._spread import Forest
+from ksubset._summation import column_sums, compensated_sum, is_spread
 from ksubset._tilt import sigmoids, tilt
 from ksubset._tree import leaves
 from ksubset._typing import Array, Ops
@@ -66,8 +67,8 @@ def solve(
 
 def _passes(ops: Ops, rows: Rows, p: Array, q: Array, *, down: bool) -> tuple[Array, Array]:
     """P(Σz = k), (rows,), and if wanted the outside polynomials of the leaves divided by it, (2, n, rows)."""
-    if _spread.applies(ops, rows):
-        return _spread.passes(ops, rows, p, q)
+    if ops.devices and is_spread(ops, rows.size):
+        return Forest(ops, ops.devices, rows).passes(p, q)
     counts = choose_counts(ops, rows, p)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
     levels = _tree.inside(ops, counts, leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
@@ -101,8 +102,8 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Arr
 
 def _tangent_passes(ops: Ops, rows: Rows, p: Array, q: Array, push: Array) -> tuple[Array, Array]:
     """The outside polynomials of the leaves divided by P(Σz = k), and their derivatives, (2, n, rows)."""
-    if _spread.applies(ops, rows):
-        return _spread.tangent_passes(ops, rows, p, q, push)
+    if ops.devices and is_spread(ops, rows.size):
+        return Forest(ops, ops.devices, rows).tangent_passes(p, q, push)
     counts = choose_counts(ops, rows, p)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
     levels = _tree.inside(ops, counts, leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)

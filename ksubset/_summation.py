@@ -27,8 +27,8 @@ def compensated_sum(ops: Ops, x: Array) -> Array:
     xp = ops.xp
     if ops.eager_on_cpu and x.dtype == xp.float32:
         return xp.astype(xp.sum(xp.astype(x, xp.float64), axis=-1), xp.float32)
-    if is_spread(ops, x.shape[-1]):
-        total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], ops.parts, -1)))
+    if ops.devices and is_spread(ops, x.shape[-1]):
+        total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], ops.devices.count, -1)))
         total, last = _pairwise(ops, total)
         error = xp.sum(error, axis=-1) + last
     else:
@@ -52,4 +52,4 @@ def _pairwise(ops: Ops, x: Array) -> tuple[Array, Array]:
 
 def is_spread(ops: Ops, size: int) -> bool:
     """Whether rows of so many items may be spread over devices, and fall into equal parts."""
-    return ops.parts > 1 and size >= SPREAD_FROM and size % ops.parts == 0
+    return ops.devices is not None and size >= SPREAD_FROM and size % ops.devices.count == 0

@@ -175,8 +175,8 @@ def mirror(ops: Ops, x: Array, total: Array) -> Array:
     """
     xp, (size, nodes, rows), padded = ops.xp, x.shape, pad(ops, x, 1, 1)
     index = xp.clip(total - iota(ops, size, x)[:, None, None, None] + 1, 0, size + 1)
-    if ops.pick:
-        return ops.pick(padded, index)
+    if ops.devices:
+        return ops.devices.pick(padded, index)
     flat = xp.reshape(padded, (-1,))
     place = iota(ops, nodes, x)[:, None, None] * rows + iota(ops, rows, x)
     index = index * (nodes * rows) + place

@@ -136,7 +136,7 @@ def _fourier(ops: Ops, left: Array, right: Array, size: int) -> Array:
 
     If the product has more, those wrap around and spoil as many of the first.
     """
-    fft, length = ops.fft or ops.xp.fft, 1 << (size - 1).bit_length()
+    fft, length = ops.devices.fft if ops.devices else ops.xp.fft, 1 << (size - 1).bit_length()
     spectrum = fft.rfft(left, n=length, axis=0) * fft.rfft(right, n=length, axis=0)
     return fft.irfft(spectrum, n=length, axis=0)[:size, ...]
 
@@ -145,8 +145,8 @@ def _slide(ops: Ops, x: Array, start: Array, size: int) -> Array:
     """out[i] = x[start + i] for i < ``size``, 0 outside of ``x``; ``start`` is (nodes, rows)."""
     xp, (width, nodes, rows) = ops.xp, x.shape
     index = xp.clip(iota(ops, size, x)[:, None, None] + start + 1, 0, width + 1)
-    if ops.pick:
-        return ops.pick(pad(ops, x, 1, 1), index[:, :, None, :])[:, :, 0, :]
+    if ops.devices:
+        return ops.devices.pick(pad(ops, x, 1, 1), index[:, :, None, :])[:, :, 0, :]
     place = iota(ops, nodes, x)[:, None] * rows + iota(ops, rows, x)
     flat = xp.reshape(pad(ops, x, 1, 1), (-1,))
     index = xp.reshape(index * (nodes * rows) + place, (-1,))
