@@ -25,7 +25,6 @@ def marginals_jvp(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, so
     """J · v, the logits broadcast against v."""
     shape = broadcast_shapes(tuple(logits.shape), tuple(v.shape))
     logits, v = ops.xp.broadcast_to(logits, shape), ops.xp.broadcast_to(v, shape)
-    k = k if isinstance(k, int) else ops.xp.broadcast_to(k, logits.shape[:-1])
     return jacobian_product(ops, logits, k, width, v)
 
 

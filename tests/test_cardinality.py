@@ -249,6 +249,16 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
         ValueError,
         r"in order and in \[0, 4\]; got 3 and 2",
     ),
+    "below 0 in an array": (
+        lambda t: ksubset.between(t.array(-1), 2),
+        ValueError,
+        r"in order and in \[0, 4\]; got -1 and 2",
+    ),
+    "above n in an array": (
+        lambda t: ksubset.between(1, t.array(5)),
+        ValueError,
+        r"in order and in \[0, 4\]; got 1 and 5",
+    ),
 }
 
 
@@ -266,6 +276,8 @@ def test_infinite_logits_that_leave_no_count(target: Target) -> None:
         ValueError, match=r"leave a count that has a weight; got 2 entries of \+inf and 0 of -inf in row 0"
     ):
         ksubset.entropy(logits[:2, :], ksubset.at_most(1), validate=True)
+    with pytest.raises(ValueError, match=r"weight; got 0 entries of \+inf and 2 of -inf in row 0"):
+        ksubset.entropy(-logits[:2, :], ksubset.at_least(2), validate=True)
     with pytest.raises(ValueError, match="max_k bounds a size k"):
         ksubset.marginals(logits, ksubset.at_most(1), max_k=2)
     v = target.array(np.ones((3, 3)))

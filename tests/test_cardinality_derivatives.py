@@ -57,6 +57,21 @@ def test_functions_of_a_row(target: Target, diff: Transforms, name: str) -> None
     np.testing.assert_allclose(target.to_numpy(along), (expected * DIRECTIONS).sum(axis=1), rtol=1e-9, atol=1e-9)
 
 
+def test_a_row_alone(target: Target, diff: Transforms) -> None:
+    row = ROWS[2]
+    slope = diff.grad(lambda x, w: ksubset.log_prob_count(x, ksubset.Cardinality(w)), (0, 1))
+    found = [target.to_numpy(x) for x in slope(target.array(row.logits), target.array(row.log_weights))]
+    np.testing.assert_allclose(np.concatenate(found), gradient(row, "log_prob_count"), atol=1e-12)
+
+
+def test_variance_of_the_distribution_object(target: Target, diff: Transforms) -> None:
+    row = ROWS[2]
+    slope = diff.grad(lambda x, w: ksubset.KSubset(x, ksubset.Cardinality(w)).variance.sum(), (0, 1))
+    found = [target.to_numpy(x) for x in slope(target.array(row.logits), target.array(row.log_weights))]
+    expected = row.covariance[:, :N] @ (1 - 2 * row.mean[:N])
+    np.testing.assert_allclose(np.concatenate(found), expected, atol=1e-12)
+
+
 def test_functions_of_an_item(target: Target, diff: Transforms, rng: np.random.Generator) -> None:
     g = np.concatenate([rng.normal(size=LOGITS.shape), np.zeros(WEIGHTS.shape)], axis=1)
     weights = target.array(cut(g)[0])

@@ -8,9 +8,15 @@ import pytest
 from cases import all_sizes, with_infinities
 from conftest import Target
 
+from ksubset import _window
 from ksubset._inference import jacobian_product, solve
 from ksubset._typing import Ops
 from ksubset.backends import find
+
+
+def length(xs: Any) -> int:
+    """Of what a loop goes over: an array, or a tuple of them or of tuples."""
+    return length(xs[0]) if isinstance(xs, tuple) else int(xs.shape[0])
 
 
 def python_scan(xp: Any) -> Any:
@@ -21,9 +27,6 @@ def python_scan(xp: Any) -> Any:
 
     def stack(ys: list[Any]) -> Any:
         return tuple(map(stack, zip(*ys, strict=True))) if isinstance(ys[0], tuple) else xp.stack(ys, axis=0)
-
-    def length(xs: Any) -> int:
-        return length(xs[0]) if isinstance(xs, tuple) else int(xs.shape[0])
 
     def scan(step: Any, carry: Any, xs: Any, reverse: bool) -> tuple[Any, Any]:
         ys, order = [], range(length(xs))
@@ -47,6 +50,36 @@ def test_engines_agree(target: Target, n: int, rng: np.random.Generator) -> None
     logits, v = target.array(rng.normal(size=(n + 1, n)) * 5), target.array(rng.normal(size=(n + 1, n)))
     compare(target, logits, target.array(k), n // 2, v)
     compare(target, logits, n // 3, n // 3, v)
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "cupy")
+def test_windows_are_for_the_tree(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The sequential engine would go through all counts."""
+    monkeypatch.setattr(_window, "DIRECT_SIZE", 300)
+    monkeypatch.setattr(_window, "DIRECT_WIDTH", 50)
+
+    def scan(*given: Any) -> Any:
+        raise AssertionError("the sequential engine runs")
+
+    x = target.array(np.zeros((1, 400)))
+    ops = dataclasses.replace(both(target)[0], scan=scan)
+    assert (abs(target.to_numpy(solve(ops, x, 200, 200).chosen) - 0.5) < 1e-5).all()
+    assert (abs(target.to_numpy(jacobian_product(ops, x, 200, 200, x))) < 1e-5).all()
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "cupy")
+def test_the_sequential_engine_takes_blocks_of_four_items(target: Target) -> None:
+    blocks, x = [], target.array(np.zeros((1, 30)))
+    ops = both(target)[1]
+
+    def scan(step: Any, carry: Any, xs: Any, reverse: bool) -> tuple[Any, Any]:
+        blocks.append(length(xs))
+        return ops.scan(step, carry, xs, reverse)
+
+    for function in (solve, lambda *given: jacobian_product(*given, x)):
+        blocks.clear()
+        function(dataclasses.replace(ops, scan=scan), x, 10, 10)
+        assert blocks == [8, 8]
 
 
 def test_engines_agree_on_infinities(target: Target, rng: np.random.Generator) -> None:

@@ -161,6 +161,7 @@ BAD: dict[str, tuple[Callable[[Target], Any], type[Exception], str]] = {
     "NaN": (lambda t: (t.array([[0.5, 0.5], [np.nan, 0.5]]), 1), ValueError, "mu must not contain NaN.*in row 1"),
     "negative": (lambda t: (t.array([-0.25, 0.5, 0.75]), 1), ValueError, r"mu must be in \[0, 1\]; got -0.25"),
     "above 1": (lambda t: (t.array([[1.5, -0.5], [1.0, 0.0]]), 1), ValueError, r"in \[0, 1\]; got -0.5 in row 0"),
+    "above 1 beside 0": (lambda t: (t.array([0.0, 0.5, 1.5]), 2), ValueError, r"in \[0, 1\]; got 1.5"),
     "another sum": (
         lambda t: (t.array([[0.5, 0.5], [0.5, 0.75]]), 1),
         ValueError,

@@ -116,6 +116,14 @@ def test_uniforms_at_the_ends_of_the_interval(target: Target, rng: np.random.Gen
         assert (z.sum(axis=-1) == 4).all()
 
 
+def test_uniforms_on_a_boundary(target: Target) -> None:
+    """1/2 and -1/2 are the same, and 0 belongs with what is just above it."""
+    u = target.array([[0.5], [-0.5], [0.0], [1e-30]])
+    z = target.to_numpy(ksubset.sample_from_uniforms(target.array(np.zeros(2)), 1, u))
+    assert (z[0] == z[1]).all()
+    assert (z[2] == z[3]).all()
+
+
 def test_a_tangent_at_a_decided_item_does_not_matter(target: Target) -> None:
     logits = target.array([0.0, -np.inf, 1.0, np.inf, 2.0])
     v = np.array([1.0, 2.0, 3.0, 4.0, 5.0])

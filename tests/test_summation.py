@@ -24,6 +24,15 @@ def test_terms_that_cancel(ops: Ops, dtype: str, n: int, rng: np.random.Generato
     np.testing.assert_allclose(found, exact, rtol=4 * np.finfo(dtype).eps)
 
 
+@pytest.mark.parametrize(("ops", "dtype"), [(NUMPY, "f4"), (NUMPY, "f8"), (LAZY, "f4"), (LAZY, "f8")])
+@pytest.mark.parametrize("shape", [(5,), (0, 5), (2, 3, 5)])
+def test_batches_of_any_rank(ops: Ops, dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    x = rng.normal(size=shape).astype(dtype)
+    found = compensated_sum(ops, x)
+    assert found.shape == shape[:-1]
+    np.testing.assert_allclose(found, x.astype(float).sum(axis=-1), rtol=1e-6)
+
+
 @pytest.mark.parametrize("ops", [NUMPY, LAZY])
 def test_infinite_terms_stay_infinite(ops: Ops) -> None:
     x = np.array([[1.0, np.inf, 2.0, 3.0], [1.0, -np.inf, 2.0, -np.inf], [1.0, np.nan, 2.0, 3.0]], np.float32)

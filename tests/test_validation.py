@@ -1,6 +1,8 @@
 """Bad input: one clear error each, naming the argument, what was given and what was expected."""
 
 from collections.abc import Callable
+from fractions import Fraction
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -8,7 +10,8 @@ import pytest
 from conftest import Target
 
 import ksubset
-from ksubset._validation import check_seed
+from ksubset._validation import check_marginals, check_seed, check_values
+from ksubset.backends import find
 
 NAN, INF = np.nan, np.inf
 Call = Callable[[Target], Any]
@@ -72,6 +75,11 @@ TYPES: dict[str, tuple[Call, type[Exception], str]] = {
         r"v must broadcast with the shape \(2, 4\) of logits; got \(3, 4\)",
     ),
     "v a list": (lambda t: ksubset.marginals_jvp(good(t), 2, [1.0] * 4), TypeError, "v must be an array of the same"),
+    "v a number": (
+        lambda t: ksubset.marginals_jvp(good(t), 2, Fraction(1)),
+        TypeError,
+        r"v must be an array of the same framework as logits, .*; got fractions\.Fraction",
+    ),
     "v complex": (
         lambda t: ksubset.marginals_jvp(good(t), 2, t.array([1j] * 4, "complex64")),
         TypeError,
@@ -214,6 +222,10 @@ VALUES: dict[str, tuple[Call, str]] = {
         lambda t: ksubset.sample_from_uniforms(good(t), 2, row(t, 0.1, 0.2, 1.5), validate=True),
         r"u must be in \[-1/2, 1\); got 1\.5",
     ),
+    "u below its range": (
+        lambda t: ksubset.sample_from_uniforms(good(t), 2, row(t, 0.1, 0.2, -0.75), validate=True),
+        r"u must be in \[-1/2, 1\); got -0\.75",
+    ),
     "u NaN": (
         lambda t: ksubset.sample_from_uniforms(good(t), 2, t.array([[0, 0.5, 0], [NAN, 0, 0]]), validate=True),
         r"u must be in \[-1/2, 1\); got nan in row 1",
@@ -290,8 +302,6 @@ def test_unchecked_z_gives_nan_in_that_row_alone(target: Target) -> None:
 
 def test_values_are_checked_anywhere_on_request(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where reading them would cost something, as on a GPU; there they are not checked otherwise."""
-    from ksubset.backends import find
-
     monkeypatch.setattr(find(good(target), "x"), "is_readable", lambda x: False)
     z, u, bad = row(target, 0.5, 0.5, 0.0, 0.0), row(target, 2.0, 0.0, 0.0), row(target, NAN, 0.0, 0.0, 0.0)
     for message, call in {
@@ -317,6 +327,27 @@ def test_uniforms_at_the_ends_of_their_range(target: Target) -> None:
     u = target.array([[-0.5, 0.2], [1.0, 0.2]])
     z = target.to_numpy(ksubset.sample_from_uniforms(target.array(np.zeros(3)), 1, u))
     assert (z.sum(axis=-1) == 1).all()
+
+
+def test_values_are_read_through_the_adapter(target: Target) -> None:
+    """Which brings them to the memory of the CPU."""
+    backend, read = find(good(target), "x"), []
+    fake = SimpleNamespace(
+        namespace=backend.namespace,
+        surely_finite=lambda x: False,
+        readable=lambda x: read.append(x) or backend.readable(x),
+    )
+    x, k = target.array(np.full((2, 4), 0.5)), target.array([2, 2])
+    for check in (check_values, check_marginals):
+        for size, expected in ((2, [x]), (k, [x, k])):
+            read.clear()
+            check(x, size, fake)
+            assert [id(a) for a in read] == [id(a) for a in expected]
+
+
+def test_sizes_are_not_wrapped_around(target: Target) -> None:
+    with pytest.raises(ValueError, match=r"k must be in \[0, 4\]; got 4294967298"):
+        ksubset.marginals(good(target), target.array(2**32 + 2, "uint64"), validate=True)
 
 
 def test_seeds() -> None:

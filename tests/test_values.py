@@ -9,9 +9,10 @@ from conftest import Target
 from oracle import Enumeration
 
 import ksubset
-from ksubset import _functions
+from ksubset import _functions, _inference
 from ksubset._call import Problem
 from ksubset.backends import find
+from ksubset.backends.array_api import NUMPY
 
 BATCHES = {"n=1": all_sizes(1), "n=2": all_sizes(2), "n=7": all_sizes(7), "infinite": with_infinities(4)}
 
@@ -62,7 +63,9 @@ def test_entropy_and_divergence_from_uniform(target: Target, batch: Batch) -> No
     close(target, ksubset.entropy(logits, k), entropies)
     uniform = [log(comb(batch.logits.shape[1], int(size))) for size in batch.k]
     close(target, ksubset.kl_to_uniform(logits, k), uniform - entropies)
-    close(target, ksubset.kl_to_uniform(logits[-1, :], int(batch.k[-1])), uniform[-1] - entropies[-1])
+    middle = len(entropies) // 2
+    found = ksubset.kl_to_uniform(logits[middle, :], int(batch.k[middle]))
+    close(target, found, uniform[middle] - entropies[middle])
 
 
 def test_kl_divergence(target: Target, batch: Batch, rng: np.random.Generator) -> None:
@@ -99,6 +102,14 @@ def test_mode(target: Target, batch: Batch) -> None:
     assert (found == (order < batch.k[:, None])).all()
 
 
+def test_ties_of_the_mode_go_to_the_lower_index(target: Target) -> None:
+    """More of them than a sort that is not stable leaves in their order."""
+    logits = np.tile([0.0, 1.0, 0.0], 100)
+    order = np.lexsort((np.arange(300), -logits))
+    found = target.to_numpy(ksubset.mode(target.array(logits), 150))
+    assert (np.flatnonzero(found) == np.sort(order[:150])).all()
+
+
 def test_one_k_for_all_rows_is_the_same(target: Target, rng: np.random.Generator) -> None:
     logits = rng.normal(size=(3, 6))
     for k in (0, 2, 3, 5):
@@ -116,6 +127,8 @@ def test_batches_of_any_rank(target: Target, shape: tuple[int, ...], rng: np.ran
     assert tuple(ksubset.entropy(x, 2).shape) == shape
     assert tuple(ksubset.covariance(x, 2).shape) == (*shape, 4, 4)
     assert tuple(ksubset.sample(x, 2, rng=target.rng(0), sample_shape=(5, 2)).shape) == (5, 2, *shape, 4)
+    modes = np.array([Enumeration(row, 2).mode for row in logits.reshape(-1, 4)]).reshape(logits.shape)
+    assert (target.to_numpy(ksubset.mode(x, 2)) == modes).all()
 
 
 @pytest.mark.parametrize("n", [0, 1])
@@ -207,6 +220,76 @@ def test_what_the_distribution_object_returns_is_the_callers_own(target: Target)
         mean *= 2
         variance *= 2
     close(target, d.entropy(), expected)
+
+
+@pytest.mark.backends("numpy", "strict", "torch", "cupy")
+def test_marginals_out_of_a_solution_are_copies(target: Target) -> None:
+    x = target.array(np.zeros((2, 4)))
+    backend = find(x, "x")
+    solution = backend.solve(x, 2, 2)
+    for side in (_functions.marginals, _functions.unchosen):
+        for _ in range(2):
+            found = side(backend.ops(x), x, 2, 2, solution=solution)
+            close(target, found, np.full((2, 4), 0.5))
+            found *= 0
+
+
+@pytest.mark.backends("numpy", "strict")
+def test_the_distribution_object_shares_its_passes(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls, solve = [], _functions.solve
+    monkeypatch.setattr(_functions, "solve", lambda *given, **asked: calls.append(1) or solve(*given, **asked))
+    x = target.array([[0.5, -1.0, 2.0, 0.0]])
+    d = ksubset.KSubset(x, 2)
+    answers = [d.log_normalizer(), d.log_prob_count(), d.entropy(), d.kl_to_uniform(), d.mean, d.variance]
+    answers += [d.log_prob(ksubset.mode(x, 2))]
+    assert len(answers) == 7
+    assert not calls
+    close(target, d.kl_divergence(ksubset.KSubset(x * 2, 2)), target.to_numpy(ksubset.kl_divergence(x, x * 2, 2)))
+    assert len(calls) <= 3  # for the other logits, and then for both
+
+
+def test_the_distribution_object_beside_wider_arrays(target: Target, rng: np.random.Generator) -> None:
+    """What it has computed in float32 is no start for a result in float64."""
+    if "float64" not in target.dtypes:
+        pytest.skip("this device has one real floating dtype")
+    x, other = target.array(rng.normal(size=(2, 9)), "float32"), target.array(rng.normal(size=(2, 9)), "float64")
+    d, z = ksubset.KSubset(x, 4), target.array(np.tile([0.0, 1, 0, 1, 0, 1, 0, 1, 0], (2, 1)), "float64")
+    close(target, d.log_prob(z), target.to_numpy(ksubset.log_prob(x, 4, z)))
+    found = d.kl_divergence(ksubset.KSubset(other, 4))
+    close(target, found, target.to_numpy(ksubset.kl_divergence(x, other, 4)))
+
+
+@pytest.mark.backends("numpy")
+@pytest.mark.parametrize("name", ["log_normalizer", "log_prob_count", "log_prob", "entropy", "kl_to_uniform"])
+def test_functions_that_start_from_a_kernels_solution(
+    target: Target, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    arrays = [MASK] if name == "log_prob" else []
+    assert check_start(monkeypatch, name, *arrays) == [name in ("entropy", "kl_to_uniform")]
+
+
+@pytest.mark.backends("numpy")
+def test_a_divergence_starts_from_two_solutions(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert check_start(monkeypatch, "kl_divergence", np.array([[1.0, 0.0, -2.0, 0.5]])) == [True, False]
+
+
+MASK = np.array([[1.0, 0.0, 1.0, 0.0]])
+
+
+def check_start(monkeypatch: pytest.MonkeyPatch, name: str, *arrays: np.ndarray) -> list[bool]:
+    """Which of the solutions that a function asks for are to have marginals."""
+    x, function, asked = np.array([[0.5, -1.0, 2.0, 0.0]]), getattr(_functions, name), []
+    assert function in _functions.SOLVING
+    expected = function(NUMPY, x, 2, 2, *arrays)
+
+    def solve(x: np.ndarray, sides: bool) -> _functions.Solution:
+        asked.append(sides)
+        return _inference.solve(NUMPY, x, 2, 2, chosen=sides, unchosen=sides)
+
+    known = _functions.solutions(function, solve, x, *arrays, solution=None)
+    monkeypatch.setattr(_functions, "solve", None)
+    np.testing.assert_array_equal(function(NUMPY, x, 2, 2, *arrays, **known), expected)
+    return asked
 
 
 def test_dtypes_promote(target: Target, rng: np.random.Generator) -> None:

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from math import sqrt
+from typing import Any
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ from conftest import Target
 from significance import check_binomial
 
 import ksubset
-from ksubset import _window
+from ksubset import _inference, _window
 from ksubset._layout import Rows, orient
 from ksubset._tree import SHORT, FullCounts, inside
 from ksubset.backends.array_api import NUMPY
@@ -45,6 +46,19 @@ def test_samples_have_k_ones(target: Target, windowed: pytest.MonkeyPatch, rng: 
     z = target.to_numpy(ksubset.sample(logits, 500, rng=target.rng(2), sample_shape=(50,)))
     assert (z.sum(axis=-1) == 500).all()
     check_binomial(z.sum(axis=0), 50, np.clip(target.to_numpy(ksubset.marginals(logits, 500)), 0, 1))
+
+
+def test_samples_have_windows_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Longer ones than marginals: what they leave out is never drawn."""
+    asked, choose = [], _window.choose_counts
+
+    def record(*given: Any, drawing: bool = False) -> Any:
+        asked.append(drawing)
+        return choose(*given, drawing=drawing)
+
+    monkeypatch.setattr(_inference, "choose_counts", record)
+    _inference.draw(NUMPY, np.zeros((1, 4)), 2, 2, np.full((1, 1, 3), 0.3))
+    assert asked == [True]
 
 
 @pytest.mark.backends("numpy", "torch", "jax", "cupy")
