@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jax.experimental import custom_partitioning
 from jax.sharding import NamedSharding
 
+from ksubset import _summation
 from ksubset._typing import Array, Devices, State, Step
 
 _spec: Any = jax.sharding.PartitionSpec  # JAX leaves these two untyped
@@ -29,6 +30,11 @@ def several_devices() -> bool:
 def lowered_with_devices(*primitives: Any) -> None:
     """Have JAX say, where it lowers these primitives, which devices a program is for: `partitioned` needs to know."""
     import_module("jax._src.dispatch").prim_requires_devices_during_lowering.update(primitives)
+
+
+def is_long(size: int) -> bool:
+    """Whether a row of so many items is computed where its items are, if those are spread over devices."""
+    return several_devices() and _summation.divides(jax.device_count(), size)
 
 
 def repeat(step: Step, state: State, limit: int) -> State:
@@ -128,7 +134,8 @@ def automatic(function: Callable[..., Array], per_row: bool, logits: Array, k: i
     given = logits, *counts, *arrays
     ranks = [x.ndim - (x is not k) for x in given]
     batches = [_batch(x, max(ranks), own) for x, own in zip(given, ranks, strict=True)]
-    spec = [*map(_first, zip(*batches, strict=True)), *(() if per_row else (None,))]
+    last = tuple(jax.typeof(logits).sharding.spec)[logits.ndim - 1 :] if is_long(logits.shape[-1]) else (None,)
+    spec = [*map(_first, zip(*batches, strict=True)), *(() if per_row else last)]
     mesh = next(jax.typeof(x).sharding.mesh for x in given if is_explicit(x))
     with jax.sharding.use_abstract_mesh(mesh):
         result: Array = jax.sharding.auto_axes(call, out_sharding=_spec(*spec))(*given)

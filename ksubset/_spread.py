@@ -45,13 +45,13 @@ class Forest:
 
         dbelow = self.devices.each(up, self._items(p), below, self._items(push))
         dlevels = _tree.inside_tangents(top, counts, levels, self._together(dbelow[-1]))
-        _, _, *both = _tree.root_tangents(top, counts, levels, dlevels, self.rows.count)
-        both = _tree.outside_tangents(top, counts, levels, dlevels, *both)
+        _, _, outer, douter = _tree.root_tangents(top, counts, levels, dlevels, self.rows.count)
+        outer, douter = _tree.outside_tangents(top, counts, levels, dlevels, outer, douter)
 
         def down(p: Array, *given: Array) -> tuple[Array, Array]:
             return _tree.outside_tangents(ops, choose_counts(ops, self.rows, p), *given)
 
-        found = self.devices.each(down, self._items(p), below, dbelow, *map(self._apart, both))
+        found = self.devices.each(down, self._items(p), below, dbelow, self._apart(outer), self._apart(douter))
         return self._joined(found[0]), self._joined(found[1])
 
     @property

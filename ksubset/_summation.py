@@ -51,5 +51,10 @@ def _pairwise(ops: Ops, x: Array) -> tuple[Array, Array]:
 
 
 def is_spread(ops: Ops, size: int) -> bool:
-    """Whether rows of so many items may be spread over devices, and fall into equal parts."""
-    return ops.devices is not None and size >= SPREAD_FROM and size % ops.devices.count == 0
+    """Whether rows of so many items are computed in parts, since they may be spread over devices."""
+    return ops.devices is not None and divides(ops.devices.count, size)
+
+
+def divides(devices: int, size: int) -> bool:
+    """Whether rows of so many items are long, and fall into equal parts for so many devices."""
+    return size >= SPREAD_FROM and size % devices == 0
