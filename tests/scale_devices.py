@@ -91,6 +91,8 @@ def mapped(mesh: Mesh) -> None:
     z = np.asarray(jax.jit(jax.shard_map(draw, mesh=mesh, in_specs=P("rows"), out_specs=P("rows")))(jnp.zeros((64, N))))
     assert (z.sum(-1) == SIZE).all()
     assert len({part.tobytes() for part in np.split(z, 8)}) == 8
+    parts = X.reshape(8, -1, N)
+    compare("pmap", jax.pmap(lambda x: ksubset.marginals(x, SIZE))(parts), ksubset.marginals(parts, SIZE))
 
 
 def main(kind: str) -> None:
