@@ -17,10 +17,11 @@ A module in this package is an adapter if it provides
 
 and may, where it has faster kernels, offer
 
-8. ``path(name, logits, width)``: how kernels compute one of ``ksubset._functions``, or ``draw``, a ``_cpu.Path`` or
-   ``_cuda_launch.Launch``; or why the core does;
+8. ``path(name, logits, width)``: how kernels compute one of ``ksubset._functions`` or ``ksubset._weighted``, or
+   ``draw`` or ``weighted_draw``, a ``_cpu.Path`` or ``_cuda_launch.Launch``; or why the core does;
 9. ``draw(function, logits, k, width, rng, sample_shape)``: the value of ``sample`` or ``rsample`` without uniforms that
-   the core could use, or None where they go through `uniforms` and `evaluate`;
+   the core could use, or None where they go through `uniforms` and `evaluate`; and ``draw_weighted(logits, low, high,
+   rng, sample_shape)``, samples under a cardinality potential;
 
 and may, for ``ksubset.estimators``, offer
 

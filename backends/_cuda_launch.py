@@ -95,7 +95,12 @@ def suits(logits: Array, width: int) -> bool:
 
 
 def path(device: Device, name: str, logits: Array, width: int) -> Launch | str:
-    """Say how one of ``ksubset._functions``, or ``draw``, would be launched, or why the core computes it."""
+    """Say how one of ``ksubset._functions``, or ``draw``, would be launched, or why the core computes it.
+
+    Those of ``ksubset._weighted`` have names that begin with ``weighted_``.
+    """
+    if name.startswith("weighted_"):
+        return "blocks take subsets of a given size"
     if name == "mode":
         return "a sort is all it takes"
     if not suits(logits, width):

@@ -10,7 +10,7 @@ from math import prod
 from os import environ
 from typing import TYPE_CHECKING, Any
 
-from ksubset import _functions
+from ksubset import _functions, _weighted
 from ksubset._inference import Solution
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
 """Those of ``ksubset._functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
 SOLVING = {function.__name__ for function in _functions.SOLVING}
+SOLVING_WEIGHTED = {function.__name__ for function in _weighted.SOLVING}
+WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw", "weighted_solve")
+"""The same under a cardinality potential."""
+
 OLDEST = (0, 63)
 
 
@@ -50,7 +54,7 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     Parameters
     ----------
     name
-        One of `FUNCTIONS`, or another of ``ksubset._functions``.
+        One of `FUNCTIONS` or `WEIGHTED`, or another function of ``ksubset._functions`` or ``ksubset._weighted``.
     shape, width, dtype
         The shape of the logits, a bound of min(k, n − k), and anything ``numpy.dtype`` accepts.
 
@@ -61,7 +65,9 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     """
     if name in SOLVING:
         name = "solve"
-    if name not in FUNCTIONS:
+    if name in SOLVING_WEIGHTED:
+        name = "weighted_solve"
+    if name not in FUNCTIONS and name not in WEIGHTED:
         return "there is no kernel for it"
     return obstacle() or _find(name, shape, width, dtype)
 
@@ -75,17 +81,26 @@ def _kernels() -> Any:
 
 @lru_cache(maxsize=1024)
 def _find(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
-    from ksubset.backends._cpu import find_path
+    from ksubset.backends._cpu.planning import find_path, find_weighted_path
 
     rows, n = prod(shape[:-1]), shape[-1]
-    path = find_path(rows, n, width, dtype, drawing=name == "draw")
+    if name in WEIGHTED:
+        n = (n - 1) // 2
+        path = find_weighted_path(rows, n, width, dtype)
+    else:
+        path = find_path(rows, n, width, dtype, drawing=name == "draw")
     return path or f"there are kernels for float32 and float64 and no empty arrays; got {dtype} ({rows}, {n})"
 
 
 def evaluate(
-    name: str, logits: "np.ndarray", k: "int | np.ndarray", *v: "np.ndarray", threads: int | None = None
+    name: str, logits: "np.ndarray", k: "int | np.ndarray", width: int, *v: "np.ndarray", threads: int | None = None
 ) -> "np.ndarray":
-    """Compute μ, 1 − μ, or the product of J and ``v``, against which the logits broadcast."""
+    """Compute μ, 1 − μ, or the product of J and ``v``, against which the logits broadcast; or one of `WEIGHTED`."""
+    if name in WEIGHTED:
+        from ksubset.backends import _fast_weighted
+
+        value: np.ndarray = _fast_weighted.evaluate(name, logits, int(k), width, *v, threads=threads)
+        return value
     if name == "marginals_jvp":
         return jacobian_product(logits, k, v[0], threads=threads)
     return marginal(logits, k, chosen=name == "marginals", threads=threads)

@@ -36,6 +36,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
     if name == "solve" or name in _fast.SOLVING:
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
+    if name.startswith("weighted_"):
+        return "XLA's programs call kernels for subsets of a given size alone"
     return _fast.choose(name, shape, width, dtype)
 
 

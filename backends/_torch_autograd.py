@@ -242,7 +242,7 @@ class ProductForward(Product):
         return sum(terms[1:], terms[0])
 
 
-DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_count)
+DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_sample)
 """Functions whose uniforms have the dimensions of the draws in front."""
 
 

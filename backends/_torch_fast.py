@@ -5,6 +5,7 @@ to read, the core runs instead.
 """
 
 from collections.abc import Callable
+from dataclasses import fields
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -12,7 +13,8 @@ from torch import Tensor
 
 from ksubset import _functions
 from ksubset._inference import Solution
-from ksubset.backends import _fast
+from ksubset._mixture import Mixture
+from ksubset.backends import _fast, _fast_weighted
 
 if TYPE_CHECKING:
     import numpy as np
@@ -46,10 +48,10 @@ def takes(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tenso
     return not isinstance(path(name, logits, width), str)
 
 
-def evaluate(name: str, logits: Tensor, k: int | Tensor, *arrays: Tensor) -> Tensor:
-    """The value of one of ``_fast.FUNCTIONS``."""
+def evaluate(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> Tensor:
+    """The value of one of ``_fast.FUNCTIONS`` or ``_fast.WEIGHTED``."""
     values = (_view(x) for x in arrays)
-    answer = _fast.evaluate(name, _view(logits), _count(k), *values, threads=torch.get_num_threads())
+    answer = _fast.evaluate(name, _view(logits), _count(k), width, *values, threads=torch.get_num_threads())
     return torch.from_numpy(answer)
 
 
@@ -58,6 +60,12 @@ def solve(logits: Tensor, k: int | Tensor, *, sides: bool = True) -> Solution:
     found = _fast.solve(_view(logits), _count(k), sides=sides, threads=torch.get_num_threads())
     parts = found.tilted, found.log_volume, found.chosen, found.unchosen
     return Solution(*(None if x is None else torch.from_numpy(x) for x in parts))
+
+
+def solve_weighted(logits: Tensor, *, low: int, high: int) -> Mixture:
+    """The moments under a cardinality potential."""
+    found = _fast_weighted.solve(_view(logits), low=low, high=high, threads=torch.get_num_threads())
+    return Mixture(*(torch.from_numpy(getattr(found, field.name)) for field in fields(found)))
 
 
 def draw(
@@ -69,12 +77,24 @@ def draw(
     sample_shape: tuple[int, ...],
 ) -> Tensor:
     """Draw subsets; the gradient of `rsample` is ``differentiate(logits, v)``, J · v."""
-    seed = int(torch.empty((), dtype=torch.int64).random_(generator=generator))
-    z, shift = _fast.sample(_view(logits), _count(k), seed, sample_shape, threads=torch.get_num_threads())
+    z, shift = _fast.sample(_view(logits), _count(k), _seed(generator), sample_shape, threads=torch.get_num_threads())
     if function is _functions.rsample and (logits.requires_grad or torch.autograd.forward_ad._current_level >= 0):
         result: Tensor = Drawn.apply(logits, k, z, shift, differentiate)  # type: ignore[no-untyped-call]  # torch leaves it so
         return result
     return torch.from_numpy(z)
+
+
+def draw_weighted(
+    logits: Tensor, low: int, high: int, generator: torch.Generator | None, sample_shape: tuple[int, ...]
+) -> Tensor:
+    """Draw subsets under a cardinality potential, without a gradient."""
+    threads = torch.get_num_threads()
+    z = _fast_weighted.sample(_view(logits), low, high, _seed(generator), sample_shape, threads=threads)
+    return torch.from_numpy(z)
+
+
+def _seed(generator: torch.Generator | None) -> int:
+    return int(torch.empty((), dtype=torch.int64).random_(generator=generator))
 
 
 class Drawn(torch.autograd.Function):

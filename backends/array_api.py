@@ -7,12 +7,12 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
-from ksubset import _functions
+from ksubset import _functions, _weighted
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
 from ksubset._validation import check_seed
-from ksubset.backends import _fast
+from ksubset.backends import _fast, _fast_weighted
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -114,12 +114,14 @@ def _is_single(xp: Any, x: Array) -> bool:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
-    known = {"solution": solution}
+    known: dict[str, Any] = {"solution": solution}
     if not isinstance(path(function.__name__, logits, width), str):
         if function in _functions.SOLVING:
             known = _functions.solutions(function, partial(_fast.solve, k=k), logits, *arrays, solution=solution)
+        elif function in _weighted.SOLVING:
+            known = _weighted.solutions(function, partial(_fast_weighted.solve, low=k, high=width), logits, *arrays)
         elif solution is None:
-            return _fast.evaluate(function.__name__, logits, k, *arrays)
+            return _fast.evaluate(function.__name__, logits, k, width, *arrays)
     with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
         value = function(ops(logits), logits, k, width, *arrays, **known)
     return value if value.dtype == logits.dtype else astype(value, logits.dtype)
@@ -149,3 +151,9 @@ def draw(
     if isinstance(path("draw", logits, width), str):
         return None
     return _fast.sample(logits, k, int(_generator(rng).integers(2**63)), sample_shape)[0]
+
+
+def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
+    if isinstance(path("weighted_draw", logits, high), str):
+        return None
+    return _fast_weighted.sample(logits, low, high, int(_generator(rng).integers(2**63)), sample_shape)

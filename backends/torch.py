@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat.torch as xp
 import torch
 
-from ksubset import _functions
+from ksubset import _functions, _weighted
 from ksubset._derivatives import PRODUCTS
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
@@ -141,14 +141,22 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
     if call.sampler is not None:
         return call.sampler(logits, count)
     if _torch_fast.takes(call.name, logits, count, call.width, *arrays):
-        if call.function in _functions.SOLVING:
-            solve = partial(_torch_fast.solve, k=count)
-            known = _functions.solutions(call.function, solve, logits, *arrays, solution=call.solution)
+        if call.function in _functions.SOLVING or call.function in _weighted.SOLVING:
+            known = _known(call, logits, count, *arrays)
             result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, **known)
             return result.to(logits.dtype)
         if call.solution is None:
-            return _torch_fast.evaluate(call.name, logits, count, *arrays)
+            return _torch_fast.evaluate(call.name, logits, count, call.width, *arrays)
     return _cuda_torch.evaluate(ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution)
+
+
+def _known(call: Call, logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> dict[str, Any]:
+    """What array code starts from, found by a kernel."""
+    if call.function in _weighted.SOLVING:
+        solve_weighted = partial(_torch_fast.solve_weighted, low=call.size, high=call.width)
+        return dict(_weighted.solutions(call.function, solve_weighted, logits, *arrays))
+    solve = partial(_torch_fast.solve, k=k)
+    return dict(_functions.solutions(call.function, solve, logits, *arrays, solution=call.solution))
 
 
 def _is_mapped(*tensors: torch.Tensor) -> bool:
@@ -186,6 +194,12 @@ def draw(
         return product(Call("marginals_jvp", size, width, _value), x, counts, v)
 
     return _torch_fast.draw(differentiate, function, logits, k, generator(rng, logits), sample_shape)
+
+
+def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
+    if torch._C._are_functorch_transforms_active() or not _torch_fast.takes("weighted_draw", logits, low, high):
+        return None
+    return _torch_fast.draw_weighted(logits, low, high, generator(rng, logits), sample_shape)
 
 
 def _draw_on_cuda(

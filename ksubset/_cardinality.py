@@ -2,15 +2,19 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ksubset import _call, _functions, _weighted, backends
 from ksubset._call import Problem, computing_dtype
 from ksubset._inference import Solution
 from ksubset._layout import device
 from ksubset._potentials import Cardinality
-from ksubset._typing import Array
+from ksubset._typing import Array, DrawWeighted
 from ksubset._validation import broadcast_shapes, check_feasible_counts, check_logits
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu import Path
+    from ksubset.backends._cuda_launch import Launch
 
 
 def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
@@ -55,14 +59,18 @@ class CardinalityProblem(Problem):
         if function is _functions.kl_to_uniform:
             return self.rows(_functions.kl_divergence, self.xp.zeros_like(self.logits))
         if function in (_functions.sample, _functions.rsample):
-            return self.cast(self._drawn(function, arrays[0]))
+            return self.cast(self._with_gradient(function, self._value(_weighted.weighted_sample, arrays[0])))
         joined = [self._joined(name, x) for x in arrays]
         value = self._value(_weighted.FUNCTIONS[name], *joined)
         return self.cast(value[..., : self.logits.shape[-1]] if name in PER_ITEM else value)
 
     def _value(self, function: Callable[..., Array], *arrays: Array) -> Array:
-        together = self.xp.concat([self.logits, self.log_weights], axis=-1)
-        return self.backend.evaluate(function, together, self.k, self.width, *arrays, solution=None)
+        return self.backend.evaluate(function, self._together, self.k, self.width, *arrays, solution=None)
+
+    @property
+    def _together(self) -> Array:
+        """Logits and log-weights, (..., 2n + 1)."""
+        return self.xp.concat([self.logits, self.log_weights], axis=-1)
 
     def _joined(self, name: str, x: Array) -> Array:
         """A companion of the logits together with what corresponds to it for the counts."""
@@ -77,15 +85,8 @@ class CardinalityProblem(Problem):
         batch = broadcast_shapes(tuple(x.shape[:-1]), tuple(rest.shape[:-1]))
         return xp.concat([xp.broadcast_to(y, (*batch, y.shape[-1])) for y in (x, rest)], axis=-1)  # type: ignore[misc]
 
-    def _drawn(self, function: Callable[..., Array], u: Array) -> Array:
-        """The count by the first uniform of a row, then the subset of that size by the others."""
-        xp, logits = self.xp, self.logits
-        count = self._value(_weighted.weighted_count, u[..., :1])[..., 0]
-        whole = xp.arange(1, device=device(logits)).dtype
-        k = xp.astype(xp.where(xp.isnan(count), xp.full_like(count, -1.0), count), whole)
-        wide = xp.broadcast_to(logits, (*count.shape, logits.shape[-1]))
-        width = min(self.width, logits.shape[-1] // 2) if self.k == 0 else logits.shape[-1] // 2
-        z = self.backend.evaluate(_functions.sample, wide, k, width, u[..., 1:], solution=None)
+    def _with_gradient(self, function: Callable[..., Any], z: Array) -> Array:
+        """Subsets, those of `rsample` with the derivative of their mean."""
         if function is _functions.sample:
             return z
         mean = self.rows(_functions.marginals)
@@ -97,7 +98,11 @@ class CardinalityProblem(Problem):
         return max(int(self.logits.shape[-1]), 1)
 
     def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
-        """Samples of these rows, by uniforms."""
+        """Samples of these rows: by a kernel where there is one, else by uniforms."""
+        direct: DrawWeighted | None = getattr(self.backend, "draw_weighted", None)
+        z = direct(self._together, self.k, self.width, rng, sample_shape) if direct else None
+        if z is not None:
+            return self.cast(self._with_gradient(function, z))
         shape = (*sample_shape, *self.logits.shape[:-1], self.uniforms)
         return self.rows(function, self.backend.uniforms(rng, shape, self.logits))
 
@@ -114,16 +119,19 @@ class CardinalityProblem(Problem):
     def check_values(self, logits: Array, name: str = "logits") -> None:
         """Raise if a row holds NaN, or if infinite logits rule out every count that has a weight."""
         if self.backend.is_readable(self.log_weights):
-            log_weights = self.backend.readable(self.log_weights)
-            check_feasible_counts(self.backend.readable(logits), log_weights, name)
+            check_feasible_counts(logits, self.log_weights, self.backend, name)
 
     def solve(self) -> Any:
         """None: the functions share no work."""
         return None
 
-    def path(self, name: str) -> str:
-        """Why the core computes the function of that name."""
-        return "kernels take subsets of a given size"
+    def path(self, name: str) -> "Path | Launch | str":
+        """As for `Problem`."""
+        choose: Callable[[str, Array, int], Path | Launch | str] | None = getattr(self.backend, "path", None)
+        if choose is None:
+            return "this framework has no kernels"
+        width = min(self.width, self.logits.shape[-1] - self.k)
+        return choose(f"weighted_{name}", self._together, width)
 
 
 PER_ITEM = ("marginals", "unchosen", "marginals_jvp")

@@ -167,7 +167,7 @@ MAPS: dict[Callable[..., Array], tuple[Map, Map]] = {
 }
 """Functions with a value per count: their derivative along v, and its transpose, which take the value as a constant."""
 
-WEIGHTED = {*_weighted.FUNCTIONS.values(), _weighted.weighted_count, _weighted.count_log_pmf}
+WEIGHTED = {*_weighted.FUNCTIONS.values(), _weighted.weighted_sample, _weighted.count_log_pmf}
 """Functions of logits and log-weights in one array."""
 
 

@@ -114,7 +114,7 @@ class Between(Cardinality):
         count, low, high = xp.arange(n + 1, device=device(logits)), _column(low), _column(high)
         inside = (count >= low) & (count <= high) & (count * 0 + low >= 0) & (count * 0 + high <= n)
         zero = xp.zeros((), dtype=logits.dtype, device=device(logits))
-        return xp.where(xp.broadcast_to(inside, (*batch, n + 1)), zero, zero - xp.inf), *bounds
+        return xp.broadcast_to(xp.where(inside, zero, zero - xp.inf), (*batch, n + 1)), *bounds
 
 
 def _column(k: int | Array) -> int | Array:

@@ -120,6 +120,9 @@ class Ops:
 Draw: TypeAlias = Callable[[Callable[..., Array], Array, int | Array, int, object, tuple[int, ...]], Array | None]
 """The optional function ``draw`` of an adapter module."""
 
+DrawWeighted: TypeAlias = Callable[[Array, int, int, object, tuple[int, ...]], Array | None]
+"""The optional function ``draw_weighted`` of an adapter module."""
+
 
 class Spread(Protocol):
     """Where the rows of a batch are, if each of several processes holds a part of them.

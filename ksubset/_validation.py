@@ -174,9 +174,11 @@ def check_order(low: int | Array, high: int | Array, n: int) -> None:
     check_rows(bad, lambda row: f"{int(flat[0][row])} and {int(flat[1][row])}", complaint, xp)
 
 
-def check_feasible_counts(logits: Array, log_weights: Array, name: str) -> None:
+def check_feasible_counts(logits: Array, log_weights: Array, backend: Backend, name: str) -> None:
     """No NaN among the logits, and infinities that leave a count with a weight."""
-    xp, n = array_api_compat.array_namespace(logits), logits.shape[-1]
+    n, log_weights = logits.shape[-1], backend.readable(log_weights)
+    logits = backend.readable(logits[..., :0] if backend.surely_finite(logits) else logits)
+    xp = array_api_compat.array_namespace(logits)
     check_not_nan(logits, name)
     count, whole = xp.arange(n + 1, device=array_api_compat.device(logits)), xp.int64
     always = xp.sum(xp.astype(logits == xp.inf, whole), axis=-1)

@@ -6,10 +6,12 @@ those of ``ksubset._derivatives`` word for word. In the places of k and width st
 outside of them.
 """
 
+from collections.abc import Callable
 from typing import TypeAlias
 
 from ksubset import _each_count, _mixture, _tilts
 from ksubset._functions import cost, softplus
+from ksubset._inference import draw
 from ksubset._layout import fill, iota
 from ksubset._mixture import Mixture
 from ksubset._sampling import invert
@@ -17,7 +19,7 @@ from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
 from ksubset._validation import broadcast_shapes
 
-Known: TypeAlias = object
+Known: TypeAlias = Mixture | None
 
 
 def parts(x: Array) -> tuple[Array, Array]:
@@ -53,20 +55,20 @@ def weighted_marginals_jvp(ops: Ops, logits: Array, low: int, high: int, v: Arra
 
 def weighted_log_normalizer(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """Σ_{t > 0} θ + log volume."""
-    found, (theta, _) = solve(ops, logits, low, high), parts(logits)
+    found, (theta, _) = solution or solve(ops, logits, low, high), parts(logits)
     return compensated_sum(ops, _above(ops, found, theta)) + found.log_volume
 
 
 def weighted_log_prob_count(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """log E[w(Σz)] over independent items: each θ of the log-normaliser less softplus(θ)."""
-    found, (theta, _) = solve(ops, logits, low, high), parts(logits)
+    found, (theta, _) = solution or solve(ops, logits, low, high), parts(logits)
     terms = softplus(ops, ops.xp.where(found.tilted > 0, -theta, theta))
     return found.log_volume - compensated_sum(ops, terms)
 
 
 def weighted_entropy(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """H = Σ |t| · m − Σ π ω' + log volume, m as in `ksubset._functions.entropy` and ω' the log-weights plus slope."""
-    return _entropy(ops, solve(ops, logits, low, high), parts(logits)[1])
+    return _entropy(ops, solution or solve(ops, logits, low, high), parts(logits)[1])
 
 
 def _entropy(ops: Ops, found: Mixture, omega: Array) -> Array:
@@ -83,7 +85,7 @@ def _cross(ops: Ops, found: Mixture, omega: Array, chances: Array, unlikely: Arr
 
 def weighted_log_prob(ops: Ops, logits: Array, low: int, high: int, z: Array, *, solution: Known = None) -> Array:
     """ω'(Σz) − Σ |t| · 1{z ≠ (t > 0)} − log volume; NaN where z is not 0 or 1."""
-    xp, found, (z, counts) = ops.xp, solve(ops, logits, low, high), parts(z)
+    xp, found, (z, counts) = ops.xp, solution or solve(ops, logits, low, high), parts(z)
     t = found.tilted
     value = -_cross(ops, found, parts(logits)[1], counts, xp.where(t > 0, 1 - z, z))
     binary = xp.all((z == 0) | (z == 1), axis=-1)
@@ -91,10 +93,11 @@ def weighted_log_prob(ops: Ops, logits: Array, low: int, high: int, z: Array, *,
 
 
 def weighted_kl_divergence(
-    ops: Ops, logits: Array, low: int, high: int, other: Array, *, solution: Known = None
+    ops: Ops, logits: Array, low: int, high: int, other: Array, *, solution: Known = None, reference: Known = None
 ) -> Array:
     """−H(θ) − E_θ[log p_η(z)], the expectation taken term by term; +∞ where η forbids what θ allows."""
-    xp, here, there = ops.xp, solve(ops, logits, low, high), solve(ops, other, low, high)
+    xp, here = ops.xp, solution or solve(ops, logits, low, high)
+    there = reference or solve(ops, other, low, high)
     unlikely = xp.where(there.tilted > 0, here.unchosen, here.chosen)
     expected = _cross(ops, there, parts(other)[1], here.counts, unlikely)
     return expected - _entropy(ops, here, parts(logits)[1])
@@ -116,13 +119,15 @@ def weighted_mode(ops: Ops, logits: Array, low: int, high: int, *, solution: Kno
     return xp.where(valid, xp.astype(rank < best, theta.dtype), fill(ops, (), float("nan"), theta))
 
 
-def weighted_count(ops: Ops, logits: Array, low: int, high: int, u: Array, *, solution: Known = None) -> Array:
-    """Counts from uniforms, draws + (..., 1), in the dtype of the logits; NaN in an infeasible row."""
-    xp = ops.xp
-    chances = solve(ops, logits, low, high).counts
-    spread = xp.broadcast_to(chances, (*u.shape[:-1], chances.shape[-1]))
-    drawn = invert(ops, xp.moveaxis(spread, -1, 0), u[..., 0])
-    return (xp.astype(drawn, logits.dtype) + 0 * xp.sum(chances, axis=-1))[..., None]
+def weighted_sample(ops: Ops, logits: Array, low: int, high: int, u: Array, *, solution: Known = None) -> Array:
+    """Subsets from uniforms, draws + (..., n): the count by the first of a row, then a subset of that size."""
+    xp, (theta, _), chances = ops.xp, parts(logits), solve(ops, logits, low, high).counts
+    n, batch = theta.shape[-1], tuple(u.shape[:-1])
+    spread = xp.broadcast_to(chances, (*batch, chances.shape[-1]))
+    k = invert(ops, xp.moveaxis(spread, -1, 0), u[..., 0])
+    k = xp.where(xp.isnan(xp.sum(spread, axis=-1)), xp.full_like(k, -1), k)
+    width = min(high, n // 2) if low == 0 else n // 2
+    return draw(ops, xp.broadcast_to(theta, (*batch, n)), k, width, u[..., 1:])
 
 
 def count_log_pmf(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
@@ -134,17 +139,31 @@ def _above(ops: Ops, found: Mixture, theta: Array) -> Array:
     return ops.xp.where(found.tilted > 0, theta, ops.xp.zeros_like(theta))
 
 
+SOLVING = (
+    weighted_log_normalizer,
+    weighted_log_prob_count,
+    weighted_entropy,
+    weighted_log_prob,
+    weighted_kl_divergence,
+)
+"""Array code on top of the moments."""
+
+
+def solutions(
+    function: Callable[..., Array], solve: Callable[[Array], Mixture], logits: Array, *arrays: Array
+) -> dict[str, Mixture]:
+    """What a function of `SOLVING` starts from, by the names of arguments; ``solve(logits)`` finds it."""
+    known = {"solution": solve(logits)}
+    return known | {"reference": solve(arrays[0])} if function is weighted_kl_divergence else known
+
+
 FUNCTIONS = {
     function.__name__.removeprefix("weighted_"): function
     for function in (
         weighted_marginals,
         weighted_unchosen,
         weighted_marginals_jvp,
-        weighted_log_normalizer,
-        weighted_log_prob_count,
-        weighted_entropy,
-        weighted_log_prob,
-        weighted_kl_divergence,
+        *SOLVING,
         weighted_mode,
     )
 }

@@ -5,6 +5,10 @@ from functools import cached_property
 from itertools import product
 
 import numpy as np
+import pytest
+
+compiled_elsewhere = pytest.mark.backends("numpy", "strict", "torch", "cupy")
+"""For tests of many calls, each of which JAX would compile a program for; it has the same code to run."""
 
 
 @dataclass(frozen=True)

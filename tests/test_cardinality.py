@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from potentials import Potential, rows
+from potentials import Potential, compiled_elsewhere, rows
 from significance import check_frequencies
 
 import ksubset
@@ -19,10 +19,6 @@ LOGITS = np.stack([row.logits for row in ROWS])
 WEIGHTS = np.stack([row.log_weights for row in ROWS])
 SIZE = np.maximum(1, [np.abs(row.parameters).max() for row in ROWS])
 """What rounding is relative to: the logits and log-weights whose sums decide between counts."""
-
-
-compiled_elsewhere = pytest.mark.backends("numpy", "strict", "torch", "cupy")
-"""For tests of many calls, each of which JAX would compile a program for; it has the same code to run."""
 
 
 def problem(target: Target) -> tuple[Any, ksubset.Cardinality]:
@@ -106,43 +102,6 @@ def test_ties_of_the_mode_go_to_the_smaller_count(target: Target) -> None:
     assert (target.to_numpy(found) == [0, 1, 0]).all()
 
 
-RANGES: dict[str, tuple[Any, int, int]] = {
-    "at most 2": (ksubset.at_most(2), 0, 2),
-    "at most 0": (ksubset.at_most(0), 0, 0),
-    "at least 4": (ksubset.at_least(4), 4, 6),
-    "at least 6": (ksubset.at_least(6), 6, 6),
-    "between 2 and 5": (ksubset.between(2, 5), 2, 5),
-    "any": (ksubset.between(0, 6), 0, 6),
-}
-
-
-@compiled_elsewhere
-@pytest.mark.parametrize("name", RANGES)
-def test_ranges(target: Target, name: str) -> None:
-    potential, low, high = RANGES[name]
-    logits = LOGITS[:24:5]
-    inside = np.where((np.arange(N + 1) >= low) & (np.arange(N + 1) <= high), 0, -np.inf)
-    truth = [Potential(row, inside) for row in logits]
-    x, tolerance = target.array(logits), target.tolerance(1e-5, 1e-12)
-    found = target.to_numpy(ksubset.marginals(x, potential))
-    np.testing.assert_allclose(found, [row.mean[:N] for row in truth], rtol=1e-5, atol=tolerance)
-    found = target.to_numpy(ksubset.entropy(x, potential))
-    np.testing.assert_allclose(found, [row.entropy for row in truth], atol=tolerance)
-    found = target.to_numpy(ksubset.log_prob_count(x, potential))
-    np.testing.assert_allclose(found, [row.independent for row in truth], rtol=tolerance, atol=tolerance)
-
-
-def test_ranges_by_row(target: Target, rng: np.random.Generator) -> None:
-    logits, low, high = rng.normal(size=(2, 3, N)), np.array([0, 2, 6]), np.array([[1], [6]])
-    high = np.maximum(low, high)
-    counts = np.arange(N + 1)
-    inside = np.where((counts >= low[:, None]) & (counts <= high[..., None]), 0, -np.inf)
-    expected = [Potential(logits[i], inside[i]).mean[:N] for i in np.ndindex(2, 3)]
-    found = ksubset.marginals(target.array(logits), ksubset.between(target.array(low), target.array(high)))
-    tolerance = target.tolerance(1e-6, 1e-14)
-    np.testing.assert_allclose(target.to_numpy(found).reshape(-1, N), expected, atol=tolerance)
-
-
 @compiled_elsewhere
 def test_one_weight_is_a_size(target: Target, rng: np.random.Generator) -> None:
     logits, k = target.array(rng.normal(size=(N + 1, N)) * 3), target.array(np.arange(N + 1))
@@ -210,104 +169,6 @@ def test_both_ways_to_tilt_agree(target: Target, rng: np.random.Generator) -> No
         close(target, getattr(one, name), target.to_numpy(getattr(two, name)))
     for found, expected in zip(*images, strict=True):
         close(target, found, target.to_numpy(expected))
-
-
-@compiled_elsewhere
-def test_results_keep_namespace_device_and_dtype(target: Target) -> None:
-    for dtype in target.dtypes:
-        x, potential = target.array(LOGITS[:2], dtype), ksubset.at_most(2)
-        results = [f(x, potential) for f in (ksubset.marginals, ksubset.log_normalizer, ksubset.entropy, ksubset.mode)]
-        results += [ksubset.sample(x, potential, rng=target.rng(0)), ksubset.log_prob(x, potential, x * 0)]
-        for result in results:
-            assert type(result) is type(x)
-            assert result.dtype == x.dtype
-            assert getattr(result, "device", None) == getattr(x, "device", None)
-
-
-BAD: dict[str, tuple[Any, type[Exception], str]] = {
-    "a list": (lambda t: ksubset.Cardinality([0.0] * 5), TypeError, "log_weights must be an array of the same"),
-    "integers": (lambda t: ksubset.Cardinality(t.array([0] * 5)), TypeError, "log_weights .*real floating"),
-    "too few": (lambda t: ksubset.Cardinality(t.array([0.0] * 4)), ValueError, r"log_weights .*\(\.\.\., 5\).*\(4,\)"),
-    "a wider batch": (
-        lambda t: ksubset.Cardinality(t.array(np.zeros((3, 5)))),
-        ValueError,
-        r"log_weights must broadcast to .*got \(3, 5\)",
-    ),
-    "NaN": (lambda t: ksubset.Cardinality(t.array([0.0, np.nan, 0, 0, 0])), ValueError, "log_weights .*NaN"),
-    "+inf": (lambda t: ksubset.Cardinality(t.array([0.0, np.inf, 0, 0, 0])), ValueError, r"log_weights .*\+inf"),
-    "no weight": (lambda t: ksubset.Cardinality(t.array([-np.inf] * 5)), ValueError, "leave a count that has a weight"),
-    "at most 5": (lambda t: ksubset.at_most(5), ValueError, r"the largest count must be in \[0, 4\].*got 5"),
-    "at least -1": (lambda t: ksubset.at_least(-1), ValueError, r"the least count must be in \[0, 4\].*got -1"),
-    "at most 2.0": (lambda t: ksubset.at_most(2.0), TypeError, "the largest count must be an int .*float"),
-    "out of order": (
-        lambda t: ksubset.between(3, 2),
-        ValueError,
-        "the least count must be at most the largest, 2; got 3",
-    ),
-    "out of order in an array": (
-        lambda t: ksubset.between(t.array(3), 2),
-        ValueError,
-        r"in order and in \[0, 4\]; got 3 and 2",
-    ),
-    "below 0 in an array": (
-        lambda t: ksubset.between(t.array(-1), 2),
-        ValueError,
-        r"in order and in \[0, 4\]; got -1 and 2",
-    ),
-    "above n in an array": (
-        lambda t: ksubset.between(1, t.array(5)),
-        ValueError,
-        r"in order and in \[0, 4\]; got 1 and 5",
-    ),
-}
-
-
-@pytest.mark.parametrize("name", BAD)
-def test_bad_potentials(target: Target, name: str) -> None:
-    make, kind, message = BAD[name]
-    with pytest.raises(kind, match=message):
-        ksubset.marginals(target.array(np.zeros(4)), make(target), validate=True)
-
-
-@compiled_elsewhere
-def test_infinite_logits_that_leave_no_count(target: Target) -> None:
-    logits = target.array(np.array([[np.inf, np.inf, 0.0], [0.0, 1.0, 2.0], [np.nan, 0.0, 0.0]]))
-    with pytest.raises(
-        ValueError, match=r"leave a count that has a weight; got 2 entries of \+inf and 0 of -inf in row 0"
-    ):
-        ksubset.entropy(logits[:2, :], ksubset.at_most(1), validate=True)
-    with pytest.raises(ValueError, match=r"weight; got 0 entries of \+inf and 2 of -inf in row 0"):
-        ksubset.entropy(-logits[:2, :], ksubset.at_least(2), validate=True)
-    with pytest.raises(ValueError, match="max_k bounds a size k"):
-        ksubset.marginals(logits, ksubset.at_most(1), max_k=2)
-    v = target.array(np.ones((3, 3)))
-    potential = ksubset.at_most(1)
-    for found in (
-        ksubset.marginals(logits, potential, validate=False),
-        ksubset.entropy(logits, potential, validate=False),
-        ksubset.marginals_jvp(logits, potential, v, validate=False),
-        ksubset.mode(logits, potential, validate=False),
-        ksubset.sample(logits, potential, rng=target.rng(0), validate=False),
-    ):
-        values = target.to_numpy(found)
-        assert np.isnan(values[[0, 2]]).all()
-        assert np.isfinite(values[1]).all()
-
-
-@compiled_elsewhere
-def test_unchecked_bad_log_weights_give_nan_in_that_row_alone(target: Target) -> None:
-    log_weights = np.zeros((4, 4))
-    log_weights[0, 1], log_weights[2, 2], log_weights[3] = np.nan, np.inf, -np.inf
-    potential, logits = ksubset.Cardinality(target.array(log_weights)), target.array(np.zeros((4, 3)))
-    for function in (ksubset.marginals, ksubset.log_normalizer, ksubset.entropy):
-        values = target.to_numpy(function(logits, potential, validate=False))
-        assert np.isfinite(values[1]).all()
-        assert np.isnan(values[[0, 2, 3]]).all()
-    x, omega = logits, potential.log_weights
-    with np.errstate(all="ignore"):
-        found = target.to_numpy(_each_count.solve(find(x, "x").ops(x), x, omega, 0, 3).log_volume)
-    assert np.isnan(found[[0, 2, 3]]).all()
-    assert np.isfinite(found[1])
 
 
 @compiled_elsewhere

@@ -86,3 +86,13 @@ def test_a_sample_depends_on_its_row_seed_and_number_alone(dtype):
     assert (z[0] == _cpu.sample(logits, k, 9)[0][0]).all()
     assert (z[0, :3] == _cpu.sample(logits[:3], k[:3].copy(), 9)[0][0]).all()
     assert (z != _cpu.sample(logits, k, 10, draws=3)[0]).any()
+
+
+@DTYPES
+def test_further_draws_of_long_rows_are_no_worse_than_the_first(dtype):
+    """Rows whose table is computed in segments, which every draw needs again."""
+    rows, n, k = 4, 4000, 2000
+    logits = np.random.default_rng(2).normal(size=(rows, n)).astype(dtype)
+    z = _cpu.sample(logits, k, 0, draws=2)[0]
+    assert (z.sum(-1) == k).all()
+    assert (z.reshape(2 * rows, n) == _cpu.sample(np.concatenate([logits] * 2), k, 0)[0][0]).all()

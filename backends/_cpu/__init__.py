@@ -5,18 +5,16 @@ the same names in ``ksubset._inference``. Logits are (rows, n) of float32 or flo
 is an int or integers (rows,). A row that is infeasible or holds a NaN gives NaN in its own results alone.
 """
 
-from ctypes import addressof, c_char
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from ksubset.backends._cpu import kernels, threads
-from ksubset.backends._cpu.planning import KINDS, Path, across_of, arrange, find_path, plan, rule_of
-from ksubset.backends._cpu.window import Rule
+from ksubset.backends._cpu import kernels
+from ksubset.backends._cpu.calling import NOTHING, address, run
+from ksubset.backends._cpu.planning import Path, find_path, plan, rule_of
 
 __all__ = ["Path", "Solved", "find_path", "jacobian_product", "plan", "sample", "solve"]
 
-_NOTHING = {dtype: np.empty((0, 0), dtype) for dtype in KINDS}
 WORD = 0x7FFF_FFFF_FFFF_FFFF
 
 
@@ -64,10 +62,10 @@ def solve(
     Solved
     """
     rows, dtype = len(logits), logits.dtype
-    shift, nothing = np.empty((1, rows), dtype), _NOTHING[dtype]
+    shift, nothing = np.empty((1, rows), dtype), NOTHING[dtype]
     volumes = np.empty((1, rows), dtype) if volume else nothing
     mu, rest = (np.empty(logits.shape, dtype) if wanted else nothing for wanted in (chosen, unchosen))
-    _run(kernels.solve, logits, k, (shift, volumes, mu, rest), rule_of(dtype), 1, threads)
+    run(kernels.solve, logits, k, (shift, volumes, mu, rest), rule_of(dtype), 1, threads)
     return Solved(shift[0], volumes[0] if volume else None, mu if chosen else None, rest if unchosen else None)
 
 
@@ -97,11 +95,11 @@ def jacobian_product(
     numpy.ndarray, shape (rows, n)
     """
     out = np.empty(logits.shape, logits.dtype)
-    known = _NOTHING[logits.dtype] if shift is None else shift[None, :]
+    known = NOTHING[logits.dtype] if shift is None else shift[None, :]
     v = np.ascontiguousarray(v, logits.dtype)
     if not v.size:
         return out
-    _run(kernels.jacobian_product, logits, k, (known, _address(v), out), rule_of(logits.dtype), 4, threads, v)
+    run(kernels.jacobian_product, logits, k, (known, address(v), out), rule_of(logits.dtype), 4, threads, v)
     return out
 
 
@@ -130,42 +128,5 @@ def sample(
     """
     rows, n = logits.shape
     z, shift = np.empty((draws * rows, n), logits.dtype), np.empty((1, rows), logits.dtype)
-    _run(kernels.sample, logits, k, (shift, seed & WORD, draws, z), rule_of(logits.dtype, True), 1 + draws, threads)
+    run(kernels.sample, logits, k, (shift, seed & WORD, draws, z), rule_of(logits.dtype, True), 1 + draws, threads)
     return z.reshape(draws, rows, n), shift[0]
-
-
-def _address(x: np.ndarray) -> int:
-    """Where an array that is not empty starts; ``x.ctypes`` takes 2 µs, a fifth of the smallest call."""
-    return addressof(c_char.from_buffer(x.data)) if x.flags.writeable else x.ctypes.data
-
-
-def _one_count(k: int, n: int) -> int:
-    """A k for all rows; n + 1 stands for one out of range."""
-    return k if 0 <= k <= n else n + 1
-
-
-def _run(
-    kernel: Any,
-    logits: np.ndarray,
-    k: int | np.ndarray,
-    arguments: tuple[Any, ...],
-    rule: Rule,
-    passes: int,
-    limit: int | None,
-    *inputs: np.ndarray,
-) -> None:
-    """Call a kernel on ranges of rows; ``inputs`` are the arrays whose addresses are among the arguments."""
-    rows, n = logits.shape
-    if not logits.size:
-        return
-    logits = np.ascontiguousarray(logits)
-    each = np.ascontiguousarray(k, np.int64) if isinstance(k, np.ndarray) and k.ndim else None
-    same = _one_count(int(k), n) if each is None else -1
-    layout, lanes, size, updates = arrange(logits.dtype, across_of(rows, n), n, same)
-    head = _address(logits), 0 if each is None else _address(each), same, n, rows
-
-    def part(start: int, stop: int, _alive: object = (logits, each, inputs)) -> None:  # outlives an interrupted call
-        kernel(*head, start, stop, *arguments, *rule, *threads.scratch(size), layout)
-
-    limit = threads.default_threads() if limit is None else limit
-    threads.run(part, rows, lanes, passes * rows * updates, limit)

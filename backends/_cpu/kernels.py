@@ -161,7 +161,7 @@ def jacobian_product(
 
 @inner
 def push(n, v, block, like):
-    """Tangents ±pq (v − mean) beside p and q, the mean weighted by pq; 0 at the items that ±∞ decides."""
+    """Tangents ±pq (v − mean) beside p and q, the mean weighted by pq; 0 at the items that ±∞ decides. The mean."""
     zero, infinite, weights, weighted = full(like, 0), full(like, np.inf), full(like, 0), full(like, 0)
     for i in range(0, padded(n, like), step(like)):
         x, weight = load(block.x, i, like), load(block.p, i, like) * load(block.q, i, like)
@@ -175,6 +175,7 @@ def push(n, v, block, like):
         change = (p + p) * q * (load(v, i, like) * half - mean * half)  # v − mean overflows beside the least float
         store(block.p, i, dual(p, change))
         store(block.q, i, dual(q, -change))
+    return mean
 
 
 @kernel
@@ -206,7 +207,7 @@ def sample(
         for d in range(0, draws, together):
             seed_streams(seed, d * count + first, jump, state, zero)
             draw(block.p, block.q, blocks, pace, resident, kept, block.band, table, saved, block.target, state, z, zero)
-            resident = 0
+            resident = 0 if resident == 0 else -1  # several segments overwrite each other in every draw
             if odd:
                 restore_side(z, n, shift, load_numbers(block.sign, 0, zero))
             used = rows if group > 1 else min(lanes, draws - d)

@@ -65,17 +65,36 @@ def find_path(rows: int, n: int, width: int, dtype: Any, *, drawing: bool = Fals
     Path or None
         None if the fast path does not take the call.
     """
+    kind = _kind(rows, n, dtype)
+    if kind is None:
+        return None
+    rule = rule_of(kind, drawing)
+    across, windowed = across_of(rows, n), width > 2 * (rule.skew + rule.margin)
+    reach = "in the bridge window" if windowed else f"all counts up to {width}"
+    return Path(across, windowed, f"{_lanes(across, kind)}, {reach}")
+
+
+def find_weighted_path(rows: int, n: int, width: int, dtype: Any) -> Path | None:
+    """Say the same of a call with a cardinality potential, whose counts or their complements go up to ``width``."""
+    kind = _kind(rows, n, dtype)
+    if kind is None:
+        return None
+    across = across_of(rows, n)
+    reach = f"all counts up to {width} under one tilt; the core takes the rows where that does not serve"
+    return Path(across, False, f"{_lanes(across, kind)}, {reach}")
+
+
+def _kind(rows: int, n: int, dtype: Any) -> np.dtype[Any] | None:
+    """The dtype, None if there are no kernels for it or nothing to compute."""
     try:
         kind = np.dtype(dtype)
     except TypeError:
         return None
-    if kind not in KINDS or rows < 1 or n < 1:
-        return None
-    rule = rule_of(kind, drawing)
-    across, windowed = across_of(rows, n), width > 2 * (rule.skew + rule.margin)
-    lanes = "row by row, counts in SIMD lanes" if across == COUNTS else f"{WIDTH[KINDS[kind]]} rows in SIMD lanes"
-    reach = "in the bridge window" if windowed else f"all counts up to {width}"
-    return Path(across, windowed, f"{lanes}, {reach}")
+    return None if kind not in KINDS or rows < 1 or n < 1 else kind
+
+
+def _lanes(across: str, kind: np.dtype[Any]) -> str:
+    return "row by row, counts in SIMD lanes" if across == COUNTS else f"{WIDTH[KINDS[kind]]} rows in SIMD lanes"
 
 
 def plan(rows: int, n: int, same: int, dtype: Any, *, drawing: bool = False) -> tuple[LayoutType, Rule, int]:
@@ -100,7 +119,7 @@ def plan(rows: int, n: int, same: int, dtype: Any, *, drawing: bool = False) -> 
         Bytes of memory to provide, beside 8 for every k if they differ.
     """
     dtype = np.dtype(dtype)
-    layout, _, size, _ = arrange(dtype, across_of(rows, n), n, same)
+    layout, _, size, _ = arrange(dtype, across_of(rows, n), n, width_of(n, same))
     return layout.kind, rule_of(dtype, drawing), size + rows * 2 * dtype.itemsize + 256
 
 
@@ -114,15 +133,20 @@ def rule_of(dtype: np.dtype[Any], drawing: bool = False) -> Rule:
     return DRAWING if drawing else SINGLE if dtype.itemsize == 4 else DOUBLE
 
 
+def width_of(n: int, same: int) -> int:
+    """A bound of min(k, n − k) where ``same`` is k, or −1."""
+    return n // 2 if same < 0 else min(same, abs(n - same))
+
+
 @lru_cache(maxsize=1024)
-def arrange(dtype: np.dtype[Any], across: str, n: int, same: int) -> tuple[Layout, int, int, int]:
-    """Say how a call is laid out.
+def arrange(dtype: np.dtype[Any], across: str, n: int, width: int) -> tuple[Layout, int, int, int]:
+    """Say how a call is laid out whose counts go up to ``width``.
 
     The result is the layout, the rows in a vector, the bytes for their items and for a table of Dual numbers, and about
     how many states a pass over a row updates.
     """
     lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
-    item, width = lanes * dtype.itemsize, n // 2 if same < 0 else min(same, abs(n - same))
+    item = lanes * dtype.itemsize
     table = 2 * item * (n // 4 + 2) * (width + 2 * PAD + 64)
     updates = n * (10 + min(width, TYPICAL))
     return LAYOUTS[dtype, across], lanes, (20 * item + 8) * (n + 64) + min(table, WHOLE), updates

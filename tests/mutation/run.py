@@ -42,7 +42,7 @@ TESTS = {
         "test_cardinality_derivatives.py",
         "test_second_order.py",
     ],
-    "_validation": ["test_validation.py", "test_inverse.py", "test_cardinality.py", "test_values.py"],
+    "_validation": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
     "_summation": ["test_summation.py"],
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"

@@ -1,0 +1,100 @@
+"""Cardinality potentials for Python: rows, and log-weights of their counts 0 … high, −∞ below ``low``.
+
+What one tilt serves is computed here; ``served`` says of each row whether it does, and results of the others mean
+nothing. There are at least one row and one item.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from ksubset.backends._cpu import WORD, weighted
+from ksubset.backends._cpu.calling import NOTHING, address, run
+from ksubset.backends._cpu.window import Rule
+
+EVERY = Rule(0.0, np.inf, 0.0)
+"""No window: all counts."""
+
+
+class Moments(NamedTuple):
+    """What `moments` found.
+
+    Attributes
+    ----------
+    served
+        Whether the rest means something, (rows,).
+    shift, target
+        λ, and the count from which the log-weights that λ adds, −λ(c − target), are measured: (rows,).
+    log_volume
+        As in `ksubset._mixture.Mixture`, but for ``target`` in the place of m: (rows,).
+    chosen, unchosen
+        μ and 1 − μ, (rows, n).
+    counts
+        π, (rows, high + 1).
+
+    What was not asked for is empty.
+    """
+
+    served: np.ndarray
+    shift: np.ndarray
+    target: np.ndarray
+    log_volume: np.ndarray
+    chosen: np.ndarray
+    unchosen: np.ndarray
+    counts: np.ndarray
+
+
+def moments(
+    logits: np.ndarray,
+    log_weights: np.ndarray,
+    low: int,
+    *,
+    volume: bool = False,
+    chosen: bool = False,
+    unchosen: bool = False,
+    threads: int | None = None,
+) -> Moments:
+    """Compute π, and on request the log-volume and both marginals."""
+    rows, dtype = len(logits), logits.dtype
+    served, shift, target = (np.empty((1, rows), dtype) for _ in range(3))
+    volumes = np.empty((1, rows), dtype) if volume else NOTHING[dtype]
+    mu, rest = (np.empty(logits.shape, dtype) if wanted else NOTHING[dtype] for wanted in (chosen, unchosen))
+    counts = np.empty(log_weights.shape, dtype)
+    log_weights = np.ascontiguousarray(log_weights)
+    arguments = address(log_weights), low, served, shift, target, volumes, mu, rest, counts
+    high = log_weights.shape[1] - 1
+    run(weighted.solve, logits, high, arguments, EVERY, 1, threads, log_weights, width=high)
+    return Moments(served[0] > 0, shift[0], target[0], volumes.reshape(-1), mu, rest, counts)
+
+
+def jacobian_product(
+    logits: np.ndarray,
+    log_weights: np.ndarray,
+    low: int,
+    v: np.ndarray,
+    u: np.ndarray,
+    *,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute ``served``, and the covariances of v · z + u(Σz) with the items and with the indicators of counts."""
+    served = np.empty((1, len(logits)), logits.dtype)
+    items, counts = np.empty(logits.shape, logits.dtype), np.empty(log_weights.shape, logits.dtype)
+    given = [np.ascontiguousarray(x, logits.dtype) for x in (log_weights, v, u)]
+    places = [address(x) for x in given]
+    high = log_weights.shape[1] - 1
+    arguments = places[0], low, served, *places[1:], items, counts
+    run(weighted.jacobian_product, logits, high, arguments, EVERY, 4, threads, *given, width=high)
+    return served[0] > 0, items, counts
+
+
+def sample(
+    logits: np.ndarray, log_weights: np.ndarray, low: int, seed: int, draws: int, *, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute ``served``, and draw exact subsets, (draws, rows, n); seeds are used as in `_cpu.sample`."""
+    rows, n = logits.shape
+    served, z = np.empty((1, rows), logits.dtype), np.empty((draws * rows, n), logits.dtype)
+    log_weights = np.ascontiguousarray(log_weights)
+    high = log_weights.shape[1] - 1
+    arguments = address(log_weights), low, served, seed & WORD, draws, z
+    run(weighted.sample, logits, high, arguments, EVERY, 1 + draws, threads, log_weights, width=high)
+    return served[0] > 0, z.reshape(draws, rows, n)

@@ -1,0 +1,170 @@
+"""Cardinality potentials through the CPU fast path: calls of ``ksubset._weighted`` put to its kernels.
+
+A kernel computes the rows that one tilt serves. The core computes the others, and their results are put in place.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from ksubset import _weighted
+from ksubset._mixture import Mixture, slope
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def evaluate(name: str, logits: "np.ndarray", low: int, high: int, *v: "np.ndarray", threads: int | None = None) -> Any:
+    """Compute the value of one of ``_fast.WEIGHTED``, for logits and log-weights (..., 2n + 1)."""
+    if name == "weighted_marginals_jvp":
+        return _product(logits, low, high, v[0], threads)
+    import numpy as np
+
+    call = _Call(logits, low, high)
+    chosen = name == "weighted_marginals"
+    found = call.moments(threads, chosen=chosen != call.flipped, unchosen=chosen == call.flipped)
+    out = np.empty(call.rows.shape, logits.dtype)
+    sides = (found.unchosen, found.chosen) if call.flipped else (found.chosen, found.unchosen)
+    items, counts = _weighted.parts(out)
+    items[...] = sides[not chosen]
+    call.put_counts(counts, found.counts)
+    if not chosen:
+        np.subtract(1, counts, out=counts)
+    return call.completed(getattr(_weighted, name), found.served, out).reshape(logits.shape)
+
+
+def _product(logits: "np.ndarray", low: int, high: int, v: "np.ndarray", threads: int | None) -> Any:
+    import numpy as np
+
+    from ksubset.backends._cpu.potentials import jacobian_product
+
+    shape = np.broadcast_shapes(logits.shape, v.shape)
+    call, v = _Call(np.broadcast_to(logits, shape), low, high), np.broadcast_to(v, shape).reshape(-1, shape[-1])
+    along, u = _weighted.parts(v)
+    along, sign = (-along, -1) if call.flipped else (along, 1)
+    served, rise, moved = jacobian_product(
+        call.logits, call.log_weights, call.low, along, call.these_counts(u), threads=threads
+    )
+    out = np.empty(v.shape, v.dtype)
+    items, counts = _weighted.parts(out)
+    np.multiply(rise, sign, out=items)
+    call.put_counts(counts, moved)
+    return call.completed(_weighted.weighted_marginals_jvp, served, out, v).reshape(shape)
+
+
+def sample(
+    logits: "np.ndarray",
+    low: int,
+    high: int,
+    seed: int,
+    sample_shape: tuple[int, ...],
+    *,
+    threads: int | None = None,
+) -> "np.ndarray":
+    """Draw exact subsets, sample_shape + (..., n)."""
+    import numpy as np
+
+    from ksubset.backends._cpu import potentials
+
+    call, draws = _Call(logits, low, high), prod(sample_shape)
+    served, z = potentials.sample(call.logits, call.log_weights, call.low, seed, draws, threads=threads)
+    if call.flipped:
+        np.subtract(1, z, out=z)
+    left = np.flatnonzero(~served)
+    if left.size:
+        u = np.random.default_rng(seed).random((draws, left.size, max(z.shape[-1], 1)))
+        z[:, left] = call.core(_weighted.weighted_sample, left, u.astype(z.dtype))
+    return z.reshape(*sample_shape, *logits.shape[:-1], z.shape[-1])
+
+
+def solve(logits: "np.ndarray", *, low: int, high: int, threads: int | None = None) -> Mixture:
+    """The moments, in float64, since the roundings of float32 add up in the log-volume."""
+    import numpy as np
+
+    call = _Call(logits.astype(np.float64, copy=False), low, high)
+    found = call.moments(threads, volume=True, chosen=True, unchosen=True)
+    with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
+        solution = call.mixture(found)
+    left = np.flatnonzero(~found.served)
+    if left.size:
+        rest = call.core(_weighted.solve, left)
+        for field in fields(Mixture):
+            getattr(solution, field.name)[left] = getattr(rest, field.name)
+    parts = (getattr(solution, field.name) for field in fields(Mixture))
+    return Mixture(*(x.reshape((*logits.shape[:-1], *x.shape[1:])) for x in parts))
+
+
+class _Call:
+    """Rows as the kernels see them: negated where fewer items are unchosen than chosen at most, as in the core.
+
+    Attributes
+    ----------
+    rows, counts
+        As they were given, (rows, 2n + 1), with the least and the largest count.
+    flipped
+        Whether count c of the kernel stands for n − c.
+    logits, log_weights, low
+        What kernels take.
+    """
+
+    def __init__(self, logits: "np.ndarray", low: int, high: int) -> None:
+        self.rows, self.counts = logits.reshape(-1, logits.shape[-1]), (low, high)
+        self.low: int
+        self.high: int
+        theta, omega = _weighted.parts(self.rows)
+        n = theta.shape[-1]
+        self.flipped = n - low < high
+        self.low, self.high = (n - high, n - low) if self.flipped else (low, high)
+        self.logits = -theta if self.flipped else theta
+        self.log_weights = self.these_counts(omega)
+
+    def these_counts(self, x: "np.ndarray") -> "np.ndarray":
+        """From all counts, (rows, n + 1), those of the kernel, (rows, high + 1)."""
+        return x[:, ::-1][:, : self.high + 1] if self.flipped else x[:, : self.high + 1]
+
+    def put_counts(self, all_counts: "np.ndarray", x: "np.ndarray") -> None:
+        """The reverse, with 0 for the rest."""
+        all_counts[:, :] = 0
+        self.these_counts(all_counts)[:, :] = x
+
+    def mixture(self, found: Any) -> Mixture:
+        """What the kernel computed, as the core puts it."""
+        import numpy as np
+
+        from ksubset.backends.array_api import NUMPY
+
+        theta, omega = _weighted.parts(self.rows)
+        shift, target, sides = found.shift, found.target, (found.chosen, found.unchosen)
+        if self.flipped:
+            shift, target, sides = -shift, theta.shape[-1] - target, sides[::-1]
+        t, counts = theta + shift[:, None], np.empty(omega.shape)
+        self.put_counts(counts, found.counts)
+        volume = found.log_volume + shift * ((t > 0).sum(-1) - target)
+        return Mixture(t, slope(NUMPY, t, shift), volume, *sides, counts)
+
+    def moments(self, threads: int | None, **wanted: bool) -> Any:
+        """What the kernel computes."""
+        from ksubset.backends._cpu.potentials import moments
+
+        return moments(self.logits, self.log_weights, self.low, threads=threads, **wanted)
+
+    def core(self, function: Callable[..., Any], left: "np.ndarray", *arrays: "np.ndarray") -> Any:
+        """What the core computes for some of the rows."""
+        import numpy as np
+
+        from ksubset.backends.array_api import NUMPY
+
+        with np.errstate(all="ignore"):
+            return function(NUMPY, self.rows[left], *self.counts, *arrays)
+
+    def completed(
+        self, function: Callable[..., Any], served: "np.ndarray", out: "np.ndarray", *arrays: "np.ndarray"
+    ) -> "np.ndarray":
+        """``out`` with the rows that no kernel serves."""
+        import numpy as np
+
+        left = np.flatnonzero(~served)
+        if left.size:
+            out[left] = self.core(function, left, *(x[left] for x in arrays))
+        return out
