@@ -64,8 +64,10 @@ def _differentiable_code(logits: Array, v: Array, *counts: Array, name: str, k: 
     """Array code without a loop that `jax.grad` would refuse."""
     from ksubset.backends.jax import ops
 
-    count = k if k is not None else counts[0]
-    return find(name)(replace(ops(logits), sweeps=False), logits, count, width, v)
+    count, code = k if k is not None else counts[0], replace(ops(logits), sweeps=False)
+    if code.devices:
+        code = replace(code, devices=replace(code.devices, fft=jnp.fft))  # which JAX differentiates
+    return find(name)(code, logits, count, width, v)
 
 
 def _compiled(*operands: Array, **parameters: Any) -> Array:

@@ -18,7 +18,7 @@ from jax.interpreters import batching, mlir
 from ksubset._derivatives import find
 from ksubset._typing import Array
 from ksubset.backends import _fast
-from ksubset.backends._jax_sharding import lowered_with_devices, partitioned, several_devices
+from ksubset.backends._jax_sharding import is_long, lowered_with_devices, partitioned, several_devices
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -32,6 +32,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         return (
             f"samples of {jax.device_count()} devices come from JAX's own generator, which does not depend on sharding"
         )
+    if is_long(shape[-1]):
+        return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
     if name == "solve" or name in _fast.SOLVING:
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
     if name.startswith("weighted_"):

@@ -6,15 +6,17 @@ which the partitioner cannot attribute to rows; and a foreign call, which it can
 """
 
 from collections.abc import Callable
+from functools import cache
 from importlib import import_module
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from jax.experimental import custom_partitioning
 from jax.sharding import NamedSharding
 
-from ksubset._typing import Array, State, Step
+from ksubset import _summation
+from ksubset._typing import Array, Devices, State, Step
 
 _spec: Any = jax.sharding.PartitionSpec  # JAX leaves these two untyped
 _partitioning: Any = custom_partitioning.custom_partitioning
@@ -30,15 +32,61 @@ def lowered_with_devices(*primitives: Any) -> None:
     import_module("jax._src.dispatch").prim_requires_devices_during_lowering.update(primitives)
 
 
+def is_long(size: int) -> bool:
+    """Whether a row of so many items is computed where its items are, if those are spread over devices."""
+    return several_devices() and _summation.divides(jax.device_count(), size)
+
+
 def repeat(step: Step, state: State, limit: int) -> State:
     """As many steps for all rows: a row that has settled stays as it is."""
     final: State = fold(lambda state, _: (step(state), None), state, None, length=limit)[0]
     return final
 
 
+def spread_over(devices: int) -> Devices:
+    """What the core asks for where there are so many devices."""
+    return Devices(devices, lambda function, *arrays: jax.vmap(function)(*arrays), gather, Fourier, pick)
+
+
+def gather(x: Array) -> Array:
+    """The array with all axes but the last on every device."""
+    axes = tuple(f"a{i}" for i in range(x.ndim - 1))
+    rule = " ".join((*axes, "r"))
+    return _split(lambda x: x, f"{rule} -> {rule}", axes, lambda spec: (*(None for _ in axes), *spec[len(axes) :]), x)
+
+
 def pick(x: Array, index: Array) -> Array:
     """``x[index]`` along the first axis; after it come (nodes, rows) and (nodes, draws, rows)."""
     return jnp.take_along_axis(x[:, :, None, :], index, axis=0)
+
+
+class Fourier:
+    """`jax.numpy.fft` along the first axis, the other axes left on their devices: XLA would gather them."""
+
+    @staticmethod
+    def rfft(x: Array, n: int, axis: int) -> Array:
+        return _transform(jnp.fft.rfft, n)(x)
+
+    @staticmethod
+    def irfft(x: Array, n: int, axis: int) -> Array:
+        return _transform(jnp.fft.irfft, n)(x)
+
+
+@cache
+def _transform(function: Callable[..., Array], length: int) -> Callable[[Array], Array]:
+    def local(x: Array) -> Array:
+        return function(x, n=length, axis=0)
+
+    @jax.custom_batching.custom_vmap
+    def call(x: Array) -> Array:
+        others = " ".join(f"a{i}" for i in range(x.ndim - 1))
+        return _split(local, f"n {others} -> m {others}", ("n", "m"), lambda spec: (None, *spec[1:]), x)
+
+    @call.def_vmap
+    def batched(size: int, sharded: list[bool], x: Array) -> tuple[Array, bool]:
+        return jnp.moveaxis(call(jnp.moveaxis(x, 0, 1)), 1, 0), True
+
+    return cast("Callable[[Array], Array]", call)
 
 
 def fold(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, **options: Any) -> tuple[Any, Any]:
@@ -86,7 +134,8 @@ def automatic(function: Callable[..., Array], per_row: bool, logits: Array, k: i
     given = logits, *counts, *arrays
     ranks = [x.ndim - (x is not k) for x in given]
     batches = [_batch(x, max(ranks), own) for x, own in zip(given, ranks, strict=True)]
-    spec = [*map(_first, zip(*batches, strict=True)), *(() if per_row else (None,))]
+    last = tuple(jax.typeof(logits).sharding.spec)[logits.ndim - 1 :] if is_long(logits.shape[-1]) else (None,)
+    spec = [*map(_first, zip(*batches, strict=True)), *(() if per_row else last)]
     mesh = next(jax.typeof(x).sharding.mesh for x in given if is_explicit(x))
     with jax.sharding.use_abstract_mesh(mesh):
         result: Array = jax.sharding.auto_axes(call, out_sharding=_spec(*spec))(*given)
@@ -112,23 +161,36 @@ def _first(names: tuple[Any, ...]) -> Any:
 
 def partitioned(kernel: Callable[..., Array], logits: Array, *operands: Array) -> Array:
     """Call a kernel on each device's rows; items that are spread over devices are brought together first."""
-
-    def rows(mesh: Any, sharded: Any) -> NamedSharding:
-        spec = tuple(sharded[0].sharding.spec)[: logits.ndim - 1]
-        return NamedSharding(mesh, _spec(*spec))
-
-    def partition(mesh: Any, given: Any, result: Any) -> Any:
-        return mesh, kernel, rows(mesh, given), tuple(rows(mesh, given) for _ in given)
-
     batch = " ".join(f"b{i}" for i in range(logits.ndim - 1))
     whole = f"{batch} n"
     given = ", ".join(whole if x.ndim == logits.ndim else batch for x in (logits, *operands))
-    call = _partitioning(lambda *x: kernel(*x))  # it refuses a function with keywords
+    return _split(kernel, f"{given} -> {whole}", ("n",), lambda spec: spec[: logits.ndim - 1], logits, *operands)
+
+
+def _split(
+    function: Callable[..., Array],
+    rule: str,
+    whole: tuple[str, ...],
+    kept: Callable[[tuple[Any, ...]], tuple[Any, ...]],
+    *operands: Array,
+) -> Array:
+    """Call a function on each device's share; ``kept`` is what it keeps of how the first operand is spread.
+
+    ``rule`` names the axes of operands and result, of which each device has all of those in ``whole``.
+    """
+
+    def placed(mesh: Any, given: Any, result: Any = None) -> NamedSharding:
+        return NamedSharding(mesh, _spec(*kept(tuple(given[0].sharding.spec))))
+
+    def partition(mesh: Any, given: Any, result: Any) -> Any:
+        return mesh, function, placed(mesh, given), tuple(placed(mesh, given) for _ in given)
+
+    call = _partitioning(lambda *x: function(*x))  # it refuses a function with keywords
     call.def_partition(
         partition=partition,
-        infer_sharding_from_operands=lambda mesh, given, result: rows(mesh, given),
-        sharding_rule=f"{given} -> {whole}",
-        need_replication_factors=("n",),
+        infer_sharding_from_operands=placed,
+        sharding_rule=rule,
+        need_replication_factors=whole,
     )
-    answer: Array = call(logits, *operands)
+    answer: Array = call(*operands)
     return answer

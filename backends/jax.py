@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import replace
-from functools import lru_cache, partial
+from functools import cache, lru_cache, partial
 from math import prod
 from typing import TYPE_CHECKING, Any, cast
 
@@ -21,7 +21,7 @@ from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
 from ksubset.backends._jax_ffi import choose, takes
-from ksubset.backends._jax_sharding import automatic, fold, is_explicit, pick, repeat, several_devices, together
+from ksubset.backends._jax_sharding import automatic, fold, is_explicit, repeat, several_devices, spread_over, together
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -95,9 +95,6 @@ _COMMON: dict[str, Any] = {
 }
 SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, sums_from_both_ends=_sums_from_both_ends, scan=_scan)
 PARALLEL = Ops(**_COMMON)
-SPREAD: dict[str, Any] = {"repeat": repeat, "pick": pick}
-SPREAD_SEQUENTIAL = replace(SEQUENTIAL, ranked=partial(_ranked, fixed=True), **SPREAD)
-SPREAD_PARALLEL = replace(PARALLEL, **SPREAD)
 
 surrogate = _jax_estimators.surrogate
 value_and_gradient = _jax_estimators.value_and_gradient
@@ -105,9 +102,16 @@ value_and_gradient = _jax_estimators.value_and_gradient
 
 def ops(x: Array) -> Ops:
     """On a CPU a loop over blocks of items runs fastest; an accelerator wants the tree's logarithmic depth."""
-    if jax.default_backend() == "cpu":
-        return SPREAD_SEQUENTIAL if several_devices() else SEQUENTIAL
-    return SPREAD_PARALLEL if several_devices() else PARALLEL
+    sequential = jax.default_backend() == "cpu"
+    if several_devices():
+        return _spread(sequential, jax.device_count())
+    return SEQUENTIAL if sequential else PARALLEL
+
+
+@cache
+def _spread(sequential: bool, devices: int) -> Ops:
+    ops = replace(SEQUENTIAL, ranked=partial(_ranked, fixed=True)) if sequential else PARALLEL
+    return replace(ops, repeat=repeat, devices=spread_over(devices))
 
 
 def namespace(x: Array) -> Any:

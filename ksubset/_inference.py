@@ -6,8 +6,10 @@ from math import prod
 from ksubset import _sequential, _tree
 from ksubset._layout import Rows, fill, items_first, items_last, orient
 from ksubset._sampling import descend
-from ksubset._summation import column_sums, compensated_sum
+from ksubset._spread import Forest
+from ksubset._summation import column_sums, compensated_sum, is_spread
 from ksubset._tilt import sigmoids, tilt
+from ksubset._tree import leaves
 from ksubset._typing import Array, Ops
 from ksubset._window import choose_counts
 
@@ -54,6 +56,19 @@ def solve(
     rows = orient(ops, logits, k, width)
     t = rows.logits + tilt(ops, rows)
     p, q = sigmoids(ops, t)
+    total, outer = _passes(ops, rows, p, q, down=chosen or unchosen)
+    tilted = items_last(ops, t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign, batch)
+    log_volume = ops.xp.reshape(_log_volume(ops, total, p, q), batch) if volume else None
+    if outer is None:
+        return Solution(tilted, log_volume)
+    sides = (p, outer[1, ...], t), (q, outer[0, ...], -t)
+    return Solution(tilted, log_volume, *_marginals(ops, rows, sides, batch, (chosen, unchosen)))
+
+
+def _passes(ops: Ops, rows: Rows, p: Array, q: Array, *, down: bool) -> tuple[Array, Array]:
+    """P(Σz = k), (rows,), and if wanted the outside polynomials of the leaves divided by it, (2, n, rows)."""
+    if ops.devices and is_spread(ops, rows.size):
+        return Forest(ops, ops.devices, rows).passes(p, q)
     counts = choose_counts(ops, rows, p)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
     levels = _tree.inside(ops, counts, leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
@@ -61,13 +76,7 @@ def solve(
         total, outer = _sequential.root(ops, scan, levels[-1], rows.count, rows.width)
     else:
         total, outer = _tree.root(ops, counts, levels, rows.count)
-    tilted = items_last(ops, t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign, batch)
-    log_volume = ops.xp.reshape(_log_volume(ops, total, p, q), batch) if volume else None
-    if not (chosen or unchosen):
-        return Solution(tilted, log_volume)
-    outer = _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...]
-    sides = (p, outer[1, ...], t), (q, outer[0, ...], -t)
-    return Solution(tilted, log_volume, *_marginals(ops, rows, sides, batch, (chosen, unchosen)))
+    return total, _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...] if down else None
 
 
 def _log_volume(ops: Ops, total: Array, p: Array, q: Array) -> Array:
@@ -84,8 +93,18 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Arr
     rows = orient(ops, logits, k, width)
     t = rows.logits + tilt(ops, rows)
     p, q = sigmoids(ops, t)
-    counts = choose_counts(ops, rows, p)
     push = _push(ops, p * q, items_first(ops, v), rows.logits)
+    outer, douter = _tangent_passes(ops, rows, p, q, push)
+    rise = push * outer[1, ...] + p * douter[1, ...]
+    fall = push * outer[0, ...] - q * douter[0, ...]
+    return items_last(ops, ops.xp.where(t > 0, fall, rise), batch)
+
+
+def _tangent_passes(ops: Ops, rows: Rows, p: Array, q: Array, push: Array) -> tuple[Array, Array]:
+    """The outside polynomials of the leaves divided by P(Σz = k), and their derivatives, (2, n, rows)."""
+    if ops.devices and is_spread(ops, rows.size):
+        return Forest(ops, ops.devices, rows).tangent_passes(p, q, push)
+    counts = choose_counts(ops, rows, p)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
     levels = _tree.inside(ops, counts, leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
     tangents = _tree.inside_tangents(ops, counts, levels, leaves(ops, push, -push, empty=0.0))
@@ -95,10 +114,7 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Arr
     else:
         _, _, outer, douter = _tree.root_tangents(ops, counts, levels, tangents, rows.count)
     outer, douter = _tree.outside_tangents(ops, counts, levels, tangents, outer, douter)
-    outer, douter = outer[:, : rows.size, ...], douter[:, : rows.size, ...]
-    rise = push * outer[1, ...] + p * douter[1, ...]
-    fall = push * outer[0, ...] - q * douter[0, ...]
-    return items_last(ops, ops.xp.where(t > 0, fall, rise), batch)
+    return outer[:, : rows.size, ...], douter[:, : rows.size, ...]
 
 
 def draw(ops: Ops, logits: Array, k: int | Array, width: int, u: Array) -> Array:
@@ -120,16 +136,6 @@ def probability(ops: Ops, x: Array, t: Array) -> Array:
     """Take off what rounding put above 1; exactly 1 where t = ∞ leaves no choice."""
     one = fill(ops, (), 1.0, x)
     return ops.xp.where(t == ops.xp.inf, one, ops.xp.minimum(x, one))
-
-
-def leaves(ops: Ops, chosen: Array, unchosen: Array, empty: float = 1.0) -> Array:
-    """(2, items, rows); fewer than two items are filled up with items that are never chosen."""
-    xp, (n, rows) = ops.xp, chosen.shape
-    if n < 2:
-        spare = (2 - n, rows)
-        chosen = xp.concat([chosen, fill(ops, spare, 0.0, chosen)], axis=0)
-        unchosen = xp.concat([unchosen, fill(ops, spare, empty, unchosen)], axis=0)
-    return xp.stack([unchosen, chosen], axis=0)
 
 
 def _push(ops: Ops, weights: Array, v: Array, logits: Array) -> Array:

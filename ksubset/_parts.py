@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from math import log
 
 from ksubset import _sequential, _tilts, _tree
-from ksubset._inference import leaves
 from ksubset._layout import Rows, fill, items_first, pad
 from ksubset._summation import column_sums
 from ksubset._tilts import Tilted, climb, feasible, nearest, typical
@@ -148,7 +147,7 @@ def part_product(
     middle = column_sums(ops, at.p * at.q * v) / xp.clip(column_sums(ops, at.p * at.q), 1e-37, None)
     push = at.p * at.q * (v - middle)
     full = _tree.FullCounts(ops, rows.width, _tilts.floor(ops, at.p))
-    tangents = _tree.inside_tangents(ops, full, levels, leaves(ops, push, -push, empty=0.0))
+    tangents = _tree.inside_tangents(ops, full, levels, _tree.leaves(ops, push, -push, empty=0.0))
     if ops.scan:
         (_, change), prefixes = _sequential.forth_tangents(ops, ops.scan, levels[-1], tangents[-1], rows.width)
     else:

@@ -65,7 +65,7 @@ def _blocked_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     for block in range(blocks - 2, -1, -1):
         term = terms[:, block, : size - block * s]
         out = xp.concat([term[:, :s], term[:, s:] + out], axis=1)
-    return xp.reshape(contiguous(ops, xp.permute_dims(out, (1, 0))), (size, *tail))
+    return _first(ops, out, tail)
 
 
 def _blocked_correlation(ops: Ops, outer: Array, inner: Array) -> Array:
@@ -81,8 +81,8 @@ def _blocked_correlation(ops: Ops, outer: Array, inner: Array) -> Array:
         first, done = min(block * s, reach), out.shape[2]
         term = terms[:, :, block, first : min(first + size, reach)]
         out = term + out if term.shape[2] == done else xp.concat([term[..., :done] + out, term[..., done:]], axis=2)
-    out = contiguous(ops, xp.permute_dims(out, (2, 1, 0)))
-    return xp.reshape(pad(ops, out, 0, size - out.shape[0]), (size, 2, *tail))
+    out = _first(ops, out, (2, *tail))
+    return pad(ops, out, 0, size - out.shape[0])
 
 
 def _partition(coefficients: int) -> tuple[int, int]:
@@ -92,8 +92,15 @@ def _partition(coefficients: int) -> tuple[int, int]:
 
 
 def _last(ops: Ops, x: Array) -> Array:
-    """(coefficients, …) to (polynomials, coefficients)."""
-    return contiguous(ops, ops.xp.permute_dims(ops.xp.reshape(x, (x.shape[0], prod(x.shape[1:]))), (1, 0)))
+    """(coefficients, …) to (polynomials, coefficients); the last axis, whose rows may be sharded, comes first."""
+    reverse = tuple(range(len(x.shape) - 1, -1, -1))
+    return ops.xp.reshape(contiguous(ops, ops.xp.permute_dims(x, reverse)), (prod(x.shape[1:]), x.shape[0]))
+
+
+def _first(ops: Ops, x: Array, tail: tuple[int, ...]) -> Array:
+    """The reverse of `_last`: to (coefficients, *tail)."""
+    reverse = tuple(range(len(tail), -1, -1))
+    return contiguous(ops, ops.xp.permute_dims(ops.xp.reshape(x, (*reversed(tail), x.shape[-1])), reverse))
 
 
 def _blocks(ops: Ops, x: Array, s: int, blocks: int) -> Array:

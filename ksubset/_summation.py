@@ -4,6 +4,9 @@ from typing import Any
 
 from ksubset._typing import Array, Ops
 
+SPREAD_FROM = 100_000
+"""Rows of so many items may be worth several devices."""
+
 
 def column_sums(ops: Ops, x: Array) -> Array:
     """Sums over the first of two axes."""
@@ -24,6 +27,18 @@ def compensated_sum(ops: Ops, x: Array) -> Array:
     xp = ops.xp
     if ops.eager_on_cpu and x.dtype == xp.float32:
         return xp.astype(xp.sum(xp.astype(x, xp.float64), axis=-1), xp.float32)
+    if ops.devices and is_spread(ops, x.shape[-1]):
+        total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], ops.devices.count, -1)))
+        total, last = _pairwise(ops, total)
+        error = xp.sum(error, axis=-1) + last
+    else:
+        total, error = _pairwise(ops, x)
+    return total + xp.where(xp.isnan(error), xp.zeros_like(error), error)
+
+
+def _pairwise(ops: Ops, x: Array) -> tuple[Array, Array]:
+    """The sum over the last axis, and what its roundings left out."""
+    xp = ops.xp
     error = xp.sum(x[..., :0], axis=-1)
     while x.shape[-1] > 1:
         half = x.shape[-1] // 2
@@ -32,4 +47,14 @@ def compensated_sum(ops: Ops, x: Array) -> Array:
         shadow = total - a
         error = error + xp.sum((a - (total - shadow)) + (b - shadow), axis=-1)
         x = xp.concat([total, x[..., 2 * half :]], axis=-1)
-    return xp.sum(x, axis=-1) + xp.where(xp.isnan(error), xp.zeros_like(error), error)
+    return xp.sum(x, axis=-1), error
+
+
+def is_spread(ops: Ops, size: int) -> bool:
+    """Whether rows of so many items are computed in parts, since they may be spread over devices."""
+    return ops.devices is not None and divides(ops.devices.count, size)
+
+
+def divides(devices: int, size: int) -> bool:
+    """Whether rows of so many items are long, and fall into equal parts for so many devices."""
+    return size >= SPREAD_FROM and size % devices == 0

@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 from ksubset import _sequential, _tree
 from ksubset._functions import softplus
-from ksubset._inference import SEQUENTIAL_FROM, leaves
+from ksubset._inference import SEQUENTIAL_FROM
 from ksubset._layout import Rows, fill, flat_rows, iota, items_first, orient, pad
 from ksubset._summation import compensated_sum
 from ksubset._tilt import sigmoids, tilt
@@ -156,7 +156,7 @@ def climb(ops: Ops, rows: Rows, target: Array) -> Tilted:
     t = rows.logits + shift
     p, q = sigmoids(ops, t)
     full = _tree.FullCounts(ops, rows.width, floor(ops, p))
-    levels = _tree.inside(ops, full, leaves(ops, p, q), SEQUENTIAL_FROM if ops.scan else None, top=1)
+    levels = _tree.inside(ops, full, _tree.leaves(ops, p, q), SEQUENTIAL_FROM if ops.scan else None, top=1)
     if ops.scan:
         last, prefixes = _sequential.forth(ops, ops.scan, levels[-1], rows.width)
         return Tilted(rows, target, shift, t, p, q, levels, prefixes, last)

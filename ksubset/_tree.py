@@ -95,6 +95,16 @@ def split(level: Array) -> tuple[Array, Array, Array]:
     return level[:, :half, ...], level[:, half : 2 * half, ...], level[:, 2 * half :, ...]
 
 
+def leaves(ops: Ops, chosen: Array, unchosen: Array, empty: float = 1.0) -> Array:
+    """(2, items, rows); fewer than two items are filled up with items that are never chosen."""
+    xp, (n, rows) = ops.xp, chosen.shape
+    if n < 2:
+        spare = (2 - n, rows)
+        chosen = xp.concat([chosen, fill(ops, spare, 0.0, chosen)], axis=0)
+        unchosen = xp.concat([unchosen, fill(ops, spare, empty, unchosen)], axis=0)
+    return xp.stack([unchosen, chosen], axis=0)
+
+
 def inside(ops: Ops, counts: Counts, leaves: Array, height: int | None = None, top: int = 2) -> list[Array]:
     """Levels from the leaves, (2, items, rows), to one of ``top`` nodes, the last pair, or only ``height`` of them."""
     levels = [leaves]
@@ -166,8 +176,8 @@ def mirror(ops: Ops, x: Array, total: Array) -> Array:
     """
     xp, (size, nodes, rows), padded = ops.xp, x.shape, pad(ops, x, 1, 1)
     index = xp.clip(total - iota(ops, size, x)[:, None, None, None] + 1, 0, size + 1)
-    if ops.pick:
-        return ops.pick(padded, index)
+    if ops.devices:
+        return ops.devices.pick(padded, index)
     flat = xp.reshape(padded, (-1,))
     place = iota(ops, nodes, x)[:, None, None] * rows + iota(ops, rows, x)
     index = index * (nodes * rows) + place

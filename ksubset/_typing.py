@@ -36,6 +36,32 @@ def repeat_until_settled(xp: Any) -> Callable[[Step, State, int], State]:
 
 
 @dataclass(frozen=True)
+class Devices:
+    """What a compiler that spreads arrays over devices has to be told, lest it gathers them.
+
+    Attributes
+    ----------
+    count
+        How many there are; a long row is divided into so many parts.
+    each
+        ``each(function, *arrays)`` calls a function for every part, the first axis of all arrays, at once.
+    gather
+        ``gather(x)``: an array of which every device has all but the last axis, which stays as it is.
+    fft
+        A namespace with ``rfft`` and ``irfft`` along the first axis, which leave the others as they are.
+    pick
+        ``pick(x, index)``: x[index[…], node, row], ``x`` (coefficients, nodes, rows) and ``index`` integers (a, nodes,
+        draws, rows), without flattening the array.
+    """
+
+    count: int
+    each: Callable[..., Any]
+    gather: Callable[[Array], Array]
+    fft: Any
+    pick: Callable[[Array, Array], Array]
+
+
+@dataclass(frozen=True)
 class Ops:
     """A framework as the core sees it.
 
@@ -65,9 +91,8 @@ class Ops:
         ``scan(step, carry, xs, reverse)`` folds ``step(carry, x) -> (carry, y)`` over the first axis of the arrays in
         ``xs`` and stacks the ys, like `jax.lax.scan`. Where it is given, the sequential engine runs in the place of
         the upper levels of the tree.
-    pick
-        ``pick(x, index)``: x[index[…], node, row], ``x`` (coefficients, nodes, rows) and ``index`` integers (a, nodes,
-        draws, rows), where arrays must not be flattened because they are spread over devices.
+    devices
+        What else is needed where arrays may be spread over devices.
     matmul_from
         The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
     sweeps
@@ -86,7 +111,7 @@ class Ops:
     column_sums: Callable[[Array], Array] | None = None
     sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     scan: Scan | None = None
-    pick: Callable[[Array, Array], Array] | None = None
+    devices: Devices | None = None
     matmul_from: int = 24
     sweeps: bool = False
     eager_on_cpu: bool = False

@@ -52,6 +52,14 @@ def bearable_error(ops: Ops, p: Array) -> Array | None:
     return xp.astype(varied, p.dtype) * 2.0**-63
 
 
+def counts_above(ops: Ops, rows: Rows, level: int, mean: Array, offset: Array, most: int) -> Counts:
+    """The counts from a level on whose nodes, of ``most`` items each, have these means and offsets, (nodes, rows)."""
+    counts = choose_counts(ops, rows, mean)
+    if isinstance(counts, WindowedCounts):
+        counts.place(level, mean, offset, most)
+    return counts
+
+
 class WindowedCounts(Counts):
     """For each node only the counts within ``reach`` standard deviations of its mean."""
 
@@ -61,28 +69,30 @@ class WindowedCounts(Counts):
         single = ops.xp.finfo(p.dtype).eps > 1e-10
         self.reach = 9.0 if drawing else (6.0 if single else 8.5)
         self.floor = 4 * float(ops.xp.finfo(p.dtype).eps)
-        self.offsets = self._place(p)
+        self.place(0, p, ops.xp.astype(ops.xp.zeros_like(p), iota(ops, 1, p).dtype), 1)
 
     def size(self, level: int) -> int:
         """The number of coefficients at a level: twice ``reach`` standard deviations and Bennett's correction."""
-        most, n, k = 1 << level, self.rows.size, self.rows.width
+        most, n, k = 1 << self.first + level, self.rows.size, self.rows.width
         spread = sqrt(min(most / 4, k * (1 - k / n)))
         window = ceil(2 * (self.reach * spread + self.reach**2 / 3 + 1))
         return max(2, min(most, k, window) + 1)
 
-    def _place(self, p: Array) -> list[Array]:
-        """The first count of every node's window at every level: integers (nodes, rows)."""
-        xp, whole = self.ops.xp, iota(self.ops, 1, p).dtype
-        mean, items = p, xp.ones_like(p)
-        offsets = [xp.astype(xp.zeros_like(p), whole)]
-        while mean.shape[0] > 2:
+    def place(self, first: int, mean: Array, offset: Array, most: int) -> None:
+        """Find the first count of every node's window at every level, integers (nodes, rows).
+
+        Level 0 is level ``first`` of the whole tree, its nodes of ``most`` items with the means and offsets given.
+        """
+        xp, whole = self.ops.xp, offset.dtype
+        self.first, self.offsets = first, [offset]
+        items, offsets = xp.full_like(mean, most), self.offsets
+        while mean.shape[0] > 1:
             mean, items = _paired_sum(xp, mean), _paired_sum(xp, items)
             size = self.size(len(offsets))
             start = xp.astype(xp.round(xp.where(xp.isnan(mean), xp.zeros_like(mean), mean)), whole) - size // 2
             last = xp.clip(xp.astype(items, whole) + 1 - size, 0, None)
             lowest = _paired_sum(xp, offsets[-1])
             offsets.append(xp.maximum(xp.minimum(start, last), lowest))
-        return offsets
 
     def offset(self, level: int) -> int | Array:
         return self.offsets[level]
@@ -126,7 +136,7 @@ def _fourier(ops: Ops, left: Array, right: Array, size: int) -> Array:
 
     If the product has more, those wrap around and spoil as many of the first.
     """
-    fft, length = ops.xp.fft, 1 << (size - 1).bit_length()
+    fft, length = ops.devices.fft if ops.devices else ops.xp.fft, 1 << (size - 1).bit_length()
     spectrum = fft.rfft(left, n=length, axis=0) * fft.rfft(right, n=length, axis=0)
     return fft.irfft(spectrum, n=length, axis=0)[:size, ...]
 
@@ -135,6 +145,8 @@ def _slide(ops: Ops, x: Array, start: Array, size: int) -> Array:
     """out[i] = x[start + i] for i < ``size``, 0 outside of ``x``; ``start`` is (nodes, rows)."""
     xp, (width, nodes, rows) = ops.xp, x.shape
     index = xp.clip(iota(ops, size, x)[:, None, None] + start + 1, 0, width + 1)
+    if ops.devices:
+        return ops.devices.pick(pad(ops, x, 1, 1), index[:, :, None, :])[:, :, 0, :]
     place = iota(ops, nodes, x)[:, None] * rows + iota(ops, rows, x)
     flat = xp.reshape(pad(ops, x, 1, 1), (-1,))
     index = xp.reshape(index * (nodes * rows) + place, (-1,))

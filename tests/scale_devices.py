@@ -16,7 +16,7 @@ import ksubset
 from ksubset.backends import _fast
 
 COLLECTIVE = re.compile(r"\b(all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)[-a-z]*\(")
-ROWS, N = 24, 12
+ROWS, N, SIZE = 24, 48, 20
 rng = np.random.default_rng(0)
 X, V = (jnp.asarray(rng.normal(size=(ROWS, N)), jnp.float32) for _ in range(2))
 K = jnp.arange(ROWS, dtype=jnp.int32) % (N + 1)
@@ -28,22 +28,22 @@ def gradient(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
-    "marginals": lambda x, v, k: ksubset.marginals(x, 4),
+    "marginals": lambda x, v, k: ksubset.marginals(x, SIZE),
     "marginals, a k for each row": lambda x, v, k: ksubset.marginals(x, k),
     "marginals_jvp": lambda x, v, k: ksubset.marginals_jvp(x, k, v),
     "log_normalizer": lambda x, v, k: ksubset.log_normalizer(x, k),
-    "entropy": lambda x, v, k: ksubset.entropy(x, 4),
-    "kl_divergence": lambda x, v, k: ksubset.kl_divergence(x, v, 4),
-    "mode, log_prob": lambda x, v, k: ksubset.log_prob(x, 4, ksubset.mode(x, 4)),
+    "entropy": lambda x, v, k: ksubset.entropy(x, SIZE),
+    "kl_divergence": lambda x, v, k: ksubset.kl_divergence(x, v, SIZE),
+    "mode, log_prob": lambda x, v, k: ksubset.log_prob(x, SIZE, ksubset.mode(x, SIZE)),
     "sample_from_uniforms": lambda x, v, k: ksubset.sample_from_uniforms(x, k, jax.nn.sigmoid(v[:, 1:]) - 0.5),
     "gradient of marginals": gradient(lambda x, v, k: ksubset.marginals(x, k)),
-    "gradient of entropy": gradient(lambda x, v, k: ksubset.entropy(x, 4)[:, None]),
-    "second derivative": gradient(lambda x, v, k: ksubset.marginals_jvp(x, 4, v)),
+    "gradient of entropy": gradient(lambda x, v, k: ksubset.entropy(x, SIZE)[:, None]),
+    "second derivative": gradient(lambda x, v, k: ksubset.marginals_jvp(x, SIZE, v)),
 }
 RANDOM: dict[str, Callable[..., Any]] = {
     "rsample": lambda x, v, k: ksubset.rsample(x, k, rng=KEY),
-    "samples": lambda x, v, k: ksubset.sample(x, 4, rng=KEY, sample_shape=(3,)),
-    "gradient of rsample": gradient(lambda x, v, k: ksubset.rsample(x, 4, rng=KEY) ** 2),
+    "samples": lambda x, v, k: ksubset.sample(x, SIZE, rng=KEY, sample_shape=(3,)),
+    "gradient of rsample": gradient(lambda x, v, k: ksubset.rsample(x, SIZE, rng=KEY) ** 2),
 }
 
 
@@ -68,6 +68,16 @@ def batches(mesh: Mesh) -> None:
             )
 
 
+def windows(mesh: Mesh) -> None:
+    """Rows whose polynomials are windows, multiplied by Fourier transforms."""
+    x = jnp.asarray(rng.normal(size=(8, 17_000)), jnp.float32)
+    sharded = jax.device_put(x, NamedSharding(mesh, P("rows")))
+    for function in (lambda x: ksubset.marginals(x, 1000), lambda x: ksubset.marginals_jvp(x, 1000, x)):
+        program = jax.jit(function).lower(sharded).compile()
+        assert not (found := Counter(COLLECTIVE.findall(program.as_text()))), found
+        compare("windows", program(sharded), function(x))
+
+
 def mapped(mesh: Mesh) -> None:
     """Inside `jax.shard_map`, whose arrays have types that say how they vary."""
     for name, function in FUNCTIONS.items():
@@ -76,11 +86,13 @@ def mapped(mesh: Mesh) -> None:
 
     def draw(x: Any) -> Any:
         key = jax.random.fold_in(KEY, jax.lax.axis_index("rows"))
-        return ksubset.rsample(x, 4, rng=key)
+        return ksubset.rsample(x, SIZE, rng=key)
 
     z = np.asarray(jax.jit(jax.shard_map(draw, mesh=mesh, in_specs=P("rows"), out_specs=P("rows")))(jnp.zeros((64, N))))
-    assert (z.sum(-1) == 4).all()
+    assert (z.sum(-1) == SIZE).all()
     assert len({part.tobytes() for part in np.split(z, 8)}) == 8
+    parts = X.reshape(8, -1, N)
+    compare("pmap", jax.pmap(lambda x: ksubset.marginals(x, SIZE))(parts), ksubset.marginals(parts, SIZE))
 
 
 def main(kind: str) -> None:
@@ -89,6 +101,8 @@ def main(kind: str) -> None:
         batches(Mesh(devices, ("rows",)))
     elif kind == "explicit":
         batches(jax.make_mesh((8,), ("rows",), axis_types=(jax.sharding.AxisType.Explicit,)))
+    elif kind == "windows":
+        windows(Mesh(devices, ("rows",)))
     elif kind == "shard_map":
         mapped(Mesh(devices, ("rows",)))
     print("agrees")

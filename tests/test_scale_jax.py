@@ -13,14 +13,14 @@ HERE = Path(__file__).parent
 KINDS = ("auto", "explicit", "shard_map")
 
 
-def run(kind: str, fast: str) -> str:
+def run(fast: str, script: str, *arguments: str) -> str:
     environment = os.environ | {
         "XLA_FLAGS": "--xla_force_host_platform_device_count=8",
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "KSUBSET_FAST": fast,
         "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
     }
-    command = [sys.executable, str(HERE / "scale_devices.py"), kind]
+    command = [sys.executable, str(HERE / script), *arguments]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout
@@ -31,4 +31,13 @@ def run(kind: str, fast: str) -> str:
 def test_devices(kind: str, fast: str) -> None:
     if fast == "1":
         pytest.importorskip("numba", reason="the kernels need numba, of the extra fast")
-    assert "agrees" in run(kind, fast)
+    assert "agrees" in run(fast, "scale_devices.py", kind)
+
+
+def test_windows() -> None:
+    assert "agrees" in run("0", "scale_devices.py", "windows")
+
+
+@pytest.mark.parametrize("kind", KINDS[:2])
+def test_long_row(kind: str) -> None:
+    assert "agrees" in run("1", "scale_row.py", kind, "131072", "10000")

@@ -1,4 +1,4 @@
-"""Mutants of inference, functions, derivatives and checks that no test can notice, and why: as in `survivors_engines`."""
+"""Mutants of inference, functions, derivatives and checks that no test can notice; see `survivors_engines`."""
 
 MORE = "Only computes more than is asked for."
 RESHAPE = "NumPy takes any negative length for the one that is left open."
