@@ -67,7 +67,7 @@ class FullCounts(Counts):
         return product(self.ops, left, right, min(2 * left.shape[0] - 1, self.limit))
 
     def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
-        reach = 2 * siblings.shape[0] - 1  # counts that two nodes without their least likely ones can add up to
+        reach = min(outer.shape[0], 2 * siblings.shape[0] - 1)  # what two nodes without their rare counts add up to
         return correlate(self.ops, outer[:reach, ...], siblings)
 
     def offset(self, level: int) -> int | Array:
