@@ -7,6 +7,7 @@ import pytest
 from cases import Batch, all_sizes, with_infinities
 from conftest import Target
 from oracle import Enumeration
+from potentials import compiled_elsewhere
 
 import ksubset
 from ksubset import _functions, _inference
@@ -154,6 +155,7 @@ def test_results_keep_namespace_device_and_dtype(target: Target) -> None:
             assert getattr(result, "device", None) == getattr(x, "device", None)
 
 
+@compiled_elsewhere
 def test_the_core_computes_in_the_dtype_of_the_logits(target: Target) -> None:
     """Before results are converted: a constant of another dtype anywhere would widen them."""
     for dtype in target.dtypes[-2:]:
