@@ -30,7 +30,7 @@ TESTS = {
     "_polynomial": ["test_polynomial.py", *QUICK],
     "_tree": ["test_tree.py", *QUICK, "test_window.py", "test_accuracy.py", "test_engines.py", "test_sampling.py"],
     "_sequential": ["test_engines.py"],
-    "_window": ["test_window.py"],
+    "_window": ["test_window.py", "test_spread.py"],
     "_inference": [*QUICK, "test_window.py", "test_sampling.py", "test_engines.py", "test_accuracy.py"],
     "_information": [*QUICK, "test_validation.py"],
     "_sampling": ["test_sampling.py", "test_window.py", "test_battery_values.py"],
@@ -43,7 +43,8 @@ TESTS = {
         "test_second_order.py",
     ],
     "_validation": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
-    "_summation": ["test_summation.py"],
+    "_summation": ["test_summation.py", "test_spread.py"],
+    "_spread": ["test_spread.py"],
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, "--hypothesis-seed=0"]
