@@ -12,6 +12,7 @@ SETTLED = "At equality the row has settled, and stays as it is."
 LANDS = "A row that has not settled takes a step far above rounding; one that ends on an end of the bracket may do so."
 NEARBY = "Any tilt near the root gives the same distribution, and this one is tested to be near enough."
 DECIDED = "Infinite items decide such a row, whatever the tilt."
+PAST = "A window may reach past the items of its node, where it holds zeros."
 AXIS = "The last of two axes is axis 1."
 
 ENGINES: dict[str, dict[str, dict[str, str]]] = {
@@ -96,6 +97,18 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_tree": {
+        "if n < 2:": {
+            "n < 2 → n <= 2": "To two items nothing is appended.",
+            "2 → 3": "To two items nothing is appended.",
+        },
+        "spare = (2 - n, rows)": {
+            "2 → 3": "One more item that is never chosen changes no count.",
+        },
+        "chosen = xp.concat([chosen, fill(ops, spare, 0.0, chosen)], axis=0)": {
+            "0.0 → 1.0": (
+                "Rows of fewer than two items, once oriented, choose none: nothing reads a spare item's chosen side."
+            ),
+        },
         "SHORT = 32": {"32 → 33": SPEED},
         "self.limit, self.floor = max(2, width + 1), floor": {"2 → 3": WIDER, "1 → 2": WIDER},
         "xp, (size, nodes, rows), padded = ops.xp, x.shape, pad(ops, x, 1, 1)": {"1 → 2": WIDER},
@@ -108,7 +121,23 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         "padded = pad(ops, s, 0, a - 1)": {"a - 1 → a + 1": WIDER},
         "size, padded = f.shape[0], pad(ops, s, 0, a - 1)": {"a - 1 → a + 1": WIDER},
     },
+    "_spread": {
+        "tangents = leaves(ops, push, -push, empty=0.0)": {
+            "0.0 → 1.0": "A part has more than one item: none is spare."
+        },
+        "ops, gather, size = self.ops, self.devices.gather, self.rows.size // self.devices.count": {
+            "self.rows.size // self.devices.count → self.rows.size * self.devices.count": PAST,
+        },
+        "return levels, ops.xp.zeros((1, p.shape[1]), dtype=ops.xp.int32) + counts.offset(len(levels) - 1)": {
+            "1 → 2": "Of two copies the first is read.",
+        },
+        "return self.ops.xp.reshape(x, (self.devices.count, -1, x.shape[1]))": {"1 → 2": RESHAPE},
+        "return self.ops.xp.reshape(self.ops.xp.permute_dims(x, (1, 0, 2, 3)), (2, -1, x.shape[3]))": {
+            "1 → 2": RESHAPE,
+        },
+    },
     "_window": {
+        "self.place(0, p, ops.xp.astype(ops.xp.zeros_like(p), iota(ops, 1, p).dtype), 1)": {"1 → 2": PAST},
         "LONGEST_SUM = 64": {"64 → 65": SPEED},
         "if not ops.eager_on_cpu or xp.finfo(p.dtype).bits > 32:": {"32 → 33": BITS},
         "single = ops.xp.finfo(p.dtype).eps > 1e-10": {

@@ -34,18 +34,6 @@ REST: dict[str, dict[str, dict[str, str]]] = {
             ): "The shift is there for its NaN, which has no sign.",
             "z * rows.sign → z / rows.sign": SIGNS,
         },
-        "if n < 2:": {
-            "n < 2 → n <= 2": "To two items nothing is appended.",
-            "2 → 3": "To two items nothing is appended.",
-        },
-        "spare = (2 - n, rows)": {
-            "2 → 3": "One more item that is never chosen changes no count.",
-        },
-        "chosen = xp.concat([chosen, fill(ops, spare, 0.0, chosen)], axis=0)": {
-            "0.0 → 1.0": (
-                "Rows of fewer than two items, once oriented, choose none: nothing reads a spare item's chosen side."
-            ),
-        },
         "v = xp.where(xp.isinf(logits), fill(ops, (), 0.0, v), v)": {
             "0.0 → 1.0": "Items with infinite logits have the weight 0: any finite number will do.",
         },
@@ -178,6 +166,8 @@ REST: dict[str, dict[str, dict[str, str]]] = {
                 "ops.column_sums(x) if ops.column_sums else ops.xp.sum(x, axis=0) → ops.xp.sum(x, axis=0)"
             ): "The namespace adds up the same numbers; the other way is faster.",
         },
+        "SPREAD_FROM = 100_000": {"100000 → 100001": "Where it begins to pay is no matter of one item."},
+        "total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], ops.devices.count, -1)))": {"1 → 2": RESHAPE},
         "while x.shape[-1] > 1:": {
             "1 → 2": ("The last two terms are then added by the plain sum, whose one rounding is that of any result."),
         },
