@@ -137,6 +137,7 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_window": {
+        "return ops.devices.pick(pad(ops, x, 1, 1), index[:, :, None, :])[:, :, 0, :]": {"1 → 2": WIDER},
         "self.place(0, p, ops.xp.astype(ops.xp.zeros_like(p), iota(ops, 1, p).dtype), 1)": {"1 → 2": PAST},
         "LONGEST_SUM = 64": {"64 → 65": SPEED},
         "if not ops.eager_on_cpu or xp.finfo(p.dtype).bits > 32:": {"32 → 33": BITS},
@@ -155,7 +156,10 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         "return x * self.ops.xp.astype(magnitude > self.floor * top, x.dtype)": {
             "magnitude > self.floor * top → magnitude >= self.floor * top": "At equality it is noise or 0 itself.",
         },
-        "fft, length = ops.xp.fft, 1 << (size - 1).bit_length()": {
+        "fft, length = ops.devices.fft if ops.devices else ops.xp.fft, 1 << (size - 1).bit_length()": {
+            "ops.devices.fft if ops.devices else ops.xp.fft → ops.xp.fft": (
+                "Either is NumPy's here; `test_scale_jax` sees what JAX sends."
+            ),
             "1 → 2": WIDER,
             "size - 1 → size + 1": WIDER,
         },

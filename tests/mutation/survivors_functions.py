@@ -8,6 +8,12 @@ DTYPE_ONLY = "Only the dtype of these integers is used."
 
 REST: dict[str, dict[str, dict[str, str]]] = {
     "_inference": {
+        "return total, _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...] if down else None": {
+            (
+                "_tree.outside(ops, counts, levels, outer / total)[:, :rows.size, ...] if down else None → "
+                "_tree.outside(ops, counts, levels, outer / total)[:, :rows.size, ...]"
+            ): MORE,
+        },
         ("tilted = items_last(ops, t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign, batch)"): {
             "t if isinstance(rows.sign, int) and rows.sign == 1 else t * rows.sign → t * rows.sign": SIGNS,
             "1 → 2": SIGNS,
