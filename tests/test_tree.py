@@ -77,3 +77,16 @@ def test_a_lone_node_keeps_the_start_of_its_window(rng: np.random.Generator) -> 
 
 def test_of_no_rows_a_lone_node_rises_too() -> None:
     assert marginals(NUMPY, np.zeros((0, 5)), 2, 2).shape == (0, 5)
+
+
+@pytest.mark.parametrize("size", [3, 12, 40])
+@pytest.mark.parametrize("outer_size", [2, 5, 100])
+def test_correlation_reads_no_further_than_two_nodes_reach(
+    size: int, outer_size: int, rng: np.random.Generator
+) -> None:
+    """The weights of a potential are as many as its counts, also where nodes have left out their rare ones."""
+    outer, siblings = rng.random((outer_size, 3, 2)), rng.random((size, 2, 3, 2))
+    longer = np.concatenate([outer, np.zeros((2 * size, 3, 2))])
+    expected = [(longer[a : a + size, None] * siblings).sum(axis=0) for a in range(size)]
+    found = FullCounts(NUMPY, 200).correlate(0, outer, siblings)
+    np.testing.assert_allclose(found, expected, rtol=1e-12)

@@ -89,6 +89,7 @@ def rows_of(devices: int) -> list[dict[str, int]]:
 
 def figure(found: dict[str, Any], dask: dict[str, Any]) -> None:
     from matplotlib import pyplot as plt
+    from matplotlib.ticker import NullFormatter
 
     chart, ((items, batch), (sent, memory)) = plt.subplots(2, 2, figsize=(9, 7), layout="constrained")
     for name in CALLS:
@@ -101,6 +102,7 @@ def figure(found: dict[str, Any], dask: dict[str, Any]) -> None:
     sent.loglog(SPREAD, SPREAD, "--", color="gray", label="the row")
     sent.loglog(SPREAD, [x["sent"] for x in eight], "o-", label="largest collective, 8 devices")
     sent.set(title="what devices send", xlabel="items of the row", ylabel="numbers")
+    sent.xaxis.set_minor_formatter(NullFormatter())
     sent.legend()
     memory.loglog(SPREAD, [x["bytes"] / 2**20 for x in one], "o-", label="one device")
     memory.loglog(SPREAD, [x["bytes"] / 2**20 for x in eight], "o-", label="each of 8 devices")
@@ -108,6 +110,7 @@ def figure(found: dict[str, Any], dask: dict[str, Any]) -> None:
     memory.loglog([32 * rows for rows in chunks], list(chunks.values()), "s-", label="a Dask worker, all of it")
     memory.set(title="memory", xlabel="items of the row, or of the chunk", ylabel="MiB")
     memory.legend()
+    batch.yaxis.set_minor_formatter(NullFormatter())
     chart.savefig(HERE / "curves.png", dpi=130)
 
 

@@ -97,6 +97,11 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_tree": {
+        "return product(self.ops, left, right, min(2 * left.shape[0] - 1, self.limit))": {
+            "min → max": WIDER,
+            "2 * left.shape[0] - 1 → 2 * left.shape[0] + 1": WIDER,
+            "2 → 3": WIDER,
+        },
         "if n < 2:": {
             "n < 2 → n <= 2": "To two items nothing is appended.",
             "2 → 3": "To two items nothing is appended.",
