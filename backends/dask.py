@@ -144,7 +144,9 @@ class ChunkedProblem(Problem):
         like = array_api_compat.array_namespace(self.logits._meta)
         shape = tuple(sizes[0] for sizes in self.logits.chunks)
         chunk = like.broadcast_to(like.zeros((), dtype=self.logits.dtype), shape)
-        size = at_least(0) if isinstance(self.k, Cardinality) else self.width
+        size: int | Cardinality = self.width
+        if isinstance(self.k, Cardinality):  # of arrays that are not there yet nothing is known
+            size = at_least(0) if split(self.k)[1] else self.k
         return self.start(chunk, size, validate=False).path(name)
 
 
