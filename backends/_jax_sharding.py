@@ -27,6 +27,15 @@ def several_devices() -> bool:
     return jax.device_count() > 1
 
 
+def on_one_device(*arrays: Any) -> bool:
+    """Whether the arrays among these have values, all on one device: then nothing here concerns them."""
+    return all(
+        not isinstance(x, jax.core.Tracer) and type(x.sharding) is jax.sharding.SingleDeviceSharding
+        for x in arrays
+        if isinstance(x, jax.Array)
+    )
+
+
 def lowered_with_devices(*primitives: Any) -> None:
     """Have JAX say, where it lowers these primitives, which devices a program is for: `partitioned` needs to know."""
     import_module("jax._src.dispatch").prim_requires_devices_during_lowering.update(primitives)

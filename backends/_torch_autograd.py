@@ -25,6 +25,7 @@ from ksubset._derivatives import (
     moments,
 )
 from ksubset._inference import Solution
+from ksubset.backends._torch_transforms import batch_first, forward_over_forward, is_tracked
 
 Value = Callable[..., Tensor]
 
@@ -109,9 +110,9 @@ def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | No
     if torch.compiler.is_compiling():
         needed = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *arrays))
         result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
-    elif not _is_tracked(logits, *arrays):
+    elif not is_tracked(logits, *arrays):
         result = call.value(call, logits, k, *arrays)
-    elif _forward_over_forward():
+    elif forward_over_forward():
         result = _plain(call, logits, k, *arrays)
     else:
         result = eager.apply(call, logits, k, *arrays)
@@ -164,7 +165,7 @@ class Evaluate(torch.autograd.Function):
         draws = 0
         if call.function in DRAWING:
             draws = arrays[0].ndim - logits.ndim - (in_dims[3] is not None) + (in_dims[1] is not None)
-        moved = _batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
+        moved = batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
         return evaluate(call, *moved), draws
 
 
@@ -223,7 +224,7 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, v: Tensor) -> Any:
-        return _linear(call, *_batch_first(info.batch_size, in_dims[1:], logits, k, (v,), 0)), 0
+        return _linear(call, *batch_first(info.batch_size, in_dims[1:], logits, k, (v,), 0)), 0
 
 
 class ProductForward(Product):
@@ -276,33 +277,3 @@ def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Ten
         mean: Tensor = _functions.marginals(LAZY, logits, size, call.width)
         result = result.detach() + (mean - mean.detach())
     return result
-
-
-def _is_tracked(*tensors: Tensor) -> bool:
-    """Whether some derivative or transformation is under way; if not, a Function would only cost time."""
-    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
-        return True
-    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
-
-
-def _forward_over_forward() -> bool:
-    """Inside two forward-mode transforms torch drops the outer tangent of a Function (pytorch issue 197867)."""
-    stack = torch._C._functorch.get_interpreter_stack() or []
-    return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack) > 1
-
-
-def _batch_first(
-    size: int, in_dims: tuple[Any, ...], logits: Tensor, k: Tensor | None, arrays: tuple[Tensor, ...], draws: int
-) -> list[Any]:
-    """Give every tensor the mapped dimension as its first batch dimension, so that they broadcast."""
-    rank = logits.ndim - (in_dims[0] is not None)
-    logits = logits.movedim(in_dims[0], 0) if in_dims[0] is not None else logits.expand(size, *logits.shape)
-    if k is not None:
-        k = k.movedim(in_dims[1], 0) if in_dims[1] is not None else k.expand(size, *k.shape)
-    moved = []
-    for x, dim in zip(arrays, in_dims[2:], strict=True):
-        x = x.movedim(dim, 0) if dim is not None else x.expand(size, *x.shape)
-        missing = rank - (x.ndim - 1 - draws)
-        x = x.reshape(size, *x.shape[1 : 1 + draws], *(1,) * max(0, missing), *x.shape[1 + draws :])
-        moved.append(x.movedim(0, draws))
-    return [logits, k, *moved]

@@ -21,7 +21,16 @@ from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
 from ksubset.backends._jax_ffi import choose, takes
-from ksubset.backends._jax_sharding import automatic, fold, is_explicit, repeat, several_devices, spread_over, together
+from ksubset.backends._jax_sharding import (
+    automatic,
+    fold,
+    is_explicit,
+    on_one_device,
+    repeat,
+    several_devices,
+    spread_over,
+    together,
+)
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -184,15 +193,23 @@ def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
+    if on_one_device(logits, k, *arrays):
+        return _evaluate(function, logits, k, width, *arrays, solution=solution)
     logits, k, *given = together(logits, k, *arrays)
     known = None if is_explicit(logits) else solution
 
     def value(logits: Array, k: int | Array, *arrays: Array) -> Array:
-        if function in PRODUCTS:
-            return product(function, logits, k, width, arrays[0])
-        return evaluate_differentiable(function, logits, k, width, *arrays, solution=known)
+        return _evaluate(function, logits, k, width, *arrays, solution=known)
 
     return automatic(value, function in GRADIENTS, logits, k, *given)
+
+
+def _evaluate(
+    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
+) -> Array:
+    if function in PRODUCTS:
+        return product(function, logits, k, width, arrays[0])
+    return evaluate_differentiable(function, logits, k, width, *arrays, solution=solution)
 
 
 def draw(

@@ -7,7 +7,7 @@ from ksubset import _sequential, _tree
 from ksubset._layout import Rows, fill, items_first, items_last, orient
 from ksubset._sampling import descend
 from ksubset._spread import Forest
-from ksubset._summation import column_sums, compensated_sum, is_spread
+from ksubset._summation import column_sums, compensated_sum, dividing
 from ksubset._tilt import sigmoids, tilt
 from ksubset._tree import leaves
 from ksubset._typing import Array, Ops
@@ -67,8 +67,8 @@ def solve(
 
 def _passes(ops: Ops, rows: Rows, p: Array, q: Array, *, down: bool) -> tuple[Array, Array]:
     """P(Σz = k), (rows,), and if wanted the outside polynomials of the leaves divided by it, (2, n, rows)."""
-    if ops.devices and is_spread(ops, rows.size):
-        return Forest(ops, ops.devices, rows).passes(p, q)
+    if devices := dividing(ops, rows.size):
+        return Forest(ops, devices, rows).passes(p, q)
     counts = choose_counts(ops, rows, p)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
     levels = _tree.inside(ops, counts, leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)
@@ -102,8 +102,8 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, width: int, v: Arr
 
 def _tangent_passes(ops: Ops, rows: Rows, p: Array, q: Array, push: Array) -> tuple[Array, Array]:
     """The outside polynomials of the leaves divided by P(Σz = k), and their derivatives, (2, n, rows)."""
-    if ops.devices and is_spread(ops, rows.size):
-        return Forest(ops, ops.devices, rows).tangent_passes(p, q, push)
+    if devices := dividing(ops, rows.size):
+        return Forest(ops, devices, rows).tangent_passes(p, q, push)
     counts = choose_counts(ops, rows, p)
     scan = ops.scan if isinstance(counts, _tree.FullCounts) else None
     levels = _tree.inside(ops, counts, leaves(ops, p, q), SEQUENTIAL_FROM if scan else None)

@@ -157,8 +157,8 @@ def at_least(k: int | Array) -> Cardinality:
 
     Parameters
     ----------
-    k : int or integer array
-        In [0, n]; an array broadcasts to the batch shape of the logits.
+    k
+        As in `at_most`.
 
     Returns
     -------

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from ksubset._typing import Array, Ops
+from ksubset._typing import Array, Devices, Ops
 
 SPREAD_FROM = 100_000
 """Rows of so many items may be worth several devices."""
@@ -27,8 +27,8 @@ def compensated_sum(ops: Ops, x: Array) -> Array:
     xp = ops.xp
     if ops.eager_on_cpu and x.dtype == xp.float32:
         return xp.astype(xp.sum(xp.astype(x, xp.float64), axis=-1), xp.float32)
-    if ops.devices and is_spread(ops, x.shape[-1]):
-        total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], ops.devices.count, -1)))
+    if devices := dividing(ops, x.shape[-1]):
+        total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], devices.count, -1)))
         total, last = _pairwise(ops, total)
         error = xp.sum(error, axis=-1) + last
     else:
@@ -50,9 +50,9 @@ def _pairwise(ops: Ops, x: Array) -> tuple[Array, Array]:
     return xp.sum(x, axis=-1), error
 
 
-def is_spread(ops: Ops, size: int) -> bool:
-    """Whether rows of so many items are computed in parts, since they may be spread over devices."""
-    return ops.devices is not None and divides(ops.devices.count, size)
+def dividing(ops: Ops, size: int) -> Devices | None:
+    """The devices that rows of so many items may be spread over, where they are computed in parts."""
+    return ops.devices if ops.devices and divides(ops.devices.count, size) else None
 
 
 def divides(devices: int, size: int) -> bool:

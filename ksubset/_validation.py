@@ -104,8 +104,7 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
     xp = array_api_compat.array_namespace(logits)
     check_not_nan(logits, name)
     _check_range(k, n)
-    always = xp.sum(xp.astype(logits == xp.inf, xp.int32), axis=-1)
-    never = xp.sum(xp.astype(logits == -xp.inf, xp.int32), axis=-1)
+    always, never = _decided(logits, xp)
     _check_feasible(always > k, always, "+inf", "at most k", name, xp)
     _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
 
@@ -153,6 +152,13 @@ def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, x
     check_rows(bad, lambda row: f"{int(flat[row])}", f"{name} must contain {most} entries of {what}", xp)
 
 
+def _decided(logits: Array, xp: Any) -> tuple[Array, Array]:
+    """How many items of each row infinite logits include, and exclude."""
+    signs = (logits == xp.inf, logits == -xp.inf)
+    always, never = (xp.sum(xp.astype(sign, xp.int32), axis=-1) for sign in signs)
+    return always, never
+
+
 def check_log_weights(x: Array) -> None:
     """Neither NaN nor +∞."""
     xp = array_api_compat.array_namespace(x)
@@ -180,13 +186,14 @@ def check_feasible_counts(logits: Array, log_weights: Array, backend: Backend, n
     logits = backend.readable(logits[..., :0] if backend.surely_finite(logits) else logits)
     xp = array_api_compat.array_namespace(logits)
     check_not_nan(logits, name)
-    count, whole = xp.arange(n + 1, device=array_api_compat.device(logits)), xp.int64
-    always = xp.sum(xp.astype(logits == xp.inf, whole), axis=-1)
-    never = xp.sum(xp.astype(logits == -xp.inf, whole), axis=-1)
+    count, (always, never) = xp.arange(n + 1, device=array_api_compat.device(logits)), _decided(logits, xp)
     possible = (count >= always[..., None]) & (count <= n - never[..., None]) & (log_weights > -xp.inf)
     flat = [xp.reshape(xp.broadcast_to(x, possible.shape[:-1]), (-1,)) for x in (always, never)]
     complaint = f"the infinite entries of {name} must leave a count that has a weight"
-    values = lambda row: f"{int(flat[0][row])} entries of +inf and {int(flat[1][row])} of -inf"  # noqa: E731
+
+    def values(row: int) -> str:
+        return f"{int(flat[0][row])} entries of +inf and {int(flat[1][row])} of -inf"
+
     check_rows(~xp.any(possible, axis=-1), values, complaint, xp)
 
 

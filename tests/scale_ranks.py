@@ -1,4 +1,4 @@
-"""What `test_scale_torch` runs on processes of gloo: DTensors against the same on one process, and data parallelism."""
+"""What `test_scale_torch` runs on processes of gloo: DTensors against the same on one process; and `scale_ddp`."""
 
 import os
 import sys
@@ -13,11 +13,11 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from torch import Tensor, nn
+from scale_ddp import ddp
+from torch import Tensor
 from torch.distributed._functional_collectives import AsyncCollectiveTensor
 from torch.distributed.tensor import DTensor, Partial, Replicate, Shard, distribute_tensor, init_device_mesh
 from torch.distributed.tensor.debug import CommDebugMode
-from torch.nn.parallel import DistributedDataParallel
 
 import ksubset
 from ksubset import estimators
@@ -91,8 +91,8 @@ def spread(mesh: Any, *places: Any) -> Callable[..., Tensor]:
     """Put the batch's axis, 0 unless told otherwise or none, where ``places`` say."""
 
     def place(x: Tensor, axis: int | None = 0) -> Tensor:
-        shift = lambda p: Replicate() if axis is None or p.is_replicate() else Shard(p.dim + axis)  # noqa: E731
-        return distribute_tensor(x, mesh, [shift(p) for p in places], src_data_rank=None)
+        moved = [Replicate() if axis is None or p.is_replicate() else Shard(p.dim + axis) for p in places]
+        return distribute_tensor(x, mesh, moved, src_data_rank=None)
 
     return place
 
@@ -252,69 +252,6 @@ def errors(rank: int) -> None:
         ksubset.marginals(one, 2)
     empty = ksubset.marginals(distribute_tensor(X[:1], mesh, [Shard(0)], src_data_rank=None), 2)
     torch.testing.assert_close(empty.full_tensor(), ksubset.marginals(X[:1], 2))
-
-
-BATCH, WIDE, STEPS = 8, 12, 6
-
-
-class Model(nn.Module):
-    """A subset of features in the middle, drawn with a generator for each part of the batch, or by given uniforms."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(5)
-        self.before, self.after = (nn.Linear(i, o, dtype=torch.float64) for i, o in ((4, WIDE), (WIDE, 1)))
-
-    def forward(self, x: Tensor, random: Any) -> Tensor:
-        logits = self.before(x)
-        if isinstance(random, Tensor):
-            mu = ksubset.marginals(logits, 3)
-            z = ksubset.sample_from_uniforms(logits.detach(), 3, random) + (mu - mu.detach())
-        else:
-            parts = zip(logits.chunk(len(random)), random, strict=True)
-            z = torch.cat([ksubset.rsample(part, 3, rng=rng) for part, rng in parts])
-        return self.after(z)
-
-
-def train(model: nn.Module, rows: slice, random: Callable[[int], Any]) -> list[Tensor]:
-    """Adam on the mean square error over these rows of each batch; the weights in the end."""
-    source, optimizer = torch.Generator().manual_seed(9), torch.optim.Adam(model.parameters(), 0.05)
-    for step in range(STEPS):
-        x = torch.randn(BATCH, 4, dtype=torch.float64, generator=source)
-        loss = (model(x[rows], random(step)) - x[rows, :1]).square().mean()
-        optimizer.zero_grad()
-        loss.backward()
-        optimizer.step()
-    return [p.detach() for p in model.parameters()]
-
-
-def ddp(rank: int) -> None:
-    """Two processes, each with half of every batch, come to the weights of one that has it all."""
-    half = BATCH // 2
-    rows = slice(rank * half, (rank + 1) * half)
-    u = torch.rand(STEPS, BATCH, WIDE - 1, dtype=torch.float64, generator=torch.Generator().manual_seed(2))
-    for here, whole in (
-        (lambda step: u[step, rows], lambda step: u[step]),
-        (always([seeded(rank)]), always([seeded(0), seeded(1)])),
-    ):
-        found = train(DistributedDataParallel(Model()), rows, here)
-        expected = train(Model(), slice(None), whole)
-        assert all((a - b).abs().max() > 0.01 for a, b in zip(expected, Model().parameters(), strict=True))
-        for a, b in zip(found, expected, strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-12, atol=1e-12)
-    torch.manual_seed(rank)
-    same = [torch.stack([p.sum() for p in train(DistributedDataParallel(Model()), rows, always([None]))])]
-    everywhere = [torch.empty_like(same[0]) for _ in range(2)]
-    dist.all_gather(everywhere, same[0])
-    assert torch.equal(*everywhere)
-
-
-def seeded(seed: int) -> torch.Generator:
-    return torch.Generator().manual_seed(seed)
-
-
-def always(value: Any) -> Callable[[int], Any]:
-    return lambda step: value
 
 
 TASKS = {"batches": (batches, 2), "meshes": (meshes, 4), "errors": (errors, 2), "ddp": (ddp, 2)}

@@ -1,10 +1,7 @@
 """What `test_scale_jax` runs on eight simulated devices: one long row spread over them, against the same on one."""
 
-import re
 import sys
 from collections.abc import Callable
-from math import prod
-from time import perf_counter
 from typing import Any
 
 import jax
@@ -12,11 +9,10 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
+from scale_devices import collectives
 
 import ksubset
 from ksubset import _summation
-
-COLLECTIVE = re.compile(r"\[([\d,]*)\]\S* (?:all-reduce|all-gather|all-to-all|collective-permute|reduce-scatter)")
 
 
 def functions(k: int) -> dict[str, Callable[[Any, Any], Any]]:
@@ -39,8 +35,7 @@ def gathered(k: int) -> dict[str, Callable[[Any, Any], Any]]:
 
 def sent(program: Any) -> int:
     """The most numbers that one collective of a compiled program has to do with."""
-    found = [m[1] for m in map(COLLECTIVE.search, program.as_text().splitlines()) if m]
-    return max((prod(int(size) for size in shape.split(",") if size) for shape in found), default=0)
+    return max((size for _, size in collectives(program.as_text())), default=0)
 
 
 def check(n: int, k: int, mesh: Any) -> None:
@@ -59,6 +54,7 @@ def check(n: int, k: int, mesh: Any) -> None:
         jax.clear_caches()
         np.testing.assert_allclose(result, jax.jit(function)(x, v), rtol=2e-5, atol=2e-6, err_msg=name)
         _summation.SPREAD_FROM = usual
+        jax.clear_caches()
 
 
 def arrays(n: int) -> tuple[Any, Any]:
@@ -66,25 +62,11 @@ def arrays(n: int) -> tuple[Any, Any]:
     return tuple(jnp.asarray(rng.normal(size=n), jnp.float32) for _ in range(2))
 
 
-def measure(n: int, k: int, mesh: Any) -> None:
-    """Seconds and what is sent, spread and on one device."""
-    x, v = arrays(n)
-    for place in (NamedSharding(mesh, P("items")), jax.devices()[0]):
-        a, b = jax.device_put(x, place), jax.device_put(v, place)
-        for name in ("marginals", "marginals_jvp"):
-            start = perf_counter()
-            program = jax.jit(functions(k)[name]).lower(a, b).compile()
-            compiled = perf_counter()
-            y = jax.block_until_ready(program(a, b))
-            end = perf_counter()
-            print(name, len(y.sharding.device_set), compiled - start, end - compiled, sent(program), float(y.sum()))
-
-
 def main(kind: str, n: int, k: int) -> None:
     mesh = Mesh(np.array(jax.devices()), ("items",))
     if kind == "explicit":
         mesh = jax.make_mesh((8,), ("items",), axis_types=(jax.sharding.AxisType.Explicit,))
-    (measure if kind == "measure" else check)(n, k, mesh)
+    check(n, k, mesh)
     print("agrees")
 
 

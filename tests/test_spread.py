@@ -91,8 +91,8 @@ def test_which_rows_fall_into_parts(monkeypatch: pytest.MonkeyPatch) -> None:
         found = _inference.solve(ops, rows(n)[0], 3, 3).chosen
         assert bool(taken) == expected, n
         np.testing.assert_allclose(found, _inference.solve(NUMPY, rows(n)[0], 3, 3).chosen, rtol=1e-11)
-        assert _summation.is_spread(ops, n) == expected
-        assert not _summation.is_spread(NUMPY, n)
+        assert (_summation.dividing(ops, n) is ops.devices) == expected
+        assert _summation.dividing(NUMPY, n) is None
 
 
 @pytest.mark.parametrize("shape", [(48,), (5, 100), (2, 3, 1000)])

@@ -20,6 +20,14 @@ from ksubset.backends._cpu.window import add_exactly
 
 
 @inner
+def two_sides(at, count, n, layout, like):
+    """Memory for both marginals of every item, in so many planes."""
+    chosen, at = carve(at, count, room(n, like), layout)
+    unchosen, at = carve(at, count, room(n, like), layout)
+    return chosen, unchosen, at
+
+
+@inner
 def tables(at, end, count, layout, like):
     """What is left of the scratch memory as a table, and a small one for the windows that are saved."""
     saved, at = carve(at, count, 4 * width(like), layout)
@@ -52,8 +60,7 @@ def solve(
     theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
     group, blocks = rows_at_once(zero), (n + 3) // 4
     block, at = new_block(scratch, planes(zero), n, layout, zero)
-    chosen, at = carve(at, planes(zero), room(n, zero), layout)
-    unchosen, at = carve(at, planes(zero), room(n, zero), layout)
+    chosen, unchosen, at = two_sides(at, planes(zero), n, layout, zero)
     table, saved = tables(at, end, planes(zero), layout, zero)
     low, high, flipped = 0, 0, False
     for first in range(start, stop, group):
@@ -133,8 +140,7 @@ def jacobian_product(
     v, group, blocks = matrix(v_at, count, n, layout), rows_at_once(zero), (n + 3) // 4
     none, one = dual(zero, zero), dual(full(zero, 1), zero)
     block, at = new_block(scratch, planes(none), n, layout, zero)
-    chosen, at = carve(at, planes(none), room(n, zero), layout)
-    unchosen, at = carve(at, planes(none), room(n, zero), layout)
+    chosen, unchosen, at = two_sides(at, planes(none), n, layout, zero)
     table, saved = tables(at, end, planes(none), layout, zero)
     low, high, flipped = 0, 0, False
     for first in range(start, stop, group):

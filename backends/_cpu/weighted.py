@@ -9,7 +9,7 @@ from ksubset.backends._cpu.block import inside_block, new_block, read_block, til
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.draw import draw
 from ksubset.backends._cpu.elementary import log
-from ksubset.backends._cpu.kernels import log_likely, push, put_lanes, settle, tables
+from ksubset.backends._cpu.kernels import log_likely, push, put_lanes, settle, tables, two_sides
 from ksubset.backends._cpu.memory import item, load, load_numbers, rows_at_once, step, store, store_numbers
 from ksubset.backends._cpu.passes import last_segment, outside
 from ksubset.backends._cpu.rows import carve, grown, matrix, padded, read_rows, room, write_rows
@@ -40,19 +40,24 @@ def count_tables(at, high, count, layout, like):
 
 
 @inlined
-def go_inside(n, low, high, rule, block, omega, weights, table, saved, zero):
-    """Tilt and go inside, as often as it takes; what `inside_block` and `weigh` return of the last time."""
-    shift, peak, mass, good, kept, pace = zero, zero, zero, zero, 0, 0
+def go_inside(n, low, high, rule, block, omega, weights, table, saved, v, zero, like, one):
+    """Tilt and go inside, as often as it takes; what `inside_block` and `weigh` return of the last time.
+
+    Where ``like`` has a derivative, it is that along ``v``, and the mean of ``v`` comes last.
+    """
+    shift, peak, mass, good, middle, kept, pace = zero, zero, zero, zero, zero, 0, 0
     aim(n, high, block, omega, zero)
     for turn in range(TURNS):
         shift = tilt_block(n, block, zero)
-        table, saved, kept, pace = inside_block(n, low, high, rule, block, table, saved, zero, full(zero, 1))
+        if planes(like) > 1:
+            middle = push(n, v, block, zero)
+        table, saved, kept, pace = inside_block(n, low, high, rule, block, table, saved, like, one)
         root = block.band.offset[(n + 3) // 4]
         peak, mass, good, gap = weigh(low, high, root, table, omega, weights, n, block, shift, zero)
         if turn == TURNS - 1 or not any_lane(gap != zero):
             break
         aim_again(block, gap, zero)
-    return table, saved, kept, pace, shift, peak, mass, good
+    return table, saved, kept, pace, shift, peak, mass, good, middle
 
 
 @kernel
@@ -85,16 +90,15 @@ def solve(
     theta, log_weights = matrix(theta_at, count, n, layout), matrix(omega_at, count, high + 1, layout)
     group, blocks = rows_at_once(zero), (n + 3) // 4
     block, at = new_block(scratch, planes(zero), n, layout, zero)
-    chosen, at = carve(at, planes(zero), room(n, zero), layout)
-    unchosen, at = carve(at, planes(zero), room(n, zero), layout)
+    chosen, unchosen, at = two_sides(at, planes(zero), n, layout, zero)
     omega, weights, chances, suffix, at = count_tables(at, high, planes(zero), layout, zero)
     table, saved = tables(at, end, planes(zero), layout, zero)
     for first in range(start, stop, group):
         rows = min(group, stop - first)
         read_block(theta, first, rows, n, False, block, zero)
         read_counts(log_weights, first, rows, omega, zero)
-        table, saved, kept, pace, shift, peak, mass, good = go_inside(
-            n, low, high, (cut, skew, margin), block, omega, weights, table, saved, zero
+        table, saved, kept, pace, shift, peak, mass, good, _ = go_inside(
+            n, low, high, (cut, skew, margin), block, omega, weights, table, saved, chosen, zero, zero, full(zero, 1)
         )
         put_lanes(good, block.level, served, first, rows)
         put_lanes(shift, block.level, shifts, first, rows)
@@ -144,28 +148,19 @@ def jacobian_product(
     v, given = matrix(v_at, count, n, layout), matrix(u_at, count, high + 1, layout)
     group, blocks, none, one = rows_at_once(zero), (n + 3) // 4, dual(zero, zero), dual(full(zero, 1), zero)
     block, at = new_block(scratch, planes(none), n, layout, zero)
-    chosen, at = carve(at, planes(none), room(n, zero), layout)
-    unchosen, at = carve(at, planes(none), room(n, zero), layout)
+    chosen, unchosen, at = two_sides(at, planes(none), n, layout, zero)
     omega, weights, chances, suffix, at = count_tables(at, high, planes(none), layout, zero)
     u, at = carve(at, planes(zero), room(high + 1 + 4 * max(PAD, step(zero)), zero), layout)
     table, saved = tables(at, end, planes(none), layout, zero)
-    middle, mass, good, kept, pace = zero, zero, zero, 0, 0
     for first in range(start, stop, group):
         rows = min(group, stop - first)
         read_block(theta, first, rows, n, False, block, zero)
         read_counts(log_weights, first, rows, omega, zero)
         read_rows(v, first, rows, chosen, zero)
         read_rows(given, first, rows, u, zero)
-        aim(n, high, block, omega, zero)
-        for turn in range(TURNS):
-            shift = tilt_block(n, block, zero)
-            middle = push(n, chosen, block, zero)
-            table, saved, kept, pace = inside_block(n, low, high, (cut, skew, margin), block, table, saved, none, one)
-            root = block.band.offset[blocks]
-            _, mass, good, gap = weigh(low, high, root, table, omega, weights, n, block, shift, zero)
-            if turn == TURNS - 1 or not any_lane(gap != zero):
-                break
-            aim_again(block, gap, zero)
+        table, saved, kept, pace, _, _, mass, good, middle = go_inside(
+            n, low, high, (cut, skew, margin), block, omega, weights, table, saved, chosen, zero, none, one
+        )
         put_lanes(good, block.level, served, first, rows)
         root = block.band.offset[blocks]
         spread_weights(low, high, root, table, weights, mass, chances, suffix, none)
@@ -216,8 +211,8 @@ def sample(
         rows = min(group, stop - first)
         read_block(theta, first, rows, n, False, block, zero)
         read_counts(log_weights, first, rows, omega, zero)
-        table, saved, kept, pace, _, _, mass, good = go_inside(
-            n, low, high, (cut, skew, margin), block, omega, weights, table, saved, zero
+        table, saved, kept, pace, _, _, mass, good, _ = go_inside(
+            n, low, high, (cut, skew, margin), block, omega, weights, table, saved, z, zero, zero, full(zero, 1)
         )
         put_lanes(good, block.level, served, first, rows)
         spread_weights(low, high, block.band.offset[blocks], table, weights, mass, chances, suffix, zero)

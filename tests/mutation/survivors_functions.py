@@ -177,7 +177,7 @@ REST: dict[str, dict[str, dict[str, str]]] = {
             ): "The namespace adds up the same numbers; the other way is faster.",
         },
         "SPREAD_FROM = 100_000": {"100000 → 100001": "Where it begins to pay is no matter of one item."},
-        "total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], ops.devices.count, -1)))": {"1 → 2": RESHAPE},
+        "total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], devices.count, -1)))": {"1 → 2": RESHAPE},
         "while x.shape[-1] > 1:": {
             "1 → 2": ("The last two terms are then added by the plain sum, whose one rounding is that of any result."),
         },

@@ -1,0 +1,36 @@
+"""What torch has under way when a function is called, and how the operands of `torch.func.vmap` come to broadcast."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+
+
+def is_tracked(*tensors: Tensor) -> bool:
+    """Whether some derivative or transformation is under way; if not, a Function would only cost time."""
+    if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
+        return True
+    return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
+
+
+def forward_over_forward() -> bool:
+    """Inside two forward-mode transforms torch drops the outer tangent of a Function (pytorch issue 197867)."""
+    stack = torch._C._functorch.get_interpreter_stack() or []
+    return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack) > 1
+
+
+def batch_first(
+    size: int, in_dims: tuple[Any, ...], logits: Tensor, k: Tensor | None, arrays: tuple[Tensor, ...], draws: int
+) -> list[Any]:
+    """Give every tensor the mapped dimension as its first batch dimension, so that they broadcast."""
+    rank = logits.ndim - (in_dims[0] is not None)
+    logits = logits.movedim(in_dims[0], 0) if in_dims[0] is not None else logits.expand(size, *logits.shape)
+    if k is not None:
+        k = k.movedim(in_dims[1], 0) if in_dims[1] is not None else k.expand(size, *k.shape)
+    moved = []
+    for x, dim in zip(arrays, in_dims[2:], strict=True):
+        x = x.movedim(dim, 0) if dim is not None else x.expand(size, *x.shape)
+        missing = rank - (x.ndim - 1 - draws)
+        x = x.reshape(size, *x.shape[1 : 1 + draws], *(1,) * max(0, missing), *x.shape[1 + draws :])
+        moved.append(x.movedim(0, draws))
+    return [logits, k, *moved]
