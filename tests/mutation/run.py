@@ -25,6 +25,7 @@ HERE = Path(__file__).parent
 sys.path.insert(0, str(HERE.parent))  # where tests find what they share
 ROOT = HERE.parent.parent
 QUICK = ["test_values.py", "test_battery_values.py"]
+POTENTIALS = ["test_cardinality_arguments.py", "test_cardinality.py", "test_parts.py"]
 TESTS = {
     "_tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
     "_polynomial": ["test_polynomial.py", *QUICK],
@@ -52,10 +53,20 @@ TESTS = {
     "_validation": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
     "_summation": ["test_summation.py", "test_spread.py"],
     "_spread": ["test_spread.py"],
+    "_inverse": ["test_inverse.py", "test_validation.py"],
+    "_weighted": [*POTENTIALS, "test_count_log_pmf.py"],
+    "_mixture": POTENTIALS,
+    "_parts": POTENTIALS,
+    "_tilts": [*POTENTIALS, "test_count_log_pmf.py"],
+    "_each_count": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
+    "_cardinality": POTENTIALS,
+    "_potentials": POTENTIALS,
+    "_layout": [*QUICK, "test_engines.py", "test_sampling.py", "test_validation.py"],
+    "_draws": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, "--hypothesis-seed=0"]
-TORCH = ("_derivatives",)
+TORCH = ("_derivatives", "_each_count")
 
 
 class Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -1,0 +1,190 @@
+"""Counts out of the reach of one tilt: none that matters is lost, and no more tilts are tried than are needed."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Target
+from potentials import compiled_elsewhere
+from test_engines import both
+
+import ksubset
+from ksubset import _mixture, _parts, _tilts
+from ksubset._typing import Ops
+from ksubset.backends import find
+
+pytestmark = compiled_elsewhere
+N = 24
+
+
+def log_sizes(theta: np.ndarray) -> np.ndarray:
+    """log e_c(exp θ) of rows (..., n) in extended precision: (..., n + 1)."""
+    theta = theta.astype(np.longdouble)
+    table = np.zeros((*theta.shape[:-1], 1), np.longdouble)
+    for i in range(theta.shape[-1]):
+        nothing = np.full_like(table[..., :1], -np.inf)
+        chosen = np.concatenate([nothing, table + theta[..., i, None]], axis=-1)
+        table = np.logaddexp(np.concatenate([table, nothing], axis=-1), chosen)
+    return table
+
+
+def normalized(log_terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Terms that sum to 1, and the logarithm of what they summed to."""
+    total = np.logaddexp.reduce(log_terms, axis=-1)
+    return np.exp(log_terms - total[..., None]), total
+
+
+def moments(theta: np.ndarray, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """μ, π and the log-normaliser."""
+    counts, log_normalizer = normalized(omega + log_sizes(theta))
+    others = log_sizes(np.stack([np.delete(theta, i, axis=-1) for i in range(theta.shape[-1])], axis=-2))
+    chosen = theta[..., None] + others + omega[..., None, 1:] - log_normalizer[..., None, None]
+    return np.exp(np.logaddexp.reduce(chosen, axis=-1)), counts, log_normalizer
+
+
+def slopes(theta: np.ndarray, omega: np.ndarray, v: np.ndarray, u: np.ndarray) -> list[np.ndarray]:
+    """The derivatives of μ and π along (v, u), by a difference formula of the fourth order."""
+    step = np.longdouble(3e-4)
+    near, far = ([moments(theta + s * step * v, omega + s * step * u) for s in (d, -d)] for d in (1, 2))
+    return [(8 * (near[0][i] - near[1][i]) - (far[0][i] - far[1][i])) / (12 * step) for i in (0, 1)]
+
+
+def rows(spread: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of several scales, and log-weights that make all counts matter alike, but for noise."""
+    theta = rng.normal(size=(24, N)) * np.repeat([1, 10, 40, 100], 6)[:, None]
+    omega = spread * rng.normal(size=(24, N + 1)) - log_sizes(theta).astype(float)
+    return tuple(x.astype(np.float32).astype(float) for x in (theta, omega))
+
+
+def array(target: Target, x: np.ndarray, dtype: str) -> Any:
+    if dtype not in target.dtypes:
+        pytest.skip(f"{target.name} has no {dtype}")
+    return target.array(x, dtype)
+
+
+def allowed(dtype: str, omega: np.ndarray) -> np.ndarray:
+    """What rounding of logarithms of this size may do to a probability, for each row."""
+    return 20 * np.finfo(dtype).eps * np.maximum(10, np.abs(omega).max(axis=-1, keepdims=True))
+
+
+def wide_and_narrow(test: Callable[..., None]) -> Callable[..., None]:
+    """Both precisions, one of which reaches 24 decades and the other 120; little noise in the weights, and much."""
+    for mark in (
+        pytest.mark.parametrize("spread", [0.0, 3.0, 100.0]),
+        pytest.mark.parametrize("dtype", ["float32", "float64"]),
+    ):
+        test = mark(test)
+    return test
+
+
+@wide_and_narrow
+def test_every_count_matters(target: Target, dtype: str, spread: float, rng: np.random.Generator) -> None:
+    theta, omega = rows(spread, rng)
+    chosen, counts, log_normalizer = moments(theta, omega)
+    x, potential = array(target, theta, dtype), ksubset.Cardinality(array(target, omega, dtype))
+    with np.errstate(all="ignore"):
+        found = _mixture.solve(find(x, "x").ops(x), x, potential.log_weights, 0, N)
+    for value, exact in (
+        (ksubset.marginals(x, potential), chosen),
+        (found.counts, counts),
+        (found.chosen + found.unchosen, 1),
+        (ksubset.log_normalizer(x, potential)[:, None], log_normalizer[:, None]),
+    ):
+        assert (np.abs(target.to_numpy(value) - exact) <= allowed(dtype, omega)).all()
+
+
+@wide_and_narrow
+def test_products_over_every_count(target: Target, dtype: str, spread: float, rng: np.random.Generator) -> None:
+    theta, omega = rows(spread, rng)
+    v, u = rng.normal(size=theta.shape), rng.normal(size=omega.shape)
+    x, weights, *directions = (array(target, y, dtype) for y in (theta, omega, v, u))
+    with np.errstate(all="ignore"):
+        found = _mixture.product(find(x, "x").ops(x), x, weights, 0, N, *directions)
+    for image, exact in zip(found, slopes(theta, omega, v, u), strict=True):
+        assert (np.abs(target.to_numpy(image) - exact) <= 5 * allowed(dtype, omega) + 1e-11).all()
+
+
+def count_tilts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """A list that grows by one whenever a batch is tilted."""
+    calls: list[Any] = []
+    original = _tilts.tilt
+    monkeypatch.setattr(_tilts, "tilt", lambda *given: calls.append(given) or original(*given))
+    return calls
+
+
+COUNT = np.arange(N + 1)
+QUADRATIC = -((COUNT - 12.0) ** 2)
+NEEDED: dict[str, tuple[np.ndarray, np.ndarray, int, int, int, bool]] = {
+    "flat": (np.linspace(-3, 3, N), np.zeros(N + 1), 0, N, 1, False),
+    "a flat range": (np.linspace(-3, 3, N), np.where(COUNT > 17, 0, -np.inf), 18, N, 1, False),
+    "at most 3": (np.linspace(-3, 3, N), np.where(COUNT < 4, 0, -np.inf), 0, 3, 1, False),
+    "concave": (np.linspace(-3, 3, N), QUADRATIC, 0, N, 1, True),
+    "one count": (np.linspace(-900, 900, N), np.where(COUNT == 20, 0, -np.inf), 20, 20, 1, False),
+    "two counts far apart": (
+        np.linspace(-9000, 9000, N),
+        np.where(np.isin(COUNT, [4, 12]), -np.cumsum(np.append(0, np.linspace(9000, -9000, N))), -np.inf),
+        *(4, 12, 2, True),
+    ),
+}
+"""Logits, log-weights, the least and largest count, how many tilts serve them, and whether one finds the mean first."""
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_no_more_tilts_than_needed(target: Target, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits, omega, low, high, needed, first = NEEDED[name]
+    x, calls = target.array(logits[None, :]), count_tilts(monkeypatch)
+    ops = find(x, "x").ops(x)
+    with np.errstate(all="ignore"):
+        _mixture.solve(ops, x, target.array(omega[None, :]), low, high)
+    assert len(calls) == needed + (first or not ops.eager_on_cpu)
+
+
+def test_the_first_tilt_is_at_the_mean(target: Target, rng: np.random.Generator) -> None:
+    """Rows whose log-weights are flat over their range stay with the typical count, brought into the range."""
+    theta = np.broadcast_to(np.linspace(-3, 3, N), (5, N)) + 1.0
+    flat = [0 * COUNT, np.where(COUNT < 9, 0, -np.inf)]
+    omega = np.stack([*flat, 2.0 * COUNT, -0.5 * (COUNT - 6.0) ** 2, np.where(COUNT < 15, -np.inf, -2.0 * COUNT)])
+    x, weights = (target.array(np.asarray(y, float)) for y in (theta, omega))
+    ops = find(x, "x").ops(x)
+    with np.errstate(all="ignore"):
+        given = _parts.arrange(ops, x, weights, 0, N)
+        found = target.to_numpy(_parts.first_target(ops, given))
+    typical = (1 / (1 + np.exp(-theta[0]))).sum().round()
+    means = normalized(omega + log_sizes(theta))[0] @ COUNT
+    assert (found[:2] == [typical, 8]).all()
+    assert (np.abs(found - means)[2:] <= 0.51).all()
+
+
+@pytest.mark.parametrize("spread", [0.0, 100.0])
+def test_the_sequential_engine_agrees(target: Target, spread: float, rng: np.random.Generator) -> None:
+    theta, omega = rows(spread, rng)
+    v, u = (target.array(rng.normal(size=(24, size))) for size in (N, N + 1))
+    for low, high in ((0, N), (3, 9), (20, N)):
+        inside = np.where((low <= COUNT) & (high >= COUNT), omega, -np.inf)
+        given = target.array(theta), target.array(inside), low, high
+        pairs = zip(*(answers(ops, given, v, u) for ops in both(target)), strict=True)
+        assert all((np.abs(target.to_numpy(x - y)) <= 5 * allowed(target.dtypes[-1], omega)).all() for x, y in pairs)
+
+
+def answers(ops: Ops, given: tuple[Any, Any, int, int], v: Any, u: Any) -> list[Any]:
+    with np.errstate(all="ignore"):
+        found = _mixture.solve(ops, *given)
+        return [found.chosen, found.counts, *_mixture.product(ops, *given, v, u)]
+
+
+@pytest.mark.parametrize("n", [0, 1])
+def test_no_item_or_one(target: Target, n: int) -> None:
+    omega = np.array([0.5, -1.0])[: n + 1]
+    x, potential = target.array(np.full((2, n), 0.25)), ksubset.Cardinality(target.array(omega))
+    chances = np.exp(omega + np.array([0, 0.25])[: n + 1])
+    expected = chances[1:] / chances.sum()
+    tolerance = target.tolerance(1e-6, 1e-15)
+    found = target.to_numpy(ksubset.marginals(x, potential))
+    np.testing.assert_allclose(found, np.broadcast_to(expected, (2, n)), atol=tolerance)
+    np.testing.assert_allclose(
+        target.to_numpy(ksubset.log_normalizer(x, potential)), np.log(chances.sum()), atol=tolerance
+    )
+    image = target.to_numpy(ksubset.marginals_jvp(x, potential, target.array(np.ones((2, n)))))
+    np.testing.assert_allclose(image, np.broadcast_to(expected * (1 - expected), (2, n)), atol=tolerance)
+    assert ksubset.sample(x, potential, rng=target.rng(0)).shape == (2, n)
