@@ -75,7 +75,7 @@ def product(
     xp, batch = ops.xp, tuple(logits.shape[:-1])
     given = arrange(ops, logits, log_weights, low, high)
     v = items_first(ops, xp.where(xp.isinf(logits), xp.zeros_like(v), v)) * given.rows.sign
-    u = given.these_counts(ops, items_first(ops, u), 0.0)
+    u = given.these_counts(ops, items_first(ops, u))
     u = xp.where(given.wanted, u, xp.zeros_like(u))
 
     def visit(at: Tilted, waiting: Array, state: State) -> tuple[State, Array]:

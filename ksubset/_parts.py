@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from math import log
 
 from ksubset import _sequential, _tilts, _tree
-from ksubset._layout import Rows, fill, items_first, pad
+from ksubset._layout import Rows, fill, items_first, resize
 from ksubset._summation import column_sums
 from ksubset._tilts import Tilted, climb, feasible, nearest, typical
 from ksubset._typing import Array, Ops, State
@@ -37,14 +37,14 @@ class Weighted:
         """Whether chosen and unchosen have been exchanged."""
         return bool(self.rows.sign == -1)
 
-    def these_counts(self, ops: Ops, x: Array, empty: float) -> Array:
+    def these_counts(self, ops: Ops, x: Array) -> Array:
         """From all counts, (n + 1, rows), those of the engines, (width + 1, rows)."""
-        return _these_counts(ops, self.rows, x, empty)
+        return _these_counts(ops, self.rows, x)
 
     def every_count(self, ops: Ops, x: Array) -> Array:
         """The reverse of `these_counts`, with 0 for the rest."""
         size = self.rows.size + 1
-        x = x[:size, ...] if x.shape[0] > size else pad(ops, x, 0, size - x.shape[0])
+        x = resize(ops, x, size)
         return ops.xp.flip(x, axis=0) if self.flipped else x
 
 
@@ -76,15 +76,14 @@ def arrange(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) ->
     size = logits.shape[-1]
     sign, width = (-1, size - low) if size - low < high else (1, high)
     rows = _tilts.arrange(ops, logits, width, sign)
-    log_weights = _these_counts(ops, rows, items_first(ops, log_weights), -float("inf"))
+    log_weights = _these_counts(ops, rows, items_first(ops, log_weights))
     wanted = feasible(ops, rows) & (log_weights > -ops.xp.inf) & ~ops.xp.any(ops.xp.isnan(log_weights), axis=0)
     return Weighted(rows, log_weights, wanted)
 
 
-def _these_counts(ops: Ops, rows: Rows, x: Array, empty: float) -> Array:
+def _these_counts(ops: Ops, rows: Rows, x: Array) -> Array:
     x = ops.xp.flip(x, axis=0) if rows.sign == -1 else x
-    spare = rows.width + 1 - x.shape[0]
-    return ops.xp.concat([x, fill(ops, (spare, x.shape[1]), empty, x)], axis=0) if spare > 0 else x[: rows.width + 1, :]
+    return resize(ops, x, rows.width + 1)
 
 
 def first_target(ops: Ops, given: Weighted) -> Array:
@@ -92,7 +91,7 @@ def first_target(ops: Ops, given: Weighted) -> Array:
 
     Where the log-weights are not the same over a range of counts, a first inside pass finds out how they move the mean.
     """
-    xp, omega = ops.xp, given.log_weights
+    xp, omega, nowhere = ops.xp, given.log_weights, fill(ops, (), -float("inf"), given.log_weights)
     target = nearest(ops, given.wanted, typical(ops, given.rows))
     lowest, highest = (nearest(ops, given.wanted, 0 * target + c) for c in (0, given.rows.width))
     count = _tilts.counts(ops, given.rows, omega)
@@ -103,7 +102,7 @@ def first_target(ops: Ops, given: Weighted) -> Array:
 
     def refine(state: State) -> State:
         at = climb(ops, given.rows, state[0])
-        log_terms = xp.where(given.wanted, omega + at.slope(ops) + xp.log(at.probabilities), -xp.inf + 0 * omega)
+        log_terms = xp.where(given.wanted, omega + at.slope(ops) + xp.log(at.probabilities), nowhere)
         terms = xp.exp(log_terms - xp.max(log_terms, axis=0))
         mean = xp.sum(xp.astype(count, terms.dtype) * terms, axis=0) / xp.sum(terms, axis=0)
         mean = xp.round(xp.where(xp.isnan(mean), xp.astype(state[0], mean.dtype), mean))
@@ -152,7 +151,7 @@ def part_product(
         (_, change), prefixes = _sequential.forth_tangents(ops, ops.scan, levels[-1], tangents[-1], rows.width)
     else:
         change = tangents[-1][:, 0, :]
-        change = pad(ops, change, 0, rows.width + 1 - change.shape[0])
+        change = resize(ops, change, rows.width + 1)
     u = u + middle * xp.astype(_tilts.counts(ops, rows, u), u.dtype)
     u = u - column_sums(ops, part.counts * u)
     moved = part.weights * change + part.counts * u

@@ -13,7 +13,7 @@ from typing import TypeAlias
 from ksubset import _sequential, _tree
 from ksubset._functions import softplus
 from ksubset._inference import SEQUENTIAL_FROM
-from ksubset._layout import Rows, fill, flat_rows, iota, items_first, orient, pad
+from ksubset._layout import Rows, fill, flat_rows, iota, items_first, orient, resize
 from ksubset._summation import compensated_sum
 from ksubset._tilt import sigmoids, tilt
 from ksubset._typing import Array, Ops, State
@@ -161,7 +161,7 @@ def climb(ops: Ops, rows: Rows, target: Array) -> Tilted:
         last, prefixes = _sequential.forth(ops, ops.scan, levels[-1], rows.width)
         return Tilted(rows, target, shift, t, p, q, levels, prefixes, last)
     root = levels[-1][:, 0, :]
-    return Tilted(rows, target, shift, t, p, q, levels, None, pad(ops, root, 0, rows.width + 1 - root.shape[0]))
+    return Tilted(rows, target, shift, t, p, q, levels, None, resize(ops, root, rows.width + 1))
 
 
 def descend(ops: Ops, tilted: Tilted, weights: Array) -> Array:

@@ -10,7 +10,7 @@ What a coefficient's index means is left to a ``Counts``: `FullCounts` keeps all
 
 from abc import ABC, abstractmethod
 
-from ksubset._layout import contiguous, fill, iota, pad
+from ksubset._layout import contiguous, fill, iota, pad, resize
 from ksubset._polynomial import correlate, product
 from ksubset._typing import Array, Ops
 
@@ -41,7 +41,7 @@ class Counts(ABC):
 
     def resize(self, lone: Array, size: int) -> Array:
         """The polynomials of an unpaired node in the form of another level, of ``size`` coefficients."""
-        return pad(self.ops, lone[: min(size, lone.shape[0]), ...], 0, max(0, size - lone.shape[0]))
+        return resize(self.ops, lone, size)
 
     def settle(self, probabilities: Array) -> Array:
         """Leave out what is below the error that these counts can bear."""

@@ -1,6 +1,7 @@
 """Counts out of the reach of one tilt: none that matters is lost, and no more tilts are tried than are needed."""
 
 from collections.abc import Callable
+from math import comb, log
 from typing import Any
 
 import numpy as np
@@ -140,20 +141,68 @@ def test_no_more_tilts_than_needed(target: Target, name: str, monkeypatch: pytes
     assert len(calls) == needed + (first or not ops.eager_on_cpu)
 
 
+@pytest.mark.parametrize(
+    ("low", "high", "sign", "width"), [(0, 3, 1, 3), (3, 9, 1, 9), (20, N, -1, 4), (2, N - 2, 1, N - 2), (0, 0, 1, 1)]
+)
+def test_no_more_counts_than_needed(target: Target, low: int, high: int, sign: int, width: int) -> None:
+    x = target.array(np.zeros((1, N)))
+    given = _parts.arrange(find(x, "x").ops(x), x, target.array(np.zeros((1, N + 1))), low, high)
+    assert (given.rows.sign, given.rows.width, given.log_weights.shape) == (sign, width, (width + 1, 1))
+
+
 def test_the_first_tilt_is_at_the_mean(target: Target, rng: np.random.Generator) -> None:
     """Rows whose log-weights are flat over their range stay with the typical count, brought into the range."""
-    theta = np.broadcast_to(np.linspace(-3, 3, N), (5, N)) + 1.0
     flat = [0 * COUNT, np.where(COUNT < 9, 0, -np.inf)]
-    omega = np.stack([*flat, 2.0 * COUNT, -0.5 * (COUNT - 6.0) ** 2, np.where(COUNT < 15, -np.inf, -2.0 * COUNT)])
+    ends = [np.where(COUNT < 12, -np.inf, 6.0 * (COUNT == 12)), np.where(COUNT > 14, -np.inf, 6.0 * (COUNT == 14))]
+    sides = [5.0 * np.maximum(13 - COUNT, 0), 5.0 * np.maximum(COUNT - 13, 0)]
+    bent = [2.0 * COUNT, np.where(COUNT > 20, -np.inf, -0.5 * (COUNT - 6.0) ** 2), 1000 - 5 * (COUNT - 6.0) ** 2]
+    omega = np.stack([*flat, *ends, *sides, *bent])
+    theta = np.broadcast_to(np.linspace(-3, 3, N) + 0.25, (len(omega), N))
     x, weights = (target.array(np.asarray(y, float)) for y in (theta, omega))
     ops = find(x, "x").ops(x)
     with np.errstate(all="ignore"):
         given = _parts.arrange(ops, x, weights, 0, N)
         found = target.to_numpy(_parts.first_target(ops, given))
-    typical = (1 / (1 + np.exp(-theta[0]))).sum().round()
     means = normalized(omega + log_sizes(theta))[0] @ COUNT
-    assert (found[:2] == [typical, 8]).all()
+    assert (found[:2] == [13, 8]).all()
     assert (np.abs(found - means)[2:] <= 0.51).all()
+
+
+FAR: dict[str, tuple[int, list[int], list[float]]] = {
+    "three, out of reach of each other": (2500, [750, 1375, 2000], [0.3, 0.4, 0.3]),
+    "two, of which one is in reach of their mean": (600, [45, 591], [0.533, 0.467]),
+}
+"""How many items, which counts have a weight, and how likely they are."""
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", FAR)
+def test_counts_far_apart(target: Target, dtype: str, name: str) -> None:
+    n, counts, chances = FAR[name]
+    omega = np.full(n + 1, -np.inf)
+    omega[counts] = [log(p) - log(comb(n, c)) - 0.25 * c for c, p in zip(counts, chances, strict=True)]
+    x, weights = (array(target, y[None, :], dtype) for y in (np.full(n, 0.25), omega))
+    with np.errstate(all="ignore"):
+        found = _mixture.solve(find(x, "x").ops(x), x, weights, counts[0], counts[-1])
+    bound = allowed(dtype, omega[None, counts])
+    assert (np.abs(target.to_numpy(found.counts)[:, counts] - chances) <= bound).all()
+    assert (np.abs(target.to_numpy(found.chosen) - np.dot(chances, counts) / n) <= bound).all()
+
+
+def test_logits_that_the_tilt_cancels(target: Target) -> None:
+    """t = 0 is on one side of the tilt wherever it is asked for, whichever way round the rows are."""
+    x = target.array(np.full((1, N), 3.0))
+    ops = find(x, "x").ops(x)
+    for low, high in ((0, N - 1), (1, N)):
+        omega = np.where((low <= COUNT) & (high >= COUNT), -0.5 * (COUNT - 12.0) ** 2 - 3.0 * COUNT, -np.inf)
+        with np.errstate(all="ignore"):
+            found = _mixture.solve(ops, x, target.array(omega[None, :]), low, high)
+            slanted, t = omega + target.to_numpy(found.slope)[0], target.to_numpy(found.tilted)[0]
+        above = t > 0
+        assert (t == 0).all()
+        total = np.logaddexp.reduce(omega + 3.0 * COUNT + [log(comb(N, c)) for c in COUNT]) - 3.0 * above.sum()
+        assert float(found.log_volume[0]) == pytest.approx(float(total), rel=target.tolerance(1e-6, 1e-14))
+        assert slanted[12] == pytest.approx(omega[12] + 3.0 * (12 - above.sum()))
 
 
 @pytest.mark.parametrize("spread", [0.0, 100.0])
