@@ -153,11 +153,19 @@ def test_no_more_counts_than_needed(target: Target, low: int, high: int, sign: i
 def test_the_first_tilt_is_at_the_mean(target: Target, rng: np.random.Generator) -> None:
     """Rows whose log-weights are flat over their range stay with the typical count, brought into the range."""
     flat = [0 * COUNT, np.where(COUNT < 9, 0, -np.inf)]
-    ends = [np.where(COUNT < 12, -np.inf, 6.0 * (COUNT == 12)), np.where(COUNT > 14, -np.inf, 6.0 * (COUNT == 14))]
-    sides = [5.0 * np.maximum(13 - COUNT, 0), 5.0 * np.maximum(COUNT - 13, 0)]
-    bent = [2.0 * COUNT, np.where(COUNT > 20, -np.inf, -0.5 * (COUNT - 6.0) ** 2), 1000 - 5 * (COUNT - 6.0) ** 2]
-    omega = np.stack([*flat, *ends, *sides, *bent])
-    theta = np.broadcast_to(np.linspace(-3, 3, N) + 0.25, (len(omega), N))
+    all_but_one = [-50.0 * (c == COUNT) for c in (20, 8, 0)]
+    bent = [
+        np.where(COUNT < 20, -np.inf, all_but_one[0]),
+        np.where(COUNT > 8, -np.inf, all_but_one[1]),
+        -5.0 * np.maximum(13 - COUNT, 0),
+        -5.0 * np.maximum(COUNT - 13, 0),
+        2.0 * COUNT,
+        np.where(COUNT > 20, -np.inf, -0.5 * (COUNT - 6.0) ** 2),
+        1000 - 5 * (COUNT - 6.0) ** 2,
+        all_but_one[2],
+    ]
+    omega = np.stack([*flat, *bent])
+    theta = np.linspace(-3, 3, N) + np.array([0.25] * 9 + [-8])[:, None]
     x, weights = (target.array(np.asarray(y, float)) for y in (theta, omega))
     ops = find(x, "x").ops(x)
     with np.errstate(all="ignore"):
