@@ -177,7 +177,7 @@ def test_the_first_tilt_is_at_the_mean(target: Target, rng: np.random.Generator)
 
 
 FAR: dict[str, tuple[int, list[int], list[float]]] = {
-    "three, out of reach of each other": (2500, [750, 1375, 2000], [0.3, 0.4, 0.3]),
+    "three, out of reach of each other": (4000, [1200, 2000, 2800], [0.3, 0.4, 0.3]),
     "two, of which one is in reach of their mean": (600, [45, 591], [0.533, 0.467]),
 }
 """How many items, which counts have a weight, and how likely they are."""
@@ -190,11 +190,19 @@ def test_counts_far_apart(target: Target, dtype: str, name: str) -> None:
     omega = np.full(n + 1, -np.inf)
     omega[counts] = [log(p) - log(comb(n, c)) - 0.25 * c for c, p in zip(counts, chances, strict=True)]
     x, weights = (array(target, y[None, :], dtype) for y in (np.full(n, 0.25), omega))
+    u = np.linspace(1, -2, n + 1)
+    moved = np.array(chances) * (u[counts] - np.dot(chances, u[counts]))
+    given = find(x, "x").ops(x), x, weights, counts[0], counts[-1]
     with np.errstate(all="ignore"):
-        found = _mixture.solve(find(x, "x").ops(x), x, weights, counts[0], counts[-1])
-    bound = allowed(dtype, omega[None, counts])
-    assert (np.abs(target.to_numpy(found.counts)[:, counts] - chances) <= bound).all()
-    assert (np.abs(target.to_numpy(found.chosen) - np.dot(chances, counts) / n) <= bound).all()
+        found = _mixture.solve(*given)
+        images = _mixture.product(*given, x * 0, array(target, u[None, :], dtype))
+    for value, exact in (
+        (target.to_numpy(found.counts)[:, counts], chances),
+        (target.to_numpy(found.chosen), np.dot(chances, counts) / n),
+        (target.to_numpy(images[0]), np.dot(moved, counts) / n),
+        (target.to_numpy(images[1])[:, counts], moved),
+    ):
+        assert (np.abs(value - exact) <= allowed(dtype, omega[None, counts])).all()
 
 
 def test_logits_that_the_tilt_cancels(target: Target) -> None:
