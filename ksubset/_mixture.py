@@ -141,8 +141,8 @@ def _blend(ops: Ops, share: Array, old: Array, new: Array) -> Array:
 
 
 def _within(ops: Ops, share: Array, x: Array) -> Array:
-    """0 unless both parts have a share: what an empty one holds may be NaN."""
-    return ops.xp.where((share > 0) & (share < 1), x, ops.xp.zeros_like(x))
+    """0 unless the new part has a share: what an empty one holds may be NaN."""
+    return ops.xp.where(share > 0, x, ops.xp.zeros_like(x))
 
 
 def _sides(ops: Ops, at: Tilted, outer: Array) -> tuple[Array, Array]:

@@ -188,7 +188,7 @@ FAR: dict[str, tuple[int, list[int], list[float]]] = {
 def test_counts_far_apart(target: Target, dtype: str, name: str) -> None:
     n, counts, chances = FAR[name]
     omega = np.full(n + 1, -np.inf)
-    omega[counts] = [log(p) - log(comb(n, c)) - 0.25 * c for c, p in zip(counts, chances, strict=True)]
+    omega[counts] = [log(p) - log(comb(n, c)) - 0.25 * c - 3000 for c, p in zip(counts, chances, strict=True)]
     x, weights = (array(target, y[None, :], dtype) for y in (np.full(n, 0.25), omega))
     u = np.linspace(1, -2, n + 1)
     moved = np.array(chances) * (u[counts] - np.dot(chances, u[counts]))
