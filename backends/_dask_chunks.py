@@ -13,7 +13,7 @@ from dask.array.utils import meta_from_array
 from ksubset._call import Problem
 from ksubset._potentials import Cardinality
 from ksubset._typing import Array
-from ksubset._validation import check_seed
+from ksubset._validation import check_seed, kind
 
 STREAMS = 0x6B73
 """Precedes the position of a chunk in its spawn key, so that seeds which the caller spawns from the same one differ."""
@@ -113,7 +113,7 @@ def root(rng: object) -> Root:
         return np.random.SeedSequence().entropy, ()
     if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
         expected = "a numpy.random.Generator or SeedSequence, an int or None"
-        raise TypeError(f"rng must be {expected}; got {type(rng).__name__}")
+        raise TypeError(f"rng must be {expected}; got {kind(rng)}")
     check_seed(int(rng), 0)
     return int(rng), ()
 

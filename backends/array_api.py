@@ -11,7 +11,7 @@ from ksubset import _functions, _weighted
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
-from ksubset._validation import check_seed
+from ksubset._validation import check_seed, kind
 from ksubset.backends import _fast, _fast_weighted
 
 if TYPE_CHECKING:
@@ -101,7 +101,7 @@ def _like(x: np.ndarray, like: Array) -> Array:
 
 def _generator(rng: object) -> np.random.Generator:
     if not (rng is None or isinstance(rng, int | np.integer | np.random.Generator)) or isinstance(rng, bool):
-        raise TypeError(f"rng must be a numpy.random.Generator, an int or None; got {type(rng).__name__}")
+        raise TypeError(f"rng must be a numpy.random.Generator, an int or None; got {kind(rng)}")
     if isinstance(rng, int):
         check_seed(rng, 0)
     return np.random.default_rng(rng)

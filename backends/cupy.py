@@ -9,7 +9,7 @@ import cupy
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops
-from ksubset._validation import check_seed
+from ksubset._validation import check_seed, kind
 from ksubset.backends import _cuda, _cuda_cupy, _cuda_launch
 from ksubset.backends._cuda_launch import Launch
 
@@ -54,7 +54,7 @@ def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
 
 def _generator(rng: object) -> cupy.random.Generator:
     if not (rng is None or isinstance(rng, int | cupy.random.Generator)) or isinstance(rng, bool):
-        raise TypeError(f"rng must be a cupy.random.Generator, an int or None; got {type(rng).__name__}")
+        raise TypeError(f"rng must be a cupy.random.Generator, an int or None; got {kind(rng)}")
     if isinstance(rng, int):
         check_seed(rng, 0)
     return rng if isinstance(rng, cupy.random.Generator) else cupy.random.default_rng(rng)

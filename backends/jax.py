@@ -16,7 +16,7 @@ from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
 from ksubset._tilt import NEAR
 from ksubset._typing import Array, Ops, State, Step
-from ksubset._validation import check_seed
+from ksubset._validation import check_seed, kind
 from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
@@ -138,11 +138,13 @@ def is_readable(x: Array) -> bool:
 
 def readable(x: Array) -> Array:
     """In NumPy, which need not compile a program for every new shape."""
+    if isinstance(x, jax.core.Tracer):
+        raise ValueError("validate=True needs values that can be read; got an array that JAX traces")
     return np.asarray(x)
 
 
 def surely_finite(x: Array) -> bool:
-    return bool(np.isfinite(np.asarray(x)).all())
+    return bool(np.isfinite(readable(x)).all())
 
 
 def same_device(x: Array, y: Array) -> bool:
@@ -162,12 +164,14 @@ def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Arra
 def _key(rng: object) -> Array:
     if rng is None:
         raise TypeError("rng must be a JAX key or an int; got None, and JAX has no global generator")
-    key = rng
+    key: Any = rng
     if isinstance(rng, int) and not isinstance(rng, bool):
         check_seed(rng, -(2**63), 2**63 - 1)
         key = jax.random.key(rng)
     if not _is_key(key):
-        raise TypeError(f"rng must be a JAX key or an int; got {type(rng).__name__}")
+        raise TypeError(f"rng must be a JAX key or an int; got {kind(rng)}")
+    if key.ndim != (key.dtype == jnp.uint32):
+        raise ValueError(f"rng must be one JAX key; got a batch of them, {key.shape}")
     return key
 
 

@@ -12,7 +12,7 @@ from ksubset import _functions, _weighted
 from ksubset._derivatives import PRODUCTS
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
-from ksubset._validation import check_seed
+from ksubset._validation import check_seed, kind
 from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast, is_spread
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
@@ -83,6 +83,8 @@ def is_readable(x: Array) -> bool:
 
 def readable(x: Array) -> Array:
     """As a view in NumPy, which looks through an array several times faster; where that cannot be, as it is."""
+    if torch.compiler.is_compiling():
+        raise ValueError("validate=True needs values that can be read; got a tensor that torch.compile traces")
     try:
         return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)  # NumPy has no bfloat16
     except (RuntimeError, TypeError):  # NumPy is not installed
@@ -91,7 +93,7 @@ def readable(x: Array) -> Array:
 
 def surely_finite(x: Array) -> bool:
     """By their sum, in a tenth of the time that it takes to look at each."""
-    return isfinite(x.detach().sum())
+    return not torch.compiler.is_compiling() and isfinite(x.detach().sum())
 
 
 def same_device(x: Array, y: Array) -> bool:
@@ -116,7 +118,7 @@ def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
         check_seed(rng, -(2**63), 2**64 - 1)
         rng = torch.Generator(like.device).manual_seed(rng)
     if not isinstance(rng, torch.Generator):
-        raise TypeError(f"rng must be a torch.Generator, an int or None; got {type(rng).__name__}")
+        raise TypeError(f"rng must be a torch.Generator, an int or None; got {kind(rng)}")
     if rng.device.type != like.device.type:
         raise ValueError(f"rng must be on the device of logits, {like.device}; got a generator on {rng.device}")
     return rng

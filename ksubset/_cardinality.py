@@ -59,13 +59,15 @@ class CardinalityProblem(Problem):
         if function is _functions.kl_to_uniform:
             return self.rows(_functions.kl_divergence, self.xp.zeros_like(self.logits))
         if function in (_functions.sample, _functions.rsample):
-            return self.cast(self._with_gradient(function, self._value(_weighted.weighted_sample, arrays[0])))
+            fixed = self.backend.ops(self.logits).stop_gradient(self._together)
+            z = self._value(_weighted.weighted_sample, fixed, arrays[0])
+            return self.cast(self._with_gradient(function, z))
         joined = [self._joined(name, x) for x in arrays]
-        value = self._value(_weighted.FUNCTIONS[name], *joined)
+        value = self._value(_weighted.FUNCTIONS[name], self._together, *joined)
         return self.cast(value[..., : self.logits.shape[-1]] if name in PER_ITEM else value)
 
-    def _value(self, function: Callable[..., Array], *arrays: Array) -> Array:
-        return self.backend.evaluate(function, self._together, self.k, self.width, *arrays, solution=None)
+    def _value(self, function: Callable[..., Array], together: Array, *arrays: Array) -> Array:
+        return self.backend.evaluate(function, together, self.k, self.width, *arrays, solution=None)
 
     @property
     def _together(self) -> Array:
@@ -118,7 +120,7 @@ class CardinalityProblem(Problem):
 
     def check_values(self, logits: Array, name: str = "logits") -> None:
         """Raise if a row holds NaN, or if infinite logits rule out every count that has a weight."""
-        if self.backend.is_readable(self.log_weights):
+        if self.reads_anywhere or self.backend.is_readable(self.log_weights):
             check_feasible_counts(logits, self.log_weights, self.backend, name)
 
     def solve(self) -> Any:

@@ -1,6 +1,7 @@
 """The distribution as an object."""
 
 from collections.abc import Callable
+from functools import partial
 
 from ksubset import _api, _draws, _functions, _information
 from ksubset._cardinality import prepare
@@ -47,6 +48,7 @@ class KSubset:
     ) -> None:
         self._problem = prepare(logits, k, max_k, validate)
         self._solved: Solution | None = None
+        self._again = partial(type(self), max_k=max_k, validate=validate)
         self.logits = logits
         self.k: int | Array = k
         if not isinstance(k, Cardinality):
@@ -57,6 +59,9 @@ class KSubset:
 
     def __repr__(self) -> str:
         return f"KSubset(batch_shape={self.batch_shape}, event_shape={self.event_shape})"
+
+    def __reduce__(self) -> tuple[Callable[..., "KSubset"], tuple[Array, int | Array]]:
+        return self._again, (self.logits, self.k)
 
     @property
     def _solution(self) -> Solution:
@@ -110,7 +115,8 @@ class KSubset:
             raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
         same = isinstance(self.k, int) and isinstance(other.k, int) and self.k == other.k
         if not (same or (isinstance(self.k, Cardinality) and self.k is other.k)):
-            raise ValueError(f"other must have the same k, an int or one Cardinality; got {other.k} and {self.k}")
+            known = f"{other.k} beside {self.k}"
+            raise ValueError(f"other must have the same k, an int or one and the same Cardinality object; got {known}")
         return _information.divergence(self._problem, other.logits, self._solution)
 
     def log_prob(self, z: Array) -> Array:

@@ -1,6 +1,7 @@
 """Exact samples."""
 
 from collections.abc import Callable
+from operator import index
 
 from ksubset import _functions
 from ksubset._call import Problem
@@ -161,6 +162,6 @@ def checked_shape(shape: object) -> tuple[int, ...]:
     if isinstance(shape, tuple) and not shape:
         return shape
     sizes = shape if isinstance(shape, tuple | list) else (None,)
-    if not all(isinstance(s, int) and not isinstance(s, bool) and s >= 0 for s in sizes):
+    if not all(hasattr(s, "__index__") and not isinstance(s, bool) and s >= 0 for s in sizes):
         raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
-    return tuple(sizes)
+    return tuple(map(index, sizes))

@@ -142,8 +142,14 @@ def _push(ops: Ops, weights: Array, v: Array, logits: Array) -> Array:
     """``weights`` times ``v`` less its weighted mean, which J maps to 0 anyway; 0 at the items that ±∞ decides."""
     xp = ops.xp
     v = xp.where(xp.isinf(logits), fill(ops, (), 0.0, v), v)
-    mean = column_sums(ops, weights * v) / xp.clip(column_sums(ops, weights), 1e-37, None)
+    mean = weighted_mean(ops, weights, v)
     return 2 * weights * (v / 2 - mean / 2)  # v − mean overflows beside an item masked by the least float
+
+
+def weighted_mean(ops: Ops, weights: Array, v: Array) -> Array:
+    """Σ wv / Σ w over the items, for a result that no constant added to ``v`` changes: ``weights`` get no gradient."""
+    weights = ops.stop_gradient(weights)
+    return column_sums(ops, weights * v) / ops.xp.clip(column_sums(ops, weights), 1e-37, None)
 
 
 def _marginals(

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from math import log
 
 from ksubset import _sequential, _tilts, _tree
+from ksubset._inference import weighted_mean
 from ksubset._layout import Rows, fill, items_first, resize
 from ksubset._summation import column_sums
 from ksubset._tilts import Tilted, climb, feasible, nearest, typical
@@ -57,7 +58,8 @@ class Part:
     done
         (width + 1, rows).
     log_total, log_volume
-        The logarithm of their weight, −∞ if there are none, and the same less θ of the items above the tilt: (rows,).
+        The logarithm of their weight, −∞ if there are none, less the θ of all items above 0 or of those above the tilt:
+        (rows,).
     weights
         What multiplies P_λ(c) to give ``counts``.
     counts
@@ -116,7 +118,7 @@ def part_of(ops: Ops, given: Weighted, at: Tilted, waiting: Array, so_far: Array
     xp, nowhere = ops.xp, fill(ops, (), -float("inf"), at.p)
     slanted, reach = given.log_weights + at.slope(ops), at.within_reach(ops)
     peak = xp.max(xp.where(waiting & reach, slanted + xp.log(at.probabilities), nowhere), axis=0)
-    volume, base = at.volume(ops), _above(ops, at)
+    volume, base = at.volume(ops), _base(ops, at)
     heaviest = HEAVIEST[xp.finfo(at.p.dtype).bits]
     rest = xp.max(xp.where(waiting & ~reach, slanted, nowhere), axis=0)
     enough = rest - xp.maximum(peak, so_far - volume - base) <= heaviest
@@ -129,10 +131,13 @@ def part_of(ops: Ops, given: Weighted, at: Tilted, waiting: Array, so_far: Array
     return Part(done, base + log_volume, log_volume, weights / total, counts / total)
 
 
-def _above(ops: Ops, at: Tilted) -> Array:
-    """Σ θ over the items above the tilt, without those at +∞."""
+def _base(ops: Ops, at: Tilted) -> Array:
+    """Σ θ over the items above the tilt less Σ θ over those above 0: (rows,).
+
+    Where a sum of θ itself would overflow, items masked by the largest floats are on the same side of both.
+    """
     xp, theta = ops.xp, at.rows.logits
-    return column_sums(ops, xp.where(at.above() & ~xp.isinf(theta), theta, xp.zeros_like(theta)))
+    return -column_sums(ops, xp.where(at.above() == (theta > 0), xp.zeros_like(theta), xp.abs(theta)))
 
 
 def part_product(
@@ -143,7 +148,7 @@ def part_product(
     Those with z are read from either side of the items.
     """
     xp, rows, levels = ops.xp, at.rows, at.levels
-    middle = column_sums(ops, at.p * at.q * v) / xp.clip(column_sums(ops, at.p * at.q), 1e-37, None)
+    middle = weighted_mean(ops, at.p * at.q, v)
     push = at.p * at.q * (v - middle)
     full = _tree.FullCounts(ops, rows.width, _tilts.floor(ops, at.p))
     tangents = _tree.inside_tangents(ops, full, levels, _tree.leaves(ops, push, -push, empty=0.0))

@@ -85,18 +85,18 @@ def _support(values: Array, n: int) -> tuple[int, int]:
 
 
 class Between(Cardinality):
-    """The same weight for the counts ``low`` … ``high``; None stands for n."""
+    """The same weight for the counts ``low`` … ``high``, n if that is None; ``names`` are those of the caller."""
 
-    def __init__(self, low: int | Array, high: int | Array | None) -> None:
-        self.low, self.high = low, high
+    def __init__(self, low: int | Array, high: int | Array | None, names: tuple[str, str] = ("low", "high")) -> None:
+        self.low, self.high, self.names = low, high, names
 
     def __repr__(self) -> str:
         return f"between({self.low}, {'n' if self.high is None else self.high})"
 
     def local(self, spread: Spread) -> Cardinality:
         """As for `Cardinality`."""
-        low = spread.local(self.low, "the least count", items=False)
-        return Between(low, spread.local(self.high, "the largest count", items=False))
+        low = spread.local(self.low, self.names[0], items=False)
+        return Between(low, spread.local(self.high, self.names[1], items=False), self.names)
 
     def is_readable(self, backend: Backend) -> bool:
         """Whether the values can be read at no cost."""
@@ -105,11 +105,11 @@ class Between(Cardinality):
     def resolve(self, logits: Array, backend: Backend, xp: Any, reads: bool) -> tuple[Array, int, int]:
         """As for `Cardinality`."""
         n, batch = int(logits.shape[-1]), tuple(logits.shape[:-1])
-        low = check_k(self.low, logits, backend, xp, name="the least count")
-        high = n if self.high is None else check_k(self.high, logits, backend, xp, name="the largest count")
+        low = check_k(self.low, logits, backend, xp, name=self.names[0])
+        high = n if self.high is None else check_k(self.high, logits, backend, xp, name=self.names[1])
         least, most = (x if isinstance(x, int) else backend.readable(x) if reads else None for x in (low, high))
         if least is not None and most is not None:
-            check_order(least, most, n)
+            check_order(least, most, n, self.names)
         bounds = _bound(least, 0, min), _bound(most, n, max)
         count, low, high = xp.arange(n + 1, device=device(logits)), _column(low), _column(high)
         inside = (count >= low) & (count <= high) & (count * 0 + low >= 0) & (count * 0 + high <= n)
@@ -149,7 +149,7 @@ def at_most(k: int | Array) -> Cardinality:
     >>> float(np.exp(ksubset.log_normalizer(np.zeros(4), ksubset.at_most(2))).round(9))  # 1 + 4 + 6 subsets
     11.0
     """
-    return Between(0, k)
+    return Between(0, k, ("0", "k"))
 
 
 def at_least(k: int | Array) -> Cardinality:
@@ -170,7 +170,7 @@ def at_least(k: int | Array) -> Cardinality:
     >>> float(np.exp(ksubset.log_normalizer(np.zeros(4), ksubset.at_least(3))).round(9))  # 4 + 1 subsets
     5.0
     """
-    return Between(k, None)
+    return Between(k, None, ("k", "n"))
 
 
 def between(low: int | Array, high: int | Array) -> Cardinality:

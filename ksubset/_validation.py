@@ -29,7 +29,7 @@ def check_logits(logits: Array, xp: Any, name: str = "logits") -> None:
 def check_companion(x: Array, name: str, logits: Array, backend: Backend, like: str = "logits") -> None:
     """The same framework and device as the logits."""
     if not backend.is_array(x, logits):
-        raise TypeError(f"{name} must be an array of the same framework as {like}, {_kind(logits)}; got {_kind(x)}")
+        raise TypeError(f"{name} must be an array of the same framework as {like}, {kind(logits)}; got {kind(x)}")
     if not backend.same_device(x, logits):
         given, expected = array_api_compat.device(x), array_api_compat.device(logits)
         raise ValueError(f"{name} must be on the device of {like}, {expected}; got {given}")
@@ -38,7 +38,7 @@ def check_companion(x: Array, name: str, logits: Array, backend: Backend, like: 
 def check_k(k: object, logits: Array, backend: Backend, xp: Any, like: str = "logits", name: str = "k") -> int | Array:
     """An int in [0, n], or integers whose shape broadcasts to the batch shape of the logits."""
     if type(k) is not int and (isinstance(k, bool) or not (backend.is_array(k) or hasattr(k, "__index__"))):
-        raise TypeError(f"{name} must be an int or an integer array; got {_kind(k)}")
+        raise TypeError(f"{name} must be an int or an integer array; got {kind(k)}")
     if type(k) is int or not _is_array(k):
         k, n = index(k), logits.shape[-1]  # type: ignore[arg-type]
         if not 0 <= k <= n:
@@ -160,23 +160,24 @@ def _decided(logits: Array, xp: Any) -> tuple[Array, Array]:
 
 
 def check_log_weights(x: Array) -> None:
-    """Neither NaN nor +∞."""
+    """Neither NaN nor +∞, and not −∞ alone."""
     xp = array_api_compat.array_namespace(x)
     check_not_nan(x, "log_weights")
+    check_rows(xp.all(x == -xp.inf, axis=-1), lambda _: "-inf for all", "log_weights must leave a count", xp)
     check_rows(xp.any(x == xp.inf, axis=-1), lambda _: "+inf", "log_weights must not contain +inf", xp)
 
 
-def check_order(low: int | Array, high: int | Array, n: int) -> None:
+def check_order(low: int | Array, high: int | Array, n: int, names: tuple[str, str]) -> None:
     """0 ≤ low ≤ high ≤ n."""
     if isinstance(low, int) and isinstance(high, int):
         if low > high:
-            raise ValueError(f"the least count must be at most the largest, {high}; got {low}")
+            raise ValueError(f"{names[0]} must be at most {names[1]}, {high}; got {low}")
         return
     xp = array_api_compat.array_namespace(*(x for x in (low, high) if not isinstance(x, int)))
     low, high = (xp.asarray(x) for x in (low, high))
     low, high = xp.broadcast_arrays(low, high)
     bad, flat = (low < 0) | (high > n) | (low > high), [xp.reshape(x, (-1,)) for x in (low, high)]
-    complaint = f"the least and the largest count must be in order and in [0, {n}]"
+    complaint = f"{names[0]} and {names[1]} must be in order and in [0, {n}]"
     check_rows(bad, lambda row: f"{int(flat[0][row])} and {int(flat[1][row])}", complaint, xp)
 
 
@@ -210,7 +211,7 @@ def check_uniforms(u: Array, backend: Backend) -> None:
     """From -1/2 to 1."""
     u = backend.readable(u)
     xp = array_api_compat.array_namespace(u)
-    _check_entries(u, ~((u >= -0.5) & (u <= 1)), "u must be in [-1/2, 1)", xp)
+    _check_entries(u, ~((u >= -0.5) & (u <= 1)), "u must be in [-1/2, 1]", xp)
 
 
 def _check_entries(x: Array, bad: Array, complaint: str, xp: Any) -> None:
@@ -233,7 +234,7 @@ def check_seed(seed: int, least: int, most: int | None = None) -> None:
 def whole(x: object, name: str) -> int:
     """An int, or what stands for one, a bool not included."""
     if isinstance(x, bool) or not hasattr(x, "__index__"):
-        raise TypeError(f"{name} must be an int; got {_kind(x)}")
+        raise TypeError(f"{name} must be an int; got {kind(x)}")
     return index(x)
 
 
@@ -255,7 +256,7 @@ def _is_numpy_scalar(x: object) -> bool:
     return type(x).__module__ == "numpy" and not hasattr(x, "__setitem__")
 
 
-def _kind(x: object) -> str:
+def kind(x: object) -> str:
     """A short name for the type of a value, with its framework where that is not Python itself."""
     module = type(x).__module__.partition(".")[0]
     return type(x).__name__ if module == "builtins" else f"{module}.{type(x).__name__}"

@@ -76,6 +76,20 @@ def test_gradient_of_rsample_in_torch(target: Target, diff: Transforms) -> None:
     same(target, x.grad, expected)
 
 
+@pytest.mark.backends("torch")
+def test_gradient_of_rsample_of_several_sizes_in_torch(target: Target, diff: Transforms) -> None:
+    x, g = target.array(X).requires_grad_(), target.array(DIRECTIONS[:5])
+    diff.compile(lambda x: (ksubset.rsample(x, ksubset.at_most(3)) * g).sum())(x).backward()
+    same(target, x.grad, ksubset.marginals_jvp(x.detach(), ksubset.at_most(3), g))
+
+
+def test_asking_for_values_that_are_not_there(target: Target, diff: Transforms) -> None:
+    """jax.jit passes the error on; torch.compile wraps it in one of its own that shows it."""
+    for k in (3, ksubset.at_most(3)):
+        with pytest.raises(Exception, match="validate=True needs values that can be read; got a"):
+            diff.compile(lambda x, k=k: ksubset.marginals(x, k, validate=True))(target.array(X))
+
+
 @pytest.mark.backends("jax")
 def test_no_retrace_on_new_values(target: Target) -> None:
     import jax

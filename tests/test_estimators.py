@@ -108,6 +108,12 @@ def test_nothing_to_choose(target: Target, name: str) -> None:
     assert (target.to_numpy(SAMPLES[name](target.array(THETA), 0, rng=target.rng(0))) == 0).all()
 
 
+@differentiable
+def test_nothing_to_choose_has_a_gradient(target: Target, diff: Transforms) -> None:
+    slope = diff.grad(lambda x: estimators.softsub(x, 0, rng=target.rng(0)).sum())(target.array(THETA))
+    assert (target.to_numpy(slope) == 0).all()
+
+
 def test_simple_is_rsample() -> None:
     assert estimators.simple is ksubset.rsample
 

@@ -238,6 +238,21 @@ def answers(ops: Ops, given: tuple[Any, Any, int, int], v: Any, u: Any) -> list[
         return [found.chosen, found.counts, *_mixture.product(ops, *given, v, u)]
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_items_masked_by_the_least_or_largest_float(target: Target, sign: int) -> None:
+    """Σθ overflows; the counts for which it does are as good as impossible."""
+    mask = float(np.finfo(target.dtypes[-1]).max)
+    theta = sign * np.array([1.0, 2.0, 0.0, -mask, -mask])
+    omega = np.where(np.arange(6)[::sign] > 0, 0.0, -np.inf)
+    x = target.array(theta[None, :])
+    with np.errstate(all="ignore"):
+        found = _mixture.solve(find(x, "x").ops(x), x, target.array(omega[None, :]), 0, 5)
+    small = moments(np.array([1.0, 2.0, 0.0]), np.array([-np.inf, 0.0, 0.0, 0.0]))[0]
+    expected = np.concatenate([small, [0, 0]])
+    side = found.chosen if sign == 1 else found.unchosen
+    np.testing.assert_allclose(target.to_numpy(side)[0], expected, atol=target.tolerance(1e-6, 1e-15))
+
+
 @pytest.mark.parametrize("n", [0, 1])
 def test_no_item_or_one(target: Target, n: int) -> None:
     omega = np.array([0.5, -1.0])[: n + 1]

@@ -96,7 +96,7 @@ BAD: dict[str, tuple[Callable[[bool | None], Any], str]] = {
         lambda validate: ksubset.entropy(
             lazy(X), ksubset.between(3, lazy(np.where(BAD_SIZE > N, 2, 4))), validate=validate
         ),
-        "the least and the largest count must be in order",
+        "low and high must be in order",
     ),
 }
 

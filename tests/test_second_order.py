@@ -8,6 +8,7 @@ import pytest
 from capabilities import needs
 from conftest import Target
 from derivatives import LOGITS, ROWS, SCALARS, SIZES, hessian
+from potentials import Potential
 from transforms import Transforms
 
 import ksubset
@@ -29,6 +30,18 @@ def test_hessian_of_every_row(target: Target, diff: Transforms, name: str) -> No
             scale = np.abs(expected).max(axis=(1, 2), keepdims=True)[:, 0] + 1e-3
             np.testing.assert_allclose(found / scale, expected[:, i] / scale, atol=1e-10)
             assert (found[np.isinf(LOGITS)] == 0).all() or name == "log_normalizer"
+
+
+def test_sizes_that_leave_no_choice_in_single_precision(target: Target, diff: Transforms) -> None:
+    """J is 0 there, and so is its derivative: nothing overflows beside the other sizes."""
+    theta, v = np.array([0.0, 1.0, 2.0, 3.0]), np.array([1.0, -2.0, 0.5, 1.5])
+    weights = np.where(np.array([[1, 0, 0, 0, 0], [0, 0, 0, 0, 1], [1, 1, 1, 0, 0], [0, 0, 1, 1, 1]]), 0.0, -np.inf)
+    expected = np.stack([Potential(theta, w).third_cumulant[:4, :4, :4] @ v @ v for w in weights])
+    x, v, w = (target.array(y, "float32") for y in (np.tile(theta, (4, 1)), np.tile(v, (4, 1)), weights))
+    sizes = target.array([0, 4, 0, 4])
+    for k, exact in ((ksubset.Cardinality(w), expected), (sizes, np.zeros((4, 4)))):
+        found = diff.jvp(lambda x, k=k: ksubset.marginals_jvp(x, k, v), (x,), (v,))[1]
+        np.testing.assert_allclose(target.to_numpy(found), exact, atol=1e-5)
 
 
 def test_hessian_transformation(target: Target, diff: Transforms) -> None:

@@ -220,15 +220,15 @@ VALUES: dict[str, tuple[Call, str]] = {
     ),
     "u out of range": (
         lambda t: ksubset.sample_from_uniforms(good(t), 2, row(t, 0.1, 0.2, 1.5), validate=True),
-        r"u must be in \[-1/2, 1\); got 1\.5",
+        r"u must be in \[-1/2, 1\]; got 1\.5",
     ),
     "u below its range": (
         lambda t: ksubset.sample_from_uniforms(good(t), 2, row(t, 0.1, 0.2, -0.75), validate=True),
-        r"u must be in \[-1/2, 1\); got -0\.75",
+        r"u must be in \[-1/2, 1\]; got -0\.75",
     ),
     "u NaN": (
         lambda t: ksubset.sample_from_uniforms(good(t), 2, t.array([[0, 0.5, 0], [NAN, 0, 0]]), validate=True),
-        r"u must be in \[-1/2, 1\); got nan in row 1",
+        r"u must be in \[-1/2, 1\]; got nan in row 1",
     ),
     "bad values given to an object": (lambda t: ksubset.KSubset(row(t, NAN, 0.0), 1, validate=True), "NaN; got NaN"),
     "NaN in other": (
@@ -389,7 +389,7 @@ def test_companions_of_another_framework(target: Target) -> None:
 
 @pytest.mark.backends("torch", "jax", "cupy")
 def test_generator_of_another_framework(target: Target) -> None:
-    with pytest.raises(TypeError, match=r"rng must be .*got Generator"):
+    with pytest.raises(TypeError, match=r"rng must be .*got numpy\.Generator"):
         ksubset.sample(good(target), 2, rng=np.random.default_rng(0))
 
 
@@ -408,8 +408,17 @@ def test_jax_needs_a_key(target: Target) -> None:
         ksubset.sample(good(target), 2)
 
 
+@pytest.mark.backends("jax")
+def test_jax_needs_one_key(target: Target) -> None:
+    import jax
+
+    with pytest.raises(ValueError, match=r"rng must be one JAX key; got a batch of them, \(3,\)"):
+        ksubset.sample(good(target), 2, rng=jax.random.split(jax.random.key(0), 3))
+
+
 @pytest.mark.backends("numpy")
 def test_numpy_integers_are_ints(target: Target) -> None:
+    assert ksubset.sample(np.zeros(4), 2, rng=0, sample_shape=(np.int64(3),)).shape == (3, 4)
     assert ksubset.marginals(np.zeros(4), np.int64(2)).sum() == pytest.approx(2)
     with pytest.raises(TypeError, match="logits must have a real floating dtype; got object"):
         ksubset.marginals(np.array([1, "a"], dtype=object), 1)

@@ -1,6 +1,10 @@
 """Every function against enumeration: all k, several scales, infinities, batches of any rank, every dtype."""
 
+import copy
+import pickle
+from collections.abc import Callable
 from math import comb, log
+from typing import Any
 
 import numpy as np
 import pytest
@@ -209,6 +213,15 @@ def test_distribution_object_agrees_with_the_functions(target: Target, rng: np.r
         close(target, getattr(d, name)(), target.to_numpy(getattr(ksubset, name)(logits, k)))
     one, other = ksubset.KSubset(logits, 2), ksubset.KSubset(logits * 2, 2)
     close(target, one.kl_divergence(other), target.to_numpy(ksubset.kl_divergence(logits, logits * 2, 2)))
+
+
+@pytest.mark.backends("numpy", "torch")
+@pytest.mark.parametrize("duplicate", [copy.deepcopy, lambda d: pickle.loads(pickle.dumps(d))], ids=["copy", "pickle"])
+def test_the_distribution_object_can_be_copied(target: Target, duplicate: Callable[[Any], Any]) -> None:
+    logits = target.array([[2.0, 1.0, 0.0, -1.0]])
+    for k in (2, target.array([3]), ksubset.at_most(2)):
+        d = ksubset.KSubset(logits, k, max_k=None if isinstance(k, ksubset.Cardinality) else 3)
+        close(target, duplicate(d).mean, target.to_numpy(d.mean))
 
 
 @pytest.mark.backends("numpy", "strict", "torch", "cupy")

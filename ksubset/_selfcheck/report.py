@@ -143,7 +143,7 @@ def _unusable(results: Results) -> list[str]:
 
 def _missing() -> list[str]:
     lines = [f"  {extra:<8} {brings}" for extra, brings in missing().values()]
-    return ['not installed; python -m pip install "ksubset[EXTRA]" with the extra', *lines] if lines else []
+    return ['not installed; python -m pip install ".[EXTRA]" in a clone, with the extra', *lines] if lines else []
 
 
 def _verdict(results: Results, asked: Sequence[str]) -> str:

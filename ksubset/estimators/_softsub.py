@@ -65,7 +65,8 @@ def softsub(
 
 
 def _relaxed(problem: Problem, keys: Array, k: int, t: float) -> Array:
-    xp, total = problem.xp, problem.xp.zeros_like(keys)
+    xp, zero = problem.xp, problem.xp.zeros_like(keys)
+    total = xp.where(xp.isinf(keys), zero, 0 * keys)  # differentiable, with k = 0 too
     least = xp.full_like(keys, float(xp.finfo(keys.dtype).smallest_normal))
     for _ in range(k):
         chosen = softmax(problem, keys / t)
