@@ -126,8 +126,7 @@ def weighted_sample(ops: Ops, logits: Array, low: int, high: int, u: Array, *, s
     spread = xp.broadcast_to(chances, (*batch, chances.shape[-1]))
     k = invert(ops, xp.moveaxis(spread, -1, 0), u[..., 0])
     k = xp.where(xp.isnan(xp.sum(spread, axis=-1)), xp.full_like(k, -1), k)
-    width = min(high, n // 2) if low == 0 else n // 2
-    return draw(ops, xp.broadcast_to(theta, (*batch, n)), k, width, u[..., 1:])
+    return draw(ops, xp.broadcast_to(theta, (*batch, n)), k, min(high, n - low, n // 2), u[..., 1:])
 
 
 def count_log_pmf(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
