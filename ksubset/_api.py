@@ -25,7 +25,7 @@ def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, v
         Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
         `Cardinality`.
     max_k : int, optional
-        A bound of ``k``, for a traced ``k`` whose values cannot be read: less work than the default, n.
+        A bound of ``k``, for a traced ``k`` whose values cannot be read: less work than without, where any is allowed.
     validate : bool, optional
         Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
         CPU. Elsewhere a bad row yields NaN in that row alone.
