@@ -115,7 +115,7 @@ def weighted_mode(ops: Ops, logits: Array, low: int, high: int, *, solution: Kno
     nowhere = fill(ops, (), -float("inf"), sums)
     sums = xp.where(iota(ops, n + 1, sums) >= always, sums, nowhere)
     best = xp.argmax(sums, axis=-1, keepdims=True)
-    valid = xp.max(sums, axis=-1, keepdims=True) > nowhere
+    valid = (xp.max(sums, axis=-1, keepdims=True) > nowhere) & ~xp.any(omega == xp.inf, axis=-1, keepdims=True)
     return xp.where(valid, xp.astype(rank < best, theta.dtype), fill(ops, (), float("nan"), theta))
 
 

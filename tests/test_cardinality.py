@@ -10,7 +10,7 @@ from potentials import Potential, compiled_elsewhere, rows
 from significance import check_frequencies
 
 import ksubset
-from ksubset import _each_count, _mixture
+from ksubset import _each_count, _mixture, _weighted
 from ksubset.backends import find
 
 N = 6
@@ -103,6 +103,25 @@ def test_ties_of_the_mode_go_to_the_smaller_count(target: Target) -> None:
 
 
 @compiled_elsewhere
+def test_ties_of_the_mode_go_to_the_first_items(target: Target) -> None:
+    found = target.to_numpy(ksubset.mode(target.array(np.ones(40)), ksubset.at_most(3)))
+    assert (found == (np.arange(40) < 3)).all()
+
+
+@compiled_elsewhere
+def test_batches_of_higher_rank(target: Target, rng: np.random.Generator) -> None:
+    logits, omega = rng.normal(size=(2, 3, N)), rng.normal(size=(3, N + 1))
+    u = rng.random((4, 2, 3, N))
+    potential = ksubset.Cardinality(target.array(omega))
+    found = target.to_numpy(ksubset.sample_from_uniforms(target.array(logits), potential, target.array(u)))
+    assert found.shape == (4, 2, 3, N)
+    for i, j in np.ndindex(2, 3):
+        row = ksubset.Cardinality(target.array(omega[j]))
+        alone = ksubset.sample_from_uniforms(target.array(logits[i, j]), row, target.array(u[:, i, j]))
+        assert (target.to_numpy(alone) == found[:, i, j]).all()
+
+
+@compiled_elsewhere
 def test_one_weight_is_a_size(target: Target, rng: np.random.Generator) -> None:
     logits, k = target.array(rng.normal(size=(N + 1, N)) * 3), target.array(np.arange(N + 1))
     one_hot = ksubset.Cardinality(target.array(np.where(np.eye(N + 1) == 1, 3.0, -np.inf)))
@@ -165,8 +184,17 @@ def test_both_ways_to_tilt_agree(target: Target, rng: np.random.Generator) -> No
     with np.errstate(all="ignore"):
         one, two = (way.solve(ops, x, omega, 0, N) for way in (_mixture, _each_count))
         images = [way.product(ops, x, omega, 0, N, v, u) for way in (_mixture, _each_count)]
+        together = ops.xp.concat([x, omega], axis=-1)
+        scalars = {
+            name: _weighted.FUNCTIONS[name](ops, together, 0, N, solution=two)
+            for name in ("log_normalizer", "log_prob_count", "entropy")
+        }
     for name in ("chosen", "unchosen", "counts"):
         close(target, getattr(one, name), target.to_numpy(getattr(two, name)))
+    close(target, scalars["entropy"], [row.entropy for row in ROWS], 2e-6)
+    close(target, scalars["log_prob_count"], [row.independent for row in ROWS], 2e-6)
+    expected = [np.inf if np.inf in row.logits else row.log_normalizer for row in ROWS]
+    np.testing.assert_allclose(target.to_numpy(scalars["log_normalizer"]), expected, rtol=target.tolerance(1e-5, 1e-13))
     for found, expected in zip(*images, strict=True):
         close(target, found, target.to_numpy(expected))
 

@@ -139,11 +139,23 @@ def test_infinite_logits_that_leave_no_count(target: Target) -> None:
 
 
 @compiled_elsewhere
+def test_an_unchecked_vector_that_is_no_subset_has_no_probability(target: Target) -> None:
+    z = target.array([[1.0, 0.0, 0.5], [1.0, 0.0, 0.0]])
+    found = target.to_numpy(ksubset.log_prob(target.array(np.zeros((2, 3))), ksubset.at_most(2), z, validate=False))
+    assert np.isnan(found[0])
+    assert found[1] == pytest.approx(-np.log(7), rel=1e-6)
+
+
+@compiled_elsewhere
 def test_unchecked_bad_log_weights_give_nan_in_that_row_alone(target: Target) -> None:
     log_weights = np.zeros((4, 4))
     log_weights[0, 1], log_weights[2, 2], log_weights[3] = np.nan, np.inf, -np.inf
     potential, logits = ksubset.Cardinality(target.array(log_weights)), target.array(np.zeros((4, 3)))
-    for function in (ksubset.marginals, ksubset.log_normalizer, ksubset.entropy):
+
+    def sample(*given: Any, validate: bool) -> Any:
+        return ksubset.sample(*given, rng=target.rng(0), validate=validate)
+
+    for function in (ksubset.marginals, ksubset.log_normalizer, ksubset.entropy, ksubset.mode, sample):
         values = target.to_numpy(function(logits, potential, validate=False))
         assert np.isfinite(values[1]).all()
         assert np.isnan(values[[0, 2, 3]]).all()

@@ -1,6 +1,7 @@
 """Counts out of the reach of one tilt: none that matters is lost, and no more tilts are tried than are needed."""
 
 from collections.abc import Callable
+from itertools import product
 from math import comb, log
 from typing import Any
 
@@ -11,7 +12,7 @@ from potentials import compiled_elsewhere
 from test_engines import both
 
 import ksubset
-from ksubset import _mixture, _parts, _tilts
+from ksubset import _each_count, _mixture, _parts, _tilts, _weighted
 from ksubset._typing import Ops
 from ksubset.backends import find
 
@@ -209,33 +210,88 @@ def test_logits_that_the_tilt_cancels(target: Target) -> None:
     """t = 0 is on one side of the tilt wherever it is asked for, whichever way round the rows are."""
     x = target.array(np.full((1, N), 3.0))
     ops = find(x, "x").ops(x)
-    for low, high in ((0, N - 1), (1, N)):
+    for way, low, high in product((_mixture, _each_count), (0, 1), (N - 1, N)):
         omega = np.where((low <= COUNT) & (high >= COUNT), -0.5 * (COUNT - 12.0) ** 2 - 3.0 * COUNT, -np.inf)
         with np.errstate(all="ignore"):
-            found = _mixture.solve(ops, x, target.array(omega[None, :]), low, high)
+            found = way.solve(ops, x, target.array(omega[None, :]), low, high)
             slanted, t = omega + target.to_numpy(found.slope)[0], target.to_numpy(found.tilted)[0]
         above = t > 0
         assert (t == 0).all()
         total = np.logaddexp.reduce(omega + 3.0 * COUNT + [log(comb(N, c)) for c in COUNT]) - 3.0 * above.sum()
         assert float(found.log_volume[0]) == pytest.approx(float(total), rel=target.tolerance(1e-6, 1e-14))
         assert slanted[12] == pytest.approx(omega[12] + 3.0 * (12 - above.sum()))
+        check_functions(target, np.full(N, 3.0), omega)
+
+
+@pytest.mark.parametrize("way", [_mixture, _each_count], ids=["tilts", "a tilt each"])
+def test_counts_far_out_cost_no_digits(target: Target, way: Any, rng: np.random.Generator) -> None:
+    """The entropy is measured from the tilt of a count that matters."""
+    theta = rng.normal(size=N) + np.where(np.arange(N) < N // 2, 0, -1e6)
+    theta[-2:] = -np.inf
+    x, omega = target.array(theta), target.array(np.zeros(N + 1))
+    ops = find(x, "x").ops(x)
+    with np.errstate(all="ignore"):
+        solution = way.solve(ops, x, omega, 0, N)
+        found = _weighted.FUNCTIONS["entropy"](ops, ops.xp.concat([x, omega]), 0, N, solution=solution)
+    p = 1 / (1 + np.exp(-theta[: N // 2]))
+    expected = -(p * np.log(p) + (1 - p) * np.log1p(-p)).sum()
+    assert float(found) == pytest.approx(expected, rel=target.tolerance(3e-6, 1e-14))
+
+
+def check_functions(target: Target, theta: np.ndarray, omega: np.ndarray) -> None:
+    """The scalar functions of a row of equal logits, from the probabilities of the counts."""
+    x, potential, tolerance = (
+        target.array(theta),
+        ksubset.Cardinality(target.array(omega)),
+        target.tolerance(3e-6, 1e-14),
+    )
+    chosen, counts, log_normalizer = moments(theta, omega)
+    log_probabilities = omega + theta[0] * COUNT - log_normalizer
+    entropy = -np.sum(counts[counts > 0] * log_probabilities[counts > 0])
+    independent = log_normalizer - np.logaddexp(0, theta).sum()
+    z = np.arange(N) < 12
+    for found, expected in (
+        (ksubset.log_normalizer(x, potential), log_normalizer),
+        (ksubset.log_prob_count(x, potential), independent),
+        (ksubset.entropy(x, potential), entropy),
+        (ksubset.log_prob(x, potential, target.array(z.astype(float))), log_probabilities[12]),
+    ):
+        assert float(found) == pytest.approx(float(expected), rel=tolerance)
+    other = theta + np.where(z, 0.5, 0)
+    back = moments(other, omega)
+    gaps = back[2] - log_normalizer - chosen[0] * 6, back[0][:12].sum() * 0.5 - back[2] + log_normalizer
+    for one, two, gap in ((theta, other, gaps[0]), (other, theta, gaps[1])):
+        found = ksubset.kl_divergence(target.array(one), target.array(two), potential)
+        assert float(found) == pytest.approx(float(gap), rel=1e-5)
+
+
+@pytest.mark.parametrize("size", [0, 3, 7])
+def test_the_nearest_count_that_is_wanted(target: Target, size: int) -> None:
+    wanted = np.zeros((8, 3), bool)
+    wanted[2:5], wanted[7, 1] = True, True
+    x = target.array([0.0])
+    found = _tilts.nearest(find(x, "x").ops(x), target.array(wanted), target.array(np.full(3, size)))
+    assert (target.to_numpy(found) == [max(2, min(size, 4)), max(2, size), max(2, min(size, 4))]).all()
 
 
 @pytest.mark.parametrize("spread", [0.0, 100.0])
-def test_the_sequential_engine_agrees(target: Target, spread: float, rng: np.random.Generator) -> None:
+def test_both_engines_and_a_tilt_for_each_count_agree(target: Target, spread: float, rng: np.random.Generator) -> None:
     theta, omega = rows(spread, rng)
     v, u = (target.array(rng.normal(size=(24, size))) for size in (N, N + 1))
     for low, high in ((0, N), (3, 9), (20, N)):
         inside = np.where((low <= COUNT) & (high >= COUNT), omega, -np.inf)
         given = target.array(theta), target.array(inside), low, high
-        pairs = zip(*(answers(ops, given, v, u) for ops in both(target)), strict=True)
-        assert all((np.abs(target.to_numpy(x - y)) <= 5 * allowed(target.dtypes[-1], omega)).all() for x, y in pairs)
+        tree, sequential = both(target)
+        first = answers(_mixture, tree, given, v, u)
+        for second in (answers(_mixture, sequential, given, v, u), answers(_each_count, tree, given, v, u)):
+            for x, y in zip(first, second, strict=True):
+                assert (np.abs(target.to_numpy(x - y)) <= 5 * allowed(target.dtypes[-1], omega)).all()
 
 
-def answers(ops: Ops, given: tuple[Any, Any, int, int], v: Any, u: Any) -> list[Any]:
+def answers(way: Any, ops: Ops, given: tuple[Any, Any, int, int], v: Any, u: Any) -> list[Any]:
     with np.errstate(all="ignore"):
-        found = _mixture.solve(ops, *given)
-        return [found.chosen, found.counts, *_mixture.product(ops, *given, v, u)]
+        found = way.solve(ops, *given)
+        return [found.chosen, found.counts, *way.product(ops, *given, v, u)]
 
 
 @pytest.mark.parametrize("sign", [1, -1])

@@ -6,6 +6,10 @@ NO_SIGN = "NaN has no sign."
 MARGIN = "Between what is within reach and what rounding notices are many decades."
 PASSES = "Stricter than need be: at worst a further tilt, which gives the same to rounding."
 NOTHING_YET = "What was there before the first part has no share in the result."
+SLOW_FLOATS = "It only spares the processor subnormal numbers."
+SETTLED = "Only whether all have settled is asked, and not before the first step."
+TIE = "At t = 0 both sides are as likely."
+EITHER_WAY = "Both ways are tested to agree; which one runs is a matter of speed."
 CENTRE = "A constant taken off does not change a covariance; this one keeps the numbers small."
 
 POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
@@ -34,17 +38,90 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         "done = waiting & (reach | enough) & (peak > -xp.inf)": {
             "peak > -xp.inf → peak >= -xp.inf": "Without a count in reach none is worth leaving out, so none is done.",
         },
-        "middle = column_sums(ops, at.p * at.q * v) / xp.clip(column_sums(ops, at.p * at.q), 1e-37, None)": {
-            "column_sums(ops, at.p * at.q * v) / xp.clip(column_sums(ops, at.p * at.q), 1e-37, None)"
-            " → column_sums(ops, at.p * at.q * v) * xp.clip(column_sums(ops, at.p * at.q), 1e-37, None)": CENTRE,
-            "at.p * at.q → at.p / at.q": CENTRE,
-            "1e-37 → 2e-37": CENTRE,
-        },
+        "middle = weighted_mean(ops, at.p * at.q, v)": {"at.p * at.q → at.p / at.q": CENTRE},
         "tangents = _tree.inside_tangents(ops, full, levels, _tree.leaves(ops, push, -push, empty=0.0))": {
             "0.0 → 1.0": "A spare item that grows adds to all outcomes alike, and drops out of the quotient.",
         },
         "u = u - column_sums(ops, part.counts * u)": {
             "u - column_sums(ops, part.counts * u) → u + column_sums(ops, part.counts * u)": CENTRE,
+        },
+    },
+    "_tilts": {
+        "FLOOR = 2.0**-512": {"2.0 → 4.0": SLOW_FLOATS, "512 → 513": SLOW_FLOATS},
+        "REACH = 2.0**-400": {"400 → 401": MARGIN},
+        "xp, whole = ops.xp, iota(ops, 1, self.p).dtype": {"1 → 2": DTYPE_ONLY},
+        "return float(limits.smallest_normal) / float(limits.eps) ** 2": {
+            "float(limits.eps) ** 2 → float(limits.eps) * 2": "NumPy keeps subnormal numbers, for which the margin is.",
+            "2 → 3": PASSES,
+        },
+        "return (self.probabilities >= self.reach(ops)) | (counts(ops, self.rows, self.p) == self.target)": {
+            "self.probabilities >= self.reach(ops) → self.probabilities > self.reach(ops)": MARGIN,
+        },
+        "if not ops.eager_on_cpu or ops.xp.finfo(like.dtype).bits < 64:": {
+            "not ops.eager_on_cpu → ops.eager_on_cpu": SLOW_FLOATS,
+            "ops.xp.finfo(like.dtype).bits < 64 → ops.xp.finfo(like.dtype).bits <= 64": SLOW_FLOATS,
+            "64 → 65": SLOW_FLOATS,
+        },
+        "return Rows(items_first(ops, by_row), by_row, 0, sign, max(1, width))": {
+            "0 → 1": "Rows of several sizes have no count that is read.",
+        },
+        "whole = iota(ops, 1, theta).dtype": {"1 → 2": DTYPE_ONLY},
+        "return xp.astype(xp.round(xp.where(xp.isnan(mean), xp.zeros_like(mean), mean)), iota(ops, 1, mean).dtype)": {
+            "1 → 2": DTYPE_ONLY,
+        },
+        "marks = xp.astype(wanted, iota(ops, 1, wanted).dtype)": {"1 → 2": DTYPE_ONLY},
+        "return (*found, xp.astype(first, target.dtype), waiting, ~xp.any(waiting, axis=0))": {"0 → 1": SETTLED},
+        "state = (*state, target, wanted, ~xp.any(wanted, axis=0))": {
+            "~xp.any(wanted, axis=0) → xp.any(wanted, axis=0)": SETTLED,
+            "xp.any → xp.all": SETTLED,
+            "0 → 1": SETTLED,
+        },
+        "return ops.repeat(step, state, rows.width + 2)[:-3]": {
+            "2 → 3": "Every step is done with a count at least, so that fewer are enough.",
+        },
+        "shift = tilt(ops, for_tilt) * for_tilt.sign": {
+            "tilt(ops, for_tilt) * for_tilt.sign → tilt(ops, for_tilt) / for_tilt.sign": SIGNS,
+        },
+        "levels = _tree.inside(ops, full, _tree.leaves(ops, p, q), SEQUENTIAL_FROM if ops.scan else None, top=1)": {
+            "SEQUENTIAL_FROM if ops.scan else None → None": EITHER_WAY,
+        },
+    },
+    "_weighted": {
+        "return (_mixture.solve if ops.sweeps else _each_count.solve)(ops, *parts(logits), low, high)": {
+            "_mixture.solve if ops.sweeps else _each_count.solve → _mixture.solve": EITHER_WAY,
+            "_mixture.solve if ops.sweeps else _each_count.solve → _each_count.solve": EITHER_WAY,
+        },
+        "return ops.xp.concat([found.unchosen, 1 - found.counts], axis=-1)": {
+            "1 - found.counts → 1 + found.counts": "Nobody asks for this part.",
+            "1 → 2": "Nobody asks for this part.",
+            "-1 → 1": "Rows come in two axes, of which the last is axis 1.",
+        },
+        "image = (_mixture.product if ops.sweeps else _each_count.product)(ops, *parts(logits), low, high, *parts(v))": {
+            "_mixture.product if ops.sweeps else _each_count.product → _mixture.product": EITHER_WAY,
+            "_mixture.product if ops.sweeps else _each_count.product → _each_count.product": EITHER_WAY,
+        },
+        "return _cross(ops, found, omega, found.counts, ops.xp.where(t > 0, found.unchosen, found.chosen))": {
+            "t > 0 → t >= 0": TIE,
+        },
+        "value = -_cross(ops, found, parts(logits)[1], counts, xp.where(t > 0, 1 - z, z))": {"t > 0 → t >= 0": TIE},
+        "unlikely = xp.where(there.tilted > 0, here.unchosen, here.chosen)": {
+            "there.tilted > 0 → there.tilted >= 0": TIE,
+        },
+        "k = xp.where(xp.isnan(xp.sum(spread, axis=-1)), xp.full_like(k, -1), k)": {
+            "1 → 2": "Any negative size makes the row NaN.",
+        },
+        "return (_tilts if ops.sweeps else _each_count).count_log_probabilities(ops, logits)": {
+            "_tilts if ops.sweeps else _each_count → _tilts": EITHER_WAY,
+            "_tilts if ops.sweeps else _each_count → _each_count": EITHER_WAY,
+        },
+        'return known | {"reference": solve(arrays[0])} if function is weighted_kl_divergence else known': {
+            "known | {'reference': solve(arrays[0])} if function is weighted_kl_divergence else known"
+            " → known | {'reference': solve(arrays[0])}": "Kernels alone solve beforehand.",
+            "known | {'reference': solve(arrays[0])} if function is weighted_kl_divergence else known"
+            " → known": "Kernels alone solve beforehand.",
+            "function is weighted_kl_divergence → function is not weighted_kl_divergence": (
+                "Kernels alone solve beforehand."
+            ),
         },
     },
     "_mixture": {
