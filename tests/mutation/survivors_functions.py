@@ -43,7 +43,7 @@ REST: dict[str, dict[str, dict[str, str]]] = {
         "v = xp.where(xp.isinf(logits), fill(ops, (), 0.0, v), v)": {
             "0.0 → 1.0": "Items with infinite logits have the weight 0: any finite number will do.",
         },
-        "mean = column_sums(ops, weights * v) / xp.clip(column_sums(ops, weights), 1e-37, None)": {
+        "return column_sums(ops, weights * v) / ops.xp.clip(column_sums(ops, weights), 1e-37, None)": {
             "1e-37 → 2e-37": "The bound is there for a sum of 0, which it only has to exceed.",
         },
         "return [one(x) if w else None for x, w in zip(sides[:: rows.sign], wanted, strict=True)]": {

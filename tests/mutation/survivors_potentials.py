@@ -96,7 +96,10 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
             "1 → 2": "Nobody asks for this part.",
             "-1 → 1": "Rows come in two axes, of which the last is axis 1.",
         },
-        "image = (_mixture.product if ops.sweeps else _each_count.product)(ops, *parts(logits), low, high, *parts(v))": {
+        (
+            "image = (_mixture.product if ops.sweeps else _each_count.product)"
+            "(ops, *parts(logits), low, high, *parts(v))"
+        ): {
             "_mixture.product if ops.sweeps else _each_count.product → _mixture.product": EITHER_WAY,
             "_mixture.product if ops.sweeps else _each_count.product → _each_count.product": EITHER_WAY,
         },
