@@ -14,9 +14,13 @@ from ksubset._typing import Array, Backend
 
 
 def check_floating(x: Array, name: str, xp: Any) -> None:
-    """Of a real floating dtype."""
-    if x.dtype not in (xp.float32, xp.float64) and not xp.isdtype(x.dtype, "real floating"):
+    """Of a real floating dtype of at least 16 bits."""
+    if x.dtype in (xp.float32, xp.float64):
+        return
+    if not xp.isdtype(x.dtype, "real floating"):
         raise TypeError(f"{name} must have a real floating dtype; got {x.dtype}")
+    if xp.finfo(x.dtype).bits < 16:
+        raise TypeError(f"{name} must have a dtype of at least 16 bits; got {x.dtype}")
 
 
 def check_logits(logits: Array, xp: Any, name: str = "logits") -> None:

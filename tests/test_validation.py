@@ -402,6 +402,14 @@ def test_companions_on_another_device(target: Target) -> None:
         ksubset.marginals_jvp(good(target), 2, xp.zeros(4, device=other, dtype=xp.float32))
 
 
+@pytest.mark.backends("torch")
+def test_eight_bits_are_too_few(target: Target) -> None:
+    import torch
+
+    with pytest.raises(TypeError, match="logits must have a dtype of at least 16 bits; got torch.float8_e5m2"):
+        ksubset.marginals(torch.zeros(4).to(torch.float8_e5m2), 2)
+
+
 @pytest.mark.backends("jax")
 def test_jax_needs_a_key(target: Target) -> None:
     with pytest.raises(TypeError, match="rng must be a JAX key or an int; got None"):
