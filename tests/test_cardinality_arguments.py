@@ -109,8 +109,45 @@ BAD: dict[str, tuple[Any, type[Exception], str]] = {
 @pytest.mark.parametrize("name", BAD)
 def test_bad_potentials(target: Target, name: str) -> None:
     make, kind, message = BAD[name]
-    with pytest.raises(kind, match=message):
-        ksubset.marginals(target.array(np.zeros(4)), make(target), validate=True)
+    logits = target.array(np.zeros(4))
+    for validate in (True, None) if find(logits, "logits").is_readable(logits) else (True,):
+        with pytest.raises(kind, match=message):
+            ksubset.marginals(logits, make(target), validate=validate)
+
+
+INF = np.inf
+SUPPORTS: dict[str, tuple[Any, int, int]] = {
+    "all": ([[0.0] * 5], 0, 4),
+    "of two rows": ([[-INF, 0, 0, -INF, -INF], [-INF, -INF, 0, 0, -INF]], 1, 3),
+    "the ends": ([[0.0, -INF, -INF, -INF, 0.0]], 0, 4),
+    "one": ([[-INF, -INF, 1.0, -INF, -INF]], 2, 2),
+    "no rows": (np.zeros((0, 5)), 0, 4),
+}
+
+
+@pytest.mark.parametrize("name", SUPPORTS)
+def test_bounds_of_the_counts(target: Target, name: str) -> None:
+    """Which are looked for where values are read, and those of all counts elsewhere."""
+    log_weights, low, high = SUPPORTS[name]
+    logits = target.array(np.zeros((len(log_weights), 4)))
+    backend, potential = find(logits, "logits"), ksubset.Cardinality(target.array(np.array(log_weights)))
+    assert potential.resolve(logits, backend, target.xp, True)[1:] == (low, high)
+    assert potential.resolve(logits, backend, target.xp, False)[1:] == (0, 4)
+    assert potential.is_readable(backend) == backend.is_readable(logits)
+
+
+def test_bounds_of_ranges(target: Target) -> None:
+    logits = target.array(np.zeros((2, 4)))
+    backend, k = find(logits, "logits"), target.array([1, 3])
+    for potential, known, unknown in (
+        (ksubset.at_most(k), (0, 3), (0, 4)),
+        (ksubset.at_least(k), (1, 4), (0, 4)),
+        (ksubset.between(1, k), (1, 3), (1, 4)),
+        (ksubset.between(2, 3), (2, 3), (2, 3)),
+    ):
+        assert potential.resolve(logits, backend, target.xp, True)[1:] == known
+        assert potential.resolve(logits, backend, target.xp, False)[1:] == unknown
+        assert potential.is_readable(backend) == (known == unknown or backend.is_readable(k))
 
 
 @compiled_elsewhere

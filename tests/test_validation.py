@@ -406,7 +406,7 @@ def test_companions_on_another_device(target: Target) -> None:
 def test_eight_bits_are_too_few(target: Target) -> None:
     import torch
 
-    with pytest.raises(TypeError, match="logits must have a dtype of at least 16 bits; got torch.float8_e5m2"):
+    with pytest.raises(TypeError, match=r"logits must have a dtype of at least 16 bits; got torch\.float8_e5m2"):
         ksubset.marginals(torch.zeros(4).to(torch.float8_e5m2), 2)
 
 
