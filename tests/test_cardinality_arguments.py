@@ -144,6 +144,7 @@ def test_bounds_of_ranges(target: Target) -> None:
         (ksubset.at_least(k), (1, 4), (0, 4)),
         (ksubset.between(1, k), (1, 3), (1, 4)),
         (ksubset.between(2, 3), (2, 3), (2, 3)),
+        (ksubset.at_most(target.array(2)), (0, 2), (0, 4)),
     ):
         assert potential.resolve(logits, backend, target.xp, True)[1:] == known
         assert potential.resolve(logits, backend, target.xp, False)[1:] == unknown
@@ -173,6 +174,15 @@ def test_infinite_logits_that_leave_no_count(target: Target) -> None:
         values = target.to_numpy(found)
         assert np.isnan(values[[0, 2]]).all()
         assert np.isfinite(values[1]).all()
+
+
+@compiled_elsewhere
+def test_unchecked_bounds_out_of_range_give_nan_in_that_row_alone(target: Target) -> None:
+    logits = target.array(np.zeros((4, 3)))
+    low, high = target.array([0, -1, 1, 2]), target.array([2, 2, 4, 1])
+    found = target.to_numpy(ksubset.marginals(logits, ksubset.between(low, high), validate=False))
+    assert np.isnan(found[1:]).all()
+    np.testing.assert_allclose(found[0], 3 / 7, rtol=1e-6)
 
 
 @compiled_elsewhere
