@@ -119,6 +119,13 @@ def test_batches_of_higher_rank(target: Target, rng: np.random.Generator) -> Non
         row = ksubset.Cardinality(target.array(omega[j]))
         alone = ksubset.sample_from_uniforms(target.array(logits[i, j]), row, target.array(u[:, i, j]))
         assert (target.to_numpy(alone) == found[:, i, j]).all()
+    x, v = target.array(logits), rng.normal(size=logits.shape)
+    drawn = [target.to_numpy(f(x, potential, rng=target.rng(1))) for f in (ksubset.sample, ksubset.rsample)]
+    assert drawn[0].shape == (2, 3, N)
+    assert (drawn[0] == drawn[1]).all()
+    images = target.to_numpy(ksubset.marginals_jvp(x, potential, target.array(v)))
+    truth = [Potential(logits[i, j], omega[j]).covariance[:N, :N] @ v[i, j] for i, j in np.ndindex(2, 3)]
+    np.testing.assert_allclose(images.reshape(6, N), truth, atol=target.tolerance(1e-5, 1e-13))
 
 
 @compiled_elsewhere

@@ -154,10 +154,11 @@ def test_bounds_of_ranges(target: Target) -> None:
 @compiled_elsewhere
 def test_infinite_logits_that_leave_no_count(target: Target) -> None:
     logits = target.array(np.array([[np.inf, np.inf, 0.0], [0.0, 1.0, 2.0], [np.nan, 0.0, 0.0]]))
-    with pytest.raises(
-        ValueError, match=r"leave a count that has a weight; got 2 entries of \+inf and 0 of -inf in row 0"
-    ):
-        ksubset.entropy(logits[:2, :], ksubset.at_most(1), validate=True)
+    for validate in (True, None) if find(logits, "logits").is_readable(logits) else (True,):
+        with pytest.raises(
+            ValueError, match=r"leave a count that has a weight; got 2 entries of \+inf and 0 of -inf in row 0"
+        ):
+            ksubset.entropy(logits[:2, :], ksubset.at_most(1), validate=validate)
     with pytest.raises(ValueError, match=r"weight; got 0 entries of \+inf and 2 of -inf in row 0"):
         ksubset.entropy(-logits[:2, :], ksubset.at_least(2), validate=True)
     with pytest.raises(ValueError, match="max_k bounds a size k"):

@@ -1,8 +1,9 @@
 """Mutants of cardinality potentials that no test can notice; see `survivors_engines`."""
 
+from survivors_engines import WIDER
 from survivors_functions import DTYPE_ONLY, EQUAL_LENGTHS, SIGNS
 
-NO_SIGN = "NaN has no sign."
+NO_SIGN = "NaN has no sign, and an infinity minds no 0."
 MARGIN = "Between what is within reach and what rounding notices are many decades."
 PASSES = "Stricter than need be: at worst a further tilt, which gives the same to rounding."
 NOTHING_YET = "What was there before the first part has no share in the result."
@@ -10,6 +11,9 @@ SLOW_FLOATS = "It only spares the processor subnormal numbers."
 SETTLED = "Only whether all have settled is asked, and not before the first step."
 TIE = "At t = 0 both sides are as likely."
 EITHER_WAY = "Both ways are tested to agree; which one runs is a matter of speed."
+COPY = "A superfluous copy."
+DIFFERENTIATES = "NumPy does not differentiate; the tests of torch and JAX notice."
+PATHS = "What kernels would do is asked for where there are some: by tests/test_fast_cardinality.py."
 CENTRE = "A constant taken off does not change a covariance; this one keeps the numbers small."
 
 POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
@@ -84,6 +88,62 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         },
         "levels = _tree.inside(ops, full, _tree.leaves(ops, p, q), SEQUENTIAL_FROM if ops.scan else None, top=1)": {
             "SEQUENTIAL_FROM if ops.scan else None → None": EITHER_WAY,
+        },
+    },
+    "_each_count": {
+        "top, above = iota(ops, n, t) >= n - self.k[..., None], t > 0": {"t > 0 → t >= 0": "A t of 0 adds nothing."},
+        "shifts = xp.reshape(tilt(ops, rows) * rows.sign, tuple(self.k.shape))": {
+            "tilt(ops, rows) * rows.sign → tilt(ops, rows) / rows.sign": SIGNS,
+        },
+        "terms = self.log_weights + self.volumes(ops, found, xp.zeros_like(shifts[..., 0]))": {
+            "0 → 1": "Only the shape is used.",
+        },
+        "best = xp.argmax(xp.where(self.possible, terms, -xp.inf + xp.zeros_like(terms)), axis=-1, keepdims=True)": {
+            "-xp.inf + xp.zeros_like(terms) → -xp.inf - xp.zeros_like(terms)": NO_SIGN,
+        },
+        "terms = xp.where(self.possible, terms + self.volumes(ops, found, shift), -xp.inf + xp.zeros_like(terms))": {
+            "-xp.inf + xp.zeros_like(terms) → -xp.inf - xp.zeros_like(terms)": NO_SIGN,
+        },
+        "xp, n, whole = ops.xp, logits.shape[-1], iota(ops, 1, logits).dtype": {"1 → 2": DTYPE_ONLY},
+        "possible = (count >= always) & (count <= most) & (weights > -xp.inf)": {
+            "weights > -xp.inf → weights >= -xp.inf": "A weight of 0 adds nothing.",
+        },
+        "return Counts(wide, k, n // 2, possible, weights)": {"n // 2 → n * 2": WIDER},
+        "slopes = slope(ops, logits + shift[..., None], shift)": {
+            "logits + shift[..., None] → logits - shift[..., None]": "The same for all counts and so their shares.",
+        },
+        "mean = xp.sum(v * found.chosen, axis=-1) + xp.where(given.possible, u[..., low : high + 1], 0 * chances)": {
+            "0 → 1": "What has no share may have any mean.",
+        },
+        "apart = xp.where(found.chosen > found.unchosen, -unchosen, chosen)": {
+            "found.chosen > found.unchosen → found.chosen >= found.unchosen": TIE,
+        },
+    },
+    "_cardinality": {
+        "theta = logits if logits.dtype == compute else xp.astype(logits, compute)": {
+            "logits if logits.dtype == compute else xp.astype(logits, compute) → xp.astype(logits, compute)": COPY,
+        },
+        "rest = xp.zeros((*x.shape[:-1], counts), dtype=x.dtype, device=device(x))": {
+            "1 → 2": "It is broadcast to the batch.",
+        },
+        "if function is _functions.sample:": {
+            "function is _functions.sample → function is not _functions.sample": DIFFERENTIATES,
+        },
+        "return z + (mean - self.backend.ops(mean).stop_gradient(mean))": {
+            "z + (mean - self.backend.ops(mean).stop_gradient(mean))"
+            " → z - (mean - self.backend.ops(mean).stop_gradient(mean))": DIFFERENTIATES,
+        },
+        "z = direct(self._together, self.k, self.width, rng, sample_shape) if direct else None": {
+            "direct(self._together, self.k, self.width, rng, sample_shape) if direct else None"
+            " → direct(self._together, self.k, self.width, rng, sample_shape)": "NumPy's adapter always has kernels.",
+            "direct(self._together, self.k, self.width, rng, sample_shape) if direct else None → None": EITHER_WAY,
+        },
+        "log_weights = self.xp.astype(self.log_weights, problem.logits.dtype, copy=False)": {"False → True": COPY},
+        "if choose is None:": {"choose is None → choose is not None": PATHS},
+        "width = min(self.width, self.logits.shape[-1] - self.k)": {
+            "min → max": PATHS,
+            "self.logits.shape[-1] - self.k → self.logits.shape[-1] + self.k": PATHS,
+            "-1 → 1": PATHS,
         },
     },
     "_weighted": {
