@@ -1,6 +1,6 @@
 """Mutants of cardinality potentials that no test can notice; see `survivors_engines`."""
 
-from survivors_engines import WIDER
+from survivors_engines import AXIS, WIDER
 from survivors_functions import DTYPE_ONLY, EQUAL_LENGTHS, SIGNS
 
 NO_SIGN = "NaN has no sign, and an infinity minds no 0."
@@ -115,6 +115,11 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         "mean = xp.sum(v * found.chosen, axis=-1) + xp.where(given.possible, u[..., low : high + 1], 0 * chances)": {
             "0 → 1": "What has no share may have any mean.",
         },
+        "xp, n = ops.xp, logits.shape[-1]": {"-1 → 1": AXIS},
+        "given = every(ops, logits, fill(ops, (n + 1,), 0.0, logits), 0, n)": {
+            "1 → 2": WIDER,
+            "0.0 → 1.0": "Only whether a count has a weight is asked.",
+        },
         "apart = xp.where(found.chosen > found.unchosen, -unchosen, chosen)": {
             "found.chosen > found.unchosen → found.chosen >= found.unchosen": TIE,
         },
@@ -144,6 +149,7 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
             "min → max": PATHS,
             "self.logits.shape[-1] - self.k → self.logits.shape[-1] + self.k": PATHS,
             "-1 → 1": PATHS,
+            "1 → 2": PATHS,
         },
     },
     "_weighted": {
@@ -154,7 +160,7 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         "return ops.xp.concat([found.unchosen, 1 - found.counts], axis=-1)": {
             "1 - found.counts → 1 + found.counts": "Nobody asks for this part.",
             "1 → 2": "Nobody asks for this part.",
-            "-1 → 1": "Rows come in two axes, of which the last is axis 1.",
+            "-1 → 1": AXIS,
         },
         (
             "image = (_mixture.product if ops.sweeps else _each_count.product)"
