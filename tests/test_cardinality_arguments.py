@@ -136,6 +136,12 @@ def test_bounds_of_the_counts(target: Target, name: str) -> None:
     assert potential.is_readable(backend) == backend.is_readable(logits)
 
 
+def test_bounds_of_one_row(target: Target) -> None:
+    logits = target.array(np.zeros(4))
+    found = ksubset.at_most(target.array(2)).resolve(logits, find(logits, "logits"), target.xp, True)
+    assert found[1:] == (0, 2)
+
+
 def test_bounds_of_ranges(target: Target) -> None:
     logits = target.array(np.zeros((2, 4)))
     backend, k = find(logits, "logits"), target.array([1, 3])

@@ -1,6 +1,6 @@
 """Mutants of cardinality potentials that no test can notice; see `survivors_engines`."""
 
-from survivors_engines import AXIS, WIDER
+from survivors_engines import AXIS, RESHAPE, WIDER
 from survivors_functions import DTYPE_ONLY, EQUAL_LENGTHS, SIGNS
 
 NO_SIGN = "NaN has no sign, and an infinity minds no 0."
@@ -11,6 +11,8 @@ SLOW_FLOATS = "It only spares the processor subnormal numbers."
 SETTLED = "Only whether all have settled is asked, and not before the first step."
 TIE = "At t = 0 both sides are as likely."
 EITHER_WAY = "Both ways are tested to agree; which one runs is a matter of speed."
+READABLE = "NumPy's arrays can all be read."
+SPREAD = "Of tensors spread over processes, whose tests run in several."
 COPY = "A superfluous copy."
 DIFFERENTIATES = "NumPy does not differentiate; the tests of torch and JAX notice."
 PATHS = "What kernels would do is asked for where there are some: by tests/test_fast_cardinality.py."
@@ -120,11 +122,35 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
             "1 → 2": WIDER,
             "0.0 → 1.0": "Only whether a count has a weight is asked.",
         },
+        "return xp.where(given.possible | xp.isnan(value), value, -xp.inf + xp.zeros_like(value))": {
+            "-xp.inf + xp.zeros_like(value) → -xp.inf - xp.zeros_like(value)": NO_SIGN,
+        },
         "apart = xp.where(found.chosen > found.unchosen, -unchosen, chosen)": {
             "found.chosen > found.unchosen → found.chosen >= found.unchosen": TIE,
         },
     },
+    "_potentials": {
+        "return not backend.is_array(self.log_weights) or backend.is_readable(self.log_weights)": {
+            "not backend.is_array(self.log_weights) → backend.is_array(self.log_weights)": READABLE,
+        },
+        "return xp.broadcast_to(xp.astype(x, logits.dtype, copy=False), (*logits.shape[:-1], n + 1)), low, high": {
+            "False → True": COPY,
+        },
+        "used = xp.any(xp.reshape(values, (-1, n + 1)) > -xp.inf, axis=0)": {"1 → 2": RESHAPE},
+        "low = spread.local(self.low, self.names[0], items=False)": {"0 → 1": SPREAD, "False → True": SPREAD},
+        "return Between(low, spread.local(self.high, self.names[1], items=False), self.names)": {
+            "1 → 2": SPREAD,
+            "False → True": SPREAD,
+        },
+        "return all(not backend.is_array(x) or backend.is_readable(x) for x in (self.low, self.high))": {
+            "all → any": READABLE,
+        },
+    },
     "_cardinality": {
+        "reads = backend.is_readable(logits) and k.is_readable(backend) if validate is None else validate": {
+            "backend.is_readable(logits) and k.is_readable(backend)"
+            " → backend.is_readable(logits) or k.is_readable(backend)": READABLE,
+        },
         "theta = logits if logits.dtype == compute else xp.astype(logits, compute)": {
             "logits if logits.dtype == compute else xp.astype(logits, compute) → xp.astype(logits, compute)": COPY,
         },
@@ -176,6 +202,7 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         "unlikely = xp.where(there.tilted > 0, here.unchosen, here.chosen)": {
             "there.tilted > 0 → there.tilted >= 0": TIE,
         },
+        "rank = xp.argsort(order, axis=-1, stable=True)": {"True → False": "A permutation has no ties."},
         "k = xp.where(xp.isnan(xp.sum(spread, axis=-1)), xp.full_like(k, -1), k)": {
             "1 → 2": "Any negative size makes the row NaN.",
         },
