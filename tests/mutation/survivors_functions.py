@@ -1,5 +1,7 @@
 """Mutants of inference, functions, derivatives and checks that no test can notice; see `survivors_engines`."""
 
+NOTHING = "An array of no entries is appended, or one array joined to none."
+HALF = "Where half of the items are chosen, those left out are as many."
 MORE = "Only computes more than is asked for."
 RESHAPE = "NumPy takes any negative length for the one that is left open."
 SIGNS = "A sign is 1 or -1: none lies between, dividing by it is multiplying, and multiplying by 1 changes nothing."
@@ -7,6 +9,24 @@ EQUAL_LENGTHS = "The lengths are the same by construction."
 DTYPE_ONLY = "Only the dtype of these integers is used."
 
 REST: dict[str, dict[str, dict[str, str]]] = {
+    "_layout": {
+        (
+            "parts = [ops.xp.zeros((size, *tail), dtype=x.dtype, device=place) if size else None "
+            "for size in (before, after)]"
+        ): {
+            "ops.xp.zeros((size, *tail), dtype=x.dtype, device=place) if size else None"
+            " → ops.xp.zeros((size, *tail), dtype=x.dtype, device=place)": NOTHING,
+        },
+        "return ops.xp.concat(kept, axis=0) if len(kept) > 1 else kept[0]": {
+            "ops.xp.concat(kept, axis=0) if len(kept) > 1 else kept[0] → ops.xp.concat(kept, axis=0)": NOTHING,
+            "len(kept) > 1 → len(kept) >= 1": NOTHING,
+        },
+        "return ops.xp.reshape(ops.xp.reshape(x, (-1,)), shape)": {"1 → 2": RESHAPE},
+        "sign, count = (-1, n - k) if 2 * k > n else (1, k)": {"2 * k > n → 2 * k >= n": HALF},
+        "k = xp.reshape(xp.broadcast_to(k, logits.shape[:-1]), (-1,))": {"1 → 2": RESHAPE},
+        "sign = 1 - 2 * xp.astype(2 * k > n, logits.dtype)": {"2 * k > n → 2 * k >= n": HALF},
+        "by_row = by_row * sign[:, None]": {"by_row * sign[:, None] → by_row / sign[:, None]": SIGNS},
+    },
     "_inference": {
         "return total, _tree.outside(ops, counts, levels, outer / total)[:, : rows.size, ...] if down else None": {
             (

@@ -202,6 +202,12 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         "unlikely = xp.where(there.tilted > 0, here.unchosen, here.chosen)": {
             "there.tilted > 0 → there.tilted >= 0": TIE,
         },
+        "return draw(ops, xp.broadcast_to(theta, (*batch, n)), k, min(high, n - low, n // 2), u[..., 1:])": {
+            "min → max": WIDER,
+            "n - low → n + low": WIDER,
+            "n // 2 → n * 2": WIDER,
+            "2 → 3": WIDER,
+        },
         "rank = xp.argsort(order, axis=-1, stable=True)": {"True → False": "A permutation has no ties."},
         "k = xp.where(xp.isnan(xp.sum(spread, axis=-1)), xp.full_like(k, -1), k)": {
             "1 → 2": "Any negative size makes the row NaN.",
