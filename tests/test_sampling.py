@@ -58,6 +58,18 @@ def test_many_rows_one_draw(target: Target) -> None:
         check_frequencies(frequencies(drawn, row), row.probabilities)
 
 
+def test_a_uniform_of_one_is_one_of_zero(target: Target) -> None:
+    logits, u = target.array([0.3, -0.2, 0.1, 0.0]), np.array([0.4, 1.0, 1.0])
+    ones = ksubset.sample_from_uniforms(logits, 2, target.array(u), validate=False)
+    zeros = ksubset.sample_from_uniforms(logits, 2, target.array(np.where(u == 1, 0, u)))
+    assert (target.to_numpy(ones) == target.to_numpy(zeros)).all()
+
+
+def test_no_draws(target: Target) -> None:
+    logits = target.array(np.zeros(4))
+    assert ksubset.sample(logits, 2, rng=target.rng(0), sample_shape=(0, 2)).shape == (0, 2, 4)
+
+
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rare_events_keep_their_probability(target: Target, dtype: str) -> None:
     """A subset of probability 1e-9, far below the resolution of a 24-bit uniform, made visible by importance."""

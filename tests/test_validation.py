@@ -182,6 +182,11 @@ TYPES: dict[str, tuple[Call, type[Exception], str]] = {
         TypeError,
         r"sample_shape must be a tuple.*got \(-1,\)",
     ),
+    "sample_shape in part": (
+        lambda t: ksubset.sample(good(t), 2, rng=0, sample_shape=(2, -1)),
+        TypeError,
+        r"sample_shape must be a tuple.*got \(2, -1\)",
+    ),
 }
 
 VALUES: dict[str, tuple[Call, str]] = {

@@ -13,6 +13,7 @@ TIE = "At t = 0 both sides are as likely."
 EITHER_WAY = "Both ways are tested to agree; which one runs is a matter of speed."
 READABLE = "NumPy's arrays can all be read."
 SPREAD = "Of tensors spread over processes, whose tests run in several."
+BEFOREHAND = "Kernels alone solve beforehand."
 COPY = "A superfluous copy."
 DIFFERENTIATES = "NumPy does not differentiate; the tests of torch and JAX notice."
 PATHS = "What kernels would do is asked for where there are some: by tests/test_fast_cardinality.py."
@@ -146,6 +147,11 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
             "all → any": READABLE,
         },
     },
+    "_draws": {
+        "return problem.whole(z, u.ndim - problem.logits.ndim)": {
+            "u.ndim - problem.logits.ndim → u.ndim + problem.logits.ndim": SPREAD,
+        },
+    },
     "_cardinality": {
         "reads = backend.is_readable(logits) and k.is_readable(backend) if validate is None else validate": {
             "backend.is_readable(logits) and k.is_readable(backend)"
@@ -218,12 +224,12 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         },
         'return known | {"reference": solve(arrays[0])} if function is weighted_kl_divergence else known': {
             "known | {'reference': solve(arrays[0])} if function is weighted_kl_divergence else known"
-            " → known | {'reference': solve(arrays[0])}": "Kernels alone solve beforehand.",
+            " → known | {'reference': solve(arrays[0])}": BEFOREHAND,
             "known | {'reference': solve(arrays[0])} if function is weighted_kl_divergence else known"
-            " → known": "Kernels alone solve beforehand.",
-            "function is weighted_kl_divergence → function is not weighted_kl_divergence": (
-                "Kernels alone solve beforehand."
-            ),
+            " → known": BEFOREHAND,
+            "function is weighted_kl_divergence → function is not weighted_kl_divergence": BEFOREHAND,
+            "known | {'reference': solve(arrays[0])} → known & {'reference': solve(arrays[0])}": BEFOREHAND,
+            "0 → 1": BEFOREHAND,
         },
     },
     "_mixture": {
