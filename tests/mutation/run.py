@@ -53,7 +53,6 @@ TESTS = {
     "_validation": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
     "_summation": ["test_summation.py", "test_spread.py"],
     "_spread": ["test_spread.py"],
-    "_inverse": ["test_inverse.py", "test_validation.py"],
     "_weighted": [*POTENTIALS, "test_count_log_pmf.py"],
     "_mixture": POTENTIALS,
     "_parts": POTENTIALS,
