@@ -95,7 +95,7 @@ def first_target(ops: Ops, given: Weighted) -> Array:
     """
     xp, omega, nowhere = ops.xp, given.log_weights, fill(ops, (), -float("inf"), given.log_weights)
     target = nearest(ops, given.wanted, typical(ops, given.rows))
-    lowest, highest = (nearest(ops, given.wanted, 0 * target + c) for c in (0, given.rows.width))
+    lowest, highest = (nearest(ops, given.wanted, xp.full_like(target, c)) for c in (0, given.rows.width))
     count = _tilts.counts(ops, given.rows, omega)
     top = xp.max(omega, axis=0)
     flat = xp.all((omega == top) | (count < lowest) | (count > highest), axis=0)

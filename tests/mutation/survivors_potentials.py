@@ -41,6 +41,7 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
             "rest - xp.maximum(peak, so_far - volume - base) <= heaviest"
             " → rest - xp.maximum(peak, so_far - volume - base) < heaviest": MARGIN,
             "xp.maximum → xp.minimum": PASSES,
+            "so_far - volume - base → so_far - volume + base": PASSES,
         },
         "done = waiting & (reach | enough) & (peak > -xp.inf)": {
             "peak > -xp.inf → peak >= -xp.inf": "Without a count in reach none is worth leaving out, so none is done.",
@@ -48,6 +49,9 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         "middle = weighted_mean(ops, at.p * at.q, v)": {"at.p * at.q → at.p / at.q": CENTRE},
         "tangents = _tree.inside_tangents(ops, full, levels, _tree.leaves(ops, push, -push, empty=0.0))": {
             "0.0 → 1.0": "A spare item that grows adds to all outcomes alike, and drops out of the quotient.",
+        },
+        "return -column_sums(ops, xp.where(at.above() == (theta > 0), xp.zeros_like(theta), xp.abs(theta)))": {
+            "theta > 0 → theta >= 0": "A logit of 0 adds nothing.",
         },
         "u = u - column_sums(ops, part.counts * u)": {
             "u - column_sums(ops, part.counts * u) → u + column_sums(ops, part.counts * u)": CENTRE,
