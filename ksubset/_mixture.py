@@ -158,4 +158,5 @@ def slope(ops: Ops, t: Array, shift: Array) -> Array:
 
 def _bad(ops: Ops, log_total: Array) -> Array:
     """NaN for the rows without a possible count, else 0."""
-    return ops.xp.where(ops.xp.isinf(log_total), fill(ops, (), float("nan"), log_total), 0 * log_total)
+    xp = ops.xp
+    return xp.where(xp.isfinite(log_total), xp.zeros_like(log_total), fill(ops, (), float("nan"), log_total))

@@ -41,6 +41,11 @@ class Target:
             x = x.astype(dtype)
         return self.xp.asarray(x, device=self.device)
 
+    def require(self, dtype: str) -> None:
+        """Skip a test of a dtype that the target lacks."""
+        if dtype not in self.dtypes:
+            pytest.skip(f"{self.name} has no {dtype}")
+
     def tolerance(self, single: float, double: float) -> float:
         """A tolerance for arrays made by `array` with its default dtype."""
         return double if self.dtypes[-1] == "float64" else single

@@ -42,8 +42,7 @@ def check_enumeration(target: Target, n: int) -> None:
 @pytest.mark.parametrize(("dtype", "absolute", "unit"), [("float64", 1e-12, 2.2e-16), ("float32", 2e-5, 1.2e-7)])
 def test_hard_rows(target: Target, dtype: str, absolute: float, unit: float) -> None:
     """Marginals of the logits found, in extended precision; relative as far as rounding μ leaves it determined."""
-    if dtype not in target.dtypes:
-        pytest.skip(f"{target.name} has no {dtype}")
+    target.require(dtype)
     rows = hard(40)
     mu = target.array(rows.mu, dtype)
     found = target.to_numpy(ksubset.logits_from_marginals(mu, target.array(rows.k))).astype(float)
@@ -135,8 +134,7 @@ def test_tolerance_of_the_sum(target: Target) -> None:
 
 
 def test_marginals_of_half_precision(target: Target) -> None:
-    if "float16" not in target.dtypes:
-        pytest.skip(f"{target.name} has no float16")
+    target.require("float16")
     mu = target.array([0.1, 0.3, 0.7, 0.9], "float16")
     theta = ksubset.logits_from_marginals(mu, 2)
     assert theta.dtype == target.xp.float16

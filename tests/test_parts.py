@@ -60,8 +60,7 @@ def rows(spread: float, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarra
 
 
 def array(target: Target, x: np.ndarray, dtype: str) -> Any:
-    if dtype not in target.dtypes:
-        pytest.skip(f"{target.name} has no {dtype}")
+    target.require(dtype)
     return target.array(x, dtype)
 
 
@@ -240,11 +239,7 @@ def test_counts_far_out_cost_no_digits(target: Target, way: Any, rng: np.random.
 
 def check_functions(target: Target, theta: np.ndarray, omega: np.ndarray) -> None:
     """The scalar functions of a row of equal logits, from the probabilities of the counts."""
-    x, potential, tolerance = (
-        target.array(theta),
-        ksubset.Cardinality(target.array(omega)),
-        target.tolerance(3e-6, 1e-14),
-    )
+    x, potential = target.array(theta), ksubset.Cardinality(target.array(omega))
     chosen, counts, log_normalizer = moments(theta, omega)
     log_probabilities = omega + theta[0] * COUNT - log_normalizer
     entropy = -np.sum(counts[counts > 0] * log_probabilities[counts > 0])
@@ -256,7 +251,7 @@ def check_functions(target: Target, theta: np.ndarray, omega: np.ndarray) -> Non
         (ksubset.entropy(x, potential), entropy),
         (ksubset.log_prob(x, potential, target.array(z.astype(float))), log_probabilities[12]),
     ):
-        assert float(found) == pytest.approx(float(expected), rel=tolerance)
+        assert float(found) == pytest.approx(float(expected), rel=target.tolerance(3e-6, 1e-14))
     other = theta + np.where(z, 0.5, 0)
     back = moments(other, omega)
     gaps = back[2] - log_normalizer - chosen[0] * 6, back[0][:12].sum() * 0.5 - back[2] + log_normalizer

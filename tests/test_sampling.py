@@ -73,8 +73,7 @@ def test_no_draws(target: Target) -> None:
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rare_events_keep_their_probability(target: Target, dtype: str) -> None:
     """A subset of probability 1e-9, far below the resolution of a 24-bit uniform, made visible by importance."""
-    if dtype not in target.dtypes:
-        pytest.skip(f"{target.name} has no {dtype}")
+    target.require(dtype)
     logits = target.array([0.0, -20.723], dtype)
     rare = 1 / (1 + np.exp(20.723))
     draws = 4000
