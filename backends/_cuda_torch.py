@@ -60,7 +60,7 @@ def solve(ops: Ops, logits: torch.Tensor, k: int | torch.Tensor, width: int) -> 
     """`ksubset._inference.solve`, through a kernel where that takes the call."""
     if suits(logits, k, width):
         return _cuda.solve(runtime(ops), logits, k, width)
-    return solve_rows(ops, logits, k, width)
+    return solve_rows(ops, logits, k)
 
 
 def draw(

@@ -9,7 +9,8 @@ from math import prod
 from typing import TYPE_CHECKING, Any
 
 from ksubset import _weighted
-from ksubset._mixture import Mixture, slope
+from ksubset._mixture import Mixture, slopes
+from ksubset._tilt import Tilt
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +142,8 @@ class _Call:
         t, counts = theta + shift[:, None], np.empty(omega.shape)
         self.put_counts(counts, found.counts)
         volume = found.log_volume + shift * ((t > 0).sum(-1) - target)
-        return Mixture(t, slope(NUMPY, t, shift), volume, *sides, counts)
+        slope = slopes(NUMPY, t.T, Tilt(shift, np.zeros_like(shift))).T
+        return Mixture(t, slope, volume, *sides, counts)
 
     def moments(self, threads: int | None, **wanted: bool) -> Any:
         """What the kernel computes."""

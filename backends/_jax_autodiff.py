@@ -65,8 +65,6 @@ def _differentiable_code(logits: Array, v: Array, *counts: Array, name: str, k: 
     from ksubset.backends.jax import ops
 
     count, code = k if k is not None else counts[0], replace(ops(logits), sweeps=False)
-    if code.devices:  # without what JAX cannot differentiate
-        code = replace(code, devices=replace(code.devices, fft=jnp.fft, gather=lambda x: x))
     return find(name)(code, logits, count, width, v)
 
 

@@ -54,20 +54,7 @@ def repeat(step: Step, state: State, limit: int) -> State:
 
 def spread_over(devices: int) -> Devices:
     """What the core asks for where there are so many devices."""
-    return Devices(devices, lambda function, *arrays: jax.vmap(function)(*arrays), gather, Fourier, pick)
-
-
-@jax.custom_batching.custom_vmap
-def gather(x: Array) -> Array:
-    """The array with all axes but the last on every device."""
-    axes = tuple(f"a{i}" for i in range(x.ndim - 1))
-    rule = " ".join((*axes, "r"))
-    return _split(lambda x: x, f"{rule} -> {rule}", axes, lambda spec: (*(None for _ in axes), *spec[len(axes) :]), x)
-
-
-@gather.def_vmap
-def _gather_batch(size: int, sharded: list[bool], x: Array) -> tuple[Array, bool]:
-    return gather(x), True
+    return Devices(devices, Fourier, pick)
 
 
 def pick(x: Array, index: Array) -> Array:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat
@@ -10,7 +11,7 @@ import numpy as np
 from ksubset import _functions, _weighted
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
-from ksubset._typing import Array, Ops, repeat_all, repeat_until_settled
+from ksubset._typing import Array, Ops, choose_needed, repeat_all, repeat_until_settled
 from ksubset._validation import check_seed, kind
 from ksubset.backends import _fast, _fast_weighted
 
@@ -18,9 +19,19 @@ if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
 
 
-def _column_sums(x: Array) -> Array:
-    """By BLAS, which takes several rows of ``x`` at a time where NumPy adds one after the other."""
-    return np.ones(x.shape[0], x.dtype) @ x
+BLOCK = 4096
+"""Items added up in one go: float32 loses digits where it adds millions one after the other."""
+
+
+def _item_sums(x: np.ndarray) -> np.ndarray:
+    """By BLAS, which takes several items at a time where NumPy adds one after the other."""
+    n, flat = x.shape[0], x.reshape(x.shape[0], prod(x.shape[1:]))
+    whole = n - n % BLOCK
+    total = np.ones(n - whole, x.dtype) @ flat[whole:]
+    if whole:
+        blocks = np.ones(BLOCK, x.dtype) @ flat[:whole].reshape(-1, BLOCK, flat.shape[1])
+        total = total + blocks.sum(axis=0)
+    return total.reshape(x.shape[1:])
 
 
 NUMPY = Ops(
@@ -28,7 +39,8 @@ NUMPY = Ops(
     np.matmul,
     partial(np.sort, stable=False),
     repeat_until_settled(np),
-    column_sums=_column_sums,
+    choose=choose_needed(np),
+    item_sums=_item_sums,
     sweeps=True,
     eager_on_cpu=True,
 )
@@ -40,8 +52,8 @@ def ops(x: Array) -> Ops:
         return NUMPY
     xp = array_api_compat.array_namespace(x)
     reads = is_readable(x)
-    repeat = repeat_until_settled(xp) if reads else repeat_all
-    return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat, sweeps=reads)
+    repeat, choose = (repeat_until_settled(xp), choose_needed(xp)) if reads else (repeat_all, None)
+    return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat, choose=choose, sweeps=reads)
 
 
 def namespace(x: Array) -> Any:
@@ -131,7 +143,7 @@ def solve(logits: Array, k: int | Array, width: int) -> Solution:
     if not isinstance(path("solve", logits, width), str):
         return _fast.solve(logits, k)
     with np.errstate(all="ignore"):
-        return solve_rows(ops(logits), logits, k, width)
+        return solve_rows(ops(logits), logits, k)
 
 
 def path(name: str, logits: Array, width: int) -> "Path | str":

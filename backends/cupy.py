@@ -69,7 +69,7 @@ def evaluate(
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
     if _cuda_launch.suits(logits, width):
         return _cuda.solve(RUNTIME, logits, k, width)
-    return solve_rows(OPS, logits, k, width)
+    return solve_rows(OPS, logits, k)
 
 
 def path(name: str, logits: Array, width: int) -> Launch | str:

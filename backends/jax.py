@@ -15,7 +15,7 @@ from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
 from ksubset._tilt import NEAR
-from ksubset._typing import Array, Ops, State, Step
+from ksubset._typing import Answers, Array, Ops, State, Step
 from ksubset._validation import check_seed, kind
 from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
@@ -25,6 +25,7 @@ from ksubset.backends._jax_sharding import (
     automatic,
     fold,
     is_explicit,
+    is_long,
     on_one_device,
     repeat,
     several_devices,
@@ -43,8 +44,37 @@ def _repeat(step: Step, state: State, limit: int) -> State:
     return jax.lax.while_loop(proceed, lambda carry: (carry[0] + 1, step(carry[1])), (0, state))[1]
 
 
-def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, reverse: bool) -> tuple[Any, Any]:
-    return fold(step, carry, xs, reverse=reverse)
+def _choose(mask: Array, first: Answers, second: Answers) -> tuple[Array, ...]:
+    """Compute at run time what some row asks for."""
+    if mask.ndim == 0:
+        return cast("tuple[Array, ...]", jax.lax.cond(mask, first, second))
+
+    def nothing() -> tuple[Array, ...]:
+        return tuple(jnp.zeros(x.shape, x.dtype) for x in jax.eval_shape(first))
+
+    ours, theirs = jax.lax.cond(jnp.any(mask), first, nothing), jax.lax.cond(jnp.all(mask), nothing, second)
+    return tuple(jnp.where(mask, a, b) for a, b in zip(ours, theirs, strict=True))
+
+
+def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+    return fold(step, carry, xs, length=length)
+
+
+BLOCK = 4096
+"""Items added up in one go: float32 loses digits where it adds millions one after the other."""
+
+
+def _item_sums(x: Array) -> Array:
+    """As a product with ones, which XLA computes faster than a reduction."""
+    whole = x.shape[0] - x.shape[0] % BLOCK
+    total = _dot_ones(x[whole:])
+    if whole:
+        total = total + _dot_ones(jnp.moveaxis(x[:whole].reshape(-1, BLOCK, *x.shape[1:]), 1, 0)).sum(0)
+    return total
+
+
+def _dot_ones(x: Array) -> Array:
+    return jnp.tensordot(jnp.ones(x.shape[0], x.dtype), x, axes=1, precision="highest")
 
 
 def _ranked(x: Array, count: int | Array, *, fixed: bool = False) -> tuple[Array, Array]:
@@ -64,18 +94,18 @@ def _ranked(x: Array, count: int | Array, *, fixed: bool = False) -> tuple[Array
     def halve(bounds: tuple[Array, Array]) -> tuple[Array, Array]:
         low, high = bounds
         middle = (low >> 1) + (high >> 1) + (low & high & 1)
-        enough = jnp.sum(keys > middle[:, None], axis=-1) >= count
+        enough = jnp.sum(keys > middle, axis=0) >= count
         return jnp.where(enough, middle + 1, low), jnp.where(enough, high, middle)
 
-    ends = jnp.min(keys, axis=-1), jnp.max(keys, axis=-1)
+    ends = jnp.min(keys, axis=0), jnp.max(keys, axis=0)
     if fixed:
         low, _ = repeat(halve, ends, 8 * keys.dtype.itemsize)
     else:
         low, _ = jax.lax.while_loop(apart, halve, ends)
-    above = keys >= low[:, None]
-    parted = jnp.sum(above, axis=-1) == count
-    upper = jnp.where(parted, jnp.min(jnp.where(above, keys, flip), axis=-1), low)
-    lower = jnp.where(parted, jnp.max(jnp.where(above, ~flip, keys), axis=-1), low)
+    above = keys >= low
+    parted = jnp.sum(above, axis=0) == count
+    upper = jnp.where(parted, jnp.min(jnp.where(above, keys, flip), axis=0), low)
+    lower = jnp.where(parted, jnp.max(jnp.where(above, ~flip, keys), axis=0), low)
     return value(upper), value(lower)
 
 
@@ -98,29 +128,33 @@ _COMMON: dict[str, Any] = {
     "matmul": partial(jnp.matmul, precision="highest"),
     "sort": partial(jnp.sort, stable=False),
     "repeat": _repeat,
+    "choose": _choose,
+    "scan": _scan,
+    "item_sums": _item_sums,
     "stop_gradient": jax.lax.stop_gradient,
     "matmul_from": 9,
     "sweeps": True,
 }
-SEQUENTIAL = Ops(**_COMMON, ranked=_ranked, sums_from_both_ends=_sums_from_both_ends, scan=_scan)
-PARALLEL = Ops(**_COMMON)
+ON_CPU = Ops(**_COMMON, ranked=_ranked, sums_from_both_ends=_sums_from_both_ends)
+ELSEWHERE = Ops(**_COMMON)
 
 surrogate = _jax_estimators.surrogate
 value_and_gradient = _jax_estimators.value_and_gradient
 
 
 def ops(x: Array) -> Ops:
-    """On a CPU a loop over blocks of items runs fastest; an accelerator wants the tree's logarithmic depth."""
-    sequential = jax.default_backend() == "cpu"
+    on_cpu = jax.default_backend() == "cpu"
     if several_devices():
-        return _spread(sequential, jax.device_count())
-    return SEQUENTIAL if sequential else PARALLEL
+        return _spread(on_cpu, jax.device_count(), is_long(x.shape[-1]))
+    return ON_CPU if on_cpu else ELSEWHERE
 
 
 @cache
-def _spread(sequential: bool, devices: int) -> Ops:
-    ops = replace(SEQUENTIAL, ranked=partial(_ranked, fixed=True)) if sequential else PARALLEL
-    return replace(ops, repeat=repeat, devices=spread_over(devices))
+def _spread(on_cpu: bool, devices: int, long: bool) -> Ops:
+    """Rows on different devices ask nothing of each other; a long row is on all of them."""
+    ops = replace(ON_CPU, ranked=partial(_ranked, fixed=True)) if on_cpu else ELSEWHERE
+    choose = ops.choose if long else None
+    return replace(ops, repeat=repeat, choose=choose, sweeps=long, devices=spread_over(devices))
 
 
 def namespace(x: Array) -> Any:
@@ -242,6 +276,6 @@ def solve(logits: Array, k: int | Array, width: int) -> Solution:
 @lru_cache(maxsize=1024)
 def _solver(k: int | None, width: int) -> Callable[..., Solution]:
     def call(logits: Array, count: Array | None) -> Solution:
-        return solve_rows(ops(logits), jax.lax.stop_gradient(logits), count if k is None else k, width)
+        return solve_rows(ops(logits), jax.lax.stop_gradient(logits), count if k is None else k)
 
     return cast("Callable[..., Solution]", jax.jit(call))

@@ -13,6 +13,7 @@ from math import comb, log
 from ksubset._inference import Solution, draw, jacobian_product, solve
 from ksubset._inverse import invert, solve_jacobian
 from ksubset._layout import constant, fill, iota
+from ksubset._elementary import magnitude, positive_part, softplus
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
 from ksubset._validation import broadcast_shapes
@@ -25,7 +26,7 @@ def marginals_jvp(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, so
     """J · v, the logits broadcast against v."""
     shape = broadcast_shapes(tuple(logits.shape), tuple(v.shape))
     logits, v = ops.xp.broadcast_to(logits, shape), ops.xp.broadcast_to(v, shape)
-    return jacobian_product(ops, logits, k, width, v)
+    return jacobian_product(ops, logits, k, v)
 
 
 def rsample(ops: Ops, logits: Array, k: Count, width: int, u: Array, *, solution: Known = None) -> Array:
@@ -42,29 +43,29 @@ def marginals(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known 
     """μ = E[z]."""
     if solution:
         return ops.xp.asarray(solution.chosen, copy=True)  # the caller may write into it
-    return solve(ops, logits, k, width, volume=False, unchosen=False).chosen
+    return solve(ops, logits, k, volume=False, unchosen=False).chosen
 
 
 def unchosen(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """1 − μ, with its own relative accuracy."""
     if solution:
         return ops.xp.asarray(solution.unchosen, copy=True)
-    return solve(ops, logits, k, width, volume=False, chosen=False).unchosen
+    return solve(ops, logits, k, volume=False, chosen=False).unchosen
 
 
 def logits_from_marginals(ops: Ops, mu: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """θ whose marginals are ``mu``."""
-    return invert(ops, mu, k, width)
+    return invert(ops, mu, k)
 
 
 def jacobian_solve(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, solution: Known = None) -> Array:
     """The x with J · x = v."""
-    return solve_jacobian(ops, logits, k, width, v)
+    return solve_jacobian(ops, logits, k, v)
 
 
 def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """Σ_M [θ + max(−t, 0)] + Σ_{not M} max(t, 0) + log volume, M the k largest logits: no large terms cancel."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)
     theta, t, top = _ranked(ops, logits, solution, k)
     terms = xp.where(top, theta, xp.zeros_like(theta)) + positive_part(ops, xp.where(top, -t, t))
     return compensated_sum(ops, terms) + solution.log_volume
@@ -72,7 +73,7 @@ def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: K
 
 def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """Σ_M [max(−t, 0) − softplus(−θ)] + Σ_{not M} [max(t, 0) − softplus(θ)] + log volume."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)
     theta, t, top = _ranked(ops, logits, solution, k)
     terms = positive_part(ops, xp.where(top, -t, t)) - softplus(ops, xp.where(top, -theta, theta))
     return compensated_sum(ops, terms) + solution.log_volume
@@ -80,7 +81,7 @@ def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: K
 
 def entropy(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """H = Σ |t| · m + log volume, m the marginal of each item's less likely side."""
-    return _entropy(ops, solution or solve(ops, logits, k, width))
+    return _entropy(ops, solution or solve(ops, logits, k))
 
 
 def _entropy(ops: Ops, solution: Solution) -> Array:
@@ -90,7 +91,7 @@ def _entropy(ops: Ops, solution: Solution) -> Array:
 
 def log_prob(ops: Ops, logits: Array, k: Count, width: int, z: Array, *, solution: Known = None) -> Array:
     """−Σ |t| · 1{z ≠ (t > 0)} − log volume; −∞ where Σz ≠ k, NaN where z is not 0 or 1."""
-    xp, solution = ops.xp, solution or solve(ops, logits, k, width, chosen=False, unchosen=False)
+    xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)
     t = solution.tilted
     value = -cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_volume
     binary = xp.all((z == 0) | (z == 1), axis=-1)
@@ -107,8 +108,8 @@ def kl_divergence(
 
     ``reference`` is the solution of ``other``, if there is one already.
     """
-    here = solution or solve(ops, logits, k, width)
-    there = reference or solve(ops, other, k, width, chosen=False, unchosen=False)
+    here = solution or solve(ops, logits, k)
+    there = reference or solve(ops, other, k, chosen=False, unchosen=False)
     t = there.tilted
     cross = cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume
     return cross - _entropy(ops, here)
@@ -145,21 +146,8 @@ def _ranked(ops: Ops, logits: Array, solution: Solution, k: Count) -> tuple[Arra
 
 def cost(ops: Ops, t: Array, unlikely: Array) -> Array:
     """Σ |t| · unlikely, with ∞ · 0 = 0."""
-    xp, size = ops.xp, _magnitude(ops, t)
+    xp, size = ops.xp, magnitude(ops, t)
     return compensated_sum(ops, xp.where(unlikely == 0, xp.zeros_like(size), size) * unlikely)
-
-
-def softplus(ops: Ops, x: Array) -> Array:
-    return positive_part(ops, x) + ops.xp.log1p(ops.xp.exp(-_magnitude(ops, x)))
-
-
-def positive_part(ops: Ops, x: Array) -> Array:
-    return ops.xp.maximum(x, fill(ops, (), 0.0, x))
-
-
-def _magnitude(ops: Ops, x: Array) -> Array:
-    """|x| whose derivative at 0 agrees with a side chosen by x > 0."""
-    return ops.xp.where(x > 0, x, -x)
 
 
 @lru_cache

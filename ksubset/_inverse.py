@@ -15,7 +15,6 @@ from ksubset._inference import jacobian_product, solve
 from ksubset._layout import fill, flat_rows
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops, State
-from ksubset._window import is_windowed
 
 STEPS = 64
 """Evaluations of the marginals allowed."""
@@ -34,7 +33,7 @@ class Target:
     Attributes
     ----------
     chosen, unchosen
-        μ and 1 − μ, raised by ``floor``.
+        μ and 1 − μ.
     fixed
         Items that are never or always chosen: where the target is 0 or 1, and where such items leave the others no
         choice, because rounding made them so.
@@ -43,8 +42,6 @@ class Target:
     scale
         Turns a difference of logits into the error that counts: relative where marginals have relative accuracy, and 0
         where they come close to the smallest floats.
-    floor
-        What marginals cannot be told from 0 by.
     reach
         A bound of what is added to a logit in one step.
     """
@@ -54,11 +51,10 @@ class Target:
     fixed: Array
     weight: Array
     scale: Array
-    floor: float
     reach: float
 
 
-def invert(ops: Ops, mu: Array, k: int | Array, width: int) -> Array:
+def invert(ops: Ops, mu: Array, k: int | Array) -> Array:
     """θ with the marginals ``mu``, its finite entries summing to 0; NaN in a row whose search has not come to an end.
 
     Each step takes an average of the last two images of the map, Anderson's acceleration of depth 1, so chosen that
@@ -71,27 +67,24 @@ def invert(ops: Ops, mu: Array, k: int | Array, width: int) -> Array:
         return xp.reshape(mu, shape)
     k = k if isinstance(k, int) else xp.reshape(k, (-1,))
     size = k if isinstance(k, int) else xp.astype(k, mu.dtype)
-    target, ends = _target(ops, mu, size, width), (mu == 0) | (mu == 1)
+    target, ends = _target(ops, mu, size), (mu == 0) | (mu == 1)
     logit = xp.log(mu) - xp.log(1 - mu)
     start = _centred(ops, xp.where(ends, xp.zeros_like(logit), logit), ends)
     unknown = xp.sum(xp.zeros_like(mu), axis=-1) + float("inf")
     state: State = (start, start, start, unknown, unknown, xp.isnan(unknown))
-    theta, _, _, error, _, settled = ops.repeat(lambda s: _step(ops, target, k, width, s), state, STEPS)
+    theta, _, _, error, _, settled = ops.repeat(lambda s: _step(ops, target, k, s), state, STEPS)
     theta = xp.where(ends, logit, _centred(ops, theta, ends))
     found = settled & ~xp.isnan(error) & ~xp.any(xp.isnan(theta), axis=-1)
     return xp.reshape(xp.where(found[:, None], theta, fill(ops, (), float("nan"), theta)), shape)
 
 
-def _target(ops: Ops, mu: Array, size: int | Array, width: int) -> Target:
+def _target(ops: Ops, mu: Array, size: int | Array) -> Target:
     xp, double, spread = ops.xp, _eps(ops, mu) < 1e-10, mu * (1 - mu)
     weight = spread / _divisor(xp, xp.max(spread, axis=-1, keepdims=True))
     fixed, unchosen = _fixed(ops, mu, size), _unchosen(ops, mu, size)
     reach = 300.0 if double else 40.0
-    if is_windowed(mu.shape[-1], width):
-        floor = 1e-13 if double else 3e-6
-        return Target(mu + floor, unchosen + floor, fixed, weight, (mu + floor) * (unchosen + floor), floor, reach)
     normal = xp.astype(spread * _eps(ops, mu) >= xp.finfo(mu.dtype).smallest_normal, mu.dtype)
-    return Target(mu, unchosen, fixed, weight, normal, 0.0, reach)
+    return Target(mu, unchosen, fixed, weight, normal, reach)
 
 
 def _fixed(ops: Ops, mu: Array, size: int | Array) -> Array:
@@ -113,11 +106,11 @@ def _unchosen(ops: Ops, mu: Array, size: int | Array) -> Array:
     return xp.where(likely, xp.maximum(xp.minimum(rest - lost[:, None], 2 * rest), rest / 2), rest)
 
 
-def _step(ops: Ops, target: Target, k: int | Array, width: int, state: State) -> State:
+def _step(ops: Ops, target: Target, k: int | Array, state: State) -> State:
     """One step of every row that has not settled, after a look at how far it still is from its target."""
     xp, eps = ops.xp, _eps(ops, state[0])
     theta, older_image, older_gap, last, before, settled = state
-    gap = _gap(ops, target, k, width, theta)
+    gap = _gap(ops, target, k, theta)
     error = xp.max(xp.abs(gap) * target.scale, axis=-1)
     stalled = (error <= ROUGH * eps) & (error > before / 2)
     settled = settled | (error <= FINE * eps) | stalled | xp.isnan(error)
@@ -130,19 +123,19 @@ def _step(ops: Ops, target: Target, k: int | Array, width: int, state: State) ->
     return xp.where(settled[:, None], theta, new), image, gap, error, last, settled
 
 
-def _gap(ops: Ops, target: Target, k: int | Array, width: int, theta: Array) -> Array:
+def _gap(ops: Ops, target: Target, k: int | Array, theta: Array) -> Array:
     """logit(target) − logit(μ(θ)) less its weighted mean, by which the target may miss the sum k; 0 at fixed items."""
     xp, infinity = ops.xp, fill(ops, (), float("inf"), theta)
     theta = xp.where(target.fixed, xp.where(target.chosen > 0.5, infinity, -infinity), theta)
-    found = solve(ops, theta, k, width, volume=False)
-    rise = xp.log(target.chosen / (found.chosen + target.floor))
-    gap = xp.clip(rise - xp.log(target.unchosen / (found.unchosen + target.floor)), -target.reach, target.reach)
+    found = solve(ops, theta, k, volume=False)
+    rise = xp.log(target.chosen / found.chosen)
+    gap = xp.clip(rise - xp.log(target.unchosen / found.unchosen), -target.reach, target.reach)
     gap = xp.where(target.fixed, xp.zeros_like(gap), gap)
     mean = _dot(xp, target.weight, gap) / _divisor(xp, xp.sum(target.weight, axis=-1, keepdims=True))
     return xp.where(target.fixed, gap, gap - mean)
 
 
-def solve_jacobian(ops: Ops, logits: Array, k: int | Array, width: int, v: Array) -> Array:
+def solve_jacobian(ops: Ops, logits: Array, k: int | Array, v: Array) -> Array:
     """x with J · x = v − D·1 Σv/ΣD and Σ D x = 0, D = diag(μ(1 − μ)); 0 at items with infinite logits.
 
     Where v sums to 0, as a change of marginals does, this is J⁺ · v up to a constant: it is symmetric in the same way,
@@ -150,13 +143,13 @@ def solve_jacobian(ops: Ops, logits: Array, k: int | Array, width: int, v: Array
     solve D^−½ J D^−½ y = D^−½ v, x = D^−½ y.
     """
     xp, shape = ops.xp, tuple(logits.shape)
-    found = solve(ops, logits, k, width, volume=False)
+    found = solve(ops, logits, k, volume=False)
     root = xp.sqrt(found.chosen) * xp.sqrt(found.unchosen)
     fixed = xp.isinf(logits) | (root == 0)
     root = xp.where(fixed, xp.ones_like(root), root)
 
     def apply(y: Array) -> Array:
-        return xp.where(fixed, xp.zeros_like(y), jacobian_product(ops, logits, k, width, y / root) / root)
+        return xp.where(fixed, xp.zeros_like(y), jacobian_product(ops, logits, k, y / root) / root)
 
     null = xp.where(fixed, xp.zeros_like(root), root)
     v = xp.where(fixed, xp.zeros_like(v), v / root)

@@ -1,25 +1,28 @@
-"""Cardinality potentials, p(z) ∝ exp(θ · z + ω(Σz)): their moments under as many tilts as their counts need.
+"""Cardinality potentials, p(z) ∝ exp(θ · z + ω(Σz)): their moments under as many tilts as their sizes need.
 
-One tilt, at the mean of the count, serves where the counts that matter are within its reach, as they are if ω is
-concave. Otherwise the counts are divided among several; the moments of the parts are merged as those of a mixture.
+One tilt, at the mean of the size, serves the sizes around it; those further away wait for one that is made for them.
+The moments of the parts are merged as those of a mixture: what is merged is positive, and keeps its relative accuracy.
 
 With T = (z, 1{Σz = 0}, …, 1{Σz = n}) this is the exponential family exp((θ, ω) · T): the mean of T is (μ, π), its
 covariance J, and J · (v, u) = Cov(T, f), f = v · z + u(Σz).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from ksubset._inference import probability
-from ksubset._layout import fill, iota, items_first, items_last
-from ksubset._parts import Part, Weighted, arrange, first_target, part_of, part_product
-from ksubset._summation import column_sums
-from ksubset._tilts import Tilted, Visit, descend, sweep
+from ksubset._layout import fill, iota, items_first, items_last, pad
+from ksubset._parts import Part, log_probabilities, part_of, part_product
+from ksubset._sizes import REACH, Sizes, Tilted, climb, likely_size, sizes
+from ksubset._summation import item_sums
+from ksubset._tilt import Tilt
 from ksubset._typing import Array, Ops, State
 
 
 @dataclass(frozen=True)
 class Mixture:
-    """The moments of a batch of rows, NaN where no count is possible.
+    """The moments of a batch of rows, NaN where no size is possible.
 
     Attributes
     ----------
@@ -32,7 +35,7 @@ class Mixture:
     chosen, unchosen
         The marginals μ and 1 − μ, (..., n).
     counts
-        π, the probability of each count, (..., n + 1).
+        π, the probability of each size, (..., n + 1).
     """
 
     tilted: Array
@@ -43,120 +46,151 @@ class Mixture:
     counts: Array
 
 
+Visit: TypeAlias = Callable[[Tilted, Array, State], tuple[State, Array]]
+
+
+def sweep(given: Sizes, visit: Visit, state: State) -> State:
+    """Tilt to a likely size first, then near the first that still waits, until none does.
+
+    ``visit(at, waiting, state)`` returns the new state, and which of the waiting sizes (sizes, ...) are done.
+    """
+    ops, xp = given.ops, given.ops.xp
+
+    def step(state: State) -> State:
+        *so_far, target, waiting, _ = state
+        at = climb(given, target)
+        found, done = visit(at, waiting, tuple(so_far))
+        waiting = waiting & ~done
+        return (*found, given.first(waiting, at.reach() / 2), waiting, ~xp.any(waiting, axis=0))
+
+    state = (*state, likely_size(given), given.wanted, ~xp.any(given.wanted, axis=0))
+    return ops.repeat(step, state, 2 * given.wanted.shape[0] + 4)[:-3]
+
+
 def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> Mixture:
-    """The moments of rows, (..., n), whose counts have log-weights (..., n + 1), −∞ outside of ``low`` … ``high``."""
-    xp, batch = ops.xp, tuple(logits.shape[:-1])
-    given = arrange(ops, logits, log_weights, low, high)
+    """The moments of rows, (..., n), whose sizes have log-weights (..., n + 1), −∞ outside of ``low`` … ``high``."""
+    xp, given = ops.xp, sizes(ops, logits, log_weights, low, high)
 
     def visit(at: Tilted, waiting: Array, state: State) -> tuple[State, Array]:
-        part = part_of(ops, given, at, waiting, state[0])
-        outer = descend(ops, at, part.weights)
-        return _mixed(ops, state, part, at.shift, (*_sides(ops, at, outer), part.counts)), part.done
+        part = part_of(at, waiting)
+        return _merged(ops, state, part, at.tilt, _means(part)), part.done
 
-    items = xp.zeros_like(given.rows.logits)
-    log_total, shift, log_volume, *sides, chances = _run(
-        ops, given, visit, [items, items, xp.zeros_like(given.log_weights)]
-    )
-    bad = _bad(ops, log_total)
-    t = (given.rows.logits + shift) * given.rows.sign + bad
-    chosen, unchosen = (items_last(ops, x + bad, batch) for x in (sides[::-1] if given.flipped else sides))
-    chances = items_last(ops, given.every_count(ops, chances + bad), batch)
-    t, shift = items_last(ops, t, batch), xp.reshape(shift * given.rows.sign, batch)
-    return Mixture(t, slope(ops, t, shift), xp.reshape(log_volume + bad, batch), chosen, unchosen, chances)
+    items = xp.zeros_like(given.logits)
+    log_total, start, shift, log_volume, *means = sweep(given, visit, _nothing(given, items, items))
+    bad, tilt = _bad(ops, log_total), Tilt(start, shift)
+    t = tilt.apply(given.logits) + bad
+    chosen, unchosen = probability(ops, means[0] + bad, t), probability(ops, means[1] + bad, -t)
+    chances = _every_size(ops, logits, low, means[2] + bad)
+    slope = slopes(ops, t, tilt)
+    return Mixture(*(items_last(ops, x) for x in (t, slope)), log_volume + bad, *(
+        items_last(ops, x) for x in (chosen, unchosen, chances)
+    ))
 
 
 def product(
     ops: Ops, logits: Array, log_weights: Array, low: int, high: int, v: Array, u: Array
 ) -> tuple[Array, Array]:
-    """J · (v, u): the covariances of v · z + u(Σz) with z, (..., n), and with each count's indicator, (..., n + 1).
-
-    As in `ksubset._inference.jacobian_product` those with z are read from the less likely side of each item.
-    """
-    xp, batch = ops.xp, tuple(logits.shape[:-1])
-    given = arrange(ops, logits, log_weights, low, high)
-    v = items_first(ops, xp.where(xp.isinf(logits), xp.zeros_like(v), v)) * given.rows.sign
-    u = given.these_counts(ops, items_first(ops, u))
+    """J · (v, u): the covariances of v · z + u(Σz) with z, (..., n), and with each size's indicator, (..., n + 1)."""
+    xp, given = ops.xp, sizes(ops, logits, log_weights, low, high)
+    v = items_first(ops, xp.where(xp.isinf(logits), xp.zeros_like(v), v))
+    u = items_first(ops, u)[low : high + 1, ...]
     u = xp.where(given.wanted, u, xp.zeros_like(u))
 
     def visit(at: Tilted, waiting: Array, state: State) -> tuple[State, Array]:
-        part = part_of(ops, given, at, waiting, state[0])
-        outer, *changes = part_product(ops, given, at, part, v, u)
-        means = (*_sides(ops, at, outer), part.counts)
-        mean = column_sums(ops, v * means[0]) + column_sums(ops, u * part.counts)
-        share, gap = _share(ops, state[0], part), mean - state[6]
-        old = zip(means, state[3:6], (1, -1, 1), state[7:], changes, strict=True)
+        part, (old_mean, *old_changes) = part_of(at, waiting), state[7:]
+        changes, means = part_product(at, part, v, u), _means(part)
+        mean = item_sums(ops, v * part.chosen) + xp.sum(u * part.sizes, axis=0)
+        share = _share(ops, state[0], part)
+        cross = share.new * share.old * (mean - old_mean)
+        apart = xp.where(part.chosen > part.unchosen, state[5] - part.unchosen, part.chosen - state[4])
         crossed = [
-            _blend(ops, share, y, dy) + _within(ops, share, share * (1 - share) * gap * sign * (x - was))
-            for x, was, sign, y, dy in old
+            share.merged(x, y) + share.within(cross * z)
+            for x, y, z in zip(old_changes, changes, (apart, part.sizes - state[6]), strict=True)
         ]
-        return (*_mixed(ops, state[:6], part, at.shift, means), _blend(ops, share, state[6], mean), *crossed), part.done
+        merged = _merged(ops, state[:7], part, at.tilt, means)
+        return (*merged, share.merged(old_mean, mean), *crossed), part.done
 
-    items = xp.zeros_like(given.rows.logits)
-    state = [
-        items,
-        items,
-        xp.zeros_like(given.log_weights),
-        column_sums(ops, items),
-        items,
-        items,
-        xp.zeros_like(given.log_weights),
-    ]
-    log_total, _, _, chosen, unchosen, _, _, rise, fall, moved = _run(ops, given, visit, state)
+    items = xp.zeros_like(given.logits)
+    none = xp.sum(items, axis=0)
+    state = (*_nothing(given, items, items), none, items, xp.zeros_like(given.log_weights))
+    log_total, *_, image, moved = sweep(given, visit, state)
     bad = _bad(ops, log_total)
-    image = xp.where(chosen > unchosen, fall, rise) * given.rows.sign + bad
-    return items_last(ops, image, batch), items_last(ops, given.every_count(ops, moved + bad), batch)
+    return items_last(ops, image + bad), items_last(ops, _every_size(ops, logits, low, moved + bad))
 
 
-def _run(ops: Ops, given: Weighted, visit: Visit, moments: list[Array]) -> State:
-    """Sweep from log-total −∞; the state is the log-total, the tilt and log-volume of its largest part, the moments."""
-    target = first_target(ops, given)
-    none = fill(ops, tuple(target.shape), 0.0, given.log_weights)
-    return sweep(ops, given.rows, target, given.wanted, visit, (none - ops.xp.inf, none, none, *moments))
+def count_log_probabilities(ops: Ops, logits: Array) -> Array:
+    """The log-probability of every count of independent items, (..., n + 1); −∞ for impossible ones."""
+    xp, n, batch = ops.xp, logits.shape[-1], tuple(logits.shape[:-1])
+    given = sizes(ops, logits, fill(ops, (*batch, n + 1), 0.0, logits), 0, n)
+
+    def visit(at: Tilted, waiting: Array, state: State) -> tuple[State, Array]:
+        done, value = log_probabilities(at, waiting)
+        return (xp.where(done, value, state[0]),), done
+
+    (found,) = sweep(given, visit, (fill(ops, tuple(given.wanted.shape), -float("inf"), logits),))
+    found = xp.where(xp.any(given.wanted, axis=0), found, fill(ops, (), float("nan"), found))
+    return items_last(ops, found)
 
 
-def _mixed(ops: Ops, state: State, part: Part, shift: Array, means: tuple[Array, ...]) -> State:
-    """The state after a part has been added."""
-    xp, (total, old_shift, old_volume, *old) = ops.xp, state
-    share, larger = _share(ops, total, part), part.log_total > total
-    top = xp.where(larger, part.log_total, total)
-    log_total = xp.where(xp.isinf(top), top, top - xp.log(xp.where(larger, share, 1 - share)))
-    volume = xp.where(larger, part.log_volume, old_volume) + xp.where(
-        xp.isinf(top), xp.zeros_like(top), log_total - top
-    )
-    merged = (_blend(ops, share, x, y) for x, y in zip(old, means, strict=True))
-    return log_total, xp.where(larger, shift, old_shift), volume, *merged
+@dataclass(frozen=True)
+class Share:
+    """The shares of what was there before and of a new part in their sum; exactly 0 for an empty one."""
+
+    ops: Ops
+    old: Array
+    new: Array
+
+    def merged(self, x: Array, y: Array) -> Array:
+        """The mean of two moments."""
+        return self.within(self.new * y) + self.old * x
+
+    def within(self, x: Array) -> Array:
+        """0 unless the new part has a share: what an empty one holds may be NaN."""
+        return self.ops.xp.where(self.new > 0, x, self.ops.xp.zeros_like(x))
 
 
-def _share(ops: Ops, total: Array, part: Part) -> Array:
-    """The part's share in its sum with what was there before: exactly 1 for the first, exactly 0 for an empty one."""
+def _share(ops: Ops, total: Array, part: Part) -> Share:
     xp, zero = ops.xp, ops.xp.zeros_like(total)
     gap = xp.where(part.log_total == -xp.inf, part.log_total, part.log_total - total)
     rise, fall = xp.exp(xp.minimum(gap, zero)), xp.exp(xp.minimum(-gap, zero))
-    return rise / (rise + fall)
+    return Share(ops, fall / (rise + fall), rise / (rise + fall))
 
 
-def _blend(ops: Ops, share: Array, old: Array, new: Array) -> Array:
-    mixed = old + _within(ops, share, share * (new - old))
-    return ops.xp.where(share == 1, new, mixed)
+def _means(part: Part) -> tuple[Array, Array, Array]:
+    return part.chosen, part.unchosen, part.sizes
 
 
-def _within(ops: Ops, share: Array, x: Array) -> Array:
-    """0 unless the new part has a share: what an empty one holds may be NaN."""
-    return ops.xp.where(share > 0, x, ops.xp.zeros_like(x))
+def _nothing(given: Sizes, chosen: Array, unchosen: Array) -> State:
+    """The state before the first part: the log-total, λ and the log-volume of the largest part, the moments."""
+    none = given.ops.xp.sum(given.ops.xp.zeros_like(chosen), axis=0)
+    sizes = given.ops.xp.zeros_like(given.log_weights)
+    return none - given.ops.xp.inf, none, none, none, chosen, unchosen, sizes
 
 
-def _sides(ops: Ops, at: Tilted, outer: Array) -> tuple[Array, Array]:
-    return probability(ops, at.p * outer[1, ...], at.t), probability(ops, at.q * outer[0, ...], -at.t)
+def _merged(ops: Ops, state: State, part: Part, tilt: Tilt, means: tuple[Array, ...]) -> State:
+    """The state after a part has been added."""
+    xp, (total, start, shift, volume, *old) = ops.xp, state
+    share, larger = _share(ops, total, part), part.log_total > total
+    top = xp.where(larger, part.log_total, total)
+    log_total = xp.where(xp.isinf(top), top, top - xp.log(xp.where(larger, share.new, share.old)))
+    volume = xp.where(larger, part.log_volume, volume) + xp.where(xp.isinf(top), xp.zeros_like(top), log_total - top)
+    start, shift = xp.where(larger, tilt.start, start), xp.where(larger, tilt.shift, shift)
+    return log_total, start, shift, volume, *(share.merged(x, y) for x, y in zip(old, means, strict=True))
 
 
-def slope(ops: Ops, t: Array, shift: Array) -> Array:
-    """−λ(c − m) for the counts c = 0 … n, m the number of items with t > 0: (..., n + 1)."""
-    xp, whole = ops.xp, iota(ops, 1, t).dtype
-    most = xp.sum(xp.astype(t > 0, whole), axis=-1)[..., None]
-    return -shift[..., None] * xp.astype(iota(ops, t.shape[-1] + 1, t) - most, t.dtype)
+def _every_size(ops: Ops, logits: Array, low: int, x: Array) -> Array:
+    """(sizes, ...) to (n + 1, ...), 0 for the sizes below ``low`` and above the last."""
+    return pad(ops, x, low, logits.shape[-1] + 1 - low - x.shape[0])
+
+
+def slopes(ops: Ops, t: Array, tilt: Tilt) -> Array:
+    """−λ(c − m) for c = 0 … n, m the number of items of t, (n, ...), above 0: (n + 1, ...)."""
+    xp, n = ops.xp, t.shape[0]
+    count = xp.reshape(xp.astype(iota(ops, n + 1, t), t.dtype), (-1, *(1,) * (t.ndim - 1)))
+    return -tilt.times(count - xp.sum(xp.astype(t > 0, t.dtype), axis=0))
 
 
 def _bad(ops: Ops, log_total: Array) -> Array:
-    """NaN for the rows without a possible count, else 0."""
+    """NaN for the rows without a possible size, else 0."""
     xp = ops.xp
     return xp.where(xp.isfinite(log_total), xp.zeros_like(log_total), fill(ops, (), float("nan"), log_total))

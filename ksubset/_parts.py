@@ -1,173 +1,178 @@
-"""The counts of a cardinality potential that one tilt serves, and their share in its moments."""
+"""The sizes that one tilt serves, and their share in the moments of a cardinality potential.
 
-from dataclasses import dataclass
-from math import log
-
-from ksubset import _sequential, _tilts, _tree
-from ksubset._inference import weighted_mean
-from ksubset._layout import Rows, fill, items_first, resize
-from ksubset._summation import column_sums
-from ksubset._tilts import Tilted, climb, feasible, nearest, typical
-from ksubset._typing import Array, Ops, State
-
-HEAVIEST = {32: log(1e6), 64: log(1e90)}
-"""By the bits of a float: the log-weight, relative to the probable counts, up to which a count may be out of reach.
-
-The absolute error of its probability, n² of the smallest numbers, still disappears beside any marginal that matters.
+Under the tilt λ a size c has the probability P_λ(c), and the weight exp(ω(c) − λ(c − m)) beside it, m the number of
+likely items. A sum of such products is a contour integral like that of one size, with Σ_c w(c) e^−icφ in the place of
+e^−ikφ. Rows of small variance are served size by size, by exchanges.
 """
 
+from dataclasses import dataclass
 
-@dataclass(frozen=True)
-class Weighted:
-    """Rows with the log-weights of their counts as the engines see them.
+from ksubset import _exchange
+from ksubset._contour import Form, normalised, values, with_form
+from ksubset._elementary import softplus
+from ksubset._exchange import Exchanges
+from ksubset._inference import probability
+from ksubset._items import centred
+from ksubset._layout import fill
+from ksubset._sizes import Tilted
+from ksubset._summation import compensated_sum, item_sums
+from ksubset._typing import Array, choose
 
-    Attributes
-    ----------
-    rows
-        Negated where fewer items are unchosen than chosen at most; then count c stands for n − c.
-    log_weights, wanted
-        ω, and which counts have a finite one and are possible: (width + 1, rows).
-    """
 
-    rows: Rows
-    log_weights: Array
-    wanted: Array
-
-    @property
-    def flipped(self) -> bool:
-        """Whether chosen and unchosen have been exchanged."""
-        return bool(self.rows.sign == -1)
-
-    def these_counts(self, ops: Ops, x: Array) -> Array:
-        """From all counts, (n + 1, rows), those of the engines, (width + 1, rows)."""
-        return _these_counts(ops, self.rows, x)
-
-    def every_count(self, ops: Ops, x: Array) -> Array:
-        """The reverse of `these_counts`, with 0 for the rest."""
-        size = self.rows.size + 1
-        x = resize(ops, x, size)
-        return ops.xp.flip(x, axis=0) if self.flipped else x
+SMALL = 0.05
+"""Beside the largest probability: a size that is less likely loses more than some bits to its error."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the counts ``done`` under one tilt add up to.
+    """What the sizes ``done`` under one tilt add up to, −∞ and NaN in rows without one.
 
     Attributes
     ----------
     done
-        (width + 1, rows).
+        (sizes, ...).
     log_total, log_volume
-        The logarithm of their weight, −∞ if there are none, less the θ of all items above 0 or of those above the tilt:
-        (rows,).
-    weights
-        What multiplies P_λ(c) to give ``counts``.
-    counts
-        The probability of each count within the part.
+        The logarithm of their weight less the θ of all items above 0, or of the likely items: (...).
+    sizes
+        The probability of each size within the part, (sizes, ...).
+    chosen, unchosen
+        The marginals within the part, (n, ...).
     """
 
     done: Array
     log_total: Array
     log_volume: Array
+    sizes: Array
+    chosen: Array
+    unchosen: Array
+
+
+@dataclass(frozen=True)
+class Weighing:
+    """Weights of sizes, (sizes, ...), 0 for those that are not ``done``, and the logarithm of their scale."""
+
+    at: Tilted
+    done: Array
     weights: Array
-    counts: Array
+    log_scale: Array
 
 
-def arrange(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> Weighted:
-    """Lay out rows, (..., n), whose log-weights (..., n + 1) are −∞ outside of the counts ``low`` … ``high``."""
-    size = logits.shape[-1]
-    sign, width = (-1, size - low) if size - low < high else (1, high)
-    rows = _tilts.arrange(ops, logits, width, sign)
-    log_weights = _these_counts(ops, rows, items_first(ops, log_weights))
-    wanted = feasible(ops, rows) & (log_weights > -ops.xp.inf) & ~ops.xp.any(ops.xp.isnan(log_weights), axis=0)
-    return Weighted(rows, log_weights, wanted)
+def weigh(at: Tilted, done: Array) -> Weighing:
+    """The weights exp(ω(c) − λ(c − m)) of the sizes that are done."""
+    ops, xp = at.given.ops, at.given.ops.xp
+    slanted = xp.where(done, at.slanted(), fill(ops, (), -float("inf"), at.given.log_weights))
+    log_scale = xp.max(slanted, axis=0)
+    log_scale = xp.where(xp.any(done, axis=0), log_scale, xp.zeros_like(log_scale))
+    return Weighing(at, done, xp.exp(slanted - log_scale), log_scale)
 
 
-def _these_counts(ops: Ops, rows: Rows, x: Array) -> Array:
-    x = ops.xp.flip(x, axis=0) if rows.sign == -1 else x
-    return resize(ops, x, rows.width + 1)
+def turn(at: Tilted, form: Form) -> Array:
+    """e^i(c − target)φ for the sizes c that are near, 1 for the others: (nodes, sizes, ...)."""
+    xp, ahead = form.ops.xp, form.ops.xp.where(at.near, at.ahead, form.ops.xp.zeros_like(at.ahead))
+    return xp.exp(1j * (form.nodes.angle[:, None, ...] * ahead))
 
 
-def first_target(ops: Ops, given: Weighted) -> Array:
-    """A count to tilt to first: about the mean, (rows,).
-
-    Where the log-weights are not the same over a range of counts, a first inside pass finds out how they move the mean.
-    """
-    xp, omega, nowhere = ops.xp, given.log_weights, fill(ops, (), -float("inf"), given.log_weights)
-    target = nearest(ops, given.wanted, typical(ops, given.rows))
-    lowest, highest = (nearest(ops, given.wanted, xp.full_like(target, c)) for c in (0, given.rows.width))
-    count = _tilts.counts(ops, given.rows, omega)
-    top = xp.max(omega, axis=0)
-    flat = xp.all((omega == top) | (count < lowest) | (count > highest), axis=0)
-    if ops.eager_on_cpu and bool(xp.all(flat)):
-        return target
-
-    def refine(state: State) -> State:
-        at = climb(ops, given.rows, state[0])
-        log_terms = xp.where(given.wanted, omega + at.slope(ops) + xp.log(at.probabilities), nowhere)
-        terms = xp.exp(log_terms - xp.max(log_terms, axis=0))
-        mean = xp.sum(xp.astype(count, terms.dtype) * terms, axis=0) / xp.sum(terms, axis=0)
-        mean = xp.round(xp.where(xp.isnan(mean), xp.astype(state[0], mean.dtype), mean))
-        return xp.where(flat, state[0], xp.astype(mean, state[0].dtype)), xp.ones_like(flat)
-
-    return ops.repeat(refine, (target, flat), 1)[0]
+def spectrum(form: Form, turns: Array, weights: Array) -> Array:
+    """Σ_c weights(c) e^−i(c − target)φ, (nodes, ...)."""
+    return form.ops.xp.sum(weights * form.ops.xp.conj(turns), axis=1)
 
 
-def part_of(ops: Ops, given: Weighted, at: Tilted, waiting: Array, so_far: Array) -> Part:
-    """The waiting counts within reach, or all if the rest cannot matter; ``so_far`` is the log-total of other parts."""
-    xp, nowhere = ops.xp, fill(ops, (), -float("inf"), at.p)
-    slanted, reach = given.log_weights + at.slope(ops), at.within_reach(ops)
-    peak = xp.max(xp.where(waiting & reach, slanted + xp.log(at.probabilities), nowhere), axis=0)
-    volume, base = at.volume(ops), _base(ops, at)
-    heaviest = HEAVIEST[xp.finfo(at.p.dtype).bits]
-    rest = xp.max(xp.where(waiting & ~reach, slanted, nowhere), axis=0)
-    enough = rest - xp.maximum(peak, so_far - volume - base) <= heaviest
-    done = waiting & (reach | enough) & (peak > -xp.inf)
-    peak = xp.where(xp.any(done, axis=0), peak, xp.zeros_like(peak))
-    weights = xp.exp(xp.clip(xp.where(done, slanted, nowhere) - peak, None, -log(at.reach(ops))))
-    counts = weights * at.probabilities
-    total = xp.sum(counts, axis=0)
-    log_volume = xp.where(xp.any(done, axis=0), volume + peak + xp.log(total), nowhere)
-    return Part(done, base + log_volume, log_volume, weights / total, counts / total)
+def integrals(form: Form, turns: Array, x: Array) -> Array:
+    """What x e^−i(c − target)φ, ``x`` (nodes, ...), are the integrals of: (sizes, ...)."""
+    xp = form.ops.xp
+    terms = xp.real(x)[:, None, ...] * xp.real(turns) + xp.imag(x)[:, None, ...] * xp.imag(turns)
+    return 2 * xp.sum(terms, axis=0) / form.nodes.period
 
 
-def _base(ops: Ops, at: Tilted) -> Array:
-    """Σ θ over the items above the tilt less Σ θ over those above 0: (rows,).
+def served(at: Tilted, waiting: Array, chances: Array) -> Array:
+    """The waiting sizes whose probabilities, of which the error is absolute, are not small beside the largest."""
+    xp = at.given.ops.xp
+    chances = xp.where(at.near, chances, xp.zeros_like(chances))
+    return waiting & at.near & ((chances > SMALL * xp.max(chances, axis=0)) | (at.ahead == 0))
+
+
+def part_of(at: Tilted, waiting: Array) -> Part:
+    """The sizes that are done and their moments."""
+    ops, xp, x = at.given.ops, at.given.ops.xp, at.x
+
+    def by_contour(form: Form) -> tuple[Array, ...]:
+        integrand, turns = values(form), turn(at, form)
+        chances = integrals(form, turns, integrand)
+        done = served(at, waiting, chances)
+        weighing = weigh(at, done)
+        found = normalised(form, integrand * spectrum(form, turns, weighing.weights))
+        chances, change = weighing.weights * chances, found.deviation()
+        sides = x.p * (1 + x.q * change), x.q * (1 - x.p * change)
+        return done, weighing.log_scale + xp.log(found.total) + x.likeliest(ops), chances / found.total, *sides
+
+    def by_exchange() -> tuple[Array, ...]:
+        done = waiting & (at.ahead == 0)
+        log_total, side = Exchanges(ops, x, few_odds(at)).moments()
+        sides = xp.where(x.chosen, 1 - side, side), xp.where(x.chosen, side, 1 - side)
+        return done, weigh(at, done).log_scale + log_total, xp.astype(done, side.dtype), *sides
+
+    few = _exchange.serves(ops, at.totals)
+    done, log_volume, sizes, *sides = choose(ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour))
+    log_volume = xp.where(xp.any(done, axis=0), log_volume, fill(ops, (), -float("inf"), log_volume))
+    chosen, unchosen = probability(ops, sides[0], x.t), probability(ops, sides[1], -x.t)
+    return Part(done, _base(at) + log_volume, log_volume, sizes, chosen, unchosen)
+
+
+def part_product(at: Tilted, part: Part, v: Array, u: Array) -> tuple[Array, Array]:
+    """The covariances of v · z + u(Σz) with the items, (n, ...), and with the indicators of sizes, within a part."""
+    ops, xp, x, logits = at.given.ops, at.given.ops.xp, at.x, at.given.logits
+    middle = item_sums(ops, x.spread * v) / xp.clip(item_sums(ops, x.spread), 1e-37, None)
+    u = u + middle * at.ahead
+    u = xp.where(part.done, u - xp.sum(part.sizes * u, axis=0), xp.zeros_like(u))
+
+    def by_contour(form: Form) -> tuple[Array, ...]:
+        push, integrand, turns = centred(ops, x.spread, v, logits), values(form), turn(at, form)
+        weights = weigh(at, part.done).weights
+        found = normalised(form, integrand * spectrum(form, turns, weights))
+        other = integrand * spectrum(form, turns, weights * u)
+        image = found.product(push, other * (2 / (form.nodes.period * found.total)))
+        change = integrals(form, turns, integrand * form.log_derivative(push))
+        moved = weights * change / found.total + part.sizes * u
+        return image, moved - part.sizes * xp.sum(moved, axis=0)
+
+    def by_exchange() -> tuple[Array, ...]:
+        odds = few_odds(at)
+        return Exchanges(ops, x, odds).product(centred(ops, odds, v, logits)), xp.zeros_like(u)
+
+    few = _exchange.serves(ops, at.totals)
+    image, moved = choose(ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour))
+    return image, moved
+
+
+def log_probabilities(at: Tilted, waiting: Array) -> tuple[Array, Array]:
+    """Which sizes are done, and their log-probabilities where the items are independent with logits θ: (sizes, ...)."""
+    ops, xp, x, theta = at.given.ops, at.given.ops.xp, at.x, at.given.logits
+
+    def by_contour(form: Form) -> tuple[Array, ...]:
+        chances = integrals(form, turn(at, form), values(form))
+        done = served(at, waiting, chances)
+        return done, xp.log(xp.where(done, chances, xp.ones_like(chances))), xp.log1p(x.odds)
+
+    def by_exchange() -> tuple[Array, ...]:
+        done, log_total = waiting & (at.ahead == 0), Exchanges(ops, x, few_odds(at)).moments()[0]
+        return done, log_total + xp.zeros_like(at.given.log_weights), xp.zeros_like(x.odds)
+
+    few = _exchange.serves(ops, at.totals)
+    done, value, terms = choose(ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour))
+    terms = xp.moveaxis(terms - softplus(ops, xp.where(x.chosen, -theta, theta)), 0, -1)
+    return done, value - at.tilt.times(at.ahead - at.totals.ahead) + compensated_sum(ops, terms)
+
+
+def few_odds(at: Tilted) -> Array:
+    """The odds in rows of small variance."""
+    xp, few = at.given.ops.xp, _exchange.serves(at.given.ops, at.totals)
+    return xp.where(few, at.x.odds, xp.zeros_like(at.x.odds))
+
+
+def _base(at: Tilted) -> Array:
+    """Σ θ over the likely items less Σ θ over those above 0: (...).
 
     Where a sum of θ itself would overflow, items masked by the largest floats are on the same side of both.
     """
-    xp, theta = ops.xp, at.rows.logits
-    return -column_sums(ops, xp.where(at.above() == (theta > 0), xp.zeros_like(theta), xp.abs(theta)))
-
-
-def part_product(
-    ops: Ops, given: Weighted, at: Tilted, part: Part, v: Array, u: Array
-) -> tuple[Array, Array, Array, Array]:
-    """Outside polynomials of the leaves, and within the part the covariances of v · z + u(Σz) with z and the counts.
-
-    Those with z are read from either side of the items.
-    """
-    xp, rows, levels = ops.xp, at.rows, at.levels
-    middle = weighted_mean(ops, at.p * at.q, v)
-    push = at.p * at.q * (v - middle)
-    full = _tree.FullCounts(ops, rows.width, _tilts.floor(ops, at.p))
-    tangents = _tree.inside_tangents(ops, full, levels, _tree.leaves(ops, push, -push, empty=0.0))
-    if ops.scan:
-        (_, change), prefixes = _sequential.forth_tangents(ops, ops.scan, levels[-1], tangents[-1], rows.width)
-    else:
-        change = tangents[-1][:, 0, :]
-        change = resize(ops, change, rows.width + 1)
-    u = u + middle * xp.astype(_tilts.counts(ops, rows, u), u.dtype)
-    u = u - column_sums(ops, part.counts * u)
-    moved = part.weights * change + part.counts * u
-    total = column_sums(ops, moved)
-    end = part.weights, part.weights * (u - total)
-    if ops.scan:
-        outer, douter = _sequential.back_tangents(ops, ops.scan, levels[-1], tangents[-1], prefixes, end)
-    else:
-        outer, douter = (x[:, None, :] for x in end)
-    outer, douter = _tree.outside_tangents(ops, full, levels, tangents, outer, douter)
-    outer, douter = outer[:, : rows.size, ...], douter[:, : rows.size, ...]
-    rise = push * outer[1, ...] + at.p * douter[1, ...]
-    fall = push * outer[0, ...] - at.q * douter[0, ...]
-    return outer, rise, fall, moved - part.counts * total
+    ops, xp, theta = at.given.ops, at.given.ops.xp, at.given.logits
+    return -item_sums(ops, xp.where(at.x.chosen == (theta > 0), xp.zeros_like(theta), xp.abs(theta)))

@@ -1,4 +1,4 @@
-"""Truncated products and correlations of polynomials with non-negative coefficients, by direct sums.
+"""Truncated products of polynomials with non-negative coefficients, by direct sums.
 
 A polynomial is an array whose first axis runs over coefficients; the other axes hold independent polynomials. Direct
 sums of non-negative terms keep the *relative* accuracy of every coefficient, which a Fourier transform does not.
@@ -24,16 +24,6 @@ def product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     return _blocked_product(ops, left, right, size)
 
 
-def correlate(ops: Ops, outer: Array, inner: Array) -> Array:
-    """The adjoint of the product, out[a] = Σ_b outer[a + b] · inner[b], of as many coefficients as ``inner``.
-
-    ``inner`` is a pair, (b, 2, …), correlated with the same ``outer``, (c, …), c < 2b.
-    """
-    if inner.shape[0] < ops.matmul_from:
-        return _shifted_correlation(ops, outer, inner)
-    return _blocked_correlation(ops, outer, inner)
-
-
 def _shifted_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     """Horner's rule in the left polynomial: out ← left[i] · right + x · out."""
     a = left.shape[0]
@@ -46,43 +36,16 @@ def _shifted_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     return out
 
 
-def _shifted_correlation(ops: Ops, outer: Array, inner: Array) -> Array:
-    """One inner coefficient at a time, multiplied into a shifted copy of ``outer``."""
-    size = inner.shape[0]
-    padded = pad(ops, outer, 0, 2 * size - 1 - outer.shape[0])[:, None, ...]
-    out = padded[:size, ...] * inner[0, ...]
-    for i in range(1, size):
-        out += padded[i : i + size, ...] * inner[i, ...]
-    return out
-
-
 def _blocked_product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     xp, tail = ops.xp, tuple(left.shape[1:])
     s, blocks = _partition(left.shape[0])
     window = pad(ops, right, s - 1, size - right.shape[0] + 1)
-    terms = ops.matmul(_blocks(ops, left, s, blocks), _sheared(ops, _last(ops, window), s, -1)[..., s - 1 :])
+    terms = ops.matmul(_blocks(ops, left, s, blocks), _sheared(ops, _last(ops, window), s)[..., s - 1 :])
     out = terms[:, blocks - 1, : size - (blocks - 1) * s]
     for block in range(blocks - 2, -1, -1):
         term = terms[:, block, : size - block * s]
         out = xp.concat([term[:, :s], term[:, s:] + out], axis=1)
     return _first(ops, out, tail)
-
-
-def _blocked_correlation(ops: Ops, outer: Array, inner: Array) -> Array:
-    xp, (size, _, *tail) = ops.xp, inner.shape
-    s, blocks = _partition(size)
-    reach = min(size + (blocks - 1) * s, outer.shape[0])
-    window = pad(ops, outer, 0, reach + s - 1 - outer.shape[0])
-    pair = xp.concat([_blocks(ops, inner[:, side, ...], s, blocks) for side in (0, 1)], axis=1)
-    terms = ops.matmul(pair, _sheared(ops, _last(ops, window), s, 1)[..., :reach])
-    terms = xp.reshape(terms, (-1, 2, blocks, reach))
-    out = terms[:, :, 0, :0]
-    for block in range(blocks - 1, -1, -1):
-        first, done = min(block * s, reach), out.shape[2]
-        term = terms[:, :, block, first : min(first + size, reach)]
-        out = term + out if term.shape[2] == done else xp.concat([term[..., :done] + out, term[..., done:]], axis=2)
-    out = _first(ops, out, (2, *tail))
-    return pad(ops, out, 0, size - out.shape[0])
 
 
 def _partition(coefficients: int) -> tuple[int, int]:
@@ -108,14 +71,13 @@ def _blocks(ops: Ops, x: Array, s: int, blocks: int) -> Array:
     return ops.xp.reshape(_last(ops, pad(ops, x, 0, blocks * s - x.shape[0])), (-1, blocks, s))
 
 
-def _sheared(ops: Ops, x: Array, rows: int, step: int) -> Array:
-    """Stack ``rows`` copies of each row of ``x``, copy i rotated by i places (left for step +1, right for −1).
+def _sheared(ops: Ops, x: Array, rows: int) -> Array:
+    """Stack ``rows`` copies of each row of ``x``, copy i rotated right by i places.
 
-    Copies laid end to end and cut at a length one more or one less than their own are sheared at no further cost.
-    Entries rotated past an end are wrong; callers slice them away.
+    Copies laid end to end and cut at a length one less than their own are sheared at no further cost. Entries rotated
+    past an end are wrong; callers slice them away.
     """
     xp, (count, width) = ops.xp, x.shape
-    copies = rows + 1 if step > 0 else rows
-    tiled = xp.broadcast_to(x[:, None, :], (count, copies, width))
-    flat = xp.reshape(tiled, (count, copies * width))[:, : rows * (width + step)]
-    return xp.reshape(flat, (count, rows, width + step))
+    tiled = xp.broadcast_to(x[:, None, :], (count, rows, width))
+    flat = xp.reshape(tiled, (count, rows * width))[:, : rows * (width - 1)]
+    return xp.reshape(flat, (count, rows, width - 1))

@@ -8,9 +8,9 @@ SPREAD_FROM = 100_000
 """Rows of so many items may be worth several devices."""
 
 
-def column_sums(ops: Ops, x: Array) -> Array:
-    """Sums over the first of two axes."""
-    return ops.column_sums(x) if ops.column_sums else ops.xp.sum(x, axis=0)
+def item_sums(ops: Ops, x: Array) -> Array:
+    """Sums over the items, the first axis."""
+    return ops.item_sums(x) if ops.item_sums else ops.xp.sum(x, axis=0)
 
 
 def sums_from_both_ends(xp: Any, x: Array) -> tuple[Array, Array]:

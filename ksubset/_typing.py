@@ -12,7 +12,9 @@ Array: TypeAlias = Any
 
 State: TypeAlias = tuple[Array, ...]
 Step: TypeAlias = Callable[[State], State]
-Scan: TypeAlias = Callable[[Callable[[Any, Any], tuple[Any, Any]], Any, Any, bool], tuple[Any, Any]]
+Scan: TypeAlias = Callable[[Callable[[Any, Any], tuple[Any, Any]], Any, Any, int], tuple[Any, Any]]
+Answers: TypeAlias = Callable[[], tuple[Array, ...]]
+Choose: TypeAlias = Callable[[Array, Answers, Answers], tuple[Array, ...]]
 
 
 def repeat_all(step: Step, state: State, limit: int) -> State:
@@ -35,6 +37,27 @@ def repeat_until_settled(xp: Any) -> Callable[[Step, State, int], State]:
     return repeat
 
 
+def choose_both(xp: Any) -> Choose:
+    """Compute both: right for every framework, lazy ones included."""
+
+    def choose(mask: Array, first: Answers, second: Answers) -> tuple[Array, ...]:
+        return tuple(xp.where(mask, a, b) for a, b in zip(first(), second(), strict=True))
+
+    return choose
+
+
+def choose_needed(xp: Any) -> Choose:
+    """Compute what some row asks for: for eager arrays, whose values are at hand."""
+    blend = choose_both(xp)
+
+    def choose(mask: Array, first: Answers, second: Answers) -> tuple[Array, ...]:
+        if xp.all(mask):
+            return first()
+        return blend(mask, first, second) if xp.any(mask) else second()
+
+    return choose
+
+
 @dataclass(frozen=True)
 class Devices:
     """What a compiler that spreads arrays over devices has to be told, lest it gathers them.
@@ -42,11 +65,7 @@ class Devices:
     Attributes
     ----------
     count
-        How many there are; a long row is divided into so many parts.
-    each
-        ``each(function, *arrays)`` calls a function for every part, the first axis of all arrays, at once.
-    gather
-        ``gather(x)``: an array of which every device has all but the last axis, which stays as it is.
+        How many there are; a long row is divided into as many parts.
     fft
         A namespace with ``rfft`` and ``irfft`` along the first axis, which leave the others as they are.
     pick
@@ -55,8 +74,6 @@ class Devices:
     """
 
     count: int
-    each: Callable[..., Any]
-    gather: Callable[[Array], Array]
     fft: Any
     pick: Callable[[Array, Array], Array]
 
@@ -82,21 +99,24 @@ class Ops:
         ``count`` is an int or (rows,), at least 0; for 0 the first of the two may be anything.
     stop_gradient
         Cuts an array off from differentiation; the identity where there is none.
-    column_sums
-        ``column_sums(x)``: sums over the first of two axes, where there is a faster way than the namespace's ``sum``.
+    choose
+        ``choose(mask, first, second)``: the answers, each a tuple, of ``first()`` in the rows of ``mask`` and of
+        ``second()`` in the others. Neither need be computed if no row asks for it.
+    scan
+        ``scan(step, carry, xs, length)`` is `jax.lax.scan`: ``carry, y = step(carry, x)`` for the entries x of the first axis of
+        the arrays ``xs``, or ``length`` times, and the stacked ys. Where a compiler can keep that a loop.
+    item_sums
+        ``item_sums(x)``: sums over the first axis, where there is a faster way than the namespace's ``sum``.
     sums_from_both_ends
         ``sums_from_both_ends(x)``: sums over the first axis up to each entry and from each entry on, where there is
         something better than the namespace's ``cumulative_sum``.
-    scan
-        ``scan(step, carry, xs, reverse)`` folds ``step(carry, x) -> (carry, y)`` over the first axis of the arrays in
-        ``xs`` and stacks the ys, like `jax.lax.scan`. Where it is given, the sequential engine runs in the place of
-        the upper levels of the tree.
     devices
         What else is needed where arrays may be spread over devices.
     matmul_from
         The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
     sweeps
-        Whether `repeat` stops as soon as it may, so that loops whose length depends on values can be afforded.
+        Whether `repeat` stops as soon as it may, and `choose` computes no more than it must, so that work whose extent
+        depends on values can be afforded.
     eager_on_cpu
         Whether arrays hold their values at once, so that those may decide shapes, and are computed by the processor's
         own arithmetic, which by default keeps subnormal floats at a hundred times the cost of others.
@@ -107,14 +127,31 @@ class Ops:
     sort: Callable[[Array], Array]
     repeat: Callable[[Step, State, int], State] = repeat_all
     ranked: Callable[[Array, int | Array], tuple[Array, Array]] | None = None
+    choose: Choose | None = None
     stop_gradient: Callable[[Array], Array] = lambda x: x
-    column_sums: Callable[[Array], Array] | None = None
-    sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     scan: Scan | None = None
+    item_sums: Callable[[Array], Array] | None = None
+    sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     devices: Devices | None = None
     matmul_from: int = 24
     sweeps: bool = False
     eager_on_cpu: bool = False
+
+
+def scan(ops: Ops, step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
+    """``carry, y = step(carry, x)`` for the entries x of the first axis of ``xs``, a tuple of arrays; the ys stacked."""
+    if ops.scan:
+        return ops.scan(step, carry, xs, length)
+    found = []
+    for j in range(length):
+        carry, y = step(carry, tuple(x[j, ...] for x in xs))
+        found.append(y)
+    return carry, tuple(ops.xp.stack(ys, axis=0) for ys in zip(*found, strict=True))
+
+
+def choose(ops: Ops, mask: Array, first: Answers, second: Answers) -> tuple[Array, ...]:
+    """The answers of ``first`` where ``mask``, of ``second`` elsewhere."""
+    return (ops.choose or choose_both(ops.xp))(mask, first, second)
 
 
 Draw: TypeAlias = Callable[[Callable[..., Array], Array, int | Array, int, object, tuple[int, ...]], Array | None]

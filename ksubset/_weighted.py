@@ -9,8 +9,9 @@ outside of them.
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ksubset import _each_count, _mixture, _tilts
-from ksubset._functions import cost, softplus
+from ksubset import _each_count, _mixture
+from ksubset._elementary import softplus
+from ksubset._functions import cost
 from ksubset._inference import draw
 from ksubset._layout import fill, iota
 from ksubset._mixture import Mixture
@@ -131,7 +132,7 @@ def weighted_sample(ops: Ops, logits: Array, low: int, high: int, u: Array, *, s
 
 def count_log_pmf(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """The log-probability of every count of independent items with logits (..., n): (..., n + 1)."""
-    return (_tilts if ops.sweeps else _each_count).count_log_probabilities(ops, logits)
+    return (_mixture if ops.sweeps else _each_count).count_log_probabilities(ops, logits)
 
 
 def _above(ops: Ops, found: Mixture, theta: Array) -> Array:

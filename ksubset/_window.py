@@ -2,17 +2,16 @@
 
 A node of m items needs only the counts within some standard deviations of its mean. Each level stores a window of one
 static width, placed for every node around the mean of its own items; products of long windows go through a Fourier
-transform. What lies outside carries probability below rounding, so results have a small *absolute* error: at most
-1e-13 (float64) and 3e-6 (float32) for a marginal, whatever its size. Where n or the count is small enough for direct
-sums, those are used instead and the error is relative.
+transform. What lies outside carries probability below rounding, so that the law of a sample has a small *absolute*
+error. Where n or the count is small enough for direct sums, those are used instead and the error is relative.
 """
 
 from math import ceil, sqrt
 from typing import Any
 
-from ksubset._layout import Rows, iota, pad
-from ksubset._polynomial import correlate, product
-from ksubset._summation import column_sums
+from ksubset._layout import iota, pad
+from ksubset._polynomial import product
+from ksubset._rows import Rows
 from ksubset._tree import SHORT, Counts, FullCounts
 from ksubset._typing import Array, Ops
 
@@ -22,19 +21,22 @@ DIRECT_SIZE = 16_384
 DIRECT_WIDTH = 512
 """So do rows that choose, or leave, at most this many."""
 
+REACH = 9.0
+"""Standard deviations that windows reach from the mean of a node: what is beyond is below rounding."""
+
 LONGEST_SUM = 64
 """Windows of at most this many coefficients are combined by direct sums even here."""
 
 
-def choose_counts(ops: Ops, rows: Rows, p: Array, *, drawing: bool = False) -> Counts:
+def choose_counts(ops: Ops, rows: Rows) -> Counts:
     """Full counts, or windows where n and the number of chosen items are both large."""
     if not is_windowed(rows.size, rows.width):
-        return FullCounts(ops, rows.width, bearable_error(ops, p) if rows.width >= SHORT else None)
-    return WindowedCounts(ops, rows, p, drawing=drawing)
+        return FullCounts(ops, rows.width, bearable_error(ops, rows.p) if rows.width >= SHORT else None)
+    return WindowedCounts(ops, rows)
 
 
 def is_windowed(n: int, width: int) -> bool:
-    """Whether marginals have an absolute error instead of a relative one."""
+    """Whether counts are kept in windows."""
     return n > DIRECT_SIZE and width > DIRECT_WIDTH
 
 
@@ -48,44 +50,30 @@ def bearable_error(ops: Ops, p: Array) -> Array | None:
     xp = ops.xp
     if not ops.eager_on_cpu or xp.finfo(p.dtype).bits > 32:
         return None
-    varied = column_sums(ops, p * (1 - p)) >= 0.25
+    varied = xp.sum(p * (1 - p), axis=0) >= 0.25
     return xp.astype(varied, p.dtype) * 2.0**-63
-
-
-def counts_above(ops: Ops, rows: Rows, level: int, mean: Array, offset: Array, most: int) -> Counts:
-    """The counts from a level on whose nodes, of ``most`` items each, have these means and offsets, (nodes, rows)."""
-    counts = choose_counts(ops, rows, mean)
-    if isinstance(counts, WindowedCounts):
-        counts.place(level, mean, offset, most)
-    return counts
 
 
 class WindowedCounts(Counts):
     """For each node only the counts within ``reach`` standard deviations of its mean."""
 
-    def __init__(self, ops: Ops, rows: Rows, p: Array, *, drawing: bool = False) -> None:
+    def __init__(self, ops: Ops, rows: Rows) -> None:
         super().__init__(ops)
-        self.rows = rows
-        single = ops.xp.finfo(p.dtype).eps > 1e-10
-        self.reach = 9.0 if drawing else (6.0 if single else 8.5)
-        self.floor = 4 * float(ops.xp.finfo(p.dtype).eps)
-        self.place(0, p, ops.xp.astype(ops.xp.zeros_like(p), iota(ops, 1, p).dtype), 1)
+        self.n, self.width = rows.size, rows.width
+        self.floor = 4 * float(ops.xp.finfo(rows.p.dtype).eps)
+        self.offsets = self._place(rows.p)
 
     def size(self, level: int) -> int:
-        """The number of coefficients at a level: twice ``reach`` standard deviations and Bennett's correction."""
-        most, n, k = 1 << self.first + level, self.rows.size, self.rows.width
+        """The number of coefficients at a level: twice `REACH` standard deviations and Bennett's correction."""
+        most, n, k = 1 << level, self.n, self.width
         spread = sqrt(min(most / 4, k * (1 - k / n)))
-        window = ceil(2 * (self.reach * spread + self.reach**2 / 3 + 1))
+        window = ceil(2 * (REACH * spread + REACH**2 / 3 + 1))
         return max(2, min(most, k, window) + 1)
 
-    def place(self, first: int, mean: Array, offset: Array, most: int) -> None:
-        """Find the first count of every node's window at every level, integers (nodes, rows).
-
-        Level 0 is level ``first`` of the whole tree, its nodes of ``most`` items with the means and offsets given.
-        """
-        xp, whole = self.ops.xp, offset.dtype
-        self.first, self.offsets = first, [offset]
-        items, offsets = xp.full_like(mean, most), self.offsets
+    def _place(self, mean: Array) -> list[Array]:
+        """The first count of every node's window at every level, integers (nodes, rows)."""
+        xp, whole = self.ops.xp, iota(self.ops, 1, mean).dtype
+        items, offsets = xp.ones_like(mean), [xp.astype(xp.zeros_like(mean), whole)]
         while mean.shape[0] > 1:
             mean, items = _paired_sum(xp, mean), _paired_sum(xp, items)
             size = self.size(len(offsets))
@@ -93,6 +81,7 @@ class WindowedCounts(Counts):
             last = xp.clip(xp.astype(items, whole) + 1 - size, 0, None)
             lowest = _paired_sum(xp, offsets[-1])
             offsets.append(xp.maximum(xp.minimum(start, last), lowest))
+        return offsets
 
     def offset(self, level: int) -> int | Array:
         return self.offsets[level]
@@ -109,14 +98,6 @@ class WindowedCounts(Counts):
         else:
             coefficients = self._clean(_fourier(self.ops, left, right, full))
         return _slide(self.ops, coefficients, self._shift(level), self.size(level + 1))
-
-    def correlate(self, level: int, outer: Array, siblings: Array) -> Array:
-        size = self.size(level)
-        outer = _slide(self.ops, outer, -self._shift(level), 2 * size - 1)
-        if size <= LONGEST_SUM:
-            return correlate(self.ops, outer, siblings)
-        reverse = self.ops.xp.flip(siblings, axis=0)  # what wraps around falls below size − 1
-        return _fourier(self.ops, outer[:, None, ...], reverse, 2 * size - 1)[size - 1 :, ...]
 
     def _clean(self, x: Array) -> Array:
         """Set to 0 what a Fourier transform cannot tell from 0."""

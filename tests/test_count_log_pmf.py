@@ -12,7 +12,7 @@ from oracle import Enumeration, families
 from transforms import Transforms, differentiable
 
 import ksubset
-from ksubset import _each_count, _tilts
+from ksubset import _each_count, _mixture
 from ksubset.backends import find
 
 TAIL = np.log(1e-300)
@@ -123,7 +123,7 @@ def test_both_ways_to_tilt_agree(target: Target) -> None:
         x = target.array(logits)
         ops = find(x, "x").ops(x)
         with np.errstate(all="ignore"):
-            one, two = (target.to_numpy(way.count_log_probabilities(ops, x)) for way in (_tilts, _each_count))
+            one, two = (target.to_numpy(way.count_log_probabilities(ops, x)) for way in (_mixture, _each_count))
         bound = target.tolerance(5e-6, 2e-14) * np.maximum(5, np.abs(expected))
         assert (np.abs(one - expected) <= bound).all()
         assert (np.abs(two - expected) <= bound).all()

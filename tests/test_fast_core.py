@@ -20,8 +20,8 @@ def core(logits, k, v):
     """Marginals, J · v and entropy by the core in float64."""
     logits, width = logits.astype(float), int(np.minimum(k, logits.shape[1] - k).max())
     with np.errstate(all="ignore"):
-        found = _inference.solve(NUMPY, logits, k, width)
-        product = _inference.jacobian_product(NUMPY, logits, k, width, v.astype(float))
+        found = _inference.solve(NUMPY, logits, k)
+        product = _inference.jacobian_product(NUMPY, logits, k, v.astype(float))
         return found, product, entropy(NUMPY, logits, k, width, solution=found)
 
 

@@ -54,7 +54,7 @@ def test_log_volume_is_that_of_the_core(count, dtype):
     for k in (20, np.arange(count) * 3):
         found = _fast.solve(logits, k, sides=False)
         t = found.tilted.astype(float)
-        core = _inference.solve(NUMPY, t, k, 30)  # λ of a row that is tilted already is another one
+        core = _inference.solve(NUMPY, t, k)  # λ of a row that is tilted already is another one
         shift = core.tilted[:, 0] - t[:, 0]
         expected = core.log_volume + np.maximum(core.tilted, 0).sum(-1) - np.maximum(t, 0).sum(-1) - k * shift
         np.testing.assert_allclose(found.log_volume, expected, atol=1e-5 if dtype == np.float32 else 1e-12)

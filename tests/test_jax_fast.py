@@ -45,8 +45,8 @@ def core(logits: np.ndarray, k: Any, v: np.ndarray) -> tuple[Any, Any, Any]:
     """The same by the core, in float64."""
     logits, v = logits.astype(float), v.astype(float)
     with np.errstate(all="ignore"):
-        found = _inference.solve(NUMPY, logits, k, logits.shape[-1] // 2)
-        product = _inference.jacobian_product(NUMPY, logits, k, logits.shape[-1] // 2, v)
+        found = _inference.solve(NUMPY, logits, k)
+        product = _inference.jacobian_product(NUMPY, logits, k, v)
     return found.chosen, found.unchosen, product
 
 

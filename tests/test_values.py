@@ -299,7 +299,7 @@ def check_start(monkeypatch: pytest.MonkeyPatch, name: str, *arrays: np.ndarray)
 
     def solve(x: np.ndarray, sides: bool) -> _functions.Solution:
         asked.append(sides)
-        return _inference.solve(NUMPY, x, 2, 2, chosen=sides, unchosen=sides)
+        return _inference.solve(NUMPY, x, 2, chosen=sides, unchosen=sides)
 
     known = _functions.solutions(function, solve, x, *arrays, solution=None)
     monkeypatch.setattr(_functions, "solve", None)
