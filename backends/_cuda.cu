@@ -9,7 +9,8 @@
 //   outside  going down, coefficient a of a node's outside polynomial is P(all other items add up to k − a) / P(Σz = k):
 //            the correlation of the parent's outside with the sibling's inside. At a leaf, μ = p·O[1], 1 − μ = q·O[0].
 //   J·v      the same two passes on dual numbers, whose slopes are derivatives along v.
-//   sample   going down, a node's count is divided between its children with probabilities ∝ L[i] R[count − i].
+//   sample   going down, a node's count is divided between its children with probabilities ∝ L[i] R[count − i]. Neither
+//            child ever gets more than it has items, whatever rounding does: every draw has exactly k ones.
 //
 // Level 0 holds the leaves. The first half of the nodes of a level is paired with the second; an odd last node rises
 // alone. Every node of a level has as many coefficients as the level's largest count needs, and a row that chooses more
@@ -169,10 +170,10 @@ struct Level {
 template <typename Element>
 struct Tree {
   Span<Element> memory;
-  int items, limit;
+  int n, items, limit;
 
   __device__ Tree(Span<Element> memory, Row row)
-      : memory(memory), items(max(row.n, 2)), limit(max(row.count, 1) + 1) {}
+      : memory(memory), n(row.n), items(max(row.n, 2)), limit(max(row.count, 1) + 1) {}
 
   __device__ Level level(int depth, int offset) const {
     return {depth, ((items - 1) >> depth) + 1, min((1 << depth) + 1, limit), offset};
@@ -187,12 +188,16 @@ struct Tree {
   __device__ Span<Element> node(Level level, int i) const {
     return memory.part(level.offset + i * level.size, level.size);
   }
+  // A node without the coefficients above its number of items: 1 << depth, or what is left for the last of a level.
+  __device__ Span<Element> possible(Level level, int i) const {
+    return node(level, i).part(0, min(level.size, n - (i << level.depth) + 1));
+  }
 };
 
 // ---------------------------------------------------------------------------------------------------- the tilt λ
 
 struct Tilt {
-  Real start, shift;  // two numbers: their sum would lose the shift among huge logits
+  Real start, shift;  // λ = start + shift, never added up: the sum would lose the shift among huge logits
 };
 
 // Copy the row, negated if need be, to where its unchosen leaves will be.
@@ -286,10 +291,10 @@ __device__ bool find_tilt(Tree<Element> tree, Row row, Span<Real> scratch, Tilt&
   return true;
 }
 
-// Replace the staged logit of item i by its leaf, and return t = θ + λ.
+// Replace the staged logit of item i by its leaf, and return t = θ + λ. The start cancels huge logits first.
 template <typename Element>
 __device__ Real plant_leaf(Tree<Element> tree, int i, Tilt tilt) {
-  Real t = value(tree.memory[2 * i]) + tilt.start + tilt.shift;
+  Real t = (value(tree.memory[2 * i]) + tilt.start) + tilt.shift;
   Real rise = exp(min(t, (Real)0)), fall = exp(min(-t, (Real)0)), scale = 1 / (rise + fall);
   tree.memory[2 * i] = make<Element>(fall * scale);
   tree.memory[2 * i + 1] = make<Element>(rise * scale);
@@ -455,7 +460,8 @@ __device__ Real group_running(Real x) {
 }
 
 // How much of a node's count the left child gets: where the cumulative weights L[z] R[count − z] pass the fraction |u|
-// of their sum, from below for u ≥ 0, else from above. Both tails are resolved as finely as floats near 0 are.
+// of their sum, from below for u ≥ 0, else from above. Both tails are resolved as finely as floats near 0 are. Where
+// rounding leaves nothing to pass it, the first count looked at: `left` and `right` hold the possible counts alone.
 template <int GROUP>
 __device__ int divide(Span<Real> left, Span<Real> right, int count, Real u) {
   int lowest = max(0, count - (right.size - 1)), highest = min(left.size - 1, count), lane = threadIdx.x % GROUP;
@@ -489,7 +495,7 @@ __device__ void divide_level(Tree<Real> tree, Level level, Span<unsigned short> 
     int draw = task / pairs, pair = task % pairs, count = above[draw * parents + pair], chosen = 0;
     if (count > 0) {
       Real u = uniforms.at(first_draw + draw, first_pair + pair);
-      chosen = divide<GROUP>(tree.node(level, pair), tree.node(level, pairs + pair), count, u);
+      chosen = divide<GROUP>(tree.possible(level, pair), tree.possible(level, pairs + pair), count, u);
     }
     if (threadIdx.x % GROUP > 0) continue;
     out[draw * level.nodes + pair] = chosen;

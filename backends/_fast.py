@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
 """Those of ``ksubset._functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
+KERNELS = {"marginals": "solve", "unchosen": "solve", "marginals_jvp": "jacobian_product", "draw": "sample", "solve": "solve"}
+"""What each is called in ``_cpu``."""
 SOLVING = {function.__name__ for function in _functions.SOLVING}
 SOLVING_WEIGHTED = {function.__name__ for function in _weighted.SOLVING}
 WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw", "weighted_solve")
@@ -88,7 +90,7 @@ def _find(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | 
         n = (n - 1) // 2
         path = find_weighted_path(rows, n, width, dtype)
     else:
-        path = find_path(rows, n, width, dtype, drawing=name == "draw")
+        path = find_path(KERNELS[name], rows, n, width, dtype)
     return path or f"there are kernels for float32 and float64 and no empty arrays; got {dtype} ({rows}, {n})"
 
 
@@ -102,13 +104,16 @@ def evaluate(
         value: np.ndarray = _fast_weighted.evaluate(name, logits, int(k), width, *v, threads=threads)
         return value
     if name == "marginals_jvp":
-        return jacobian_product(logits, k, v[0], threads=threads)
-    return marginal(logits, k, chosen=name == "marginals", threads=threads)
+        return jacobian_product(logits, k, v[0], width, threads=threads)
+    return marginal(logits, k, width, chosen=name == "marginals", threads=threads)
 
 
-def marginal(logits: "np.ndarray", k: "int | np.ndarray", *, chosen: bool, threads: int | None = None) -> "np.ndarray":
+def marginal(
+    logits: "np.ndarray", k: "int | np.ndarray", width: int, *, chosen: bool, threads: int | None = None
+) -> "np.ndarray":
     """Compute μ, or 1 − μ."""
-    found = _kernels().solve(_rows(logits), _flat(k), volume=False, chosen=chosen, unchosen=not chosen, threads=threads)
+    wanted = {"volume": False, "chosen": chosen, "unchosen": not chosen}
+    found = _kernels().solve(_rows(logits), _flat(k), width, **wanted, threads=threads)
     answer: np.ndarray = found.chosen if chosen else found.unchosen
     return answer.reshape(logits.shape)
 
@@ -125,7 +130,8 @@ def solve(logits: "np.ndarray", k: "int | np.ndarray", *, sides: bool = True, th
     found = _kernels().solve(_rows(logits), _flat(counts), chosen=sides, unchosen=sides, threads=threads)
     chosen, unchosen = (x.reshape(logits.shape) if sides else None for x in (found.chosen, found.unchosen))
     with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
-        tilted = logits + found.shift.reshape(*batch, 1)
+        start, shift = found.shifts.reshape(2, *batch, 1)
+        tilted = (logits + start) + shift
     return Solution(tilted, found.log_volume.reshape(batch), chosen, unchosen)
 
 
@@ -133,16 +139,18 @@ def jacobian_product(
     logits: "np.ndarray",
     k: "int | np.ndarray",
     v: "np.ndarray",
+    width: int,
     *,
-    shift: "np.ndarray | None" = None,
+    shifts: "np.ndarray | None" = None,
     threads: int | None = None,
 ) -> "np.ndarray":
-    """Compute J · v; ``shift`` is λ, if it is known."""
+    """Compute J · v; ``shifts`` is λ, if it is known."""
     shape = v.shape
     if logits.shape != shape or not isinstance(k, int):
         logits, k, v = _broadcast(logits, k, v)
         shape = v.shape
-    image: np.ndarray = _kernels().jacobian_product(_rows(logits), _flat(k), _rows(v), shift=shift, threads=threads)
+    rows = _rows(logits), _flat(k), _rows(v)
+    image: np.ndarray = _kernels().jacobian_product(*rows, width, shifts=shifts, threads=threads)
     return image.reshape(shape)
 
 
@@ -157,14 +165,15 @@ def _broadcast(logits: "np.ndarray", k: "int | np.ndarray", v: "np.ndarray") -> 
 def sample(
     logits: "np.ndarray",
     k: "int | np.ndarray",
+    width: int,
     seed: int,
     sample_shape: tuple[int, ...],
     *,
     threads: int | None = None,
 ) -> "tuple[np.ndarray, np.ndarray]":
     """Draw exact subsets, sample_shape + (..., n), and return the λ of each row with them."""
-    z, shift = _kernels().sample(_rows(logits), _flat(k), seed, prod(sample_shape), threads=threads)
-    return z.reshape(*sample_shape, *logits.shape), shift
+    z, shifts = _kernels().sample(_rows(logits), _flat(k), seed, prod(sample_shape), width, threads=threads)
+    return z.reshape(*sample_shape, *logits.shape), shifts
 
 
 def _rows(x: "np.ndarray") -> "np.ndarray":

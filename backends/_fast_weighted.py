@@ -136,13 +136,13 @@ class _Call:
         from ksubset.backends.array_api import NUMPY
 
         theta, omega = _weighted.parts(self.rows)
-        shift, target, sides = found.shift, found.target, (found.chosen, found.unchosen)
+        tilt, target, sides = Tilt(*found.shifts), found.target, (found.chosen, found.unchosen)
         if self.flipped:
-            shift, target, sides = -shift, theta.shape[-1] - target, sides[::-1]
-        t, counts = theta + shift[:, None], np.empty(omega.shape)
+            tilt, target, sides = Tilt(-tilt.start, -tilt.shift), theta.shape[-1] - target, sides[::-1]
+        t, counts = tilt.apply(theta.T).T, np.empty(omega.shape)
         self.put_counts(counts, found.counts)
-        volume = found.log_volume + shift * ((t > 0).sum(-1) - target)
-        slope = slopes(NUMPY, t.T, Tilt(shift, np.zeros_like(shift))).T
+        volume = found.log_volume + tilt.times((t > 0).sum(-1) - target)
+        slope = slopes(NUMPY, t.T, tilt).T
         return Mixture(t, slope, volume, *sides, counts)
 
     def moments(self, threads: int | None, **wanted: bool) -> Any:

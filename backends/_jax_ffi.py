@@ -110,17 +110,18 @@ def _call(
     number: int,
 ) -> Array:
     """The foreign call of one of ``_cpu.handlers``: its second result is scratch memory."""
-    from ksubset.backends import _cpu
+    from ksubset.backends._cpu import planning
 
     rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if k is None else k
-    drawing = handler == "sample"
-    share = rows // max(len(arrays[0]), 1) if drawing else rows
-    layout, rule, scratch = _cpu.plan(share, n, same, logits.dtype, drawing=drawing)
-    results = _shaped(shape, logits.dtype), _shaped((scratch + 8 * rows,), np.uint8)
-    call = jax.ffi.ffi_call(_target(handler, layout), results)
+    share = rows // max(len(arrays[0]), 1) if handler == "sample" else rows
+    method, across = planning.choose(handler, share, n, width)
+    plan = planning.arrange(handler, logits.dtype, method, across, n, width)
+    counted = plan.scratch + (8 + 2 * logits.dtype.itemsize) * rows + 128
+    results = _shaped(shape, logits.dtype), _shaped((counted,), np.uint8)
+    call = jax.ffi.ffi_call(_target(f"{handler}_{method}", plan.layout.kind), results)
     counts = tuple(_checked(x, n, width).reshape(-1) for x in counts)
-    attributes = {"numbers": np.array([same, number], np.int64), "rule": np.array(rule, np.float64)}
-    return call(logits.reshape(rows, n), *arrays, *counts, **attributes)[0]
+    numbers = np.array([same, number, width], np.int64)
+    return call(logits.reshape(rows, n), *arrays, *counts, numbers=numbers)[0]
 
 
 def _checked(k: Array, n: int, width: int) -> Array:

@@ -73,13 +73,15 @@ def draw(
     function: Callable[..., Any],
     logits: Tensor,
     k: int | Tensor,
+    width: int,
     generator: torch.Generator | None,
     sample_shape: tuple[int, ...],
 ) -> Tensor:
     """Draw subsets; the gradient of `rsample` is ``differentiate(logits, v)``, J · v."""
-    z, shift = _fast.sample(_view(logits), _count(k), _seed(generator), sample_shape, threads=torch.get_num_threads())
+    given, threads = (_view(logits), _count(k), width, _seed(generator)), torch.get_num_threads()
+    z, shifts = _fast.sample(*given, sample_shape, threads=threads)
     if function is _functions.rsample and (logits.requires_grad or torch.autograd.forward_ad._current_level >= 0):
-        result: Tensor = Drawn.apply(logits, k, z, shift, differentiate)  # type: ignore[no-untyped-call]  # torch leaves it so
+        result: Tensor = Drawn.apply(logits, k, width, z, shifts, differentiate)  # type: ignore[no-untyped-call]  # torch leaves it so
         return result
     return torch.from_numpy(z)
 
@@ -109,11 +111,12 @@ class Drawn(torch.autograd.Function):
         ctx: Any,
         logits: Tensor,
         k: int | Tensor,
+        width: int,
         z: "np.ndarray",
-        shift: "np.ndarray",
+        shifts: "np.ndarray",
         differentiate: Callable[[Tensor, Tensor], Tensor],
     ) -> Tensor:
-        ctx.k, ctx.shift, ctx.differentiate = k, shift, differentiate
+        ctx.k, ctx.width, ctx.shifts, ctx.differentiate = k, width, shifts, differentiate
         ctx.save_for_backward(logits, *(() if isinstance(k, int) else (k,)))
         ctx.save_for_forward(logits)
         return torch.from_numpy(z)
@@ -125,11 +128,9 @@ class Drawn(torch.autograd.Function):
         if torch.is_grad_enabled() or not is_plain(v):
             image = ctx.differentiate(logits, v)
         else:
-            threads = torch.get_num_threads()
-            image = torch.from_numpy(
-                _fast.jacobian_product(_view(logits), _count(ctx.k), _view(v), shift=ctx.shift, threads=threads)
-            )
-        return image, None, None, None, None
+            given, threads = (_view(logits), _count(ctx.k), _view(v), ctx.width), torch.get_num_threads()
+            image = torch.from_numpy(_fast.jacobian_product(*given, shifts=ctx.shifts, threads=threads))
+        return image, None, None, None, None, None
 
     @staticmethod
     def jvp(ctx: Any, dlogits: Tensor, *_: None) -> Tensor:

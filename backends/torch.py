@@ -196,7 +196,7 @@ def draw(
         size, counts = (k, None) if isinstance(k, int) else (-1, k)
         return product(Call("marginals_jvp", size, width, _value), x, counts, v)
 
-    return _torch_fast.draw(differentiate, function, logits, k, generator(rng, logits), sample_shape)
+    return _torch_fast.draw(differentiate, function, logits, k, width, generator(rng, logits), sample_shape)
 
 
 def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:

@@ -133,7 +133,7 @@ def _in_parts(ops: Ops, x: Array) -> Array:
     devices = dividing(ops, x.shape[0])
     if not devices:
         return x[:, None, ...]
-    return ops.xp.moveaxis(ops.xp.reshape(x, (devices.count, -1, *x.shape[1:])), 0, 1)
+    return ops.xp.permute_dims(ops.xp.reshape(x, (devices.count, -1, *x.shape[1:])), (1, 0, *range(2, x.ndim + 1)))
 
 
 def _in_columns(ops: Ops, x: Array, columns: int, filling: float) -> Array:

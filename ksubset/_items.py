@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from ksubset._layout import fill, whole
+from ksubset._layout import fill, items_last, whole
 from ksubset._summation import compensated_sum, item_sums
 from ksubset._tilt import TOLERANCE, tilt
 from ksubset._typing import Array, Ops
@@ -38,7 +38,7 @@ class Items:
 
     def likeliest(self, ops: Ops) -> Array:
         """−log of the probability of the likeliest outcome, Σ log(1 + e^−|t|): (...)."""
-        return compensated_sum(ops, ops.xp.moveaxis(ops.xp.log1p(self.odds), 0, -1))
+        return compensated_sum(ops, items_last(ops, ops.xp.log1p(self.odds)))
 
 
 @dataclass(frozen=True)

@@ -56,12 +56,12 @@ def contiguous(ops: Ops, x: Array) -> Array:
 
 def items_first(ops: Ops, x: Array) -> Array:
     """Turn (..., n) into (n, ...)."""
-    return contiguous(ops, ops.xp.moveaxis(x, -1, 0)) if x.ndim > 1 else x
+    return contiguous(ops, ops.xp.permute_dims(x, (x.ndim - 1, *range(x.ndim - 1)))) if x.ndim > 1 else x
 
 
 def items_last(ops: Ops, x: Array) -> Array:
     """Turn (n, ...) back into (..., n)."""
-    return ops.xp.moveaxis(x, 0, -1)
+    return ops.xp.permute_dims(x, (*range(1, x.ndim), 0))
 
 
 def flat_rows(ops: Ops, x: Array) -> Array:

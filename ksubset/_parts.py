@@ -13,7 +13,7 @@ from ksubset._elementary import softplus
 from ksubset._exchange import Exchanges
 from ksubset._inference import probability
 from ksubset._items import centred
-from ksubset._layout import fill
+from ksubset._layout import fill, items_last
 from ksubset._sizes import Tilted
 from ksubset._summation import compensated_sum, item_sums
 from ksubset._typing import Array, choose
@@ -159,7 +159,7 @@ def log_probabilities(at: Tilted, waiting: Array) -> tuple[Array, Array]:
 
     few = _exchange.serves(ops, at.totals)
     done, value, terms = choose(ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour))
-    terms = xp.moveaxis(terms - softplus(ops, xp.where(x.chosen, -theta, theta)), 0, -1)
+    terms = items_last(ops, terms - softplus(ops, xp.where(x.chosen, -theta, theta)))
     return done, value - at.tilt.times(at.ahead - at.totals.ahead) + compensated_sum(ops, terms)
 
 

@@ -6,7 +6,7 @@ deviation of the count is plenty) and carries no gradient.
 
 from dataclasses import dataclass
 
-from ksubset._layout import fill, iota, whole
+from ksubset._layout import fill, iota, items_last, whole
 from ksubset._summation import item_sums
 from ksubset._typing import Array, Ops, State, choose
 
@@ -167,7 +167,7 @@ def _ranked(ops: Ops, logits: Array, k: int | Array) -> tuple[Array, Array, Arra
     xp, n = ops.xp, logits.shape[0]
     if ops.ranked:
         return *ops.ranked(logits, k), ~xp.any(xp.isnan(logits), axis=0)
-    ordered = ops.sort(xp.moveaxis(logits, 0, -1))
+    ordered = ops.sort(items_last(ops, logits))
     sound = ~xp.isnan(ordered[..., n - 1])
     if isinstance(k, int):
         return ordered[..., min(n - k, n - 1)], ordered[..., max(n - 1 - k, 0)], sound

@@ -13,7 +13,7 @@ from ksubset import _each_count, _mixture
 from ksubset._elementary import softplus
 from ksubset._functions import cost
 from ksubset._inference import draw
-from ksubset._layout import fill, iota
+from ksubset._layout import fill, iota, items_first
 from ksubset._mixture import Mixture
 from ksubset._sampling import invert
 from ksubset._summation import compensated_sum
@@ -125,7 +125,7 @@ def weighted_sample(ops: Ops, logits: Array, low: int, high: int, u: Array, *, s
     xp, (theta, _), chances = ops.xp, parts(logits), solve(ops, logits, low, high).counts
     n, batch = theta.shape[-1], tuple(u.shape[:-1])
     spread = xp.broadcast_to(chances, (*batch, chances.shape[-1]))
-    k = invert(ops, xp.moveaxis(spread, -1, 0), u[..., 0])
+    k = invert(ops, items_first(ops, spread), u[..., 0])
     k = xp.where(xp.isnan(xp.sum(spread, axis=-1)), xp.full_like(k, -1), k)
     return draw(ops, xp.broadcast_to(theta, (*batch, n)), k, min(high, n - low, n // 2), u[..., 1:])
 

@@ -1,7 +1,8 @@
 """What is true, computed in ways that share nothing with the library.
 
 `Enumeration` sums over all subsets. `recursion` runs the item-by-item recursion in 80-bit floats and serves for large
-n; tests/test_oracle.py checks it against 60-digit arithmetic.
+n; tests/test_oracle.py checks it against 60-digit arithmetic. `TwoGroups` serves for any n, where there are two
+different logits.
 """
 
 from dataclasses import dataclass
@@ -236,6 +237,60 @@ def _sweep(p: np.ndarray, q: np.ndarray, push: np.ndarray | None, k: int) -> tup
             tangent[i + 1] = tangent[i] * q[i] - table[i] * push[i]
             tangent[i + 1, 1:] += tangent[i, :-1] * p[i] + table[i, :-1] * push[i]
     return table, tangent
+
+
+@dataclass(frozen=True)
+class TwoGroups:
+    """Rows of two different logits, ``gap`` and 0, of ``sizes`` items each: the gap's first.
+
+    How many items of the first group are chosen has Fisher's noncentral hypergeometric law. Given that number, the
+    subset of each group is uniform, so that marginals and covariances are moments of it, in which nothing cancels.
+    """
+
+    sizes: tuple[int, int]
+    gap: float
+    k: int
+
+    @property
+    def logits(self) -> np.ndarray:
+        return np.repeat([self.gap, 0.0], self.sizes)
+
+    @cached_property
+    def _law(self) -> tuple[np.ndarray, np.ndarray, int]:
+        """The numbers of the first group's items that are possible, their probabilities, and where the largest is."""
+        (a, b), k = self.sizes, self.k
+        j = np.arange(max(0, k - b), min(a, k) + 1).astype(np.longdouble)
+        rise = np.log((a - j[:-1]) * (k - j[:-1]) / (j[1:] * (b - k + j[1:]))) + np.longdouble(self.gap)
+        top = int((rise > 0).sum())
+        weights = np.exp(np.concatenate([-np.cumsum(rise[:top][::-1])[::-1], [0], np.cumsum(rise[top:])]))
+        return j, weights / weights.sum(), top
+
+    def _mean(self, x: np.ndarray) -> np.longdouble:
+        return (self._law[1] * x).sum()
+
+    @cached_property
+    def chosen(self) -> np.ndarray:
+        j = self._law[0]
+        return np.repeat([self._mean(x) / size for x, size in zip((j, self.k - j), self.sizes, strict=True)], self.sizes)
+
+    @cached_property
+    def unchosen(self) -> np.ndarray:
+        (a, b), j = self.sizes, self._law[0]
+        return np.repeat([self._mean(a - j) / a, self._mean(b - self.k + j) / b], self.sizes)
+
+    def jvp(self, v: np.ndarray) -> np.ndarray:
+        """The covariance times a vector: what is due to either group's own subset, and to the numbers of both."""
+        (a, b), (j, _, top), v = self.sizes, self._law, v.astype(np.longdouble)
+        one, other = v[:a], v[a:]
+        shift = self._mean(j - j[top])
+        variance = self._mean((j - j[top] - shift) ** 2) * (one.mean() - other.mean())
+        within = self._mean(j * (a - j)), self._mean((self.k - j) * (b - self.k + j))
+        return np.concatenate(
+            [
+                (one - one.mean()) * within[0] / (a * max(1, a - 1)) + variance / a,
+                (other - other.mean()) * within[1] / (b * max(1, b - 1)) - variance / b,
+            ]
+        )
 
 
 def families(n: int, rng: np.random.Generator) -> dict[str, np.ndarray]:

@@ -1,4 +1,4 @@
-"""Whether the execution tests would notice: each barrier deleted, each index bound shifted by one, one at a time.
+"""Whether the execution tests would notice: each barrier deleted, each index bound shifted by one, λ added up, in turn.
 
 Run with -s to see what became of every mutant.
 """
@@ -69,3 +69,4 @@ def test_every_mutant_is_noticed_or_harmless(tmp_path):
     assert not unexplained
     assert {reason(mutant) for mutant in survivors} == set(HARMLESS.values())
     assert sum(mutant.change == "barrier deleted" for mutant in found) == _cuda.source().count("__syncthreads();")
+    assert sum(mutant.change == "λ added up" for mutant in found) == 1

@@ -1,9 +1,9 @@
-"""The 80-bit recursion agrees with 60-digit arithmetic."""
+"""The 80-bit recursion agrees with 60-digit arithmetic, and what serves for larger rows with the recursion."""
 
 import mpmath
 import numpy as np
 import pytest
-from oracle import Enumeration, families, recursion
+from oracle import Enumeration, TwoGroups, families, recursion
 
 FAMILIES = families(24, np.random.default_rng(5))
 
@@ -42,3 +42,17 @@ def test_recursion_jacobian_against_enumeration(rng: np.random.Generator) -> Non
     theta, v = rng.normal(size=9) * 3, rng.normal(size=9)
     for k in range(10):
         np.testing.assert_allclose(recursion(theta, k, v).jvp, Enumeration(theta, k).covariance @ v, atol=1e-15)
+
+
+@pytest.mark.parametrize("sizes", [(7, 12), (1, 30), (40, 2), (200, 150)])
+@pytest.mark.parametrize("gap", [0.0, 1.25, 20.0, -3.0])
+def test_two_groups_against_the_recursion(sizes: tuple[int, int], gap: float, rng: np.random.Generator) -> None:
+    n = sum(sizes)
+    v = rng.normal(size=n)
+    for k in (1, n // 3, n // 2, n - 1):
+        row = TwoGroups(sizes, gap, k)
+        truth = recursion(row.logits, k, v)
+        np.testing.assert_allclose(row.chosen, truth.chosen, rtol=1e-16)
+        np.testing.assert_allclose(row.unchosen, truth.unchosen, rtol=1e-16)
+        error = np.linalg.norm((row.jvp(v) - truth.jvp).astype(float))
+        assert error < 1e-16 * np.linalg.norm(truth.jvp.astype(float))

@@ -1,4 +1,4 @@
-"""Counts out of the reach of one tilt: none that matters is lost, and no more tilts are tried than are needed."""
+"""Sizes out of the reach of one tilt: none that matters is lost, and no more tilts are tried than are needed."""
 
 from collections.abc import Callable
 from itertools import product
@@ -9,12 +9,11 @@ import numpy as np
 import pytest
 from conftest import Target
 from potentials import compiled_elsewhere
-from test_engines import both
+from ops_variants import own, variants
 
 import ksubset
-from ksubset import _each_count, _mixture, _parts, _tilts, _weighted
+from ksubset import _each_count, _mixture, _parts, _sizes, _weighted
 from ksubset._typing import Ops
-from ksubset.backends import find
 
 pytestmark = compiled_elsewhere
 N = 24
@@ -85,7 +84,7 @@ def test_every_count_matters(target: Target, dtype: str, spread: float, rng: np.
     chosen, counts, log_normalizer = moments(theta, omega)
     x, potential = array(target, theta, dtype), ksubset.Cardinality(array(target, omega, dtype))
     with np.errstate(all="ignore"):
-        found = _mixture.solve(find(x, "x").ops(x), x, potential.log_weights, 0, N)
+        found = _mixture.solve(own(target), x, potential.log_weights, 0, N)
     for value, exact in (
         (ksubset.marginals(x, potential), chosen),
         (found.counts, counts),
@@ -101,7 +100,7 @@ def test_products_over_every_count(target: Target, dtype: str, spread: float, rn
     v, u = rng.normal(size=theta.shape), rng.normal(size=omega.shape)
     x, weights, *directions = (array(target, y, dtype) for y in (theta, omega, v, u))
     with np.errstate(all="ignore"):
-        found = _mixture.product(find(x, "x").ops(x), x, weights, 0, N, *directions)
+        found = _mixture.product(own(target), x, weights, 0, N, *directions)
     for image, exact in zip(found, slopes(theta, omega, v, u), strict=True):
         assert (np.abs(target.to_numpy(image) - exact) <= 5 * allowed(dtype, omega) + 1e-11).all()
 
@@ -109,71 +108,145 @@ def test_products_over_every_count(target: Target, dtype: str, spread: float, rn
 def count_tilts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A list that grows by one whenever a batch is tilted."""
     calls: list[Any] = []
-    original = _tilts.tilt
-    monkeypatch.setattr(_tilts, "tilt", lambda *given: calls.append(given) or original(*given))
+    original = _sizes.tilt
+    monkeypatch.setattr(_sizes, "tilt", lambda *given: calls.append(given) or original(*given))
     return calls
 
 
 COUNT = np.arange(N + 1)
 QUADRATIC = -((COUNT - 12.0) ** 2)
-NEEDED: dict[str, tuple[np.ndarray, np.ndarray, int, int, int, bool]] = {
-    "flat": (np.linspace(-3, 3, N), np.zeros(N + 1), 0, N, 1, False),
-    "a flat range": (np.linspace(-3, 3, N), np.where(COUNT > 17, 0, -np.inf), 18, N, 1, False),
-    "at most 3": (np.linspace(-3, 3, N), np.where(COUNT < 4, 0, -np.inf), 0, 3, 1, False),
-    "concave": (np.linspace(-3, 3, N), QUADRATIC, 0, N, 1, True),
-    "one count": (np.linspace(-900, 900, N), np.where(COUNT == 20, 0, -np.inf), 20, 20, 1, False),
-    "two counts far apart": (
+NEEDED: dict[str, tuple[np.ndarray, np.ndarray, int, int, int]] = {
+    "flat": (np.linspace(-3, 3, N), np.zeros(N + 1), 0, N, 6),
+    "a flat range": (np.linspace(-3, 3, N), np.where(COUNT > 17, 0, -np.inf), 18, N, 2),
+    "at most 3": (np.linspace(-3, 3, N), np.where(COUNT < 4, 0, -np.inf), 0, 3, 2),
+    "concave": (np.linspace(-3, 3, N), QUADRATIC, 0, N, 6),
+    "three sizes": (np.linspace(-3, 3, N), np.where(abs(COUNT - 12) < 2, 0, -np.inf), 11, 13, 1),
+    "one size": (np.linspace(-900, 900, N), np.where(COUNT == 20, 0, -np.inf), 20, 20, 1),
+    "two sizes far apart": (
         np.linspace(-9000, 9000, N),
         np.where(np.isin(COUNT, [4, 12]), -np.cumsum(np.append(0, np.linspace(9000, -9000, N))), -np.inf),
-        *(4, 12, 2, True),
+        *(4, 12, 2),
     ),
 }
-"""Logits, log-weights, the least and largest count, how many tilts serve them, and whether one finds the mean first."""
+"""Logits, log-weights, the least and largest size, and how many tilts serve them."""
 
 
 @pytest.mark.parametrize("name", NEEDED)
 def test_no_more_tilts_than_needed(target: Target, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    logits, omega, low, high, needed, first = NEEDED[name]
+    logits, omega, low, high, needed = NEEDED[name]
     x, calls = target.array(logits[None, :]), count_tilts(monkeypatch)
-    ops = find(x, "x").ops(x)
     with np.errstate(all="ignore"):
-        _mixture.solve(ops, x, target.array(omega[None, :]), low, high)
-    assert len(calls) == needed + (first or not ops.eager_on_cpu)
+        _mixture.solve(own(target), x, target.array(omega[None, :]), low, high)
+    assert len(calls) == needed
 
 
-@pytest.mark.parametrize(
-    ("low", "high", "sign", "width"), [(0, 3, 1, 3), (3, 9, 1, 9), (20, N, -1, 4), (2, N - 2, 1, N - 2), (0, 0, 1, 1)]
-)
-def test_no_more_counts_than_needed(target: Target, low: int, high: int, sign: int, width: int) -> None:
-    x = target.array(np.zeros((1, N)))
-    given = _parts.arrange(find(x, "x").ops(x), x, target.array(np.zeros((1, N + 1))), low, high)
-    assert (given.rows.sign, given.rows.width, given.log_weights.shape) == (sign, width, (width + 1, 1))
+def test_every_size_is_served_in_time(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where each needs a tilt of its own, and where most have no weight."""
+    rng, kept = np.random.default_rng(4), rng_sizes(60)
+    for logits in (np.linspace(-6000, 6000, 60), rng.normal(size=60) * 3, np.repeat([-40.0, 0.0, 40.0], 20)):
+        omega = np.where(kept, rng.normal(size=61), -np.inf)
+        x, weights = target.array(logits[None, :]), target.array(omega[None, :])
+        seen: list[Any] = []
+        visit = _mixture.part_of
+        monkeypatch.setattr(_mixture, "part_of", lambda at, waiting, seen=seen: seen.append(visit(at, waiting)) or seen[-1])
+        with np.errstate(all="ignore"):
+            _mixture.solve(own(target), x, weights, 0, 60)
+        monkeypatch.setattr(_mixture, "part_of", visit)
+        done = sum(target.to_numpy(part.done).astype(int) for part in seen)
+        assert (done[:, 0] == kept).all()
+        assert len(seen) <= 2 * kept.sum() + 4
 
 
-def test_the_first_tilt_is_at_the_mean(target: Target, rng: np.random.Generator) -> None:
-    """Rows whose log-weights are flat over their range stay with the typical count, brought into the range."""
-    flat = [0 * COUNT, np.where(COUNT < 9, 0, -np.inf)]
+def rng_sizes(n: int) -> np.ndarray:
+    """About half of the sizes 0 … n, among them the first and the last."""
+    kept = np.random.default_rng(n).random(n + 1) < 0.5
+    kept[[0, n]] = True
+    return kept
+
+
+@pytest.mark.parametrize(("low", "high"), [(0, 3), (3, 9), (20, N), (2, N - 2), (0, 0)])
+def test_no_more_sizes_than_needed(target: Target, low: int, high: int) -> None:
+    x = target.array(np.tile([[0.0]], (3, N)))
+    omega = np.zeros((3, N + 1))
+    omega[1, low], omega[2] = -np.inf, np.inf
+    given = _sizes.sizes(own(target), x, target.array(omega), low, high)
+    assert given.log_weights.shape == (high - low + 1, 3)
+    assert (target.to_numpy(given.count())[:, 0] == np.arange(low, high + 1)).all()
+    wanted = target.to_numpy(given.wanted)
+    assert wanted[:, 0].all()
+    assert (wanted[:, 1] == (np.arange(low, high + 1) != low)).all()
+    assert not wanted[:, 2].any()
+
+
+def test_infinite_logits_rule_sizes_out(target: Target) -> None:
+    logits = np.zeros((4, 5))
+    logits[0, :2], logits[1, :2], logits[2, 0], logits[2, 1], logits[3, 2] = np.inf, -np.inf, np.inf, -np.inf, np.nan
+    given = _sizes.sizes(own(target), target.array(logits), target.array(np.zeros((4, 6))), 0, 5)
+    expected = [[2, 3, 4, 5], [0, 1, 2, 3], [1, 2, 3, 4], []]
+    for wanted, sizes in zip(target.to_numpy(given.wanted).T, expected, strict=True):
+        assert np.flatnonzero(wanted).tolist() == sizes
+
+
+def test_the_first_tilt_is_at_a_likely_size(target: Target) -> None:
+    """Not the likeliest, but none that is hopeless, however the weights are bent."""
     all_but_one = [-50.0 * (c == COUNT) for c in (20, 8, 0)]
-    bent = [
-        np.where(COUNT < 20, -np.inf, all_but_one[0]),
-        np.where(COUNT > 8, -np.inf, all_but_one[1]),
-        -5.0 * np.maximum(13 - COUNT, 0),
-        -5.0 * np.maximum(COUNT - 13, 0),
-        2.0 * COUNT,
-        np.where(COUNT > 20, -np.inf, -0.5 * (COUNT - 6.0) ** 2),
-        1000 - 5 * (COUNT - 6.0) ** 2,
-        all_but_one[2],
-    ]
-    omega = np.stack([*flat, *bent])
+    omega = np.stack(
+        [
+            0.0 * COUNT,
+            np.where(COUNT < 9, 0, -np.inf),
+            np.where(COUNT < 20, -np.inf, all_but_one[0]),
+            np.where(COUNT > 8, -np.inf, all_but_one[1]),
+            -5.0 * np.maximum(13 - COUNT, 0),
+            -5.0 * np.maximum(COUNT - 13, 0),
+            2.0 * COUNT,
+            np.where(COUNT > 20, -np.inf, -0.5 * (COUNT - 6.0) ** 2),
+            1000 - 5 * (COUNT - 6.0) ** 2,
+            all_but_one[2],
+        ]
+    )
     theta = np.linspace(-3, 3, N) + np.array([0.25] * 9 + [-8])[:, None]
     x, weights = (target.array(np.asarray(y, float)) for y in (theta, omega))
-    ops = find(x, "x").ops(x)
     with np.errstate(all="ignore"):
-        given = _parts.arrange(ops, x, weights, 0, N)
-        found = target.to_numpy(_parts.first_target(ops, given))
-    means = normalized(omega + log_sizes(theta))[0] @ COUNT
+        given = _sizes.sizes(own(target), x, weights, 0, N)
+        found = target.to_numpy(_sizes.likely_size(given))
+    chances = normalized(omega + log_sizes(theta))[0]
     assert (found[:2] == [13, 8]).all()
-    assert (np.abs(found - means)[2:] <= 0.51).all()
+    assert (np.take_along_axis(chances, found[:, None], axis=1)[:, 0] > 0.05 * chances.max(axis=1)).all()
+
+
+@pytest.mark.parametrize("beyond", [0.0, 1.9, 3.0, 40.0])
+def test_the_next_tilt_is_near_the_first_size_that_waits(target: Target, beyond: float) -> None:
+    """Not above the last."""
+    waiting = np.zeros((8, 3), bool)
+    waiting[2:5], waiting[7, 1] = True, True
+    x = target.array(np.zeros((3, 12)))
+    given = _sizes.sizes(own(target), x, target.array(np.zeros((3, 13))), 4, 11)
+    found = target.to_numpy(given.first(target.array(waiting), target.array(np.full(3, beyond))))
+    assert (found == [4 + min(2 + int(beyond), last) for last in (4, 7, 4)]).all()
+
+
+def test_sizes_under_one_tilt(target: Target, rng: np.random.Generator) -> None:
+    """Their probabilities, and which of them it serves: within two deviations, none of them rare."""
+    theta = rng.normal(size=(3, N)) * np.array([[0.3], [2.0], [30.0]])
+    x, zero = target.array(theta), target.array(np.zeros((3, N + 1)))
+    with np.errstate(all="ignore"):
+        at = _sizes.climb(_sizes.sizes(own(target), x, zero, 0, N), target.array([12, 3, 20]))
+        part = _parts.part_of(at, at.given.wanted)
+    t, deviation = target.to_numpy(at.x.t).T, np.sqrt(target.to_numpy(at.totals.variance))
+    chances = normalized(log_sizes(t))[0] * np.where(abs(COUNT - [[12], [3], [20]]) <= 2 * deviation[:, None], 1, 0)
+    expected = chances > 0.05 * chances.max(axis=1, keepdims=True)
+    done, found = target.to_numpy(part.done).T, target.to_numpy(part.sizes).T
+    assert (done == expected).all()
+    assert (done.sum(axis=1) == [9, 5, 1]).all()
+    kept = log_sizes(theta) + np.where(done, 0, -np.inf)
+    tolerance = target.tolerance(1e-5, 1e-13)
+    np.testing.assert_allclose(found, normalized(kept)[0].astype(float), rtol=tolerance)
+    np.testing.assert_allclose(target.to_numpy(part.chosen).T, marginals_of(theta, kept), rtol=tolerance)
+
+
+def marginals_of(theta: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
+    """μ where the sizes have these weights in all."""
+    return moments(theta, log_weights - log_sizes(theta))[0].astype(float)
 
 
 FAR: dict[str, tuple[int, list[int], list[float]]] = {
@@ -192,7 +265,7 @@ def test_counts_far_apart(target: Target, dtype: str, name: str) -> None:
     x, weights = (array(target, y[None, :], dtype) for y in (np.full(n, 0.25), omega))
     u = np.linspace(1, -2, n + 1)
     moved = np.array(chances) * (u[counts] - np.dot(chances, u[counts]))
-    given = find(x, "x").ops(x), x, weights, counts[0], counts[-1]
+    given = own(target), x, weights, counts[0], counts[-1]
     with np.errstate(all="ignore"):
         found = _mixture.solve(*given)
         images = _mixture.product(*given, x * 0, array(target, u[None, :], dtype))
@@ -206,11 +279,11 @@ def test_counts_far_apart(target: Target, dtype: str, name: str) -> None:
 
 
 def test_logits_that_the_tilt_cancels(target: Target) -> None:
-    """t = 0 is on one side of the tilt wherever it is asked for, whichever way round the rows are."""
+    """t = 0 is on one side of the tilt wherever it is asked for."""
     x = target.array(np.full((1, N), 3.0))
-    ops = find(x, "x").ops(x)
+    ops = own(target)
     for way, low, high in product((_mixture, _each_count), (0, 1), (N - 1, N)):
-        omega = np.where((low <= COUNT) & (high >= COUNT), -0.5 * (COUNT - 12.0) ** 2 - 3.0 * COUNT, -np.inf)
+        omega = np.where((low <= COUNT) & (high >= COUNT), -50.0 * (COUNT - 12.0) ** 2 - 3.0 * COUNT, -np.inf)
         with np.errstate(all="ignore"):
             found = way.solve(ops, x, target.array(omega[None, :]), low, high)
             slanted, t = omega + target.to_numpy(found.slope)[0], target.to_numpy(found.tilted)[0]
@@ -228,7 +301,7 @@ def test_counts_far_out_cost_no_digits(target: Target, way: Any, rng: np.random.
     theta = rng.normal(size=N) + np.where(np.arange(N) < N // 2, 0, -1e6)
     theta[-2:] = -np.inf
     x, omega = target.array(theta), target.array(np.zeros(N + 1))
-    ops = find(x, "x").ops(x)
+    ops = own(target)
     with np.errstate(all="ignore"):
         solution = way.solve(ops, x, omega, 0, N)
         found = _weighted.FUNCTIONS["entropy"](ops, ops.xp.concat([x, omega]), 0, N, solution=solution)
@@ -260,26 +333,18 @@ def check_functions(target: Target, theta: np.ndarray, omega: np.ndarray) -> Non
         assert float(found) == pytest.approx(float(gap), rel=1e-5)
 
 
-@pytest.mark.parametrize("size", [0, 3, 7])
-def test_the_nearest_count_that_is_wanted(target: Target, size: int) -> None:
-    wanted = np.zeros((8, 3), bool)
-    wanted[2:5], wanted[7, 1] = True, True
-    x = target.array([0.0])
-    found = _tilts.nearest(find(x, "x").ops(x), target.array(wanted), target.array(np.full(3, size)))
-    assert (target.to_numpy(found) == [max(2, min(size, 4)), max(2, size), max(2, min(size, 4))]).all()
-
-
+@pytest.mark.backends("numpy", "torch", "cupy")
 @pytest.mark.parametrize("spread", [0.0, 100.0])
-def test_both_engines_and_a_tilt_for_each_count_agree(target: Target, spread: float, rng: np.random.Generator) -> None:
-    theta, omega = rows(spread, rng)
-    v, u = (target.array(rng.normal(size=(24, size))) for size in (N, N + 1))
+def test_all_ways_agree(target: Target, spread: float, rng: np.random.Generator) -> None:
+    """However loops are run and values may be read, and with a tilt for each size."""
+    theta, omega = (x[::3] for x in rows(spread, rng))
+    v, u = (target.array(rng.normal(size=(8, size))) for size in (N, N + 1))
     for low, high in ((0, N), (3, 9), (20, N)):
         inside = np.where((low <= COUNT) & (high >= COUNT), omega, -np.inf)
         given = target.array(theta), target.array(inside), low, high
-        tree, sequential = both(target)
-        first = answers(_mixture, tree, given, v, u)
-        for second in (answers(_mixture, sequential, given, v, u), answers(_each_count, tree, given, v, u)):
-            for x, y in zip(first, second, strict=True):
+        first = answers(_mixture, own(target), given, v, u)
+        for way, ops in product((_mixture, _each_count), variants(target).values()):
+            for x, y in zip(first, answers(way, ops, given, v, u), strict=True):
                 assert (np.abs(target.to_numpy(x - y)) <= 5 * allowed(target.dtypes[-1], omega)).all()
 
 
@@ -297,7 +362,7 @@ def test_items_masked_by_the_least_or_largest_float(target: Target, sign: int) -
     omega = np.where(np.arange(6)[::sign] > 0, 0.0, -np.inf)
     x = target.array(theta[None, :])
     with np.errstate(all="ignore"):
-        found = _mixture.solve(find(x, "x").ops(x), x, target.array(omega[None, :]), 0, 5)
+        found = _mixture.solve(own(target), x, target.array(omega[None, :]), 0, 5)
     small = moments(np.array([1.0, 2.0, 0.0]), np.array([-np.inf, 0.0, 0.0, 0.0]))[0]
     expected = np.concatenate([small, [0, 0]])
     side = found.chosen if sign == 1 else found.unchosen

@@ -1,41 +1,30 @@
 """A row in parts, as if each were on a device of its own: NumPy plays the devices, one after the other."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from math import fsum
 from typing import Any
 
 import numpy as np
 import pytest
+from ops_variants import python_scan
 
-from ksubset import _inference, _summation
+from ksubset import _factors, _inference, _summation
+from ksubset._items import items
 from ksubset._typing import Devices, Ops
 from ksubset.backends.array_api import NUMPY
 
 COUNT = 4
 
 
-def each(function: Callable[..., Any], *arrays: Any) -> Any:
-    return stacked([function(*(part(x, i) for x in arrays)) for i in range(COUNT)])
-
-
-def part(x: Any, i: int) -> Any:
-    return [part(y, i) for y in x] if isinstance(x, list) else x[i]
-
-
-def stacked(parts: list[Any]) -> Any:
-    kind = type(parts[0])
-    if kind in (list, tuple):
-        return kind(stacked(list(group)) for group in zip(*parts, strict=True))
-    return np.stack(parts)
-
-
 def pick(x: np.ndarray, index: np.ndarray) -> np.ndarray:
     return np.take_along_axis(x[:, :, None, :], index, axis=0)
 
 
-def spread() -> Ops:
-    return replace(NUMPY, eager_on_cpu=False, devices=Devices(COUNT, each, lambda x: x, np.fft, pick))
+def spread(**changes: Any) -> Ops:
+    return replace(NUMPY, eager_on_cpu=False, devices=Devices(COUNT, np.fft, pick), **changes)
+
+
+WAYS = {"node by node": spread(), "a loop": spread(scan=python_scan(np))}
 
 
 @pytest.fixture(autouse=True)
@@ -43,56 +32,62 @@ def short_rows_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(_summation, "SPREAD_FROM", 24)
 
 
-def rows(n: int, dtype: Any = np.float64) -> tuple[np.ndarray, np.ndarray]:
+def rows(n: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(n)
-    return rng.normal(size=(3, n)).astype(dtype), rng.normal(size=(3, n)).astype(dtype)
+    return rng.normal(size=(3, n)) * scale, rng.normal(size=(3, n))
 
 
-SIZES: dict[str, tuple[int, Any, int]] = {
-    "the least": (24, 7, 7),
-    "odd parts": (44, np.array([3, 22, 30]), 22),
-    "most of them": (64, 50, 14),
-    "windows": (24_576, 6_000, 6_000),
-    "windows by row": (16_640, np.array([700, 8000, 16_000]), 8000),
+SIZES: dict[str, tuple[int, Any, float]] = {
+    "the least": (24, 7, 1.0),
+    "odd parts": (44, np.array([3, 22, 30]), 1.0),
+    "most of them": (64, 50, 1.0),
+    "of small variance": (64, 20, 300.0),
+    "of all variances": (44, np.array([0, 3, 22]), 30.0),
+    "long": (24_576, 6_000, 1.0),
+    "long, by row": (16_640, np.array([7, 700, 16_000]), 1.0),
 }
 
 
+@pytest.mark.parametrize("ops", WAYS.values(), ids=WAYS)
 @pytest.mark.parametrize("name", SIZES)
-def test_moments(name: str) -> None:
-    n, k, width = SIZES[name]
-    logits, _ = rows(n)
-    found, known = (_inference.solve(ops, logits, k, width) for ops in (spread(), NUMPY))
+def test_moments(ops: Ops, name: str) -> None:
+    n, k, scale = SIZES[name]
+    logits, v = rows(n, scale)
+    with np.errstate(all="ignore"):
+        found, known = (_inference.solve(way, logits, k) for way in (ops, NUMPY))
+        products = [_inference.jacobian_product(way, logits, k, v) for way in (ops, NUMPY)]
     np.testing.assert_allclose(found.log_volume, known.log_volume, rtol=1e-12)
     for side in ("chosen", "unchosen"):
-        np.testing.assert_allclose(getattr(found, side), getattr(known, side), rtol=1e-11, atol=2e-13)
+        np.testing.assert_allclose(getattr(found, side), getattr(known, side), rtol=1e-12)
+    np.testing.assert_allclose(*products, rtol=1e-9, atol=1e-15)
 
 
-@pytest.mark.parametrize("name", SIZES)
-def test_products(name: str) -> None:
-    n, k, width = SIZES[name]
-    logits, v = rows(n)
-    found, known = (_inference.jacobian_product(ops, logits, k, width, v) for ops in (spread(), NUMPY))
-    np.testing.assert_allclose(found, known, rtol=1e-9, atol=1e-12)
+@pytest.mark.parametrize(("n", "k"), [(24, 7), (44, 22), (24_576, 6000)])
+def test_subsets(n: int, k: int) -> None:
+    u, (logits, _) = np.random.default_rng(0).random((4, 3, n - 1)), rows(n)
+    found, known = (_inference.draw(way, logits, k, k, u) for way in (spread(), NUMPY))
+    assert (found.sum(axis=-1) == k).all()
+    assert (found == known).all()
 
 
-def test_which_rows_fall_into_parts(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Long ones whose items each device has as many of; no other reaches `Devices.each`."""
-    taken = []
-
-    def seen(function: Callable[..., Any], *arrays: Any) -> Any:
-        taken.append(1)
-        return each(function, *arrays)
-
-    ops = replace(spread(), devices=replace(spread().devices, each=seen))
+def test_which_rows_fall_into_parts() -> None:
+    """Long ones whose items each device has as many of."""
+    ops = spread()
     assert _summation.divides(COUNT, 100)
     assert not _summation.divides(8, 100)
     for n, expected in ((20, False), (23, False), (24, True), (25, False), (28, True), (30, False)):
-        taken.clear()
-        found = _inference.solve(ops, rows(n)[0], 3, 3).chosen
-        assert bool(taken) == expected, n
-        np.testing.assert_allclose(found, _inference.solve(NUMPY, rows(n)[0], 3, 3).chosen, rtol=1e-11)
         assert (_summation.dividing(ops, n) is ops.devices) == expected
         assert _summation.dividing(NUMPY, n) is None
+
+
+def test_each_device_has_its_own_items() -> None:
+    """One after the other, as they lie: factors are multiplied where they are, and the parts' products at last."""
+    x = items(NUMPY, np.random.default_rng(0).normal(size=(28, 3)))
+    parts, whole = (_factors.factors(ops, x).a for ops in (spread(), NUMPY))
+    assert parts.shape == (7, COUNT, 3)
+    for i in range(COUNT):
+        assert (parts[:, i] == whole[7 * i : 7 * i + 7, 0]).all()
+    assert _factors.factors(spread(), items(NUMPY, np.zeros((30, 3)))).a.shape == (30, 1, 3)
 
 
 @pytest.mark.parametrize("shape", [(48,), (5, 100), (2, 3, 1000)])

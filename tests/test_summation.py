@@ -6,11 +6,11 @@ from math import fsum
 import numpy as np
 import pytest
 
-from ksubset._summation import column_sums, compensated_sum, sums_from_both_ends
+from ksubset._summation import compensated_sum, item_sums, sums_from_both_ends
 from ksubset._typing import Ops
-from ksubset.backends.array_api import NUMPY
+from ksubset.backends.array_api import BLOCK, NUMPY
 
-LAZY = replace(NUMPY, eager_on_cpu=False, column_sums=None)
+LAZY = replace(NUMPY, eager_on_cpu=False, item_sums=None)
 
 
 @pytest.mark.parametrize(("ops", "dtype"), [(NUMPY, "f4"), (NUMPY, "f8"), (LAZY, "f4"), (LAZY, "f8")])
@@ -42,9 +42,23 @@ def test_infinite_terms_stay_infinite(ops: Ops) -> None:
 
 
 @pytest.mark.parametrize("ops", [NUMPY, LAZY])
-def test_sums_over_the_first_axis(ops: Ops, rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("shape", [(20,), (20, 3), (5000, 2, 3), (0, 3), (2 * BLOCK, 1)])
+def test_sums_over_the_items(ops: Ops, shape: tuple[int, ...], rng: np.random.Generator) -> None:
+    x = rng.normal(size=shape)
+    found = item_sums(ops, x)
+    assert found.shape == shape[1:]
+    np.testing.assert_allclose(found, x.sum(axis=0), atol=1e-11)
+
+
+@pytest.mark.parametrize("shape", [(1_000_000,), (1_000_001, 2)])
+def test_sums_over_a_million_items_in_single_precision(shape: tuple[int, ...]) -> None:
+    """Added up one after the other, they lose four digits."""
+    x = np.full(shape, 0.1, np.float32)
+    np.testing.assert_allclose(item_sums(NUMPY, x), shape[0] * float(np.float32(0.1)), rtol=1e-6)
+
+
+def test_sums_from_both_ends(rng: np.random.Generator) -> None:
     x = rng.normal(size=(20, 3))
-    np.testing.assert_allclose(column_sums(ops, x), x.sum(axis=0))
     up, down = sums_from_both_ends(np, x)
     np.testing.assert_allclose(up, np.cumsum(x, axis=0))
     np.testing.assert_allclose(down, x.sum(axis=0) - up + x, atol=1e-12)

@@ -2,18 +2,21 @@
 
 `find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
 the same names in ``ksubset._inference``. Logits are (rows, n) of float32 or float64, copied only if not C-contiguous; k
-is an int or integers (rows,). A row that is infeasible or holds a NaN gives NaN in its own results alone.
+is an int or integers (rows,), ``width`` a bound of min(k, n − k). A row that is infeasible or holds a NaN gives NaN in
+its own results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
 """
 
+from math import gcd
 from typing import NamedTuple
 
 import numpy as np
 
-from ksubset.backends._cpu import kernels
+from ksubset.backends._cpu import moments, recursion, sampling
 from ksubset.backends._cpu.calling import NOTHING, address, run
-from ksubset.backends._cpu.planning import Path, find_path, plan, rule_of
+from ksubset.backends._cpu.planning import KINDS, RECURSION, Path, arrange, choose, find_path, width_of
+from ksubset.backends._cpu.vectors import WIDTH
 
-__all__ = ["Path", "Solved", "find_path", "jacobian_product", "plan", "sample", "solve"]
+__all__ = ["Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
 
 WORD = 0x7FFF_FFFF_FFFF_FFFF
 
@@ -23,15 +26,15 @@ class Solved(NamedTuple):
 
     Attributes
     ----------
-    shift
-        λ, (rows,): t = θ + λ.
+    shifts
+        λ, (2, rows).
     log_volume
         As in `ksubset._inference.Solution`, (rows,); None where it was not asked for, as those that follow.
     chosen, unchosen
         μ and 1 − μ, (rows, n), both with full relative accuracy.
     """
 
-    shift: np.ndarray
+    shifts: np.ndarray
     log_volume: np.ndarray | None
     chosen: np.ndarray | None
     unchosen: np.ndarray | None
@@ -40,6 +43,7 @@ class Solved(NamedTuple):
 def solve(
     logits: np.ndarray,
     k: int | np.ndarray,
+    width: int | None = None,
     *,
     volume: bool = True,
     chosen: bool = True,
@@ -50,7 +54,7 @@ def solve(
 
     Parameters
     ----------
-    logits, k
+    logits, k, width
         As this module says.
     volume, chosen, unchosen
         Whether to return the log-volume, μ and 1 − μ.
@@ -61,31 +65,41 @@ def solve(
     -------
     Solved
     """
-    rows, dtype = len(logits), logits.dtype
-    shift, nothing = np.empty((1, rows), dtype), NOTHING[dtype]
-    volumes = np.empty((1, rows), dtype) if volume else nothing
+    (rows, n), dtype = logits.shape, logits.dtype
+    width = _width(n, k) if width is None else width
+    shifts, nothing = np.empty((2, rows), dtype), NOTHING[dtype]
     mu, rest = (np.empty(logits.shape, dtype) if wanted else nothing for wanted in (chosen, unchosen))
-    run(kernels.solve, logits, k, (shift, volumes, mu, rest), rule_of(dtype), 1, threads)
-    return Solved(shift[0], volumes[0] if volume else None, mu if chosen else None, rest if unchosen else None)
+    method, across = choose("solve", rows, n, width)
+    plan = arrange("solve", dtype, method, across, n, width)
+    if method == RECURSION and not volume:
+        run(recursion.solve, plan, logits, k, (shifts, mu, rest), 1, threads, before=(width,))
+        return Solved(shifts, None, mu if chosen else None, rest if unchosen else None)
+    volumes = np.empty((1, rows), dtype) if volume else nothing
+    if method == RECURSION:
+        method, across = choose("solve", rows, n, n)
+        plan = arrange("solve", dtype, method, across, n, width)
+    run(moments.solve, plan, logits, k, (shifts, volumes, mu, rest), 1, threads)
+    return Solved(shifts, volumes[0] if volume else None, mu if chosen else None, rest if unchosen else None)
 
 
 def jacobian_product(
     logits: np.ndarray,
     k: int | np.ndarray,
     v: np.ndarray,
+    width: int | None = None,
     *,
-    shift: np.ndarray | None = None,
+    shifts: np.ndarray | None = None,
     threads: int | None = None,
 ) -> np.ndarray:
     """Compute J · v, J = ∂μ/∂θ = Cov(z).
 
     Parameters
     ----------
-    logits, k
+    logits, k, width
         As this module says.
     v
-        Contiguous, of the shape and dtype of ``logits``.
-    shift
+        Of the shape and dtype of ``logits``.
+    shifts
         λ as `solve` or `sample` returned it for the same logits: saves the search for it.
     threads
         As in `solve`.
@@ -94,23 +108,35 @@ def jacobian_product(
     -------
     numpy.ndarray, shape (rows, n)
     """
-    out = np.empty(logits.shape, logits.dtype)
-    known = NOTHING[logits.dtype] if shift is None else shift[None, :]
-    v = np.ascontiguousarray(v, logits.dtype)
-    if not v.size:
+    rows, n = logits.shape
+    out, known = np.empty(logits.shape, logits.dtype), NOTHING[logits.dtype] if shifts is None else shifts
+    if not out.size:
         return out
-    run(kernels.jacobian_product, logits, k, (known, address(v), out), rule_of(logits.dtype), 4, threads, v)
+    v, width = np.ascontiguousarray(v, logits.dtype), _width(n, k) if width is None else width
+    method, across = choose("jacobian_product", rows, n, width)
+    plan = arrange("jacobian_product", logits.dtype, method, across, n, width)
+    arguments = known, address(v), out
+    if method == RECURSION:
+        run(recursion.jacobian_product, plan, logits, k, arguments, 3, threads, v, before=(width,))
+    else:
+        run(moments.jacobian_product, plan, logits, k, arguments, 2, threads, v)
     return out
 
 
 def sample(
-    logits: np.ndarray, k: int | np.ndarray, seed: int, draws: int = 1, *, threads: int | None = None
+    logits: np.ndarray,
+    k: int | np.ndarray,
+    seed: int,
+    draws: int = 1,
+    width: int | None = None,
+    *,
+    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
     """Draw exact subsets.
 
     Parameters
     ----------
-    logits, k
+    logits, k, width
         As this module says.
     seed
         Any int. Draw d of row r depends on the seed, on d · rows + r and on the row: not on the number of threads.
@@ -123,10 +149,50 @@ def sample(
     -------
     z : numpy.ndarray, shape (draws, rows, n)
         0 and 1 in the dtype of ``logits``.
-    shift : numpy.ndarray, shape (rows,)
+    shifts : numpy.ndarray, shape (2, rows)
         λ, for `jacobian_product`.
     """
     rows, n = logits.shape
-    z, shift = np.empty((draws * rows, n), logits.dtype), np.empty((1, rows), logits.dtype)
-    run(kernels.sample, logits, k, (shift, seed & WORD, draws, z), rule_of(logits.dtype, True), 1 + draws, threads)
-    return z.reshape(draws, rows, n), shift[0]
+    width = _width(n, k) if width is None else width
+    z = np.empty((draws * rows, n), logits.dtype)
+    method, across = choose("sample", rows * draws, n, width)
+    if method == RECURSION and rows < WIDTH[KINDS[logits.dtype]] and draws > 1:
+        return _sample_side_by_side(logits, k, seed, draws, width, z, threads)
+    return z.reshape(draws, rows, n), _sample(logits, k, seed, draws, width, z, threads)
+
+
+def _sample(
+    logits: np.ndarray,
+    k: int | np.ndarray,
+    seed: int,
+    draws: int,
+    width: int,
+    z: np.ndarray,
+    threads: int | None,
+) -> np.ndarray:
+    """Draw into ``z``, (draws · rows, n), and return λ."""
+    rows, n = logits.shape
+    shifts, arguments = np.empty((2, rows), logits.dtype), (seed & WORD, draws, z)
+    method, across = choose("sample", rows * draws, n, width)
+    plan = arrange("sample", logits.dtype, method, across, n, width)
+    if method == RECURSION:
+        run(recursion.sample, plan, logits, k, (shifts, *arguments), 1 + draws, threads, before=(width,))
+    else:
+        run(sampling.sample, plan, logits, k, (shifts, *arguments), 1 + draws, threads)
+    return shifts
+
+
+def _sample_side_by_side(
+    logits: np.ndarray, k: int | np.ndarray, seed: int, draws: int, width: int, z: np.ndarray, threads: int | None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Few rows, of which a vector holds several draws at once: the rows are repeated, which changes no draw."""
+    rows, n = logits.shape
+    times = gcd(draws, WIDTH[KINDS[logits.dtype]] // rows)
+    counts = np.tile(k, times) if isinstance(k, np.ndarray) and k.ndim else k
+    shifts = _sample(np.tile(logits, (times, 1)), counts, seed, draws // times, width, z, threads)
+    return z.reshape(draws, rows, n), shifts[:, :rows]
+
+
+def _width(n: int, k: int | np.ndarray) -> int:
+    """A bound of min(k, n − k)."""
+    return width_of(n, -1 if isinstance(k, np.ndarray) and k.ndim else int(k))

@@ -1,5 +1,6 @@
 """exp, log and the like on Lanes; sums and extremes across lanes."""
 
+from math import factorial
 from typing import Any
 
 from llvmlite import ir
@@ -9,7 +10,7 @@ from numba.extending import intrinsic, overload
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.vectors import (
-    COUNTS,
+    ITEMS,
     I32,
     ROWS,
     WIDTH,
@@ -52,7 +53,7 @@ def _reduction(name: str) -> Any:
     return function
 
 
-floor, sqrt = _elementwise("floor"), _elementwise("sqrt")
+ceil, floor, sqrt, rint = (_elementwise(name) for name in ("ceil", "floor", "sqrt", "rint"))
 least, greatest = _reduction("vector.reduce.fmin"), _reduction("vector.reduce.fmax")
 
 
@@ -60,7 +61,7 @@ def _across(combine: Any) -> Any:
     """Combine the lanes that belong to one row; every lane holds the result."""
 
     def reduce(builder: Any, x: Any, kind: Any) -> Any:
-        half = WIDTH[kind.dtype] if kind.across == COUNTS else 1
+        half = WIDTH[kind.dtype] if kind.across == ITEMS else 1
         while half > 1:
             half //= 2
             order = [i ^ half for i in range(x.type.count)]
@@ -238,3 +239,43 @@ def log(x):
     y = y * t + full(x, 2 / 3)
     high = e * full(x, 0.693359375)
     return where(x != x, x, high + (s + s + (y * t * s - e * full(x, 2.1219444005469058277e-4))))
+
+
+def turn(x):
+    """cos 2πx and sin 2πx."""
+
+
+@overload(turn)
+def _turn(x):
+    if x.dtype == float32:
+        return lambda x: _turned(x, COSINE_SINGLE, SINE_SINGLE)
+    return lambda x: _turned(x, COSINE_DOUBLE, SINE_DOUBLE)
+
+
+def _taylor(first: int, terms: int) -> tuple[float, ...]:
+    """Coefficients of cos y or sin y / y in powers of y², the highest first."""
+    return tuple((-1) ** j / factorial(2 * j + first) for j in range(terms - 1, -1, -1))
+
+
+COSINE_SINGLE, SINE_SINGLE = _taylor(0, 6), _taylor(1, 6)
+COSINE_DOUBLE, SINE_DOUBLE = _taylor(0, 9), _taylor(1, 9)
+
+
+@inner
+def _turned(x, cosine, sine):
+    """By Taylor's polynomials on an eighth of a turn to either side of the nearest quarter."""
+    one, half = full(x, 1), full(x, 0.5)
+    r = x - rint(x)
+    quarter = rint(full(x, 4) * r)
+    y = (r - full(x, 0.25) * quarter) * full(x, 6.283185307179586)
+    square, c, s = y * y, full(x, 0), full(x, 0)
+    for a in cosine:
+        c = c * square + full(x, a)
+    for a in sine:
+        s = s * square + full(x, a)
+    s = s * y
+    size = where(quarter < full(x, 0), -quarter, quarter)
+    odd, back = (size > half) & (size < one + half), size > one + half
+    c, s = where(back, -c, c), where(back, -s, s)
+    sign = where(quarter < full(x, 0), -one, one)
+    return where(odd, -(sign * s), c), where(odd, sign * c, s)

@@ -6,15 +6,15 @@ more result. The structs are those of ``xla/ffi/api/c_api.h``, whose members kee
 here they are read as words of 64 bits.
 
 Operands are the logits (rows, n), further arrays of that shape, and the counts (rows,) as int32 unless all have the
-same. The attribute ``numbers`` holds that k or −1, and a choice where a kernel has one; ``rule`` holds the window.
+same. The attribute ``numbers`` holds that k or −1, a choice where a kernel has one, and a bound of min(k, n − k).
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 from numba import types
 from numba.extending import intrinsic
 
-from ksubset.backends._cpu import WORD, kernels
+from ksubset.backends._cpu import WORD, moments, recursion, sampling
 from ksubset.backends._cpu.compiling import inner
 from ksubset.backends._cpu.rows import LINE, carve, carve_counts, matrix
 
@@ -69,60 +69,128 @@ def attribute(frame, i):
     return words(words(frame[ATTRIBUTES], i + 1)[i], 3)[2]
 
 
+class Call(NamedTuple):
+    """What every kernel takes: operands, ``most``, and scratch memory from ``at`` to ``end``."""
+
+    theta: Any
+    k: Any
+    same: Any
+    n: Any
+    rows: Any
+    most: Any
+    at: Any
+    end: Any
+
+
 @inner
 def inputs(frame, arrays):
-    """What every kernel takes first, its window, and its scratch memory; ``arrays`` operands come before the counts."""
+    """What every kernel takes; ``arrays`` operands come before the counts."""
     theta, rows, n = buffer(frame, OPERANDS, 0)
     memory, size, _ = buffer(frame, RESULTS, 1)
-    same, rule = words(attribute(frame, 0), 1)[0], matrix(attribute(frame, 1), 1, 3, types.float64(0))
-    k = (memory + LINE - 1) // LINE * LINE
+    numbers = words(attribute(frame, 0), 3)
+    same, k = numbers[0], (memory + LINE - 1) // LINE * LINE
     whole, at = carve_counts(k, 0 if same >= 0 else rows)
     if same < 0:
         counts = matrix(buffer(frame, OPERANDS, arrays)[0], 1, rows, types.int32(0))
         for row in range(rows):
             whole[row] = counts[0, row]
-    head = theta, k, same, n, rows, types.intp(0), rows
-    return head, (rule[0, 0], rule[0, 1], rule[0, 2]), at, memory + size
+    return Call(theta, k, same, n, rows, numbers[2], at, memory + size)
 
 
-def solve(pointer):
+@inner
+def marginals(frame, call, layout):
+    """λ, μ and 1 − μ, of which one is empty, and the scratch memory behind them."""
+    out, other = buffer(frame, RESULTS, 0)[0], words(attribute(frame, 0), 2)[1]
+    shifts, at = carve(call.at, 2, call.rows, layout)
+    mu = matrix(out, call.rows * (1 - other), call.n, layout)
+    return shifts, mu, matrix(out, call.rows * other, call.n, layout), at
+
+
+def solve_recursion(pointer):
     """μ, or 1 − μ where the second number is 1."""
     frame, layout = words(address_of(pointer), 21), layout_of(pointer)
     if executes(frame):
-        head, rule, at, end = inputs(frame, 1)
-        out, n, rows = buffer(frame, RESULTS, 0)[0], head[3], head[4]
-        shifts, at = carve(at, 1, rows, layout)
-        other = words(attribute(frame, 0), 2)[1]
-        mu, rest = matrix(out, rows * (1 - other), n, layout), matrix(out, rows * other, n, layout)
-        kernels.solve(*head, shifts, mu[:0], mu, rest, *rule, at, end, layout)
+        c = inputs(frame, 1)
+        shifts, mu, rest, at = marginals(frame, c, layout)
+        recursion.solve(c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows, shifts, mu, rest, at, c.end, layout)
     return 0
 
 
-def jacobian_product(pointer):
+def solve_contour(pointer):
+    """μ, or 1 − μ where the second number is 1."""
+    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    if executes(frame):
+        c = inputs(frame, 1)
+        shifts, mu, rest, at = marginals(frame, c, layout)
+        moments.solve(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, shifts, mu[:0], mu, rest, at, c.end, layout)
+    return 0
+
+
+def jacobian_product_recursion(pointer):
     """J · v, v the second operand."""
     frame, layout = words(address_of(pointer), 21), layout_of(pointer)
     if executes(frame):
-        head, rule, at, end = inputs(frame, 2)
-        out = matrix(buffer(frame, RESULTS, 0)[0], head[4], head[3], layout)
-        kernels.jacobian_product(*head, out[:0], buffer(frame, OPERANDS, 1)[0], out, *rule, at, end, layout)
+        c, v = inputs(frame, 2), buffer(frame, OPERANDS, 1)[0]
+        out = matrix(buffer(frame, RESULTS, 0)[0], c.rows, c.n, layout)
+        recursion.jacobian_product(
+            c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows, out[:0], v, out, c.at, c.end, layout
+        )
     return 0
 
 
-def sample(pointer):
+def jacobian_product_contour(pointer):
+    """J · v, v the second operand."""
+    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    if executes(frame):
+        c, v = inputs(frame, 2), buffer(frame, OPERANDS, 1)[0]
+        out = matrix(buffer(frame, RESULTS, 0)[0], c.rows, c.n, layout)
+        moments.jacobian_product(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, out[:0], v, out, c.at, c.end, layout)
+    return 0
+
+
+@inner
+def seeded(frame, call, layout):
+    """Seeds, each for its share of the rows, how many draws of each, λ, the memory behind it, and all draws."""
+    seeds_at, seeds, _ = buffer(frame, OPERANDS, 1)
+    share, draws = call.rows // max(seeds, 1), words(attribute(frame, 0), 2)[1]
+    shifts, at = carve(call.at, 2, share, layout)
+    return words(seeds_at, seeds), share, draws, shifts, at, buffer(frame, RESULTS, 0)[0]
+
+
+def sample_recursion(pointer):
     """Subsets, as many from each row as the second number says.
 
     The second operand holds seeds (seeds, 2), each for its share of the rows; draws (seeds, draws, share, n).
     """
     frame, layout = words(address_of(pointer), 21), layout_of(pointer)
     if executes(frame):
-        (theta, k, same, n, rows, start, _), rule, at, end = inputs(frame, 2)
-        seeds_at, seeds, _ = buffer(frame, OPERANDS, 1)
-        share, draws = rows // max(seeds, 1), words(attribute(frame, 0), 2)[1]
-        shifts, at = carve(at, 1, share, layout)
-        z = matrix(buffer(frame, RESULTS, 0)[0], seeds * draws * share, n, layout)
-        for i in range(seeds):
-            head = theta + i * share * n * z.itemsize, k + 8 * i * share, same, n, share, start, share
-            part = z[i * draws * share : (i + 1) * draws * share]
-            seed = words(seeds_at, seeds)[i] & WORD
-            kernels.sample(*head, shifts, seed, draws, part, *rule, at, end, layout)
+        c = inputs(frame, 2)
+        seeds, share, draws, shifts, at, out = seeded(frame, c, layout)
+        z = matrix(out, len(seeds) * draws * share, c.n, layout)
+        for i in range(len(seeds)):
+            theta, k, part = rows_from(c, i * share, z.itemsize), 8 * i * share + c.k, z[i * draws * share :]
+            recursion.sample(
+                theta, k, c.same, c.n, c.most, share, 0, share, shifts, seeds[i] & WORD, draws, part, at, c.end, layout
+            )
     return 0
+
+
+def sample_contour(pointer):
+    """The same by independent items."""
+    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    if executes(frame):
+        c = inputs(frame, 2)
+        seeds, share, draws, shifts, at, out = seeded(frame, c, layout)
+        z = matrix(out, len(seeds) * draws * share, c.n, layout)
+        for i in range(len(seeds)):
+            theta, k, part = rows_from(c, i * share, z.itemsize), 8 * i * share + c.k, z[i * draws * share :]
+            sampling.sample(
+                theta, k, c.same, c.n, share, 0, share, shifts, seeds[i] & WORD, draws, part, at, c.end, layout
+            )
+    return 0
+
+
+@inner
+def rows_from(call, row, itemsize):
+    """Where a row of the logits starts."""
+    return call.theta + row * call.n * itemsize

@@ -11,7 +11,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.vectors import (
-    COUNTS,
+    ITEMS,
     I32,
     ROWS,
     WIDTH,
@@ -36,7 +36,7 @@ def pointer(typingctx: Any, address: Any, layout: Any) -> Any:
 
 def scaled(builder: Any, index: Any, like: Any) -> Any:
     """The position of state ``index`` in a plane."""
-    if like.across == COUNTS:
+    if like.across == ITEMS:
         return index
     return builder.mul(index, ir.Constant(index.type, WIDTH[like.dtype]))
 
@@ -128,7 +128,7 @@ def put_item(typingctx: Any, table: Any, i: Any, x: Any) -> Any:
 @intrinsic
 def step(typingctx: Any, like: Any) -> Any:
     """How many states a vector covers."""
-    size = WIDTH[like.dtype] if like.across == COUNTS else 1
+    size = WIDTH[like.dtype] if like.across == ITEMS else 1
     return types.intp(like), lambda context, builder, sig, args: context.get_constant(types.intp, size)
 
 
@@ -183,13 +183,15 @@ def _transposed(builder: Any, tile: list[Any]) -> list[Any]:
 
 
 def _masked(builder: Any, name: str, dtype: Any, result: Any, *args: Any) -> Any:
-    """Call LLVM's masked load or store, aligned as numbers are."""
-    bits, lanes, byte = dtype.bitwidth, WIDTH[dtype], I32(dtype.bitwidth // 8)
+    """Call LLVM's masked load or store of a whole vector, aligned as numbers are."""
     place = next(i for i, a in enumerate(args) if isinstance(a.type, ir.PointerType))
-    args = (*args[: place + 1], byte, *args[place + 1 :])
+    args = (*args[: place + 1], I32(dtype.bitwidth // 8), *args[place + 1 :])
+    return _masked_call(builder, f"{name}.v{WIDTH[dtype]}f{dtype.bitwidth}", result, *args)
+
+
+def _masked_call(builder: Any, name: str, result: Any, *args: Any) -> Any:
     kind = ir.FunctionType(result, [a.type for a in args])
-    name = f"llvm.masked.{name}.v{lanes}f{bits}.p0"
-    return builder.call(cgutils.get_or_insert_function(builder.module, kind, name), args)
+    return builder.call(cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.{name}.p0"), args)
 
 
 def _first_lanes(builder: Any, count: Any, dtype: Any) -> Any:
@@ -268,3 +270,50 @@ def store_numbers(typingctx: Any, table: Any, position: Any, x: Any) -> Any:
         return context.get_dummy_value()
 
     return types.none(table, types.intp, x), codegen
+
+
+def _masked_items(context: Any, builder: Any, kind: Any, array: Any, at: Any, i: Any, n: Any, like: Any) -> tuple[Any, Any]:
+    """A pointer to items i, i + 1, … of a row that starts ``at`` a position, and a mask of those before ``n``."""
+    data = context.make_array(kind)(context, builder, array).data
+    lanes = ir.VectorType(data.type.pointee, WIDTH[like.dtype])
+    place = builder.bitcast(builder.gep(data, [builder.add(at, i)]), lanes.as_pointer())
+    return place, _first_lanes(builder, builder.sub(n, i), like.dtype)
+
+
+@intrinsic
+def load_items(typingctx: Any, table: Any, at: Any, i: Any, n: Any, filling: Any) -> Any:
+    """Items i, i + 1, … of a row of n that starts ``at`` a position; where lanes are items, those from n on are filled.
+
+    Lanes of float64 may be read from a table of float32.
+    """
+    like = filling
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array, at, i, n, filling = args
+        if like.across == ROWS:
+            return read(builder, _planes(context, builder, table, array, scaled(builder, i, like), like)[0], like.dtype)
+        place, mask = _masked_items(context, builder, table, array, at, i, n, like)
+        if table.dtype == like.dtype:
+            return _masked(builder, "load", like.dtype, vector(like.dtype), place, mask, filling)
+        single = ir.VectorType(ir.FloatType(), WIDTH[like.dtype])
+        narrow = builder.fptrunc(filling, single)
+        found = _masked_call(builder, f"load.v{single.count}f32", single, place, ir.Constant(I32, 4), mask, narrow)
+        return builder.fpext(found, vector(like.dtype))
+
+    return like(table, types.intp, types.intp, types.intp, like), codegen
+
+
+@intrinsic
+def store_items(typingctx: Any, table: Any, at: Any, i: Any, n: Any, x: Any) -> Any:
+    """Write items i, i + 1, … of a row of n that starts ``at`` a position."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        array, at, i, n, value = args
+        if x.across == ROWS:
+            write(builder, value, _planes(context, builder, table, array, scaled(builder, i, x), x)[0], x.dtype)
+        else:
+            place, mask = _masked_items(context, builder, table, array, at, i, n, x)
+            _masked(builder, "store", x.dtype, ir.VoidType(), value, place, mask)
+        return context.get_dummy_value()
+
+    return types.none(table, types.intp, types.intp, types.intp, x), codegen

@@ -1,4 +1,9 @@
-"""What a call will do, known before it runs: the layout of its vectors, the window of its counts, its memory."""
+"""Which kernel a call takes, known before it runs, and how much memory and work that is: the one place that decides.
+
+Rows that choose few items go through the recursion, whose cost grows with k; all others through the contour, whose
+cost does not. Short rows are taken sixteen (or so) at a time, one to each lane; long and few ones item by item in lanes.
+The limits were measured: ``tests/benchmarks/crossover.py``.
+"""
 
 from functools import lru_cache
 from typing import Any, NamedTuple
@@ -6,18 +11,27 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import float32, float64
 
-from ksubset.backends._cpu.block import WHOLE
-from ksubset.backends._cpu.vectors import COUNTS, ROWS, WIDTH, Layout, LayoutType
-from ksubset.backends._cpu.window import PAD, Rule
+from ksubset.backends._cpu.vectors import ITEMS, ROWS, WIDTH, Layout
 
-SINGLE, DOUBLE, DRAWING = Rule(5.5, 5.5**2 / 6, 2.0), Rule(8.5, 8.5**2 / 6, 2.0), Rule(9.0, 9.0**2 / 6, 3.0)
 KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
-LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for across in (ROWS, COUNTS)}
-FEW_ROWS, LONG_FEW_ROWS, LONG = 3, 8, 16_384
-"""Up to so many rows go one by one, a vector along the counts: more of them where rows are long."""
+LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for across in (ROWS, ITEMS)}
 
-TYPICAL = 64
-"""The width of many a window: an item costs about so many updates where k is larger."""
+RECURSION, CONTOUR = "recursion", "contour"
+
+WIDEST = {"solve": 12, "jacobian_product": 12, "sample": 12}
+"""The recursion serves rows that choose, or leave, at most this many."""
+
+LONGEST = 4096
+"""And have at most so many items: float32 loses digits in products of more."""
+
+FEWEST = {RECURSION: 2, CONTOUR: 6}
+"""Fewer rows are taken one by one, items in lanes."""
+
+SHORT = 256
+"""Longer rows as well."""
+
+TYPICAL = {RECURSION: 30.0, CONTOUR: 60.0}
+"""About the cost of an item, in additions of a state."""
 
 
 class Path(NamedTuple):
@@ -25,16 +39,16 @@ class Path(NamedTuple):
 
     Attributes
     ----------
+    family
+        ``"recursion"`` or ``"contour"``.
     across
-        ``"rows"``: a row in each lane of a vector; ``"counts"``: row by row, a vector along the counts.
-    windowed
-        Whether the recursions stay in the bridge window, as opposed to all counts up to k.
+        ``"rows"``: a row in each lane of a vector; ``"items"``: row by row, items in lanes.
     reason
         The same in words.
     """
 
+    method: str
     across: str
-    windowed: bool
     reason: str
 
     @property
@@ -48,43 +62,53 @@ class Path(NamedTuple):
         return False
 
 
-def find_path(rows: int, n: int, width: int, dtype: Any, *, drawing: bool = False) -> Path | None:
-    """Say how a call with so many rows and min(k, n − k) at most ``width`` would be computed.
+def find_path(name: str, rows: int, n: int, width: int, dtype: Any) -> Path | None:
+    """Say how a call would be computed.
 
     Parameters
     ----------
+    name
+        ``"solve"``, ``"jacobian_product"`` or ``"sample"``.
     rows, n, width
         The shape, and a bound of min(k, n − k).
     dtype
         Of the logits: anything ``numpy.dtype`` accepts.
-    drawing
-        Whether samples are wanted; their window is wider.
 
     Returns
     -------
     Path or None
-        None if the fast path does not take the call.
+        None if there is no kernel for it.
     """
-    kind = _kind(rows, n, dtype)
+    kind = kind_of(rows, n, dtype)
     if kind is None:
         return None
-    rule = rule_of(kind, drawing)
-    across, windowed = across_of(rows, n), width > 2 * (rule.skew + rule.margin)
-    reach = "in the bridge window" if windowed else f"all counts up to {width}"
-    return Path(across, windowed, f"{_lanes(across, kind)}, {reach}")
+    method, across = choose(name, rows, n, width)
+    if method == RECURSION:
+        return Path(method, across, f"{_lanes(across, kind)}, counts up to {width} by recursion")
+    return Path(method, across, f"{_lanes(across, kind)}, by the contour: at most {width} of {n}, in O(n)")
 
 
-def find_weighted_path(rows: int, n: int, width: int, dtype: Any) -> Path | None:
-    """Say the same of a call with a cardinality potential, whose counts or their complements go up to ``width``."""
-    kind = _kind(rows, n, dtype)
-    if kind is None:
+def find_weighted_path(rows: int, n: int, high: int, dtype: Any) -> Path | None:
+    """Say the same of a call with a cardinality potential, whose sizes or their complements go up to ``high``."""
+    kind = kind_of(rows, n, dtype)
+    if kind is None or high > WIDEST_WEIGHTED or n > LONGEST:
         return None
-    across = across_of(rows, n)
-    reach = f"all counts up to {width} under one tilt; the core takes the rows where that does not serve"
-    return Path(across, False, f"{_lanes(across, kind)}, {reach}")
+    reach = f"all sizes up to {high} under one tilt; the core takes the rows where that does not serve"
+    return Path(RECURSION, ROWS, f"{_lanes(ROWS, kind)}, {reach}")
 
 
-def _kind(rows: int, n: int, dtype: Any) -> np.dtype[Any] | None:
+WIDEST_WEIGHTED = 40
+"""Potentials of larger sizes are computed by the core, whose cost does not grow with them."""
+
+
+def choose(name: str, rows: int, n: int, width: int) -> tuple[str, str]:
+    """The method, and what lanes hold."""
+    method = RECURSION if width <= WIDEST[name] and n <= LONGEST and rows >= FEWEST[RECURSION] else CONTOUR
+    few = rows < FEWEST[method] or (method == CONTOUR and n > SHORT)
+    return method, ITEMS if few else ROWS
+
+
+def kind_of(rows: int, n: int, dtype: Any) -> np.dtype[Any] | None:
     """The dtype, None if there are no kernels for it or nothing to compute."""
     try:
         kind = np.dtype(dtype)
@@ -94,43 +118,7 @@ def _kind(rows: int, n: int, dtype: Any) -> np.dtype[Any] | None:
 
 
 def _lanes(across: str, kind: np.dtype[Any]) -> str:
-    return "row by row, counts in SIMD lanes" if across == COUNTS else f"{WIDTH[KINDS[kind]]} rows in SIMD lanes"
-
-
-def plan(rows: int, n: int, same: int, dtype: Any, *, drawing: bool = False) -> tuple[LayoutType, Rule, int]:
-    """Say how one of `handlers` computes its answers.
-
-    Parameters
-    ----------
-    rows, n, dtype
-        The shape and the dtype of the logits.
-    same
-        A k for all rows, or −1.
-    drawing
-        As in `find_path`.
-
-    Returns
-    -------
-    layout : LayoutType
-        For `compiling.handler`.
-    rule : Rule
-        The window.
-    scratch : int
-        Bytes of memory to provide, beside 8 for every k if they differ.
-    """
-    dtype = np.dtype(dtype)
-    layout, _, size, _ = arrange(dtype, across_of(rows, n), n, width_of(n, same))
-    return layout.kind, rule_of(dtype, drawing), size + rows * 2 * dtype.itemsize + 256
-
-
-def across_of(rows: int, n: int) -> str:
-    """What the lanes of a vector hold."""
-    return COUNTS if rows <= (LONG_FEW_ROWS if n >= LONG else FEW_ROWS) else ROWS
-
-
-def rule_of(dtype: np.dtype[Any], drawing: bool = False) -> Rule:
-    """The window; that for drawing is wider, and the same for all dtypes."""
-    return DRAWING if drawing else SINGLE if dtype.itemsize == 4 else DOUBLE
+    return "row by row, items in SIMD lanes" if across == ITEMS else f"{WIDTH[KINDS[kind]]} rows in SIMD lanes"
 
 
 def width_of(n: int, same: int) -> int:
@@ -138,15 +126,26 @@ def width_of(n: int, same: int) -> int:
     return n // 2 if same < 0 else min(same, abs(n - same))
 
 
-@lru_cache(maxsize=1024)
-def arrange(dtype: np.dtype[Any], across: str, n: int, width: int) -> tuple[Layout, int, int, int]:
-    """Say how a call is laid out whose counts go up to ``width``.
+class Plan(NamedTuple):
+    """What a kernel needs to be told: its layout, how many rows go together, bytes of scratch memory, work per row."""
 
-    The result is the layout, the rows in a vector, the bytes for their items and for a table of Dual numbers, and about
-    how many states a pass over a row updates.
-    """
+    layout: Layout
+    lanes: int
+    scratch: int
+    updates: float
+
+
+@lru_cache(maxsize=1024)
+def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, width: int) -> Plan:
+    """Plan the kernel of a function and a method."""
+    from ksubset.backends._cpu import moments, passes, sampling
+
     lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
-    item = lanes * dtype.itemsize
-    table = 2 * item * (n // 4 + 2) * (width + 2 * PAD + 64)
-    updates = n * (10 + min(width, TYPICAL))
-    return LAYOUTS[dtype, across], lanes, (20 * item + 8) * (n + 64) + min(table, WHOLE), updates
+    vector, items = WIDTH[KINDS[dtype]] * dtype.itemsize, lanes * dtype.itemsize * (n + 64)
+    if method == RECURSION:
+        tables = 2 * vector * (((n + 3) // 4 + 3) * (width + 1 + passes.PAD) + 2 * (width + 64))
+        return Plan(LAYOUTS[dtype, across], lanes, 9 * items + tables + 4096, n * (TYPICAL[method] + width))
+    scratch = (3 * items if across == ROWS else 0) + moments.NUMBERS * vector + 4096
+    if name == "sample":
+        scratch = (items if across == ROWS else 0) + sampling.BYTES
+    return Plan(LAYOUTS[dtype, across], lanes, scratch, n * TYPICAL[method])

@@ -10,10 +10,8 @@ import numpy as np
 
 from ksubset.backends._cpu import WORD, weighted
 from ksubset.backends._cpu.calling import NOTHING, address, run
-from ksubset.backends._cpu.window import Rule
-
-EVERY = Rule(0.0, np.inf, 0.0)
-"""No window: all counts."""
+from ksubset.backends._cpu.planning import RECURSION, Plan, arrange
+from ksubset.backends._cpu.vectors import ROWS
 
 
 class Moments(NamedTuple):
@@ -23,8 +21,8 @@ class Moments(NamedTuple):
     ----------
     served
         Whether the rest means something, (rows,).
-    shift, target
-        λ, and the count from which the log-weights that λ adds, −λ(c − target), are measured: (rows,).
+    shifts, target
+        λ, (2, rows), and the count from which the log-weights that λ adds, −λ(c − target), are measured: (rows,).
     log_volume
         As in `ksubset._mixture.Mixture`, but for ``target`` in the place of m: (rows,).
     chosen, unchosen
@@ -36,7 +34,7 @@ class Moments(NamedTuple):
     """
 
     served: np.ndarray
-    shift: np.ndarray
+    shifts: np.ndarray
     target: np.ndarray
     log_volume: np.ndarray
     chosen: np.ndarray
@@ -56,15 +54,15 @@ def moments(
 ) -> Moments:
     """Compute π, and on request the log-volume and both marginals."""
     rows, dtype = len(logits), logits.dtype
-    served, shift, target = (np.empty((1, rows), dtype) for _ in range(3))
+    served, shifts, target = (np.empty((size, rows), dtype) for size in (1, 2, 1))
     volumes = np.empty((1, rows), dtype) if volume else NOTHING[dtype]
     mu, rest = (np.empty(logits.shape, dtype) if wanted else NOTHING[dtype] for wanted in (chosen, unchosen))
     counts = np.empty(log_weights.shape, dtype)
     log_weights = np.ascontiguousarray(log_weights)
-    arguments = address(log_weights), low, served, shift, target, volumes, mu, rest, counts
+    arguments = address(log_weights), low, served, shifts, target, volumes, mu, rest, counts
     high = log_weights.shape[1] - 1
-    run(weighted.solve, logits, high, arguments, EVERY, 1, threads, log_weights, width=high)
-    return Moments(served[0] > 0, shift[0], target[0], volumes.reshape(-1), mu, rest, counts)
+    run(weighted.solve, _plan(logits, high), logits, high, arguments, 1, threads, log_weights)
+    return Moments(served[0] > 0, shifts, target[0], volumes.reshape(-1), mu, rest, counts)
 
 
 def jacobian_product(
@@ -83,7 +81,7 @@ def jacobian_product(
     places = [address(x) for x in given]
     high = log_weights.shape[1] - 1
     arguments = places[0], low, served, *places[1:], items, counts
-    run(weighted.jacobian_product, logits, high, arguments, EVERY, 4, threads, *given, width=high)
+    run(weighted.jacobian_product, _plan(logits, high), logits, high, arguments, 3, threads, *given)
     return served[0] > 0, items, counts
 
 
@@ -96,5 +94,9 @@ def sample(
     log_weights = np.ascontiguousarray(log_weights)
     high = log_weights.shape[1] - 1
     arguments = address(log_weights), low, served, seed & WORD, draws, z
-    run(weighted.sample, logits, high, arguments, EVERY, 1 + draws, threads, log_weights, width=high)
+    run(weighted.sample, _plan(logits, high), logits, high, arguments, 1 + draws, threads, log_weights)
     return served[0] > 0, z.reshape(draws, rows, n)
+
+
+def _plan(logits: np.ndarray, high: int) -> Plan:
+    return arrange("weighted", logits.dtype, RECURSION, ROWS, logits.shape[1], high)

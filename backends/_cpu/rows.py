@@ -31,14 +31,6 @@ def carve_counts(address, size):
 
 
 @inner
-def grown(table, numbers):
-    """``table`` if its planes hold so many numbers, else a new one."""
-    if numbers <= table.shape[1]:
-        return table
-    return np.empty((table.shape[0], numbers), table.dtype)
-
-
-@inner
 def padded(n, like):
     """The number of items with those that fill up the last block of four and the last vector."""
     size = max(4, step(like))
@@ -54,18 +46,18 @@ def room(n, like):
 
 @inner
 def orient(k, same, first, rows, n, target, sign, like):
-    """k of every lane, n − k with sign −1 where that is less; the least, the greatest, and whether a sign is −1.
+    """k of every lane, n − k with sign −1 where that is less; the greatest, and whether a sign is −1.
 
     k is ``same`` for all rows unless that is negative. A row whose k is not in 0 … n gets the sign NaN, and so is NaN.
     """
-    low, high, flipped = n, 0, False
+    high, flipped = 0, False
     for r in range(width(like)):
         count = k[0, first + min(r, rows - 1)] if same < 0 else same
         flips, wrong = 2 * count > n, count < 0 or count > n
         count = 0 if wrong else (n - count if flips else count)
         target[0, r], sign[0, r] = count, np.nan if wrong else (-1.0 if flips else 1.0)
-        low, high, flipped = min(low, count), max(high, count), flipped or flips or wrong
-    return low, high, flipped
+        high, flipped = max(high, count), flipped or flips or wrong
+    return high, flipped
 
 
 @inner

@@ -3,7 +3,7 @@
 Operators become single LLVM instructions. A `Layout` says what the lanes of a vector stand for:
 
 - ``ROWS``: one row of logits per lane. State i of a table is a whole vector, one number for each row.
-- ``COUNTS``: one row at a time. State i is a single number, and a vector holds the states i, i + 1, ….
+- ``ITEMS``: one row at a time. A vector holds its items i, i + 1, ….
 
 Kernels are written once; `memory.load` and its kin look at the layout.
 """
@@ -23,7 +23,7 @@ VECTOR_BYTES = 64 if "+avx512dq" in FEATURES and "+avx512vl" in FEATURES else 32
 WIDTH = {float32: VECTOR_BYTES // 4, float64: VECTOR_BYTES // 8}
 FLAGS = ("contract",)  # fused multiply-add; infinities and NaN keep their meaning
 I32 = ir.IntType(32)
-ROWS, COUNTS = "rows", "counts"
+ROWS, ITEMS = "rows", "items"
 
 
 class LayoutType(types.Type):
@@ -263,3 +263,17 @@ def any_lane(typingctx: Any, mask: Any) -> Any:
         return builder.icmp_unsigned("!=", builder.bitcast(args[0], bits), ir.Constant(bits, 0))
 
     return types.boolean(mask), codegen
+
+
+@intrinsic
+def by_items(typingctx: Any, layout: Any) -> Any:
+    """The layout of one row at a time."""
+    kind = LayoutType(layout.dtype, ITEMS)
+    return kind(layout), lambda context, builder, sig, args: context.get_dummy_value()
+
+
+@intrinsic
+def double_items(typingctx: Any, layout: Any) -> Any:
+    """The same in float64."""
+    kind = LayoutType(float64, ITEMS)
+    return kind(layout), lambda context, builder, sig, args: context.get_dummy_value()

@@ -10,13 +10,12 @@ from math import log as logarithm
 import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.elementary import counts_from, exp, highest, log, lowest, total
-from ksubset.backends._cpu.memory import item, load, load_numbers, step, store, store_numbers
-from ksubset.backends._cpu.passes import clear
-from ksubset.backends._cpu.rows import fill_items, padded, read_rows
-from ksubset.backends._cpu.tilt import probabilities
+from ksubset.backends._cpu.elementary import exp, log
+from ksubset.backends._cpu.memory import load, load_numbers, store, store_numbers
+from ksubset.backends._cpu.passes import PAD
+from ksubset.backends._cpu.rows import fill_items, read_rows
+from ksubset.backends._cpu.variables import variable
 from ksubset.backends._cpu.vectors import dual, full, number, tangent, where
-from ksubset.backends._cpu.window import PAD
 
 TURNS = 3
 """Tilts tried: each aims at the mean count that the one before found."""
@@ -36,37 +35,35 @@ def read_counts(source, first, rows, x, like):
     """Log-weights of the counts 0, 1, …, with −∞ after the last."""
     read_rows(source, first, rows, x, like)
     size = source.shape[1]
-    fill_items(x, size, size + step(like), full(like, -np.inf))
+    fill_items(x, size, size + PAD, full(like, -np.inf))
 
 
 @inner
-def aim(n, high, block, omega, like):
+def aim(n, high, work, omega, like):
     """Rule out the counts that infinite logits do, and choose one to tilt to: near the mean of independent items."""
     zero, one, infinite, nan = full(like, 0), full(like, 1), full(like, np.inf), full(like, np.nan)
-    fill_items(block.x, n, padded(n, like), -infinite)
-    probabilities(block.x, n, zero, block.p, block.q, like)
     always, never, mean = zero, zero, zero
-    for i in range(0, padded(n, like), step(like)):
-        x = load(block.x, i, like)
+    for i in range(n):
+        x = load(work.x, i, like)
         always, never = always + where(x == infinite, one, zero), never + where(x == -infinite, one, zero)
-        mean = mean + load(block.p, i, like)
-    always, most, mean = total(always), full(like, padded(n, like)) - total(never), total(mean)
+        chosen, _, unlikely, _, _ = variable(x, zero, zero)
+        mean = mean + where(chosen, one - unlikely, unlikely)
+    most = full(like, n) - never
     first, last, wrong = full(like, n + 1), -one, zero
-    for j in range(0, high + 1, step(like)):
-        c, w = counts_from(j, like), load(omega, j, like)
+    for j in range(high + 1):
+        c, w = full(like, j), load(omega, j, like)
         wrong = wrong + where(w < infinite, zero, one)
         w = where((c < always) | (c > most), -infinite, w)
         store(omega, j, w)
         wanted = w > -infinite
         first, last = where(wanted & (c < first), c, first), where(wanted & (c > last), c, last)
-    first, last, edge = lowest(first), highest(last), full(like, EDGE)
+    edge = full(like, EDGE)
     least, greatest = where(first > always, first, always + edge), where(last < most, last, most - edge)
     target = where(mean > least, mean, least)
     target = where(target < greatest, target, greatest)
     target = where(most - always < full(like, 0.5), always, target)
-    sound = (first <= last) & (total(wrong) < full(like, 0.5))
-    store_numbers(block.target, 0, where(sound, target, nan))
-    fill_items(block.x, n, padded(n, like), item(block.x, n - 1, like))
+    sound = (first <= last) & (wrong < full(like, 0.5))
+    store_numbers(work.target, 0, where(sound, target, nan))
 
 
 @inlined
@@ -78,67 +75,72 @@ def limits(table, like):
 
 
 @inner
-def weigh(low, high, at, table, omega, weights, n, block, shift, like):
+def weigh(low, high, at, n, work, counts, shift, start, like):
     """Relative weights of the counts ``low`` … ``high``, whose probabilities are in the table from ``at`` on.
 
     Returns the logarithm of what they were divided by, their total, 1 if they serve the row, else 0, and how far it is
     to the mean count, 0 where that is near enough.
     """
-    zero, one, target = full(like, 0), full(like, 1), load_numbers(block.target, 0, like)
-    reach, limit, heaviest = limits(table, like)
+    zero, one, target = full(like, 0), full(like, 1), load_numbers(work.target, 0, like)
+    reach, limit, heaviest = limits(work.table, like)
     peak, rest = full(like, -np.inf), full(like, -np.inf)
-    clear(weights, 0, low, zero)
-    for j in range(low, high + 1, step(like)):
-        p, x = load(table, at + j, like), load(omega, j, like) - shift * (counts_from(j, like) - target)
+    clear(counts.weights, 0, low, zero)
+    for j in range(low, high + 1):
+        away = full(like, j) - target
+        p, x = load(work.table, at + j, like), load(counts.omega, j, like) - (start * away + shift * away)
         near, y = p >= reach, x + log(where(p >= reach, p, one))
         peak, rest = where(near & (y > peak), y, peak), where((p < reach) & (x > rest), x, rest)
-        store(weights, j, x)
-    peak, rest = highest(peak), highest(rest)
+        store(counts.weights, j, x)
     mass, gap = zero, zero
-    for j in range(low, high + 1, step(like)):
-        x = load(weights, j, like) - peak
+    for j in range(low, high + 1):
+        x = load(counts.weights, j, like) - peak
         w = exp(where(x < limit, x, limit))
-        part = w * load(table, at + j, like)
-        mass, gap = mass + part, gap + part * (counts_from(j, like) - target)
-        store(weights, j, w)
-    mass = total(mass)
-    gap, spread = total(gap) / mass, variance(n, block, like)
+        part = w * load(work.table, at + j, like)
+        mass, gap = mass + part, gap + part * (full(like, j) - target)
+        store(counts.weights, j, w)
+    gap, spread = gap / mass, variance(n, work, like)
     served = (rest - peak <= heaviest) & (mass > zero)
     return peak, mass, where(served, one, zero), where(gap * gap > spread + full(like, 4), gap, zero)
 
 
 @inlined
-def aim_again(block, gap, like):
+def aim_again(work, gap, like):
     """Tilt to the mean next, but never quite to a count that infinite logits or none of the items make certain."""
-    target = load_numbers(block.target, 0, like)
-    store_numbers(block.target, 0, target + full(like, 0.9) * gap)
+    store_numbers(work.target, 0, load_numbers(work.target, 0, like) + full(like, 0.9) * gap)
 
 
 @inner
-def variance(n, block, like):
+def variance(n, work, like):
     """Of the count of independent items under the tilt."""
     out = full(like, 0)
-    for i in range(0, padded(n, like), step(like)):
-        out = out + load(block.p, i, like) * load(block.q, i, like)
-    return total(out)
+    for i in range(n):
+        out = out + load(work.p, i, like) * load(work.q, i, like)
+    return out
+
+
+@inlined
+def clear(table, start, stop, zero):
+    """Put 0 into the states start … stop − 1."""
+    for j in range(start, stop):
+        store(table, j, zero)
 
 
 @inner
-def spread_weights(low, high, at, table, weights, mass, chances, suffix, zero):
+def spread_weights(low, high, at, table, counts, mass, zero):
     """Divide the weights by their total; the probabilities of the counts, and what the outside pass starts from."""
     like = number(zero)
     scale = full(like, 1) / mass
-    clear(chances, 0, low, full(like, 0))
-    clear(suffix, 0, high + PAD + 2 * step(like), zero)
-    for j in range(low, high + 1, step(like)):
-        w = load(weights, j, like) * scale
-        store(weights, j, w)
-        store(suffix, j, w)
-        store(chances, j, w * load(table, at + j, like))
+    clear(counts.chances, 0, low, full(like, 0))
+    clear(counts.suffix, 0, high + 2 + PAD, zero)
+    for j in range(low, high + 1):
+        w = load(counts.weights, j, like) * scale
+        store(counts.weights, j, w)
+        store(counts.suffix, j, w)
+        store(counts.chances, j, w * load(table, at + j, like))
 
 
 @inner
-def spread_tangents(low, high, at, table, weights, u, middle, chances, suffix, none):
+def spread_tangents(low, high, at, table, counts, middle, none):
     """The derivative of ``suffix``, and in the place of the weights the covariance of each count with v · z + u(Σz).
 
     The tangents of the probabilities in the table are those along v less ``middle``, which is a part of u instead.
@@ -146,19 +148,17 @@ def spread_tangents(low, high, at, table, weights, u, middle, chances, suffix, n
     like = number(none)
     zero = full(like, 0)
     mean, whole = zero, zero
-    for j in range(low, high + 1, step(like)):
-        x = where(load(weights, j, like) > zero, load(u, j, like), zero) + middle * counts_from(j, like)
-        mean = mean + load(chances, j, like) * x
-        store(u, j, x)
-    mean = total(mean)
-    for j in range(low, high + 1, step(like)):
-        x, change = load(u, j, like) - mean, tangent(load(table, at + j, none))
-        moved = load(weights, j, like) * change + load(chances, j, like) * x
+    for j in range(low, high + 1):
+        x = where(load(counts.weights, j, like) > zero, load(counts.u, j, like), zero) + middle * full(like, j)
+        mean = mean + load(counts.chances, j, like) * x
+        store(counts.u, j, x)
+    for j in range(low, high + 1):
+        x, change = load(counts.u, j, like) - mean, tangent(load(table, at + j, none))
+        moved = load(counts.weights, j, like) * change + load(counts.chances, j, like) * x
         whole = whole + moved
-        store(suffix, j, dual(load(weights, j, like), x))
-        store(u, j, moved)
-    whole = total(whole)
-    for j in range(low, high + 1, step(like)):
-        w, x = load(weights, j, like), tangent(load(suffix, j, none))
-        store(suffix, j, dual(w, w * (x - whole)))
-        store(weights, j, load(u, j, like) - load(chances, j, like) * whole)
+        store(counts.suffix, j, dual(load(counts.weights, j, like), x))
+        store(counts.u, j, moved)
+    for j in range(low, high + 1):
+        w, x = load(counts.weights, j, like), tangent(load(counts.suffix, j, none))
+        store(counts.suffix, j, dual(w, w * (x - whole)))
+        store(counts.weights, j, load(counts.u, j, like) - load(counts.chances, j, like) * whole)

@@ -19,12 +19,12 @@ SIZES = {1: 32, 2: 32, 3: 64, 5: 64, 11: 96, 17: 64, 38: 64, 70: 128, 131: 64}
 
 
 def rows(n: int, dtype: type, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
-    """A row for each k from 0 to n, or for a few; then forced, tied, infeasible, NaN and impossible rows."""
+    """A row for each k from 0 to n, or for a few; then forced, tied, infeasible, NaN, impossible, huge, masked rows."""
     k = np.arange(n + 1) if n < 12 else np.array([0, 1, 4, n // 3, n // 2, n - 9, n])
     logits = rng.normal(size=(k.size, n)) * 2
     logits[-1] += 1e9
     half = n // 2
-    special = np.stack([rng.normal(size=n)] * 8)
+    special = np.stack([rng.normal(size=n)] * 10)
     special[0, : half // 2] = np.inf
     special[0, half:] = -np.inf
     special[1, :half] = np.inf
@@ -33,7 +33,9 @@ def rows(n: int, dtype: type, rng: np.random.Generator) -> tuple[np.ndarray, np.
     special[4] = -np.inf
     special[5, n - 1] = np.nan
     special[7] *= 300
-    counts = np.array([half, half, min(half + 1, n), half, 1, half, n + 1, half])
+    special[8] = 1.8e8
+    special[9, n // 4 :] = np.finfo(dtype).min
+    counts = np.array([half, half, min(half + 1, n), half, 1, half, n + 1, half, 1, n // 4 + 1])
     return np.concat([logits, special]).astype(dtype), np.concat([k, counts])
 
 
@@ -56,7 +58,7 @@ def comparisons(
     with np.errstate(all="ignore"):
         actual, expected = (
             _cuda.solve(runtime, logits, k, n // 2),
-            _inference.solve(NUMPY, wide, k, n // 2),
+            _inference.solve(NUMPY, wide, k),
         )
         yield "chosen", actual.chosen, expected.chosen
         yield "unchosen", actual.unchosen, expected.unchosen
@@ -69,7 +71,7 @@ def comparisons(
         bad = np.isnan(expected.log_volume) | (np.minimum(k, n - k) > narrow)
         yield "rows too wide", np.isnan(_cuda.solve(runtime, logits, k, narrow).log_volume), bad
         product = _cuda.jacobian_product(runtime, logits, k, n // 2, v)
-        exact = _inference.jacobian_product(NUMPY, wide, k, n // 2, v.astype(np.float64))
+        exact = _inference.jacobian_product(NUMPY, wide, k, v.astype(np.float64))
         scale = np.linalg.norm(exact, axis=1, keepdims=True)
         scale = np.where(scale > 1e-30, scale, 1)
         yield "J · v", 1 + product / scale, 1 + exact / scale

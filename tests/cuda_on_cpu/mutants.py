@@ -1,4 +1,4 @@
-"""Mutants of the kernels' source: every barrier deleted, every index bound shifted by one either way."""
+"""Mutants of the kernels' source: every barrier deleted, every index bound shifted by one either way, λ added up."""
 
 import re
 from collections.abc import Iterator
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 BARRIER = re.compile(r"__syncthreads\(\);")
 COMPARISON = re.compile(r" (<=|>=|<|>) ")
 EXTREME = re.compile(r"\b(min|max)\(")
+TILT = re.compile(r"\((.*) \+ tilt\.start\) \+ tilt\.shift")
 REAL = re.compile(
     r"excess|next >|u < 0|weight > 0|u >=|key_of|p\.value|theta\)|extremes\(|distance,|tiny\)|\(Real\)(0|1e-37)\)"
 )
@@ -40,6 +41,8 @@ def _changes(code: str) -> Iterator[tuple[int, int, str, str]]:
     """(start, end, replacement, description) of each change to a line."""
     for found in BARRIER.finditer(code):
         yield *found.span(), ";", "barrier deleted"
+    for found in TILT.finditer(code):
+        yield *found.span(), f"{found.group(1)} + (tilt.start + tilt.shift)", "λ added up"
     if REAL.search(code) or TUNING.search(code) or code.startswith(("template", "#")):
         return
     for found in COMPARISON.finditer(code):

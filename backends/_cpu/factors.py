@@ -1,0 +1,176 @@
+"""Rows of any variance on Lanes: the integrand and its derivative by the factors themselves.
+
+See ``ksubset._factors`` and ``ksubset._direct``. Products are kept for each node in the table of nodes.
+"""
+
+import numpy as np
+
+from ksubset.backends._cpu.compiling import inlined, inner
+from ksubset.backends._cpu.elementary import reciprocal, total
+from ksubset.backends._cpu.memory import load_items, step, store_items
+from ksubset.backends._cpu.nodes import (
+    ANGLE,
+    DIM,
+    DRE,
+    FALL,
+    FIM,
+    FLOOR,
+    FRE,
+    IM,
+    MOST,
+    RE,
+    SINE,
+    ZIM,
+    ZRE,
+    add,
+    get,
+    put,
+    put_integrand,
+)
+from ksubset.backends._cpu.variables import chunk, pushed, variable
+from ksubset.backends._cpu.vectors import any_lane, full, where, width
+
+EVEN = 0.125
+
+
+@inlined
+def multiply_less_one(nodes, j, re, im):
+    """Z ← (1 + Z)(1 + x) − 1 at a node."""
+    a, b = get(nodes, ZRE * MOST + j, re), get(nodes, ZIM * MOST + j, re)
+    put(nodes, ZRE * MOST + j, a + (re + (a * re - b * im)))
+    put(nodes, ZIM * MOST + j, b + (im + (a * im + b * re)))
+
+
+@inlined
+def multiply(nodes, j, re, im):
+    """F ← F · x at a node."""
+    a, b = get(nodes, FRE * MOST + j, re), get(nodes, FIM * MOST + j, re)
+    put(nodes, FRE * MOST + j, a * re - b * im)
+    put(nodes, FIM * MOST + j, a * im + b * re)
+
+
+@inner
+def multiply_factors(source, at, first, stop, start, shift, nodes, size, like):
+    """Products over some items, lane by lane: of the others less 1, of nearly even ones as they are."""
+    zero, one = full(like, 0), full(like, 1)
+    for j in range(size):
+        put(nodes, ZRE * MOST + j, zero)
+        put(nodes, ZIM * MOST + j, zero)
+    for i in range(first, stop, step(like)):
+        y = load_items(source, at, i, stop, full(like, -np.inf))
+        chosen, _, unlikely, c, lean = variable(y, start, shift)
+        even = c > full(like, EVEN)
+        small = where(even, zero, unlikely)
+        signed = where(chosen, -small, small)
+        for j in range(size):
+            fall, sine = get(nodes, FALL * MOST + j, like), get(nodes, SINE * MOST + j, like)
+            multiply_less_one(nodes, j, small * fall, signed * sine)
+        if any_lane(even):
+            half = where(even, unlikely, zero)
+            signed, lean = where(chosen, -half, half), where(even, where(chosen, -lean, lean), one)
+            for j in range(size):
+                floor, sine = get(nodes, FLOOR * MOST + j, like), get(nodes, SINE * MOST + j, like)
+                multiply(nodes, j, lean + (half + half) * floor, signed * sine)
+
+
+@inner
+def integrand_by_factors(source, at, n, start, shift, ahead, nodes, size, spare, like):
+    """F e^−ikφ at the nodes."""
+    zero, one, half = full(like, 0), full(like, 1), full(like, 0.5)
+    for j in range(size):
+        put(nodes, FRE * MOST + j, one)
+        put(nodes, FIM * MOST + j, zero)
+        put(spare, j, zero)
+        put(spare, MOST + j, zero)
+    for first in range(0, n, chunk(like)):
+        multiply_factors(source, at, first, min(first + chunk(like), n), start, shift, nodes, size, like)
+        for j in range(size):
+            re, im = get(spare, j, like), get(spare, MOST + j, like)
+            multiply_less_one(nodes, j, re, im)
+            put(spare, j, get(nodes, ZRE * MOST + j, like))
+            put(spare, MOST + j, get(nodes, ZIM * MOST + j, like))
+    for j in range(size):
+        put(nodes, ZRE * MOST + j, get(spare, j, like))
+        put(nodes, ZIM * MOST + j, get(spare, MOST + j, like))
+    if step(like) > 1:
+        join_lanes(nodes, size, like)
+    for j in range(size):
+        a, b = one + get(nodes, ZRE * MOST + j, like), get(nodes, ZIM * MOST + j, like)
+        c, d = get(nodes, FRE * MOST + j, like), get(nodes, FIM * MOST + j, like)
+        angle = ahead * get(nodes, ANGLE * MOST + j, like)
+        put_integrand(nodes, j, one, angle, a * c - b * d, a * d + b * c)
+
+
+@inner
+def join_lanes(nodes, size, like):
+    """Combine the products of all lanes; every lane holds the result."""
+    lanes = width(like)
+    for j in range(size):
+        for kind in (ZRE, FRE):
+            base, other = (kind * MOST + j) * lanes, ((kind + 1) * MOST + j) * lanes
+            half = lanes // 2
+            while half > 0:
+                for r in range(half):
+                    a, b, c, d = nodes[0, base + r], nodes[0, other + r], nodes[0, base + half + r], nodes[0, other + half + r]
+                    re, im = a * c - b * d, a * d + b * c
+                    if kind == ZRE:
+                        re, im = re + (a + c), im + (b + d)
+                    nodes[0, base + r], nodes[0, other + r] = re, im
+                half //= 2
+            for r in range(1, lanes):
+                nodes[0, base + r], nodes[0, other + r] = nodes[0, base], nodes[0, other]
+
+
+@inner
+def log_derivative(source, at, v, v_at, n, start, shift, mean, nodes, size, spare, like):
+    """The derivative of log F at the nodes: Σ u (q − p)/|f|² and Σ u/|f|², times cos φ − 1 and sin φ."""
+    zero, four = full(like, 0), full(like, 4)
+    for j in range(size):
+        put(nodes, DRE * MOST + j, zero)
+        put(nodes, DIM * MOST + j, zero)
+    for first in range(0, n, chunk(like)):
+        stop = min(first + chunk(like), n)
+        for j in range(2 * MOST):
+            put(spare, j, zero)
+        for i in range(first, stop, step(like)):
+            _, _, _, c, lean = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
+            u = pushed(load_items(v, v_at, i, stop, zero), c, mean)
+            square, c = lean * lean, four * c
+            for j in range(size):
+                part = u * reciprocal(square + c * get(nodes, FLOOR * MOST + j, like))
+                add(spare, j, part * lean)
+                add(spare, MOST + j, part)
+        for j in range(size):
+            add(nodes, DRE * MOST + j, total(get(spare, j, like)))
+            add(nodes, DIM * MOST + j, total(get(spare, MOST + j, like)))
+    for j in range(size):
+        put(nodes, DRE * MOST + j, get(nodes, DRE * MOST + j, like) * get(nodes, FALL * MOST + j, like))
+        put(nodes, DIM * MOST + j, get(nodes, DIM * MOST + j, like) * get(nodes, SINE * MOST + j, like))
+
+
+@inlined
+def deviation(nodes, size, spread, lean):
+    """Δ of an item."""
+    square, c, out = lean * lean, full(spread, 4) * spread, full(spread, 0)
+    for j in range(size):
+        a = get(nodes, RE * MOST + j, spread) * get(nodes, FALL * MOST + j, spread)
+        b = get(nodes, IM * MOST + j, spread) * get(nodes, SINE * MOST + j, spread)
+        out = out + (lean * a - b) * reciprocal(square + c * get(nodes, FLOOR * MOST + j, spread))
+    return out
+
+
+@inlined
+def deviation_and_derivative(nodes, size, spread, lean, u):
+    """Δ of an item, and dΔ; the item's own push u is taken from the change before both are multiplied."""
+    square, c, value, derivative = lean * lean, full(spread, 4) * spread, full(spread, 0), full(spread, 0)
+    for j in range(size):
+        inverse = reciprocal(square + c * get(nodes, FLOOR * MOST + j, spread))
+        a = lean * get(nodes, FALL * MOST + j, spread) * inverse
+        b = get(nodes, SINE * MOST + j, spread) * inverse
+        re, im = get(nodes, RE * MOST + j, spread), get(nodes, IM * MOST + j, spread)
+        x, y = re * a - im * b, re * b + im * a
+        value = value + x
+        p, q = get(nodes, DRE * MOST + j, spread) - u * x, get(nodes, DIM * MOST + j, spread) - u * y
+        derivative = derivative + (a * p - b * q)
+    return value, derivative
+

@@ -1,0 +1,62 @@
+"""The items of a row as Bernoulli variables, read from memory in every pass, and the sums a row starts from."""
+
+import numpy as np
+
+from ksubset.backends._cpu.compiling import inlined, inner
+from ksubset.backends._cpu.elementary import exp, reciprocal, total
+from ksubset.backends._cpu.memory import load_items, step
+from ksubset.backends._cpu.vectors import full, where
+
+CHUNK = 64
+"""Vectors of items added up before their sum is added to that of others: float32 loses digits in sums of many."""
+
+
+@inlined
+def chunk(like):
+    """Items added up in one go."""
+    return CHUNK * step(like)
+
+
+@inlined
+def variable(y, start, shift):
+    """Whether an item is likely, its odds e^−|t|, min(p, q), pq and q − p, for t = θ + λ."""
+    one = full(y, 1)
+    t = (y + start) + shift
+    chosen = t > full(y, 0)
+    w = exp(where(chosen, -t, t))
+    likely = reciprocal(one + w)
+    unlikely, lean = w * likely, (one - w) * likely
+    return chosen, w, unlikely, unlikely * likely, where(chosen, -lean, lean)
+
+
+@inlined
+def pushed(v, spread, mean):
+    """pq (v − mean); v − mean overflows beside an item masked by the least float."""
+    half = full(v, 0.5)
+    return (spread + spread) * (v * half - mean * half)
+
+
+@inner
+def row_totals(source, at, v, v_at, n, start, shift, k, like):
+    """Σpq, the number of likely items less k, Σp − k, and the mean of v weighted by pq."""
+    zero = full(like, 0)
+    spread, ahead, excess, weighted = zero, -k, zero, zero
+    for first in range(0, n, chunk(like)):
+        a, b, c, d = part_totals(source, at, v, v_at, first, min(first + chunk(like), n), start, shift, like)
+        spread, ahead, excess, weighted = spread + a, ahead + b, excess + c, weighted + d
+    least = full(like, 1e-37)
+    return spread, ahead, ahead + excess, weighted / where(spread < least, least, spread)
+
+
+@inner
+def part_totals(source, at, v, v_at, first, stop, start, shift, like):
+    """The same of some items, counts and sums not yet less k, and Σ pq v."""
+    zero, one = full(like, 0), full(like, 1)
+    spread, ahead, excess, weighted = zero, zero, zero, zero
+    for i in range(first, stop, step(like)):
+        y = load_items(source, at, i, stop, full(like, -np.inf))
+        chosen, _, unlikely, c, _ = variable(y, start, shift)
+        spread, ahead = spread + c, ahead + where(chosen, one, zero)
+        excess = excess + where(chosen, -unlikely, unlikely)
+        weighted = weighted + c * load_items(v, v_at, i, stop, zero)
+    return total(spread), total(ahead), total(excess), total(weighted)
