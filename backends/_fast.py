@@ -16,11 +16,11 @@ from ksubset._inference import Solution
 if TYPE_CHECKING:
     import numpy as np
 
-    from ksubset.backends._cpu import Path
+    from ksubset.backends._cpu import Memory, Path
 
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
 """Those of ``ksubset._functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
-KERNELS = {"marginals": "solve", "unchosen": "solve", "marginals_jvp": "jacobian_product", "draw": "sample", "solve": "solve"}
+KERNELS = {"marginals": "solve", "unchosen": "solve", "marginals_jvp": "jacobian_product", "draw": "sample", "solve": "volume"}
 """What each is called in ``_cpu``."""
 SOLVING = {function.__name__ for function in _functions.SOLVING}
 SOLVING_WEIGHTED = {function.__name__ for function in _weighted.SOLVING}
@@ -75,7 +75,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
 
 
 @cache
-def _kernels() -> Any:
+def kernels() -> Any:
+    """The package of kernels."""
     from ksubset.backends import _cpu
 
     return _cpu
@@ -109,13 +110,13 @@ def evaluate(
 
 
 def marginal(
-    logits: "np.ndarray", k: "int | np.ndarray", width: int, *, chosen: bool, threads: int | None = None
-) -> "np.ndarray":
+    logits: Any, k: Any, width: int, *, chosen: bool, threads: int | None = None, memory: "Memory | None" = None
+) -> Any:
     """Compute μ, or 1 − μ."""
+    cpu = kernels()
     wanted = {"volume": False, "chosen": chosen, "unchosen": not chosen}
-    found = _kernels().solve(_rows(logits), _flat(k), width, **wanted, threads=threads)
-    answer: np.ndarray = found.chosen if chosen else found.unchosen
-    return answer.reshape(logits.shape)
+    found = cpu.solve(logits, k, width, **wanted, threads=threads, memory=memory or cpu.NUMPY)
+    return found.chosen if chosen else found.unchosen
 
 
 def solve(logits: "np.ndarray", k: "int | np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:
@@ -127,39 +128,25 @@ def solve(logits: "np.ndarray", k: "int | np.ndarray", *, sides: bool = True, th
 
     logits, batch = logits.astype(np.float64, copy=False), logits.shape[:-1]
     counts = k if isinstance(k, int) else np.broadcast_to(k, batch)
-    found = _kernels().solve(_rows(logits), _flat(counts), chosen=sides, unchosen=sides, threads=threads)
-    chosen, unchosen = (x.reshape(logits.shape) if sides else None for x in (found.chosen, found.unchosen))
+    found = kernels().solve(logits, counts, chosen=sides, unchosen=sides, threads=threads)
     with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
         start, shift = found.shifts.reshape(2, *batch, 1)
         tilted = (logits + start) + shift
-    return Solution(tilted, found.log_volume.reshape(batch), chosen, unchosen)
+    return Solution(tilted, found.log_volume, found.chosen, found.unchosen)
 
 
 def jacobian_product(
-    logits: "np.ndarray",
-    k: "int | np.ndarray",
-    v: "np.ndarray",
-    width: int,
-    *,
-    shifts: "np.ndarray | None" = None,
-    threads: int | None = None,
+    logits: "np.ndarray", k: "int | np.ndarray", v: "np.ndarray", width: int, *, threads: int | None = None
 ) -> "np.ndarray":
-    """Compute J · v; ``shifts`` is λ, if it is known."""
-    shape = v.shape
-    if logits.shape != shape or not isinstance(k, int):
-        logits, k, v = _broadcast(logits, k, v)
-        shape = v.shape
-    rows = _rows(logits), _flat(k), _rows(v)
-    image: np.ndarray = _kernels().jacobian_product(*rows, width, shifts=shifts, threads=threads)
-    return image.reshape(shape)
-
-
-def _broadcast(logits: "np.ndarray", k: "int | np.ndarray", v: "np.ndarray") -> tuple[Any, ...]:
+    """Compute J · v; the logits and ``v`` broadcast against each other."""
     import numpy as np
 
     shape = np.broadcast_shapes(logits.shape, v.shape)
     k = k if isinstance(k, int) else np.broadcast_to(k, shape[:-1])
-    return np.broadcast_to(logits, shape), k, np.broadcast_to(v, shape)
+    image: np.ndarray = kernels().jacobian_product(
+        np.broadcast_to(logits, shape), k, np.broadcast_to(v, shape), width, threads=threads
+    )
+    return image
 
 
 def sample(
@@ -170,15 +157,7 @@ def sample(
     sample_shape: tuple[int, ...],
     *,
     threads: int | None = None,
-) -> "tuple[np.ndarray, np.ndarray]":
-    """Draw exact subsets, sample_shape + (..., n), and return the λ of each row with them."""
-    z, shifts = _kernels().sample(_rows(logits), _flat(k), seed, prod(sample_shape), width, threads=threads)
-    return z.reshape(*sample_shape, *logits.shape), shifts
-
-
-def _rows(x: "np.ndarray") -> "np.ndarray":
-    return x.reshape(-1, x.shape[-1])
-
-
-def _flat(k: "int | np.ndarray") -> "int | np.ndarray":
-    return k if isinstance(k, int) else k.reshape(-1)
+) -> "np.ndarray":
+    """Draw exact subsets, sample_shape + (..., n)."""
+    z: np.ndarray = kernels().sample(logits, k, seed, sample_shape, width, threads=threads)[0]
+    return z

@@ -6,7 +6,7 @@ to read, the core runs instead.
 
 from collections.abc import Callable
 from dataclasses import fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -26,7 +26,7 @@ DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 def is_plain(x: Tensor, device: str = "cpu") -> bool:
     """Whether ``x`` has memory on such a device: eager, of no subclass, and no dispatch mode records what happens."""
-    if type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling():
+    if type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling() or x.layout is not torch.strided:
         return False
     if not x.is_cpu if device == "cpu" else x.device.type != device:
         return False
@@ -48,11 +48,54 @@ def takes(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tenso
     return not isinstance(path(name, logits, width), str)
 
 
+class Tensors:
+    """The memory of tensors; see ``_cpu.calling.Memory``."""
+
+    def dtype(self, x: Tensor) -> "np.dtype[Any]":
+        import numpy as np
+
+        return np.dtype(DTYPES[x.dtype])
+
+    def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
+        return torch.empty(shape, dtype=like.dtype, device="cpu")
+
+    def contiguous(self, x: Tensor, like: Tensor) -> Tensor:
+        if x.is_contiguous() and x.dtype == like.dtype and not x.is_neg():
+            return x
+        return x.detach().to(like.dtype).resolve_neg().contiguous()
+
+    def counts(self, k: Tensor) -> Tensor:
+        return k.to(torch.int64).contiguous()
+
+    def repeated(self, x: Any, times: int, tail: int) -> Any:
+        if not isinstance(x, Tensor):
+            return x
+        return x.detach().reshape(-1, *x.shape[x.ndim - tail :]).repeat(times, *(1,) * tail)
+
+    def address(self, x: Tensor) -> int:
+        return x.data_ptr()
+
+
+TENSORS = Tensors()
+
+
 def evaluate(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> Tensor:
     """The value of one of ``_fast.FUNCTIONS`` or ``_fast.WEIGHTED``."""
+    threads = torch.get_num_threads()
+    if name in ("marginals", "unchosen"):
+        mu: Tensor = _fast.marginal(logits, k, width, chosen=name == "marginals", threads=threads, memory=TENSORS)
+        return mu
+    if name == "marginals_jvp" and arrays[0].shape == logits.shape:
+        return _product(logits, k, arrays[0], width)
     values = (_view(x) for x in arrays)
-    answer = _fast.evaluate(name, _view(logits), _count(k), width, *values, threads=torch.get_num_threads())
-    return torch.from_numpy(answer)
+    return torch.from_numpy(_fast.evaluate(name, _view(logits), _count(k), width, *values, threads=threads))
+
+
+def _product(logits: Tensor, k: int | Tensor, v: Tensor, width: int, shifts: Tensor | None = None) -> Tensor:
+    """J · v; ``shifts`` is λ, if it is known."""
+    known = {"shifts": shifts, "threads": torch.get_num_threads(), "memory": TENSORS}
+    image: Tensor = _fast.kernels().jacobian_product(logits, k, v, width, **known)
+    return image
 
 
 def solve(logits: Tensor, k: int | Tensor, *, sides: bool = True) -> Solution:
@@ -78,12 +121,13 @@ def draw(
     sample_shape: tuple[int, ...],
 ) -> Tensor:
     """Draw subsets; the gradient of `rsample` is ``differentiate(logits, v)``, J · v."""
-    given, threads = (_view(logits), _count(k), width, _seed(generator)), torch.get_num_threads()
-    z, shifts = _fast.sample(*given, sample_shape, threads=threads)
+    given = logits, k, _seed(generator), sample_shape, width
+    z, shifts = _fast.kernels().sample(*given, threads=torch.get_num_threads(), memory=TENSORS)
     if function is _functions.rsample and (logits.requires_grad or torch.autograd.forward_ad._current_level >= 0):
-        result: Tensor = Drawn.apply(logits, k, width, z, shifts, differentiate)  # type: ignore[no-untyped-call]  # torch leaves it so
-        return result
-    return torch.from_numpy(z)
+        counts = None if isinstance(k, int) else k
+        z = Drawn.apply(logits, counts, _Draw(z, k, width, shifts, differentiate))  # type: ignore[no-untyped-call]  # torch leaves it so
+    result: Tensor = z
+    return result
 
 
 def draw_weighted(
@@ -96,7 +140,17 @@ def draw_weighted(
 
 
 def _seed(generator: torch.Generator | None) -> int:
-    return int(torch.empty((), dtype=torch.int64).random_(generator=generator))
+    return int(torch.randint(2**63 - 1, (), generator=generator, device="cpu"))
+
+
+class _Draw(NamedTuple):
+    """Samples, and what their gradient needs."""
+
+    z: Tensor
+    k: int | Tensor
+    width: int
+    shifts: Tensor
+    differentiate: Callable[[Tensor, Tensor], Tensor]
 
 
 class Drawn(torch.autograd.Function):
@@ -107,35 +161,24 @@ class Drawn(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(
-        ctx: Any,
-        logits: Tensor,
-        k: int | Tensor,
-        width: int,
-        z: "np.ndarray",
-        shifts: "np.ndarray",
-        differentiate: Callable[[Tensor, Tensor], Tensor],
-    ) -> Tensor:
-        ctx.k, ctx.width, ctx.shifts, ctx.differentiate = k, width, shifts, differentiate
-        ctx.save_for_backward(logits, *(() if isinstance(k, int) else (k,)))
+    def forward(ctx: Any, logits: Tensor, counts: Tensor | None, draw: _Draw) -> Tensor:
+        ctx.draw = draw._replace(z=None)
+        ctx.save_for_backward(logits, counts)
         ctx.save_for_forward(logits)
-        return torch.from_numpy(z)
+        return draw.z
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:
-        logits = ctx.saved_tensors[0]  # raises if the logits or k were changed in place
+        (logits, _), draw = ctx.saved_tensors, ctx.draw  # raises if the logits or k were changed in place
         v = grad.sum_to_size(logits.shape) if grad.ndim > logits.ndim else grad
         if torch.is_grad_enabled() or not is_plain(v):
-            image = ctx.differentiate(logits, v)
-        else:
-            given, threads = (_view(logits), _count(ctx.k), _view(v), ctx.width), torch.get_num_threads()
-            image = torch.from_numpy(_fast.jacobian_product(*given, shifts=ctx.shifts, threads=threads))
-        return image, None, None, None, None, None
+            return draw.differentiate(logits, v), None, None
+        return _product(logits, draw.k, v, draw.width, draw.shifts), None, None
 
     @staticmethod
     def jvp(ctx: Any, dlogits: Tensor, *_: None) -> Tensor:
         (logits,) = ctx.saved_tensors
-        result: Tensor = ctx.differentiate(logits, dlogits)
+        result: Tensor = ctx.draw.differentiate(logits, dlogits)
         return result
 
 

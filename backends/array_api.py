@@ -162,7 +162,7 @@ def draw(
 ) -> Array | None:
     if isinstance(path("draw", logits, width), str):
         return None
-    return _fast.sample(logits, k, width, int(_generator(rng).integers(2**63)), sample_shape)[0]
+    return _fast.sample(logits, k, width, int(_generator(rng).integers(2**63)), sample_shape)
 
 
 def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:

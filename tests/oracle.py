@@ -270,8 +270,8 @@ class TwoGroups:
 
     @cached_property
     def chosen(self) -> np.ndarray:
-        j = self._law[0]
-        return np.repeat([self._mean(x) / size for x, size in zip((j, self.k - j), self.sizes, strict=True)], self.sizes)
+        (a, b), j = self.sizes, self._law[0]
+        return np.repeat([self._mean(j) / a, self._mean(self.k - j) / b], self.sizes)
 
     @cached_property
     def unchosen(self) -> np.ndarray:

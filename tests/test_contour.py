@@ -1,21 +1,22 @@
 """The contour by its factors and by power sums, and exchanges: one answer, whichever way a row is computed."""
 
-from dataclasses import dataclass, replace
+import itertools
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pytest
 from cases import all_sizes, with_infinities
 from conftest import Target
+from ops_variants import moments, own, product, variants
 from oracle import Recursion, families, recursion
-from ops_variants import moments, own, product, python_scan, variants
 from scipy.special import expit
 
-from ksubset import _factors, _inference
+from ksubset import _inference
 from ksubset._contour import Form, curve
 from ksubset._direct import Direct
 from ksubset._exchange import Exchanges, serves
-from ksubset._items import Items, Totals, centred, items, tilted, totals
+from ksubset._items import Items, Totals, centred, tilted, totals
 from ksubset._nodes import Nodes, place
 from ksubset._power_sums import FROM, PowerSums, terms
 from ksubset._typing import Ops
@@ -104,12 +105,15 @@ def by_exchange(target: Target, row: Case, dtype: str) -> tuple[Any, ...]:
     return chance, chosen, unchosen, found.product(centred(ops, x.odds, v, x.t))
 
 
-WAYS = {
-    "direct": (by_direct, [0.5, 0.7, 1.0, 3.0, 10.0, 60.0]),
-    "power sums": (by_power_sums, [50.0, 80.0]),
-    "exchanges": (by_exchange, [0.3, 0.6]),
-}
+WAYS = {"direct": by_direct, "power sums": by_power_sums, "exchanges": by_exchange}
+VARIANCES = {"direct": (0.5, 0.7, 1.0, 3.0, 10.0, 60.0), "power sums": (50.0, 80.0), "exchanges": (0.3, 0.6)}
 KINDS = ["normal", "wide", "rare", "clusters"]
+
+
+def rows(way: str, rng: np.random.Generator) -> list[Case]:
+    if way == "exchanges":
+        return [few(variance, rng) for variance in VARIANCES[way]]
+    return [case(variance, rng, kind) for variance in VARIANCES[way] for kind in KINDS]
 
 
 @not_jax
@@ -120,17 +124,30 @@ def test_every_way_is_right(target: Target, way: str, dtype: str, rng: np.random
 
     That has the rounding of every factor in it; the others do not, for what all nodes are off by cancels.
     """
-    function, variances = WAYS[way]
-    for variance, kind in ((v, kind) for v in variances for kind in (KINDS if way != "exchanges" else ["clusters"])):
-        row = case(variance, rng, kind) if way != "exchanges" else few(variance, rng)
+    for row in rows(way, rng):
         truth, bound = row.truth, row.bound(dtype)
-        chance, chosen, unchosen, image = (target.to_numpy(x) for x in function(target, row, dtype))
+        chance, chosen, unchosen, image = (target.to_numpy(x) for x in WAYS[way](target, row, dtype))
         for side, exact in ((chosen, truth.chosen), (unchosen, truth.unchosen)):
             assert np.abs(side[:, 0] / exact - 1).max() < bound
         error = np.linalg.norm((image[:, 0] - truth.jvp).astype(float))
         assert error < bound * np.linalg.norm(truth.jvp.astype(float))
         t = target.to_numpy(prepared(target, row, dtype)[1].t)[:, 0]
         assert abs(float(chance[0] / count_law(t)[row.k]) - 1) < (16 + len(t) / 4) * np.finfo(dtype).eps
+
+
+@not_jax
+@each_dtype
+def test_few_items_that_are_nearly_even(target: Target, dtype: str, rng: np.random.Generator) -> None:
+    """Their factors are small near an angle of π, and leaving one out divides by it."""
+    for n, scale in itertools.product((2, 3, 5, 8), (0.0, 0.1)):
+        for k in range(1, n):
+            logits, v = (x.astype(np.float32).astype(float) for x in (scale * rng.normal(size=n), rng.normal(size=n)))
+            row = Case(logits, k, v)
+            truth, eps = row.truth, np.finfo(dtype).eps
+            *sides, image = (target.to_numpy(x)[:, 0] for x in by_direct(target, row, dtype)[1:])
+            for side, exact in zip(sides, (truth.chosen, truth.unchosen), strict=True):
+                assert np.abs(side / exact - 1).max() < 6 * eps
+            assert np.linalg.norm((image - truth.jvp).astype(float)) < 6 * eps * np.linalg.norm(truth.jvp.astype(float))
 
 
 def few(variance: float, rng: np.random.Generator) -> Case:
@@ -176,9 +193,7 @@ def compare(target: Target, dtype: str, logits: np.ndarray, k: Any, factor: floa
     """All variants of the ops, by what any tilt gives: both sides of the marginals, and J · v."""
     v = np.random.default_rng(1).normal(size=logits.shape)
     x, v = target.array(logits, dtype), target.array(v, dtype)
-    found = [
-        (moments(target, ops, x, k)[1:], product(target, ops, x, k, v)) for ops in variants(target).values()
-    ]
+    found = [(moments(target, ops, x, k)[1:], product(target, ops, x, k, v)) for ops in variants(target).values()]
     eps = float(np.finfo(dtype).eps)
     sides, image = found[0]
     for other, second in found[1:]:
@@ -239,67 +254,6 @@ def test_what_is_not_asked_for_is_none() -> None:
         answers = (found.log_volume, found.chosen, found.unchosen)
         assert [answer is not None for answer in answers] == list(wanted.values())
         assert found.tilted.shape == (2, 4)
-
-
-ITEMS: dict[str, np.ndarray] = {
-    "one": np.array([0.3]),
-    "even": np.linspace(-0.1, 0.2, 40),
-    "rare": np.full(100_001, -11.0),
-    "likely": np.full(100_000, 11.0),
-    "mixed": np.concatenate([np.linspace(-3, 3, 7), np.full(501, -7.0), np.full(500, 9.0)]),
-}
-
-
-@pytest.mark.parametrize("name", ITEMS)
-@pytest.mark.parametrize("scan", [None, python_scan(np)], ids=["pair by pair", "in a loop"])
-def test_products_of_factors(name: str, scan: Any) -> None:
-    """Near π they have relative accuracy, be their factors near 0 or all but 1; elsewhere nothing divides by little.
-
-    A loop adds up the roundings of its steps.
-    """
-    x = items(NUMPY, ITEMS[name].astype(np.float32)[:, None])
-    nodes = place(NUMPY, x.spread.sum(axis=0), np.zeros(1, np.float32), (1e9, 0.25))
-    sizes = np.where(nodes.half_cosine[:, 0] ** 2 > _factors.FAR, 1, 0)
-    for ops in (replace(NUMPY, scan=scan), replace(NUMPY, scan=scan, eager_on_cpu=False)):
-        found = _factors.product_at_each(ops, x, nodes)[:, 0]
-        assert found.dtype == np.complex64
-        exact = np.array([exact_product(x, float(nodes.period[0]), j) for j in range(len(found))])
-        error = np.abs(found - exact) / np.maximum(np.abs(exact), sizes)
-        steps = len(x.t) * len(found) // _factors.COLUMNS if scan else 0
-        assert error.max() < (60 + 2 * steps) * 2.0**-24
-
-
-def exact_product(x: Items, period: float, j: int) -> complex:
-    """Π f_i less the turns of the likely items."""
-    angle = 8 * np.arctan(np.longdouble(1)) * (j + 0.5) / period
-    a = np.where(x.chosen, x.q, x.p).astype(np.longdouble)
-    factors = 1 + a * (np.cos(angle) - 1) + 1j * np.where(x.chosen, -a, a) * np.sin(angle)
-    return complex(np.prod(factors))
-
-
-def test_far_from_an_angle_of_pi_one_product_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Two are needed where nearly even items have small factors; either way gives the same."""
-    x = items(NUMPY, np.random.default_rng(0).normal(size=(50, 1)))
-    nodes = place(NUMPY, x.spread.sum(axis=0), np.zeros(1), (1.0, 0.25))
-    assert (nodes.half_cosine**2).min() < _factors.FAR
-    first = nodes.angle < 1.0
-    near = Nodes(*(y[first[:, 0]] for y in (nodes.angle, nodes.half_sine, nodes.half_cosine, nodes.used)), nodes.period)
-    assert (near.half_cosine**2).min() > _factors.FAR
-    one = _factors.product_at_each(NUMPY, x, near)
-    two = _factors.product_at_each(replace(NUMPY, eager_on_cpu=False), x, near)
-    np.testing.assert_allclose(one, two, rtol=1e-14)
-
-
-def test_items_near_even_have_their_own_product() -> None:
-    """|f|² is at least 1/2 for all others, whatever the angle; of even ones there are at most 8V."""
-    x = items(NUMPY, np.linspace(-4, 4, 801)[:, None])
-    found = _factors.factors(NUMPY, x)
-    even = found.twice[:, 0, 0] > 0
-    assert (x.lean[~even] ** 2 >= 0.5).all()
-    assert even.sum() <= 8 * x.spread.sum()
-    assert (found.small[even, 0] == 0).all()
-    assert (found.lean[~even, 0] == 1).all()
-    np.testing.assert_array_equal(found.small[~even, 0, 0], np.minimum(x.p, x.q)[~even, 0])
 
 
 def test_power_sums_begin_where_the_direct_form_is_right_too() -> None:

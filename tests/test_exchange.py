@@ -6,8 +6,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from oracle import Enumeration, recursion
 from ops_variants import moments, own, product
+from oracle import Enumeration, recursion
 
 from ksubset._exchange import EXCHANGED, Exchanges, serves
 from ksubset._inference import jacobian_product, solve
@@ -166,13 +166,12 @@ def test_a_row_that_has_not_settled_is_not_served() -> None:
 def test_nothing_overflows_beside_rows_of_large_variance() -> None:
     """Whose odds have sums that float32 cannot raise to the sixth power twice."""
     n = 20_000
-    logits = np.zeros((2, n), np.float32)
-    logits[1, ::2], logits[1, 1::2] = 20, -20
+    logits = np.stack([np.where(np.arange(n) % 2, -t, t) for t in (0.01, 20.0)]).astype(np.float32)
     v = np.arange(2 * n).reshape(2, n).astype(np.float32) % 7
     with np.errstate(over="raise", invalid="raise"):
         chosen = solve(NUMPY, logits, n // 2).chosen
         image = jacobian_product(NUMPY, logits, n // 2, v)
-    assert abs(chosen[0] - 0.5).max() < 1e-5
+    assert abs(chosen[0] - 0.5).max() < 0.003
     assert np.isfinite(image).all()
 
 

@@ -225,7 +225,7 @@ def test_show_config_names_the_kernels_for_potentials(monkeypatch):
     monkeypatch.setenv("KSUBSET_FAST", "1")
     paths = _config.paths(np.zeros((64, 100)), ksubset.at_least(93))
     for name in [_config.NAMES.get(name, name) for name in _fast.FUNCTIONS]:
-        assert "all counts up to 7 under one tilt" in paths[name]
+        assert "all sizes up to 7 under one tilt" in paths[name]
     assert paths["everything else"].startswith("the core: there is no kernel")
     monkeypatch.setenv("KSUBSET_FAST", "0")
     assert "KSUBSET_FAST is 0" in _config.paths(np.zeros((64, 100)), ksubset.at_most(7))["marginals"]

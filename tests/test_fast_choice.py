@@ -13,11 +13,13 @@ pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra
 from conftest import Target
 
 import ksubset
-from ksubset.backends import _fast
+from ksubset.backends import _cpu
 
 
 def record(calls: list[str], name: str, function: Callable[..., object], *args: object, **options: object) -> object:
-    calls.append(name if options.get("chosen", True) else "unchosen")
+    if name == "solve" and not options.get("volume", True):
+        name = "marginals" if options["chosen"] else "unchosen"
+    calls.append(name)
     return function(*args, **options)
 
 
@@ -26,9 +28,8 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the calls that the fast path takes, as they come."""
     calls: list[str] = []
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
-    names = {"marginal": "marginals", "jacobian_product": "marginals_jvp", "sample": "draw", "solve": "solve"}
-    for function, name in names.items():
-        monkeypatch.setattr(_fast, function, partial(record, calls, name, getattr(_fast, function)))
+    for function, name in {"jacobian_product": "marginals_jvp", "sample": "draw", "solve": "solve"}.items():
+        monkeypatch.setattr(_cpu, function, partial(record, calls, name, getattr(_cpu, function)))
     return calls
 
 

@@ -1,4 +1,4 @@
-"""The CPU fast path against the core in float64, where enumeration ends: window, long rows, saturation."""
+"""The CPU fast path against the core in float64, where enumeration ends: both methods, long rows, saturation."""
 
 import numpy as np
 import pytest
@@ -43,24 +43,39 @@ def test_agrees_with_the_core(family, count, n, dtype):
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("count", [1, 16])
-def test_window_and_all_counts_give_the_same(count, dtype, monkeypatch):
+@pytest.mark.parametrize("count", [2, 16, 40])
+def test_recursion_and_contour_give_the_same(count, dtype, monkeypatch):
     rng = np.random.default_rng(0)
     for family in FAMILIES:
-        logits = rows_of(family, count, 700, rng).astype(dtype)
-        k, v = counts_for(family, count, 700, rng), rng.normal(size=(count, 700)).astype(dtype)
-        windowed = _cpu.solve(logits, k), _cpu.jacobian_product(logits, k, v), _cpu.sample(logits, k, 1)[0]
-        with monkeypatch.context() as patch:
-            for rule in ("SINGLE", "DOUBLE", "DRAWING"):
-                patch.setattr(planning, rule, planning.Rule(1e6, 1e6, 1e6))
-            full = _cpu.solve(logits, k), _cpu.jacobian_product(logits, k, v), _cpu.sample(logits, k, 1)[0]
+        logits = rows_of(family, count, 300, rng).astype(dtype)
+        k, v = counts_for(family, count, 300, rng), rng.normal(size=(count, 300)).astype(dtype)
+        answers = []
+        for widest in (-1, 300):
+            monkeypatch.setattr(planning, "WIDEST", dict.fromkeys(planning.WIDEST, widest))
+            answers.append((_cpu.solve(logits, k, volume=False), _cpu.jacobian_product(logits, k, v)))
+        (contour, product), (recursion, other_product) = answers
         close = {"rtol": RELATIVE[dtype], "atol": 1e-30}
-        np.testing.assert_allclose(windowed[0].chosen, full[0].chosen, **close)
-        np.testing.assert_allclose(windowed[0].unchosen, full[0].unchosen, **close)
-        np.testing.assert_allclose(
-            windowed[1], full[1], atol=PRODUCT[dtype] * np.abs(full[1]).max(), rtol=RELATIVE[dtype]
-        )
-        assert (windowed[2] == full[2]).all()
+        np.testing.assert_allclose(contour.chosen, recursion.chosen, **close)
+        np.testing.assert_allclose(contour.unchosen, recursion.unchosen, **close)
+        size = np.abs(other_product).max(axis=-1, keepdims=True)
+        assert (np.abs(product - other_product) <= PRODUCT[dtype] * (size + 1e-30)).all()
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize(("n", "widest"), [(50, 300), (300, -1)])
+def test_a_row_alone_and_among_others(n, widest, dtype, monkeypatch):
+    """Whatever its lane and whatever the form that its neighbours take."""
+    monkeypatch.setattr(planning, "WIDEST", dict.fromkeys(planning.WIDEST, widest))
+    rng = np.random.default_rng(3)
+    scales = np.array([0.0, 1e-3, 1.0, 10.0, 100.0, 1e4])[rng.integers(6, size=40)]
+    logits, v = scales[:, None] * rng.normal(size=(40, n)), rng.normal(size=(40, n))
+    logits, v, k = logits.astype(dtype), v.astype(dtype), rng.integers(n + 1, size=40)
+    mu, product = _cpu.solve(logits, k, volume=False).chosen, _cpu.jacobian_product(logits, k, v)
+    for r in range(40):
+        alone = np.concatenate([logits[r : r + 1]] * 2), np.concatenate([k[r : r + 1]] * 2)
+        np.testing.assert_allclose(_cpu.solve(*alone, volume=False).chosen[0], mu[r], rtol=RELATIVE[dtype])
+        again = _cpu.jacobian_product(*alone, np.concatenate([v[r : r + 1]] * 2))[0]
+        assert np.abs(again - product[r]).max() <= PRODUCT[dtype] * np.abs(product[r]).max()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -76,21 +91,23 @@ def test_a_long_row_computed_in_segments(dtype):
     up, down = (_cpu.solve(logits.astype(float) + s, k).chosen for s in (step, -step))
     expected = (up - down) / 2e-4
     assert np.linalg.norm(product - expected) < 2e-5 * np.linalg.norm(expected)
-    assert (_cpu.sample(logits, k, 0, draws=2)[0].sum(-1, dtype=float) == k).all()
+    assert (_cpu.sample(logits, k, 0, (2,))[0].sum(-1, dtype=float) == k).all()
 
 
 def test_lambda_found_before_is_used_again():
     rng = np.random.default_rng(2)
     logits, v = rng.normal(size=(20, 50)), rng.normal(size=(20, 50))
     k = rng.integers(0, 51, size=20)
-    for shift in (_cpu.solve(logits, k).shift, _cpu.sample(logits, k, 0)[1]):
-        again = _cpu.jacobian_product(logits, k, v, shift=shift)
+    for shifts in (_cpu.solve(logits, k).shifts, _cpu.sample(logits, k, 0)[1]):
+        again = _cpu.jacobian_product(logits, k, v, shifts=shifts)
         np.testing.assert_allclose(again, _cpu.jacobian_product(logits, k, v), rtol=1e-10, atol=1e-13)
 
 
 def test_says_which_path_a_call_takes():
-    assert _cpu.find_path(128, 350, 10, np.float32) == ("rows", False, _cpu.find_path(128, 350, 10, "f4").reason)
-    assert _cpu.find_path(1, 10**6, 10**5, np.float32)[:2] == ("counts", True)
-    assert _cpu.find_path(128, 350, 10, np.float16) is None
-    assert _cpu.find_path(128, 350, 10, "no dtype") is None
-    assert _cpu.find_path(0, 350, 10, np.float32) is None
+    assert _cpu.find_path("solve", 128, 350, 10, np.float32)[:2] == ("recursion", "rows")
+    assert _cpu.find_path("solve", 128, 350, 10, np.float32) == _cpu.find_path("solve", 128, 350, 10, "f4")
+    assert _cpu.find_path("volume", 128, 250, 10, np.float32)[:2] == ("contour", "rows")
+    assert _cpu.find_path("sample", 1, 10**6, 10**5, np.float32)[:2] == ("contour", "items")
+    assert _cpu.find_path("solve", 128, 350, 10, np.float16) is None
+    assert _cpu.find_path("solve", 128, 350, 10, "no dtype") is None
+    assert _cpu.find_path("solve", 0, 350, 10, np.float32) is None

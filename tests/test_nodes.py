@@ -117,6 +117,11 @@ def test_nodes_that_are_left_out_are_negligible(dtype: type) -> None:
     assert np.median(last) > -error - 2
 
 
+@both
+def test_the_error_is_below_rounding(dtype: type) -> None:
+    assert np.exp(-error_of(dtype)) < np.finfo(dtype).eps / 7 < 3 * np.exp(-error_of(dtype))
+
+
 def poisson_row(variance: float, dtype: type) -> np.ndarray:
     """The log-odds of 4000 rare items, (n, 1)."""
     p = variance / 4000

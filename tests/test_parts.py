@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from potentials import compiled_elsewhere
 from ops_variants import own, variants
+from potentials import compiled_elsewhere
 
 import ksubset
 from ksubset import _each_count, _mixture, _parts, _sizes, _weighted
@@ -140,28 +140,26 @@ def test_no_more_tilts_than_needed(target: Target, name: str, monkeypatch: pytes
     assert len(calls) == needed
 
 
-def test_every_size_is_served_in_time(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("kind", ["far apart", "near", "in clusters"])
+def test_every_size_is_served_in_time(target: Target, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Also where each needs a tilt of its own, and where most have no weight."""
-    rng, kept = np.random.default_rng(4), rng_sizes(60)
-    for logits in (np.linspace(-6000, 6000, 60), rng.normal(size=60) * 3, np.repeat([-40.0, 0.0, 40.0], 20)):
-        omega = np.where(kept, rng.normal(size=61), -np.inf)
-        x, weights = target.array(logits[None, :]), target.array(omega[None, :])
-        seen: list[Any] = []
-        visit = _mixture.part_of
-        monkeypatch.setattr(_mixture, "part_of", lambda at, waiting, seen=seen: seen.append(visit(at, waiting)) or seen[-1])
-        with np.errstate(all="ignore"):
-            _mixture.solve(own(target), x, weights, 0, 60)
-        monkeypatch.setattr(_mixture, "part_of", visit)
-        done = sum(target.to_numpy(part.done).astype(int) for part in seen)
-        assert (done[:, 0] == kept).all()
-        assert len(seen) <= 2 * kept.sum() + 4
+    rng, n, seen, visit = np.random.default_rng(4), 60, [], _mixture.part_of
 
+    def watched(*given: Any) -> Any:
+        seen.append(visit(*given))
+        return seen[-1]
 
-def rng_sizes(n: int) -> np.ndarray:
-    """About half of the sizes 0 … n, among them the first and the last."""
-    kept = np.random.default_rng(n).random(n + 1) < 0.5
+    monkeypatch.setattr(_mixture, "part_of", watched)
+    rows = {"far apart": np.linspace(-6000, 6000, n), "near": rng.normal(size=n) * 3}
+    logits = rows.get(kind, np.repeat([-40.0, 0.0, 40.0], n // 3))
+    kept = rng.random(n + 1) < 0.5
     kept[[0, n]] = True
-    return kept
+    omega = np.where(kept, rng.normal(size=n + 1), -np.inf)
+    with np.errstate(all="ignore"):
+        _mixture.solve(own(target), target.array(logits[None, :]), target.array(omega[None, :]), 0, n)
+    done = sum(target.to_numpy(part.done).astype(int) for part in seen)
+    assert (done[:, 0] == kept).all()
+    assert len(seen) <= 2 * kept.sum() + 4
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 3), (3, 9), (20, N), (2, N - 2), (0, 0)])

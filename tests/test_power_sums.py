@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from oracle import recursion
 from ops_variants import moments, own, product
+from oracle import recursion
 
 from ksubset import _contour
 from ksubset._contour import curve, values
@@ -93,7 +93,7 @@ def test_one_term_less_shows(bits: int, variance: float) -> None:
 @pytest.mark.parametrize("name", ["even", "mixed", "rare", "likely"])
 def test_with_many_terms_both_forms_are_the_same(name: str) -> None:
     """Node by node, each from a count of its own: the integrand, what its logarithm does along v, and Δ."""
-    x, sums, nodes = given = prepared(name, 60.0, 64)
+    x, _, nodes = given = prepared(name, 60.0, 64)
     direct, some = Direct(OPS, *given), PowerSums(OPS, *given, 28)
     np.testing.assert_allclose(values(some), values(direct), **EXACT)
     push = x.spread * np.random.default_rng(2).normal(size=x.t.shape).astype(np.longdouble)
@@ -104,7 +104,8 @@ def test_with_many_terms_both_forms_are_the_same(name: str) -> None:
     slopes = [weights * form.log_derivative(push) for form in (direct, some)]
     np.testing.assert_allclose(*slopes, **EXACT)
     np.testing.assert_allclose(*(form.deviation(weights) for form in (direct, some)), **EXACT)
-    for one, other in zip(*(form.deviation_and_derivative(weights, change, push) for form in (direct, some)), strict=True):
+    pairs = (form.deviation_and_derivative(weights, change, push) for form in (direct, some))
+    for one, other in zip(*pairs, strict=True):
         np.testing.assert_allclose(one, other, **EXACT)
 
 
@@ -169,8 +170,8 @@ def test_accuracy_at_the_threshold(target: Target, dtype: str) -> None:
     rng, least = np.random.default_rng(5), FROM[np.finfo(dtype).bits]
     for variance in (least - 1, least + 0.1, 2 * least):
         t = np.concatenate([row("even", variance / 2)[:, 0] + 0.4, row("rare", variance / 2)[:, 0]])
-        logits = t.astype(np.float32).astype(float)
-        k, v = int(np.round((1 / (1 + np.exp(-logits))).sum())), rng.normal(size=t.shape).astype(np.float32).astype(float)
+        logits, v = (x.astype(np.float32).astype(float) for x in (t, rng.normal(size=t.shape)))
+        k = int(np.round((1 / (1 + np.exp(-logits))).sum()))
         truth = recursion(logits, k, v)
         x, direction = target.array(logits, dtype), target.array(v, dtype)
         sides, image = moments(target, own(target), x, k)[1:], product(target, own(target), x, k, direction)

@@ -1,54 +1,53 @@
-"""The CPU fast path: Numba kernels on NumPy arrays, on CPU tensors through their NumPy views, and in JAX's programs.
+"""The CPU fast path: Numba kernels on NumPy arrays, on CPU tensors, and in JAX's programs.
 
 `find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
-the same names in ``ksubset._inference``. Logits are (rows, n) of float32 or float64, copied only if not C-contiguous; k
-is an int or integers (rows,), ``width`` a bound of min(k, n − k). A row that is infeasible or holds a NaN gives NaN in
-its own results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
+the same names in ``ksubset._inference``. Logits are (..., n) of float32 or float64, copied only if not C-contiguous; k
+is an int or integers (...), ``width`` a bound of min(k, n − k). A row that is infeasible or holds a NaN gives NaN in its
+own results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
 """
 
-from math import gcd
-from typing import NamedTuple
-
-import numpy as np
+from math import gcd, prod
+from typing import Any, NamedTuple
 
 from ksubset.backends._cpu import moments, recursion, sampling
-from ksubset.backends._cpu.calling import NOTHING, address, run
+from ksubset.backends._cpu.calling import NUMPY, Memory, run
 from ksubset.backends._cpu.planning import KINDS, RECURSION, Path, arrange, choose, find_path, width_of
 from ksubset.backends._cpu.vectors import WIDTH
 
-__all__ = ["Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
+__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
 
 WORD = 0x7FFF_FFFF_FFFF_FFFF
 
 
 class Solved(NamedTuple):
-    """What `solve` found.
+    """What `solve` found, None where it was not asked for.
 
     Attributes
     ----------
     shifts
         λ, (2, rows).
     log_volume
-        As in `ksubset._inference.Solution`, (rows,); None where it was not asked for, as those that follow.
+        As in `ksubset._inference.Solution`, (...).
     chosen, unchosen
-        μ and 1 − μ, (rows, n), both with full relative accuracy.
+        μ and 1 − μ, (..., n), both with full relative accuracy.
     """
 
-    shifts: np.ndarray
-    log_volume: np.ndarray | None
-    chosen: np.ndarray | None
-    unchosen: np.ndarray | None
+    shifts: Any
+    log_volume: Any
+    chosen: Any
+    unchosen: Any
 
 
 def solve(
-    logits: np.ndarray,
-    k: int | np.ndarray,
+    logits: Any,
+    k: Any,
     width: int | None = None,
     *,
     volume: bool = True,
     chosen: bool = True,
     unchosen: bool = True,
     threads: int | None = None,
+    memory: Memory = NUMPY,
 ) -> Solved:
     """Compute λ, and on request the log-volume and both marginals.
 
@@ -59,38 +58,38 @@ def solve(
     volume, chosen, unchosen
         Whether to return the log-volume, μ and 1 − μ.
     threads
-        At most so many; None for `threads.default_threads`.
+        How many there may be; None for `threads.default_threads`.
+    memory
+        Whose arrays these are.
 
     Returns
     -------
     Solved
     """
-    (rows, n), dtype = logits.shape, logits.dtype
-    width = _width(n, k) if width is None else width
-    shifts, nothing = np.empty((2, rows), dtype), NOTHING[dtype]
-    mu, rest = (np.empty(logits.shape, dtype) if wanted else nothing for wanted in (chosen, unchosen))
-    method, across = choose("solve", rows, n, width)
-    plan = arrange("solve", dtype, method, across, n, width)
-    if method == RECURSION and not volume:
-        run(recursion.solve, plan, logits, k, (shifts, mu, rest), 1, threads, before=(width,))
-        return Solved(shifts, None, mu if chosen else None, rest if unchosen else None)
-    volumes = np.empty((1, rows), dtype) if volume else nothing
+    batch, n = logits.shape[:-1], logits.shape[-1]
+    rows, width = prod(batch), _width(n, k) if width is None else width
+    shifts, volumes = memory.empty((2, rows), logits), memory.empty(batch, logits) if volume else None
+    mu, rest = (memory.empty(logits.shape, logits) if wanted else None for wanted in (chosen, unchosen))
+    name = "volume" if volume else "solve"
+    method, across = choose(name, rows, n, width)
+    plan = arrange(name, memory.dtype(logits), method, across, n, width)
     if method == RECURSION:
-        method, across = choose("solve", rows, n, n)
-        plan = arrange("solve", dtype, method, across, n, width)
-    run(moments.solve, plan, logits, k, (shifts, volumes, mu, rest), 1, threads)
-    return Solved(shifts, volumes[0] if volume else None, mu if chosen else None, rest if unchosen else None)
+        run(recursion.solve, plan, memory, logits, k, (shifts, mu, rest), 1, threads, (width,))
+    else:
+        run(moments.solve, plan, memory, logits, k, (shifts, volumes, mu, rest), 1, threads)
+    return Solved(shifts, volumes, mu, rest)
 
 
 def jacobian_product(
-    logits: np.ndarray,
-    k: int | np.ndarray,
-    v: np.ndarray,
+    logits: Any,
+    k: Any,
+    v: Any,
     width: int | None = None,
     *,
-    shifts: np.ndarray | None = None,
+    shifts: Any = None,
     threads: int | None = None,
-) -> np.ndarray:
+    memory: Memory = NUMPY,
+) -> Any:
     """Compute J · v, J = ∂μ/∂θ = Cov(z).
 
     Parameters
@@ -101,37 +100,35 @@ def jacobian_product(
         Of the shape and dtype of ``logits``.
     shifts
         λ as `solve` or `sample` returned it for the same logits: saves the search for it.
-    threads
+    threads, memory
         As in `solve`.
 
     Returns
     -------
-    numpy.ndarray, shape (rows, n)
+    array, shape (..., n)
     """
-    rows, n = logits.shape
-    out, known = np.empty(logits.shape, logits.dtype), NOTHING[logits.dtype] if shifts is None else shifts
-    if not out.size:
-        return out
-    v, width = np.ascontiguousarray(v, logits.dtype), _width(n, k) if width is None else width
+    n, rows, out = logits.shape[-1], prod(logits.shape[:-1]), memory.empty(logits.shape, logits)
+    width = _width(n, k) if width is None else width
     method, across = choose("jacobian_product", rows, n, width)
-    plan = arrange("jacobian_product", logits.dtype, method, across, n, width)
-    arguments = known, address(v), out
+    plan = arrange("jacobian_product", memory.dtype(logits), method, across, n, width)
+    arguments = shifts, memory.contiguous(v, logits), out
     if method == RECURSION:
-        run(recursion.jacobian_product, plan, logits, k, arguments, 3, threads, v, before=(width,))
+        run(recursion.jacobian_product, plan, memory, logits, k, arguments, 3, threads, (width,))
     else:
-        run(moments.jacobian_product, plan, logits, k, arguments, 2, threads, v)
+        run(moments.jacobian_product, plan, memory, logits, k, arguments, 2, threads)
     return out
 
 
 def sample(
-    logits: np.ndarray,
-    k: int | np.ndarray,
+    logits: Any,
+    k: Any,
     seed: int,
-    draws: int = 1,
+    shape: tuple[int, ...] = (),
     width: int | None = None,
     *,
     threads: int | None = None,
-) -> tuple[np.ndarray, np.ndarray]:
+    memory: Memory = NUMPY,
+) -> tuple[Any, Any]:
     """Draw exact subsets.
 
     Parameters
@@ -139,60 +136,42 @@ def sample(
     logits, k, width
         As this module says.
     seed
-        Any int. Draw d of row r depends on the seed, on d · rows + r and on the row: not on the number of threads.
-    draws
+        Any int. Draw d of row r depends on the seed, on d · rows + r, on the row and on ``width``: neither on other rows
+        nor on the number of threads.
+    shape
         How many subsets to draw from each row.
-    threads
+    threads, memory
         As in `solve`.
 
     Returns
     -------
-    z : numpy.ndarray, shape (draws, rows, n)
+    z : array, shape + (..., n)
         0 and 1 in the dtype of ``logits``.
-    shifts : numpy.ndarray, shape (2, rows)
+    shifts : array, shape (2, rows)
         λ, for `jacobian_product`.
     """
-    rows, n = logits.shape
+    n, rows, draws = logits.shape[-1], prod(logits.shape[:-1]), prod(shape)
+    z, dtype = memory.empty((*shape, *logits.shape), logits), memory.dtype(logits)
     width = _width(n, k) if width is None else width
-    z = np.empty((draws * rows, n), logits.dtype)
-    method, across = choose("sample", rows * draws, n, width)
-    if method == RECURSION and rows < WIDTH[KINDS[logits.dtype]] and draws > 1:
-        return _sample_side_by_side(logits, k, seed, draws, width, z, threads)
-    return z.reshape(draws, rows, n), _sample(logits, k, seed, draws, width, z, threads)
-
-
-def _sample(
-    logits: np.ndarray,
-    k: int | np.ndarray,
-    seed: int,
-    draws: int,
-    width: int,
-    z: np.ndarray,
-    threads: int | None,
-) -> np.ndarray:
-    """Draw into ``z``, (draws · rows, n), and return λ."""
-    rows, n = logits.shape
-    shifts, arguments = np.empty((2, rows), logits.dtype), (seed & WORD, draws, z)
-    method, across = choose("sample", rows * draws, n, width)
-    plan = arrange("sample", logits.dtype, method, across, n, width)
+    method, across = choose("sample", rows, n, width)
+    times = _side_by_side(rows, draws, dtype) if method == RECURSION else 1
+    if times > 1:
+        logits, k, draws = memory.repeated(logits, times, 1), memory.repeated(k, times, 0), draws // times
+    shifts, plan = memory.empty((2, rows * times), logits), arrange("sample", dtype, method, across, n, width)
+    arguments = shifts, seed & WORD, draws, z
     if method == RECURSION:
-        run(recursion.sample, plan, logits, k, (shifts, *arguments), 1 + draws, threads, before=(width,))
+        run(recursion.sample, plan, memory, logits, k, arguments, 1 + draws, threads, (width,))
     else:
-        run(sampling.sample, plan, logits, k, (shifts, *arguments), 1 + draws, threads)
-    return shifts
+        run(sampling.sample, plan, memory, logits, k, arguments, 1 + draws, threads)
+    return z, shifts if times == 1 else memory.contiguous(shifts[:, :rows], logits)
 
 
-def _sample_side_by_side(
-    logits: np.ndarray, k: int | np.ndarray, seed: int, draws: int, width: int, z: np.ndarray, threads: int | None
-) -> tuple[np.ndarray, np.ndarray]:
-    """Few rows, of which a vector holds several draws at once: the rows are repeated, which changes no draw."""
-    rows, n = logits.shape
-    times = gcd(draws, WIDTH[KINDS[logits.dtype]] // rows)
-    counts = np.tile(k, times) if isinstance(k, np.ndarray) and k.ndim else k
-    shifts = _sample(np.tile(logits, (times, 1)), counts, seed, draws // times, width, z, threads)
-    return z.reshape(draws, rows, n), shifts[:, :rows]
+def _side_by_side(rows: int, draws: int, dtype: Any) -> int:
+    """How many draws of few rows fill a vector: the rows are repeated so often, which changes no draw."""
+    lanes = WIDTH[KINDS[dtype]]
+    return gcd(draws, lanes // rows) if 0 < rows < lanes and draws > 1 else 1
 
 
-def _width(n: int, k: int | np.ndarray) -> int:
+def _width(n: int, k: Any) -> int:
     """A bound of min(k, n − k)."""
-    return width_of(n, -1 if isinstance(k, np.ndarray) and k.ndim else int(k))
+    return width_of(n, -1 if getattr(k, "ndim", 0) else int(k))

@@ -1,8 +1,7 @@
-"""Random bits in sixteen lanes, and the thresholds they are compared with.
+"""Random bits for thirty-two items at a time, and the thresholds that they are compared with.
 
-A Bernoulli variable is drawn by comparing 31 random bits with the first 31 of the smaller of p and q; where they are
-equal, which happens once in 2³¹ times, 53 further bits are compared with what is left of it. Its threshold is a 32-bit
-integer, T = ⌊2³¹ min(p, q)⌋, or −1 − T for an item that is likely, whose draw is turned round.
+A Bernoulli variable of probability p is 1 if sixteen random bits are less than T = ⌊2¹⁶ p⌋. Where they are equal to T,
+once in 2¹⁶ times, 53 further bits are compared with what is left, 2¹⁶ p − T. Its outcome is one bit in memory.
 """
 
 from typing import Any
@@ -14,22 +13,25 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.compiling import inlined, inner
+from ksubset.backends._cpu.tables import Table, data_of
 from ksubset.backends._cpu.uniforms import GOLDEN, mix
 from ksubset.backends._cpu.vectors import I32, WIDTH, constant, vector
 
-LANES = 16
-WORDS = ir.VectorType(I32, LANES)
-MASK = ir.VectorType(ir.IntType(1), LANES)
-I16 = ir.IntType(16)
+ITEMS_AT_ONCE = 32
+STREAMS = 16
+WORDS_OF_STATE = 2 * STREAMS
+"""64-bit words of sixteen streams of 32 bits."""
 
-
-WORDS_OF_STATE = 2 * LANES
-"""64-bit words of the sixteen streams; one more holds the stream of what is drawn one at a time."""
+I1, I16, I64 = ir.IntType(1), ir.IntType(16), ir.IntType(64)
+WORDS = ir.VectorType(I32, STREAMS)
+HALVES = ir.VectorType(I16, ITEMS_AT_ONCE)
+SURE = 65535
+"""The largest threshold; where it is met, what is left of p = 1 is 1."""
 
 
 @inner
 def seed_bits(seed, number, state, single):
-    """Start the streams of draw ``number``."""
+    """Start the streams of draw ``number``, and one for single numbers."""
     key = mix(mix(np.uint64(seed)) + GOLDEN * np.uint64(number + 1))
     for j in range(WORDS_OF_STATE):
         state[j] = mix(key + GOLDEN * np.uint64(j + 1))
@@ -49,171 +51,147 @@ def hashed_uniform(key, i):
     return np.float64(mix(mix(key) + GOLDEN * np.uint64(i + 1)) >> np.uint64(11)) * 2.0**-53
 
 
-def _vector_at(builder: Any, address: Any, kind: Any) -> Any:
-    return builder.inttoptr(address, kind.as_pointer())
-
-
 def _rotated(builder: Any, x: Any, by: int) -> Any:
     return builder.or_(builder.shl(x, constant(x.type, by)), builder.lshr(x, constant(x.type, 32 - by)))
 
 
-def _words(builder: Any, data: Any) -> list[Any]:
-    """The state of the streams."""
-    words = [builder.load(builder.gep(data, [I32(i)])) for i in range(4)]
-    for word in words:
-        word.align = 8
-    return words
-
-
-def _put_words(builder: Any, words: list[Any], data: Any) -> None:
-    for i, word in enumerate(words):
-        builder.store(word, builder.gep(data, [I32(i)])).align = 8
-
-
 def _next(builder: Any, words: list[Any]) -> tuple[Any, list[Any]]:
-    """31 random bits in every lane, and the state of the streams afterwards: xoshiro128++."""
+    """32 random bits from every stream, and the streams afterwards: xoshiro128++."""
     a, b, c, d = words
     result = builder.add(_rotated(builder, builder.add(a, d), 7), a)
     t = builder.shl(b, constant(WORDS, 9))
     c, d = builder.xor(c, a), builder.xor(d, b)
     b, a, c, d = builder.xor(b, c), builder.xor(a, d), builder.xor(c, t), _rotated(builder, d, 11)
-    return builder.lshr(result, constant(WORDS, 1)), [a, b, c, d]
+    return result, [a, b, c, d]
 
 
-def _first(builder: Any, count: Any) -> Any:
-    """A mask of the lanes before ``count``."""
-    lanes = ir.Constant(WORDS, list(range(LANES)))
-    limit = builder.insert_element(ir.Constant(WORDS, ir.Undefined), builder.trunc(count, I32), I32(0))
-    limit = builder.shuffle_vector(limit, limit, constant(WORDS, 0))
-    return builder.icmp_signed("<", lanes, limit)
-
-
-def _compared(builder: Any, word: Any, threshold: Any) -> tuple[Any, Any]:
-    """Who is chosen, and who ties."""
-    zero = constant(WORDS, 0)
-    size = builder.xor(threshold, builder.ashr(threshold, constant(WORDS, 31)))
-    chosen = builder.xor(builder.icmp_signed("<", word, size), builder.icmp_signed("<", threshold, zero))
-    return chosen, builder.icmp_signed("==", word, size)
-
-
-def _masked_thresholds(builder: Any, place: Any, exists: Any) -> Any:
-    """Those of lanes that exist, 0 for the others."""
-    kind = ir.FunctionType(WORDS, [place.type, I32, MASK, WORDS])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.masked.load.v{LANES}i32.p0")
-    return builder.call(function, [place, I32(4), exists, constant(WORDS, 0)])
+def _unaligned(builder: Any, address: Any, kind: Any) -> Any:
+    """A vector from an address."""
+    out = builder.load(builder.inttoptr(address, kind.as_pointer()))
+    out.align = 1
+    return out
 
 
 @intrinsic
-def draw_sixteen(typingctx: Any, state: Any, thresholds: Any, left: Any) -> Any:
-    """Draw sixteen items, ``left`` of which exist, by thresholds at an address: who is chosen, and 2¹⁶ times who ties."""
+def draw_items(typingctx: Any, state: Any, thresholds: Any, bits: Any, groups: Any) -> Any:
+    """Draw groups of thirty-two items: how many are chosen in all, and which of them tie, one word or-ed together.
+
+    ``thresholds`` is where their thresholds are, ``bits`` where a word for each group goes. The streams go on.
+    """
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = builder.bitcast(context.make_array(sig.args[0])(context, builder, args[0]).data, WORDS.as_pointer())
-        word, words = _next(builder, _words(builder, data))
-        _put_words(builder, words, data)
-        exists = _first(builder, args[2])
-        chosen, ties = _compared(builder, word, _masked_thresholds(builder, _vector_at(builder, args[1], WORDS), exists))
-        low, high = (
-            builder.zext(builder.bitcast(builder.and_(x, exists), I16), ir.IntType(64)) for x in (chosen, ties)
-        )
-        return builder.or_(low, builder.shl(high, ir.Constant(high.type, 16)))
-
-    return types.int64(state, types.intp, types.intp), codegen
-
-
-@intrinsic
-def count_chosen(typingctx: Any, before: Any, after: Any, thresholds: Any, n: Any) -> Any:
-    """Draw n items by thresholds at an address: how many are chosen, −1 if any ties. The streams go on in ``after``."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        start, end = (
-            builder.bitcast(context.make_array(kind)(context, builder, x).data, WORDS.as_pointer())
-            for kind, x in zip(sig.args[:2], args[:2], strict=True)
-        )
-        zero = constant(WORDS, 0)
-        streams = [cgutils.alloca_once_value(builder, word) for word in _words(builder, start)]
-        count, tied = cgutils.alloca_once_value(builder, zero), cgutils.alloca_once_value(builder, zero)
-
-        def draw(i: Any, exists: Any) -> None:
+        data = builder.bitcast(data_of(context, builder, sig.args[0], args[0]), WORDS.as_pointer())
+        places = [builder.gep(data, [I32(i)]) for i in range(4)]
+        streams = [cgutils.alloca_once(builder, WORDS) for _ in places]
+        for place, stream in zip(places, streams, strict=True):
+            word = builder.load(place)
+            word.align = 8
+            builder.store(word, stream)
+        count, tied = cgutils.alloca_once_value(builder, I64(0)), cgutils.alloca_once_value(builder, I32(0))
+        with cgutils.for_range(builder, args[3]) as loop:
             word, words = _next(builder, [builder.load(x) for x in streams])
-            for x, place in zip(words, streams, strict=True):
-                builder.store(x, place)
-            place = _vector_at(builder, builder.add(args[2], builder.shl(i, ir.Constant(i.type, 6))), WORDS)
-            if exists is None:
-                threshold = builder.load(place)
-                threshold.align = 4
-            else:
-                threshold = _masked_thresholds(builder, place, exists)
-            chosen, ties = _compared(builder, word, threshold)
-            if exists is not None:
-                chosen, ties = builder.and_(chosen, exists), builder.and_(ties, exists)
-            for total, mask in ((count, chosen), (tied, ties)):
-                builder.store(builder.sub(builder.load(total), builder.sext(mask, WORDS)), total)
+            for x, stream in zip(words, streams, strict=True):
+                builder.store(x, stream)
+            word = builder.bitcast(word, HALVES)
+            threshold = _unaligned(builder, builder.add(args[1], builder.shl(loop.index, I64(6))), HALVES)
+            chosen = builder.bitcast(builder.icmp_unsigned("<", word, threshold), I32)
+            ties = builder.bitcast(builder.icmp_unsigned("==", word, threshold), I32)
+            target = builder.inttoptr(builder.add(args[2], builder.shl(loop.index, I64(2))), I32.as_pointer())
+            builder.store(chosen, target).align = 1
+            builder.store(builder.or_(builder.load(tied), ties), tied)
+            some = builder.zext(builder.ctpop(chosen), I64)
+            builder.store(builder.add(builder.load(count), some), count)
+        for place, stream in zip(places, streams, strict=True):
+            builder.store(builder.load(stream), place).align = 8
+        pair = builder.load(count), builder.zext(builder.load(tied), I64)
+        return context.make_tuple(builder, sig.return_type, pair)
 
-        whole = builder.lshr(args[3], ir.Constant(args[3].type, 4))
-        with cgutils.for_range(builder, whole) as loop:
-            draw(loop.index, None)
-        rest = builder.and_(args[3], ir.Constant(args[3].type, LANES - 1))
-        with builder.if_then(builder.icmp_signed("!=", rest, ir.Constant(rest.type, 0))):
-            draw(whole, _first(builder, rest))
-        _put_words(builder, [builder.load(x) for x in streams], end)
-        totals = [_reduced(builder, builder.load(x)) for x in (count, tied)]
-        minus = ir.Constant(ir.IntType(64), -1)
-        clean = builder.icmp_signed("==", totals[1], ir.Constant(totals[1].type, 0))
-        return builder.select(clean, builder.sext(totals[0], minus.type), minus)
-
-    return types.int64(before, after, types.intp, types.intp), codegen
-
-
-def _reduced(builder: Any, x: Any) -> Any:
-    """The sum of all lanes."""
-    kind = ir.FunctionType(I32, [WORDS])
-    function = cgutils.get_or_insert_function(builder.module, kind, f"llvm.vector.reduce.add.v{LANES}i32")
-    return builder.call(function, [x])
+    return types.UniTuple(types.int64, 2)(state, types.intp, types.intp, types.intp), codegen
 
 
 @intrinsic
-def put_sixteen(typingctx: Any, table: Any, at: Any, chosen: Any, left: Any) -> Any:
-    """Write sixteen items, ``left`` of which exist, as 0 and 1 to a position of a table."""
-    dtype = table.dtype
+def ties(typingctx: Any, state: Any, thresholds: Any) -> Any:
+    """Which of thirty-two items tie when they are drawn; the streams go on."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = ir.VectorType(vector(dtype).element, LANES)
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        place = builder.bitcast(builder.gep(data, [args[1]]), kind.as_pointer())
-        mask = builder.bitcast(builder.trunc(args[2], I16), MASK)
-        value = builder.select(mask, constant(kind, 1.0), constant(kind, 0.0))
-        call = ir.FunctionType(ir.VoidType(), [kind, place.type, I32, MASK])
-        name = f"llvm.masked.store.v{LANES}f{dtype.bitwidth}.p0"
-        function = cgutils.get_or_insert_function(builder.module, call, name)
-        builder.call(function, [value, place, I32(dtype.bitwidth // 8), _first(builder, args[3])])
-        return context.get_dummy_value()
+        data = builder.bitcast(data_of(context, builder, sig.args[0], args[0]), WORDS.as_pointer())
+        places = [builder.gep(data, [I32(i)]) for i in range(4)]
+        words = [builder.load(place) for place in places]
+        for word in words:
+            word.align = 8
+        result, words = _next(builder, words)
+        for word, place in zip(words, places, strict=True):
+            builder.store(word, place).align = 8
+        equal = builder.icmp_unsigned("==", builder.bitcast(result, HALVES), _unaligned(builder, args[1], HALVES))
+        return builder.zext(builder.bitcast(equal, I32), I64)
 
-    return types.none(table, types.intp, types.int64, types.intp), codegen
+    return types.int64(state, types.intp), codegen
 
 
 @intrinsic
-def put_thresholds(typingctx: Any, address: Any, i: Any, left: Any, unlikely: Any, chosen: Any) -> Any:
-    """Write the thresholds of a vector of items, ``left`` of which exist, as integers i, i + 1, … from an address on."""
+def put_thresholds(typingctx: Any, address: Any, i: Any, unlikely: Any, chosen: Any) -> Any:
+    """Write the thresholds of a vector of items as numbers i, i + 1, … from an address on; min(p, q) and p > q are given."""
     dtype = unlikely.dtype
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = ir.VectorType(I32, WIDTH[dtype])
-        scaled = builder.fmul(args[3], constant(args[3].type, 2.0**31))
-        size = builder.fptosi(scaled, kind)
-        size = builder.select(args[4], builder.xor(size, constant(kind, -1)), size)
-        start = builder.add(args[0], builder.mul(args[1], ir.Constant(args[1].type, 4)))
-        place = _vector_at(builder, start, kind)
-        lanes = ir.Constant(kind, list(range(kind.count)))
-        limit = builder.insert_element(ir.Constant(kind, ir.Undefined), builder.trunc(args[2], I32), I32(0))
-        mask = builder.icmp_signed("<", lanes, builder.shuffle_vector(limit, limit, constant(kind, 0)))
-        call = ir.FunctionType(ir.VoidType(), [kind, place.type, I32, mask.type])
-        name = f"llvm.masked.store.v{kind.count}i32.p0"
-        function = cgutils.get_or_insert_function(builder.module, call, name)
-        builder.call(function, [size, place, I32(4), mask])
+        kind, whole = ir.VectorType(I16, WIDTH[dtype]), ir.VectorType(I32, WIDTH[dtype])
+        scaled = builder.fmul(args[2], constant(args[2].type, 65536.0))
+        rare = builder.fptosi(scaled, whole)
+        above = builder.fcmp_ordered(">", scaled, builder.sitofp(rare, scaled.type))
+        common = builder.sub(builder.sub(constant(whole, 65536), rare), builder.zext(above, whole))
+        common = builder.select(builder.icmp_signed("<", common, constant(whole, SURE)), common, constant(whole, SURE))
+        size = builder.trunc(builder.select(args[3], common, rare), kind)
+        place = builder.inttoptr(builder.add(args[0], builder.shl(args[1], I64(1))), kind.as_pointer())
+        builder.store(size, place).align = 1
         return context.get_dummy_value()
 
-    return types.none(types.intp, types.intp, types.intp, unlikely, chosen), codegen
+    return types.none(types.intp, types.intp, unlikely, chosen), codegen
+
+
+@intrinsic
+def word_at(typingctx: Any, address: Any) -> Any:
+    """The 32 bits at an address."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.zext(_unaligned(builder, args[0], I32), I64)
+
+    return types.int64(types.intp), codegen
+
+
+@intrinsic
+def put_word_at(typingctx: Any, address: Any, word: Any) -> Any:
+    """Write 32 bits to an address."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        builder.store(builder.trunc(args[1], I32), builder.inttoptr(args[0], I32.as_pointer())).align = 1
+        return context.get_dummy_value()
+
+    return types.none(types.intp, types.int64), codegen
+
+
+@intrinsic
+def put_subset(typingctx: Any, table: Any, at: Any, bits: Any, left: Any) -> Any:
+    """Write 32 bits as 0 and 1, as many of them as are ``left``, to a position of a table."""
+    dtype = table.dtype
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        size = WIDTH[dtype]
+        kind, data = vector(dtype), data_of(context, builder, sig.args[0], args[0])
+        lanes = ir.Constant(ir.VectorType(I32, size), list(range(size)))
+        store = ir.FunctionType(ir.VoidType(), [kind, kind.as_pointer(), I32, ir.VectorType(I1, size)])
+        store = cgutils.get_or_insert_function(builder.module, store, f"llvm.masked.store.v{size}f{dtype.bitwidth}.p0")
+        for first in range(0, ITEMS_AT_ONCE, size):
+            part = builder.trunc(builder.lshr(args[2], I64(first)), ir.IntType(size))
+            value = builder.select(builder.bitcast(part, ir.VectorType(I1, size)), constant(kind, 1.0), constant(kind, 0.0))
+            place = builder.bitcast(builder.gep(data, [builder.add(args[1], I64(first))]), kind.as_pointer())
+            limit = builder.insert_element(ir.Constant(lanes.type, ir.Undefined), builder.trunc(args[3], I32), I32(0))
+            limit = builder.shuffle_vector(limit, limit, constant(lanes.type, 0))
+            limit = builder.sub(limit, constant(lanes.type, first))
+            mask = builder.icmp_signed("<", lanes, limit)
+            builder.call(store, [value, place, I32(dtype.bitwidth // 8), mask])
+        return context.get_dummy_value()
+
+    return types.none(table, types.intp, types.int64, types.intp), codegen
 
 
 @inlined
@@ -224,15 +202,3 @@ def population(x):
         x &= x - 1
         count += 1
     return count
-
-
-@intrinsic
-def address_of_numbers(typingctx: Any, table: Any, at: Any) -> Any:
-    """Where a position of a table is in memory."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data = context.make_array(sig.args[0])(context, builder, args[0]).data
-        return builder.ptrtoint(builder.gep(data, [args[1]]), context.get_value_type(types.intp))
-
-    return types.intp(table, types.intp), codegen
-

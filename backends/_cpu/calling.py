@@ -2,52 +2,100 @@
 
 from collections.abc import Callable
 from ctypes import addressof, c_char
-from typing import Any
+from math import prod
+from typing import Any, Protocol
 
 import numpy as np
 
 from ksubset.backends._cpu import threads
-from ksubset.backends._cpu.planning import KINDS, Plan
-
-NOTHING = {dtype: np.empty((0, 0), dtype) for dtype in KINDS}
-"""Results that are not wanted."""
+from ksubset.backends._cpu.planning import Plan
 
 
-def address(x: np.ndarray) -> int:
-    """Where an array that is not empty starts; ``x.ctypes`` takes 2 µs, a fifth of the smallest call."""
-    return addressof(c_char.from_buffer(x.data)) if x.flags.writeable else x.ctypes.data
+class Memory(Protocol):
+    """What kernels need of a framework: arrays in the memory of the CPU, and where they are."""
+
+    def dtype(self, x: Any) -> "np.dtype[Any]":
+        """The dtype by its NumPy name."""
+
+    def empty(self, shape: tuple[int, ...], like: Any) -> Any:
+        """A new array of the dtype of another one."""
+
+    def contiguous(self, x: Any, like: Any) -> Any:
+        """The array, or a copy of the dtype of another one whose numbers are in order."""
+
+    def counts(self, k: Any) -> Any:
+        """The same as 64-bit integers."""
+
+    def repeated(self, x: Any, times: int, tail: int) -> Any:
+        """The rows of x, of ``tail`` axes each, one after the other and all of them again; a number as it is."""
+
+    def address(self, x: Any) -> int:
+        """Where a contiguous array starts, 0 if it is empty."""
+
+
+class NumPy:
+    """The memory of NumPy's arrays."""
+
+    def dtype(self, x: np.ndarray) -> "np.dtype[Any]":
+        return x.dtype
+
+    def empty(self, shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
+        return np.empty(shape, like.dtype)
+
+    def contiguous(self, x: np.ndarray, like: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(x, like.dtype)
+
+    def counts(self, k: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(k, np.int64)
+
+    def repeated(self, x: Any, times: int, tail: int) -> Any:
+        return np.tile(x.reshape(-1, *x.shape[x.ndim - tail :]), (times, *(1,) * tail)) if getattr(x, "ndim", 0) else x
+
+    def address(self, x: np.ndarray) -> int:
+        """``x.ctypes`` takes 2 µs, a fifth of the smallest call."""
+        if not x.size:
+            return 0
+        return addressof(c_char.from_buffer(x.data)) if x.flags.writeable else x.ctypes.data
+
+
+NUMPY = NumPy()
 
 
 def run(
     kernel: Callable[..., None],
     plan: Plan,
-    logits: np.ndarray,
-    k: int | np.ndarray,
+    memory: Memory,
+    logits: Any,
+    k: Any,
     arguments: tuple[Any, ...],
     passes: int,
     limit: int | None,
-    *inputs: np.ndarray,
     before: tuple[int, ...] = (),
 ) -> None:
-    """Call a kernel on ranges of rows.
+    """Call a kernel on ranges of the rows of logits (..., n).
 
-    ``inputs`` are the arrays whose addresses are among the arguments; ``before`` comes after n.
+    It is given numbers and the addresses of arrays, 0 for None; ``before`` comes after n.
     """
-    rows, n = logits.shape
-    if not logits.size:
+    n = logits.shape[-1]
+    rows = prod(logits.shape[:-1])
+    if not rows * n:
         return
-    logits = np.ascontiguousarray(logits)
-    each = np.ascontiguousarray(k, np.int64) if isinstance(k, np.ndarray) and k.ndim else None
-    same = _one_count(int(k), n) if each is None else -1
-    head = address(logits), 0 if each is None else address(each), same, n, *before, rows
+    logits, same, each = memory.contiguous(logits, logits), _one_count(k, n), None
+    if same < 0:
+        each = memory.counts(k)
+    head = memory.address(logits), 0 if each is None else memory.address(each), same, n, *before, rows
+    tail = [x if isinstance(x, int) else 0 if x is None else memory.address(x) for x in arguments]
 
-    def part(start: int, stop: int, _alive: object = (logits, each, inputs)) -> None:  # outlives an interrupted call
-        kernel(*head, start, stop, *arguments, *threads.scratch(plan.scratch), plan.layout)
+    def part(start: int, stop: int, _alive: object = (logits, each, arguments)) -> None:  # outlives an interrupted call
+        kernel(*head, start, stop, *tail, *threads.scratch(plan.scratch), plan.layout)
 
     limit = threads.default_threads() if limit is None else limit
     threads.run(part, rows, plan.lanes, int(passes * rows * plan.updates), limit)
 
 
-def _one_count(k: int, n: int) -> int:
-    """A k for all rows; n + 1 stands for one out of range."""
+def _one_count(k: Any, n: int) -> int:
+    """A k for all rows, −1 if each has its own; n + 1 stands for one out of range."""
+    if getattr(k, "ndim", 0):
+        return -1
+    k = int(k)
     return k if 0 <= k <= n else n + 1

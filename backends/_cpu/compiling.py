@@ -13,7 +13,7 @@ from numba import cfunc, njit, types
 from numba.core import event
 
 LOGGER = logging.getLogger("ksubset")
-OPTIONS = {"nogil": True, "error_model": "numpy"}
+OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
 HIDDEN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _said: set[str] = set()
 _kernels: list[Any] = []
@@ -59,9 +59,9 @@ def handler(function: Callable[..., Any], kind: Any) -> int:
     """Compile a function that XLA calls with a pointer, and give its address; ``kind`` selects the version."""
     signature = types.intp(types.CPointer(kind))
     try:
-        compiled = cfunc(signature, cache=True, error_model="numpy")(function)
+        compiled = cfunc(signature, cache=True, error_model="numpy", _nrt=False)(function)
     except RuntimeError:
-        compiled = cfunc(signature, error_model="numpy")(function)
+        compiled = cfunc(signature, error_model="numpy", _nrt=False)(function)
         _warn_once()
     _kernels.append(compiled)
     address: int = compiled.address

@@ -5,10 +5,10 @@ those between are rebuilt from five of them. Lanes are rows.
 """
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.memory import item, load, store_numbers
+from ksubset.backends._cpu.memory import load, store
 from ksubset.backends._cpu.passes import PAD, place
 from ksubset.backends._cpu.uniforms import uniform
-from ksubset.backends._cpu.vectors import any_lane, full, where, width
+from ksubset.backends._cpu.vectors import any_lane, full, where
 
 
 @inner
@@ -41,8 +41,8 @@ def draw_block(p, q, b, n, most, table, count, state, z, zero):
     """
     i, here, one = 4 * b, place(b, most), full(zero, 1)
     x0, x1, x2, x3, x4 = states_down(table, here, min(most, i), count, zero)
-    p0, p1, p2, p3 = item(p, i, zero), item(p, i + 1, zero), item(p, i + 2, zero), item(p, i + 3, zero)
-    q0, q1, q2, q3 = item(q, i, zero), item(q, i + 1, zero), item(q, i + 2, zero), item(q, i + 3, zero)
+    p0, p1, p2, p3 = load(p, i, zero), load(p, i + 1, zero), load(p, i + 2, zero), load(p, i + 3, zero)
+    q0, q1, q2, q3 = load(q, i, zero), load(q, i + 1, zero), load(q, i + 2, zero), load(q, i + 3, zero)
     y0, y1, y2, y3 = q0 * x0 + p0 * x1, q0 * x1 + p0 * x2, q0 * x2 + p0 * x3, q0 * x3 + p0 * x4
     v0, v1, v2 = q1 * y0 + p1 * y1, q1 * y1 + p1 * y2, q1 * y2 + p1 * y3
     t0, t1 = q2 * v0 + p2 * v1, q2 * v1 + p2 * v2
@@ -82,9 +82,7 @@ def states_down(table, here, most, count, zero):
 @inlined
 def put_block(z, b, z0, z1, z2, z3):
     """Four items of every lane."""
-    lanes = width(z0)
-    at = 4 * b * lanes
-    store_numbers(z, at, z0)
-    store_numbers(z, at + lanes, z1)
-    store_numbers(z, at + 2 * lanes, z2)
-    store_numbers(z, at + 3 * lanes, z3)
+    store(z, 4 * b, z0)
+    store(z, 4 * b + 1, z1)
+    store(z, 4 * b + 2, z2)
+    store(z, 4 * b + 3, z3)

@@ -7,8 +7,8 @@ import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import total
-from ksubset.backends._cpu.memory import load_items, step
-from ksubset.backends._cpu.nodes import add, get, put
+from ksubset.backends._cpu.memory import load, load_items, step, store
+from ksubset.backends._cpu.nodes import add
 from ksubset.backends._cpu.variables import chunk, pushed, variable
 from ksubset.backends._cpu.vectors import full, where
 
@@ -33,11 +33,11 @@ def sum_odds(source, at, v, v_at, n, start, shift, mean, few, part, table, like)
     """Σ w^j, and Σ w^(j−1) dw for dw = ± w (v − mean), of the items on either side; no odds where ``few`` is not set."""
     zero, most = full(like, 0), exchanged(table)
     for j in range(4 * SPAN):
-        put(table, j, zero)
+        store(table, j, zero)
     for first in range(0, n, chunk(like)):
         stop = min(first + chunk(like), n)
         for j in range(4 * SPAN):
-            put(part, j, zero)
+            store(part, j, zero)
         for i in range(first, stop, step(like)):
             chosen, w, _, _, _ = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
             w = where(few, w, zero)
@@ -50,24 +50,24 @@ def sum_odds(source, at, v, v_at, n, start, shift, mean, few, part, table, like)
                 add(part, (CHANGES + 1) * SPAN + j, dy)
                 x, y, dx, dy = x * w, y * w, dx * w, dy * w
         for j in range(4 * SPAN):
-            add(table, j, total(get(part, j, like)))
+            add(table, j, total(load(part, j, like)))
 
 
 @inner
 def find_series(table, side, like):
     """A_0 … A_S by s A_s = Σ_j (−1)^(j−1) A_{s−j} Σ w^j, and dA_s = Σ_j (−1)^(j−1) A_{s−j} Σ w^(j−1) dw."""
     most, a, da = exchanged(table), (SERIES + side) * SPAN, (MOVED + side) * SPAN
-    put(table, a, full(like, 1))
-    put(table, da, full(like, 0))
+    store(table, a, full(like, 1))
+    store(table, da, full(like, 0))
     for s in range(1, most + 1):
         x, dx, sign = full(like, 0), full(like, 0), 1.0
         for j in range(s):
-            before = full(like, sign) * get(table, a + s - 1 - j, like)
-            x = x + before * get(table, (SUMS + side) * SPAN + j, like)
-            dx = dx + before * get(table, (CHANGES + side) * SPAN + j, like)
+            before = full(like, sign) * load(table, a + s - 1 - j, like)
+            x = x + before * load(table, (SUMS + side) * SPAN + j, like)
+            dx = dx + before * load(table, (CHANGES + side) * SPAN + j, like)
             sign = -sign
-        put(table, a + s, x * full(like, 1 / s))
-        put(table, da + s, dx)
+        store(table, a + s, x * full(like, 1 / s))
+        store(table, da + s, dx)
 
 
 @inner
@@ -80,18 +80,18 @@ def leave_one_out(table, side, like):
     da, db = (MOVED + side) * SPAN, (MOVED + 1 - side) * SPAN
     whole, change = full(like, 1), full(like, 0)
     for s in range(1, most + 1):
-        x, y = get(table, a + s, like), get(table, b + s, like)
-        whole, change = whole + x * y, change + get(table, da + s, like) * y + x * get(table, db + s, like)
+        x, y = load(table, a + s, like), load(table, b + s, like)
+        whole, change = whole + x * y, change + load(table, da + s, like) * y + x * load(table, db + s, like)
     change = change / whole
     for j in range(most):
         x, dx = full(like, 0), full(like, 0)
         for s in range(j + 1, most + 1):
-            y, z = get(table, b + s, like), get(table, a + s - 1 - j, like)
+            y, z = load(table, b + s, like), load(table, a + s - 1 - j, like)
             x = x + y * z
-            dx = dx + get(table, db + s, like) * z + y * get(table, da + s - 1 - j, like)
-        put(table, (ONE_OUT + side) * SPAN + j, x)
-        put(table, (WEIGHTED + side) * SPAN + j, full(like, j + 1) * x)
-        put(table, (OTHERS + side) * SPAN + j, dx - change * x)
+            dx = dx + load(table, db + s, like) * z + y * load(table, da + s - 1 - j, like)
+        store(table, (ONE_OUT + side) * SPAN + j, x)
+        store(table, (WEIGHTED + side) * SPAN + j, full(like, j + 1) * x)
+        store(table, (OTHERS + side) * SPAN + j, dx - change * x)
     return whole
 
 
@@ -110,7 +110,7 @@ def series_at(table, kind, chosen, w):
     """A polynomial in −w, with coefficients of its own for either side."""
     x = full(w, 0)
     for j in range(exchanged(table) - 1, -1, -1):
-        x = where(chosen, get(table, (kind + 1) * SPAN + j, w), get(table, kind * SPAN + j, w)) - w * x
+        x = where(chosen, load(table, (kind + 1) * SPAN + j, w), load(table, kind * SPAN + j, w)) - w * x
     return x
 
 

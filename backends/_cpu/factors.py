@@ -7,7 +7,7 @@ import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import reciprocal, total
-from ksubset.backends._cpu.memory import load_items, step, store_items
+from ksubset.backends._cpu.memory import load, load_items, step, store
 from ksubset.backends._cpu.nodes import (
     ANGLE,
     DIM,
@@ -23,8 +23,6 @@ from ksubset.backends._cpu.nodes import (
     ZIM,
     ZRE,
     add,
-    get,
-    put,
     put_integrand,
 )
 from ksubset.backends._cpu.variables import chunk, pushed, variable
@@ -36,17 +34,17 @@ EVEN = 0.125
 @inlined
 def multiply_less_one(nodes, j, re, im):
     """Z ← (1 + Z)(1 + x) − 1 at a node."""
-    a, b = get(nodes, ZRE * MOST + j, re), get(nodes, ZIM * MOST + j, re)
-    put(nodes, ZRE * MOST + j, a + (re + (a * re - b * im)))
-    put(nodes, ZIM * MOST + j, b + (im + (a * im + b * re)))
+    a, b = load(nodes, ZRE * MOST + j, re), load(nodes, ZIM * MOST + j, re)
+    store(nodes, ZRE * MOST + j, a + (re + (a * re - b * im)))
+    store(nodes, ZIM * MOST + j, b + (im + (a * im + b * re)))
 
 
 @inlined
 def multiply(nodes, j, re, im):
     """F ← F · x at a node."""
-    a, b = get(nodes, FRE * MOST + j, re), get(nodes, FIM * MOST + j, re)
-    put(nodes, FRE * MOST + j, a * re - b * im)
-    put(nodes, FIM * MOST + j, a * im + b * re)
+    a, b = load(nodes, FRE * MOST + j, re), load(nodes, FIM * MOST + j, re)
+    store(nodes, FRE * MOST + j, a * re - b * im)
+    store(nodes, FIM * MOST + j, a * im + b * re)
 
 
 @inner
@@ -54,8 +52,8 @@ def multiply_factors(source, at, first, stop, start, shift, nodes, size, like):
     """Products over some items, lane by lane: of the others less 1, of nearly even ones as they are."""
     zero, one = full(like, 0), full(like, 1)
     for j in range(size):
-        put(nodes, ZRE * MOST + j, zero)
-        put(nodes, ZIM * MOST + j, zero)
+        store(nodes, ZRE * MOST + j, zero)
+        store(nodes, ZIM * MOST + j, zero)
     for i in range(first, stop, step(like)):
         y = load_items(source, at, i, stop, full(like, -np.inf))
         chosen, _, unlikely, c, lean = variable(y, start, shift)
@@ -63,13 +61,13 @@ def multiply_factors(source, at, first, stop, start, shift, nodes, size, like):
         small = where(even, zero, unlikely)
         signed = where(chosen, -small, small)
         for j in range(size):
-            fall, sine = get(nodes, FALL * MOST + j, like), get(nodes, SINE * MOST + j, like)
+            fall, sine = load(nodes, FALL * MOST + j, like), load(nodes, SINE * MOST + j, like)
             multiply_less_one(nodes, j, small * fall, signed * sine)
         if any_lane(even):
             half = where(even, unlikely, zero)
             signed, lean = where(chosen, -half, half), where(even, where(chosen, -lean, lean), one)
             for j in range(size):
-                floor, sine = get(nodes, FLOOR * MOST + j, like), get(nodes, SINE * MOST + j, like)
+                floor, sine = load(nodes, FLOOR * MOST + j, like), load(nodes, SINE * MOST + j, like)
                 multiply(nodes, j, lean + (half + half) * floor, signed * sine)
 
 
@@ -78,26 +76,26 @@ def integrand_by_factors(source, at, n, start, shift, ahead, nodes, size, spare,
     """F e^−ikφ at the nodes."""
     zero, one, half = full(like, 0), full(like, 1), full(like, 0.5)
     for j in range(size):
-        put(nodes, FRE * MOST + j, one)
-        put(nodes, FIM * MOST + j, zero)
-        put(spare, j, zero)
-        put(spare, MOST + j, zero)
+        store(nodes, FRE * MOST + j, one)
+        store(nodes, FIM * MOST + j, zero)
+        store(spare, j, zero)
+        store(spare, MOST + j, zero)
     for first in range(0, n, chunk(like)):
         multiply_factors(source, at, first, min(first + chunk(like), n), start, shift, nodes, size, like)
         for j in range(size):
-            re, im = get(spare, j, like), get(spare, MOST + j, like)
+            re, im = load(spare, j, like), load(spare, MOST + j, like)
             multiply_less_one(nodes, j, re, im)
-            put(spare, j, get(nodes, ZRE * MOST + j, like))
-            put(spare, MOST + j, get(nodes, ZIM * MOST + j, like))
+            store(spare, j, load(nodes, ZRE * MOST + j, like))
+            store(spare, MOST + j, load(nodes, ZIM * MOST + j, like))
     for j in range(size):
-        put(nodes, ZRE * MOST + j, get(spare, j, like))
-        put(nodes, ZIM * MOST + j, get(spare, MOST + j, like))
+        store(nodes, ZRE * MOST + j, load(spare, j, like))
+        store(nodes, ZIM * MOST + j, load(spare, MOST + j, like))
     if step(like) > 1:
         join_lanes(nodes, size, like)
     for j in range(size):
-        a, b = one + get(nodes, ZRE * MOST + j, like), get(nodes, ZIM * MOST + j, like)
-        c, d = get(nodes, FRE * MOST + j, like), get(nodes, FIM * MOST + j, like)
-        angle = ahead * get(nodes, ANGLE * MOST + j, like)
+        a, b = one + load(nodes, ZRE * MOST + j, like), load(nodes, ZIM * MOST + j, like)
+        c, d = load(nodes, FRE * MOST + j, like), load(nodes, FIM * MOST + j, like)
+        angle = ahead * load(nodes, ANGLE * MOST + j, like)
         put_integrand(nodes, j, one, angle, a * c - b * d, a * d + b * c)
 
 
@@ -111,14 +109,14 @@ def join_lanes(nodes, size, like):
             half = lanes // 2
             while half > 0:
                 for r in range(half):
-                    a, b, c, d = nodes[0, base + r], nodes[0, other + r], nodes[0, base + half + r], nodes[0, other + half + r]
+                    a, b, c, d = nodes[base + r], nodes[other + r], nodes[base + half + r], nodes[other + half + r]
                     re, im = a * c - b * d, a * d + b * c
                     if kind == ZRE:
                         re, im = re + (a + c), im + (b + d)
-                    nodes[0, base + r], nodes[0, other + r] = re, im
+                    nodes[base + r], nodes[other + r] = re, im
                 half //= 2
             for r in range(1, lanes):
-                nodes[0, base + r], nodes[0, other + r] = nodes[0, base], nodes[0, other]
+                nodes[base + r], nodes[other + r] = nodes[base], nodes[other]
 
 
 @inner
@@ -126,26 +124,26 @@ def log_derivative(source, at, v, v_at, n, start, shift, mean, nodes, size, spar
     """The derivative of log F at the nodes: Σ u (q − p)/|f|² and Σ u/|f|², times cos φ − 1 and sin φ."""
     zero, four = full(like, 0), full(like, 4)
     for j in range(size):
-        put(nodes, DRE * MOST + j, zero)
-        put(nodes, DIM * MOST + j, zero)
+        store(nodes, DRE * MOST + j, zero)
+        store(nodes, DIM * MOST + j, zero)
     for first in range(0, n, chunk(like)):
         stop = min(first + chunk(like), n)
         for j in range(2 * MOST):
-            put(spare, j, zero)
+            store(spare, j, zero)
         for i in range(first, stop, step(like)):
             _, _, _, c, lean = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
             u = pushed(load_items(v, v_at, i, stop, zero), c, mean)
             square, c = lean * lean, four * c
             for j in range(size):
-                part = u * reciprocal(square + c * get(nodes, FLOOR * MOST + j, like))
+                part = u * reciprocal(square + c * load(nodes, FLOOR * MOST + j, like))
                 add(spare, j, part * lean)
                 add(spare, MOST + j, part)
         for j in range(size):
-            add(nodes, DRE * MOST + j, total(get(spare, j, like)))
-            add(nodes, DIM * MOST + j, total(get(spare, MOST + j, like)))
+            add(nodes, DRE * MOST + j, total(load(spare, j, like)))
+            add(nodes, DIM * MOST + j, total(load(spare, MOST + j, like)))
     for j in range(size):
-        put(nodes, DRE * MOST + j, get(nodes, DRE * MOST + j, like) * get(nodes, FALL * MOST + j, like))
-        put(nodes, DIM * MOST + j, get(nodes, DIM * MOST + j, like) * get(nodes, SINE * MOST + j, like))
+        store(nodes, DRE * MOST + j, load(nodes, DRE * MOST + j, like) * load(nodes, FALL * MOST + j, like))
+        store(nodes, DIM * MOST + j, load(nodes, DIM * MOST + j, like) * load(nodes, SINE * MOST + j, like))
 
 
 @inlined
@@ -153,9 +151,9 @@ def deviation(nodes, size, spread, lean):
     """Δ of an item."""
     square, c, out = lean * lean, full(spread, 4) * spread, full(spread, 0)
     for j in range(size):
-        a = get(nodes, RE * MOST + j, spread) * get(nodes, FALL * MOST + j, spread)
-        b = get(nodes, IM * MOST + j, spread) * get(nodes, SINE * MOST + j, spread)
-        out = out + (lean * a - b) * reciprocal(square + c * get(nodes, FLOOR * MOST + j, spread))
+        a = load(nodes, RE * MOST + j, spread) * load(nodes, FALL * MOST + j, spread)
+        b = load(nodes, IM * MOST + j, spread) * load(nodes, SINE * MOST + j, spread)
+        out = out + (lean * a - b) * reciprocal(square + c * load(nodes, FLOOR * MOST + j, spread))
     return out
 
 
@@ -164,13 +162,13 @@ def deviation_and_derivative(nodes, size, spread, lean, u):
     """Δ of an item, and dΔ; the item's own push u is taken from the change before both are multiplied."""
     square, c, value, derivative = lean * lean, full(spread, 4) * spread, full(spread, 0), full(spread, 0)
     for j in range(size):
-        inverse = reciprocal(square + c * get(nodes, FLOOR * MOST + j, spread))
-        a = lean * get(nodes, FALL * MOST + j, spread) * inverse
-        b = get(nodes, SINE * MOST + j, spread) * inverse
-        re, im = get(nodes, RE * MOST + j, spread), get(nodes, IM * MOST + j, spread)
+        inverse = reciprocal(square + c * load(nodes, FLOOR * MOST + j, spread))
+        a = lean * load(nodes, FALL * MOST + j, spread) * inverse
+        b = load(nodes, SINE * MOST + j, spread) * inverse
+        re, im = load(nodes, RE * MOST + j, spread), load(nodes, IM * MOST + j, spread)
         x, y = re * a - im * b, re * b + im * a
         value = value + x
-        p, q = get(nodes, DRE * MOST + j, spread) - u * x, get(nodes, DIM * MOST + j, spread) - u * y
+        p, q = load(nodes, DRE * MOST + j, spread) - u * x, load(nodes, DIM * MOST + j, spread) - u * y
         derivative = derivative + (a * p - b * q)
     return value, derivative
 

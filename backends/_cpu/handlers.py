@@ -11,12 +11,14 @@ same. The attribute ``numbers`` holds that k or −1, a choice where a kernel ha
 
 from typing import Any, NamedTuple
 
-from numba import types
+from numba import int32, int64, types
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu import WORD, moments, recursion, sampling
-from ksubset.backends._cpu.compiling import inner
-from ksubset.backends._cpu.rows import LINE, carve, carve_counts, matrix
+from ksubset.backends._cpu.compiling import inlined, inner
+from ksubset.backends._cpu.rows import LINE, carve
+from ksubset.backends._cpu.tables import address_in, table_at
+from ksubset.backends._cpu.vectors import zeros
 
 MAJOR, MINOR = 0, 1  # the oldest version of the interface that has all that is read here
 METADATA, EXECUTE = 1, 3  # of XLA_FFI_Extension_Type and XLA_FFI_ExecutionStage
@@ -38,10 +40,10 @@ def address_of(typingctx: Any, frame: Any) -> Any:
     )
 
 
-@inner
-def words(address, count):
+@inlined
+def words(address):
     """Memory as integers of 64 bits."""
-    return matrix(address, 1, count, address)[0]
+    return table_at(address, 0, int64(0))
 
 
 @inner
@@ -49,148 +51,136 @@ def executes(frame):
     """Whether the kernel is to run; if XLA asks for the version instead, the answer is written where it belongs."""
     if frame[EXTENSION] == 0:
         return frame[STAGE] & HALF == EXECUTE
-    extension = words(frame[EXTENSION], 4)
+    extension = words(frame[EXTENSION])
     if extension[1] & HALF == METADATA:
-        words(extension[3], 4)[3] = MINOR << 32 | MAJOR
+        words(extension[3])[3] = MINOR << 32 | MAJOR
     return False
 
 
 @inner
 def buffer(frame, side, i):
     """The address of operand or result ``i``, its first dimension and its last."""
-    fields = words(words(frame[side], i + 1)[i], 6)
-    sizes = words(fields[5], fields[4])
-    return fields[3], sizes[0], sizes[-1]
-
-
-@inner
-def attribute(frame, i):
-    """The address of the numbers of attribute ``i``, an array; attributes are in the order of their names."""
-    return words(words(frame[ATTRIBUTES], i + 1)[i], 3)[2]
+    fields = words(words(frame[side])[i])
+    sizes = words(fields[5])
+    return fields[3], sizes[0], sizes[fields[4] - 1]
 
 
 class Call(NamedTuple):
-    """What every kernel takes: operands, ``most``, and scratch memory from ``at`` to ``end``."""
+    """What every kernel takes: operands, numbers, and scratch memory from ``at`` to ``end``."""
 
     theta: Any
     k: Any
     same: Any
     n: Any
     rows: Any
+    choice: Any
     most: Any
+    shifts: Any
     at: Any
     end: Any
 
 
 @inner
-def inputs(frame, arrays):
-    """What every kernel takes; ``arrays`` operands come before the counts."""
+def read_call(frame, arrays, like):
+    """What a call gives; ``arrays`` operands come before the counts. λ and counts are kept in scratch memory."""
     theta, rows, n = buffer(frame, OPERANDS, 0)
     memory, size, _ = buffer(frame, RESULTS, 1)
-    numbers = words(attribute(frame, 0), 3)
-    same, k = numbers[0], (memory + LINE - 1) // LINE * LINE
-    whole, at = carve_counts(k, 0 if same >= 0 else rows)
+    numbers = words(words(words(frame[ATTRIBUTES])[0])[2])
+    same, start = numbers[0], (memory + LINE - 1) // LINE * LINE
+    k, at = carve(start, 1, 0 if same >= 0 else rows, int64(0))
+    shifts, at = carve(at, 2, rows, like)
     if same < 0:
-        counts = matrix(buffer(frame, OPERANDS, arrays)[0], 1, rows, types.int32(0))
+        counts = table_at(buffer(frame, OPERANDS, arrays)[0], 0, int32(0))
         for row in range(rows):
-            whole[row] = counts[0, row]
-    return Call(theta, k, same, n, rows, numbers[2], at, memory + size)
-
-
-@inner
-def marginals(frame, call, layout):
-    """λ, μ and 1 − μ, of which one is empty, and the scratch memory behind them."""
-    out, other = buffer(frame, RESULTS, 0)[0], words(attribute(frame, 0), 2)[1]
-    shifts, at = carve(call.at, 2, call.rows, layout)
-    mu = matrix(out, call.rows * (1 - other), call.n, layout)
-    return shifts, mu, matrix(out, call.rows * other, call.n, layout), at
+            k[row] = counts[row]
+    return Call(theta, start, same, n, rows, numbers[1], numbers[2], address_in(shifts, 0), at, memory + size)
 
 
 def solve_recursion(pointer):
     """μ, or 1 − μ where the second number is 1."""
-    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
-        c = inputs(frame, 1)
-        shifts, mu, rest, at = marginals(frame, c, layout)
-        recursion.solve(c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows, shifts, mu, rest, at, c.end, layout)
+        c, out = read_call(frame, 1, zeros(layout)), buffer(frame, RESULTS, 0)[0]
+        mu, rest = (0, out) if c.choice else (out, 0)
+        recursion.solve(c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows, c.shifts, mu, rest, c.at, c.end, layout)
     return 0
 
 
 def solve_contour(pointer):
     """μ, or 1 − μ where the second number is 1."""
-    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
-        c = inputs(frame, 1)
-        shifts, mu, rest, at = marginals(frame, c, layout)
-        moments.solve(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, shifts, mu[:0], mu, rest, at, c.end, layout)
+        c, out = read_call(frame, 1, zeros(layout)), buffer(frame, RESULTS, 0)[0]
+        mu, rest = (0, out) if c.choice else (out, 0)
+        moments.solve(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, c.shifts, 0, mu, rest, c.at, c.end, layout)
     return 0
 
 
 def jacobian_product_recursion(pointer):
     """J · v, v the second operand."""
-    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
-        c, v = inputs(frame, 2), buffer(frame, OPERANDS, 1)[0]
-        out = matrix(buffer(frame, RESULTS, 0)[0], c.rows, c.n, layout)
-        recursion.jacobian_product(
-            c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows, out[:0], v, out, c.at, c.end, layout
-        )
+        c, v, out = read_call(frame, 2, zeros(layout)), buffer(frame, OPERANDS, 1)[0], buffer(frame, RESULTS, 0)[0]
+        recursion.jacobian_product(c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows, 0, v, out, c.at, c.end, layout)
     return 0
 
 
 def jacobian_product_contour(pointer):
     """J · v, v the second operand."""
-    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
-        c, v = inputs(frame, 2), buffer(frame, OPERANDS, 1)[0]
-        out = matrix(buffer(frame, RESULTS, 0)[0], c.rows, c.n, layout)
-        moments.jacobian_product(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, out[:0], v, out, c.at, c.end, layout)
+        c, v, out = read_call(frame, 2, zeros(layout)), buffer(frame, OPERANDS, 1)[0], buffer(frame, RESULTS, 0)[0]
+        moments.jacobian_product(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, 0, v, out, c.at, c.end, layout)
     return 0
 
 
+class Part(NamedTuple):
+    """The rows that one seed is for."""
+
+    theta: Any
+    k: Any
+    seed: Any
+    rows: Any
+    out: Any
+
+
 @inner
-def seeded(frame, call, layout):
-    """Seeds, each for its share of the rows, how many draws of each, λ, the memory behind it, and all draws."""
-    seeds_at, seeds, _ = buffer(frame, OPERANDS, 1)
-    share, draws = call.rows // max(seeds, 1), words(attribute(frame, 0), 2)[1]
-    shifts, at = carve(call.at, 2, share, layout)
-    return words(seeds_at, seeds), share, draws, shifts, at, buffer(frame, RESULTS, 0)[0]
+def seeds_of(frame):
+    """How many seeds there are; the second operand holds them, (seeds, 2), each for its share of the rows."""
+    return buffer(frame, OPERANDS, 1)[1]
+
+
+@inner
+def part_of(frame, call, i, like):
+    """Share ``i``; draws are (seeds, draws, share, n)."""
+    seeds, count, _ = buffer(frame, OPERANDS, 1)
+    share, theta = call.rows // max(count, 1), table_at(call.theta, call.n, like)
+    out = table_at(buffer(frame, RESULTS, 0)[0], call.n, like)
+    row, drawn = address_in(theta, i * share * call.n), address_in(out, i * call.choice * share * call.n)
+    return Part(row, call.k + 8 * i * share, words(seeds)[i] & WORD, share, drawn)
 
 
 def sample_recursion(pointer):
-    """Subsets, as many from each row as the second number says.
-
-    The second operand holds seeds (seeds, 2), each for its share of the rows; draws (seeds, draws, share, n).
-    """
-    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    """Subsets, as many from each row as the second number says."""
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
-        c = inputs(frame, 2)
-        seeds, share, draws, shifts, at, out = seeded(frame, c, layout)
-        z = matrix(out, len(seeds) * draws * share, c.n, layout)
-        for i in range(len(seeds)):
-            theta, k, part = rows_from(c, i * share, z.itemsize), 8 * i * share + c.k, z[i * draws * share :]
+        c = read_call(frame, 2, zeros(layout))
+        for i in range(seeds_of(frame)):
+            p = part_of(frame, c, i, zeros(layout))
             recursion.sample(
-                theta, k, c.same, c.n, c.most, share, 0, share, shifts, seeds[i] & WORD, draws, part, at, c.end, layout
+                p.theta, p.k, c.same, c.n, c.most, p.rows, 0, p.rows, c.shifts, p.seed, c.choice, p.out, c.at, c.end, layout
             )
     return 0
 
 
 def sample_contour(pointer):
     """The same by independent items."""
-    frame, layout = words(address_of(pointer), 21), layout_of(pointer)
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
-        c = inputs(frame, 2)
-        seeds, share, draws, shifts, at, out = seeded(frame, c, layout)
-        z = matrix(out, len(seeds) * draws * share, c.n, layout)
-        for i in range(len(seeds)):
-            theta, k, part = rows_from(c, i * share, z.itemsize), 8 * i * share + c.k, z[i * draws * share :]
+        c = read_call(frame, 2, zeros(layout))
+        for i in range(seeds_of(frame)):
+            p = part_of(frame, c, i, zeros(layout))
             sampling.sample(
-                theta, k, c.same, c.n, share, 0, share, shifts, seeds[i] & WORD, draws, part, at, c.end, layout
+                p.theta, p.k, c.same, c.n, p.rows, 0, p.rows, c.shifts, p.seed, c.choice, p.out, c.at, c.end, layout
             )
     return 0
-
-
-@inner
-def rows_from(call, row, itemsize):
-    """Where a row of the logits starts."""
-    return call.theta + row * call.n * itemsize

@@ -1,6 +1,6 @@
-"""How vectors reach memory: tables of states, items of a row, rows of a matrix.
+"""How vectors reach memory: vectors of a table, items of a row, rows of a matrix.
 
-A table is a C-contiguous array (planes, numbers): one plane for Lanes, a second one with the derivatives for Dual.
+A row of a `tables.Table` is a plane of vectors: one plane for Lanes, a second one with the derivatives for Dual.
 """
 
 from typing import Any
@@ -10,6 +10,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ksubset.backends._cpu.tables import data_of, pitch_of
 from ksubset.backends._cpu.vectors import (
     ITEMS,
     I32,
@@ -17,7 +18,6 @@ from ksubset.backends._cpu.vectors import (
     WIDTH,
     Dual,
     constant,
-    integers,
     make_dual,
     splat,
     split_dual,
@@ -25,31 +25,18 @@ from ksubset.backends._cpu.vectors import (
 )
 
 
-@intrinsic
-def pointer(typingctx: Any, address: Any, layout: Any) -> Any:
-    """The integer ``address`` as a pointer to numbers of the layout's dtype, or to integers like ``layout``."""
-    kind = types.CPointer(getattr(layout, "dtype", layout))
-    return kind(address, layout), lambda context, builder, sig, args: builder.inttoptr(
-        args[0], context.get_value_type(kind)
-    )
-
-
-def scaled(builder: Any, index: Any, like: Any) -> Any:
-    """The position of state ``index`` in a plane."""
-    if like.across == ITEMS:
-        return index
-    return builder.mul(index, ir.Constant(index.type, WIDTH[like.dtype]))
-
-
-def _planes(context: Any, builder: Any, kind: Any, array: Any, start: Any, like: Any) -> list[Any]:
+def _planes(context: Any, builder: Any, kind: Any, table: Any, start: Any, like: Any) -> list[Any]:
     """Pointers to the vectors that start at a position of each plane."""
-    table = context.make_array(kind)(context, builder, array)
-    first = builder.gep(table.data, [start])
+    first = builder.gep(data_of(context, builder, kind, table), [start])
     out = [first]
     if isinstance(like, Dual):
-        size = cgutils.unpack_tuple(builder, table.shape, 2)[1]
-        out.append(builder.gep(first, [size]))
+        out.append(builder.gep(first, [pitch_of(context, builder, kind, table)]))
     return [builder.bitcast(p, vector(like.dtype).as_pointer()) for p in out]
+
+
+def _scaled(builder: Any, j: Any, like: Any) -> Any:
+    """Where vector ``j`` of a table starts."""
+    return builder.mul(j, ir.Constant(j.type, WIDTH[like.dtype]))
 
 
 def read(builder: Any, address: Any, dtype: Any) -> Any:
@@ -65,11 +52,11 @@ def write(builder: Any, x: Any, address: Any, dtype: Any) -> None:
 
 
 @intrinsic
-def load(typingctx: Any, table: Any, i: Any, like: Any) -> Any:
-    """The vector that starts at state ``i``."""
+def load(typingctx: Any, table: Any, j: Any, like: Any) -> Any:
+    """Vector ``j`` of a table."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        start = scaled(builder, args[1], like)
+        start = _scaled(builder, args[1], like)
         parts = [read(builder, p, like.dtype) for p in _planes(context, builder, table, args[0], start, like)]
         return make_dual(context, builder, like, *parts) if isinstance(like, Dual) else parts[0]
 
@@ -77,49 +64,14 @@ def load(typingctx: Any, table: Any, i: Any, like: Any) -> Any:
 
 
 @intrinsic
-def store(typingctx: Any, table: Any, i: Any, x: Any) -> Any:
-    """Write the vector that starts at state ``i``."""
+def store(typingctx: Any, table: Any, j: Any, x: Any) -> Any:
+    """Write vector ``j`` of a table."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         parts = split_dual(context, builder, x, args[2]) if isinstance(x, Dual) else (args[2],)
-        start = scaled(builder, args[1], x)
+        start = _scaled(builder, args[1], x)
         for part, place in zip(parts, _planes(context, builder, table, args[0], start, x), strict=True):
             write(builder, part, place, x.dtype)
-        return context.get_dummy_value()
-
-    return types.none(table, types.intp, x), codegen
-
-
-@intrinsic
-def item(typingctx: Any, table: Any, i: Any, like: Any) -> Any:
-    """State ``i`` of every row: a vector, or one number in every lane where there is one row."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        places = _planes(context, builder, table, args[0], scaled(builder, args[1], like), like)
-        if like.across == ROWS:
-            parts = [read(builder, p, like.dtype) for p in places]
-        else:
-            kind = vector(like.dtype)
-            scalars = [builder.load(builder.bitcast(p, kind.element.as_pointer())) for p in places]
-            parts = [splat(builder, kind, s) for s in scalars]
-        return make_dual(context, builder, like, *parts) if isinstance(like, Dual) else parts[0]
-
-    return like(table, types.intp, like), codegen
-
-
-@intrinsic
-def put_item(typingctx: Any, table: Any, i: Any, x: Any) -> Any:
-    """Write state ``i`` of every row; where there is one row, from the first lane."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        parts = split_dual(context, builder, x, args[2]) if isinstance(x, Dual) else (args[2],)
-        places = _planes(context, builder, table, args[0], scaled(builder, args[1], x), x)
-        for part, place in zip(parts, places, strict=True):
-            if x.across == ROWS:
-                write(builder, part, place, x.dtype)
-            else:
-                first = builder.extract_element(part, ir.Constant(I32, 0))
-                builder.store(first, builder.bitcast(place, first.type.as_pointer()))
         return context.get_dummy_value()
 
     return types.none(table, types.intp, x), codegen
@@ -137,28 +89,6 @@ def rows_at_once(typingctx: Any, like: Any) -> Any:
     """How many rows a vector covers."""
     size = WIDTH[like.dtype] if like.across == ROWS else 1
     return types.intp(like), lambda context, builder, sig, args: context.get_constant(types.intp, size)
-
-
-@intrinsic
-def gather(typingctx: Any, table: Any, i: Any, counts: Any) -> Any:
-    """State ``i + counts`` of each lane's row, the counts whole numbers."""
-    dtype, lanes = counts.dtype, WIDTH[counts.dtype]
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        start = scaled(builder, args[1], counts)
-        base = builder.gep(context.make_array(table)(context, builder, args[0]).data, [start])
-        whole = builder.fptosi(args[2], integers(dtype))
-        out = ir.Constant(vector(dtype), ir.Undefined)
-        for r in range(lanes):
-            lane = ir.Constant(I32, r)
-            index = builder.extract_element(whole, lane)
-            if counts.across == ROWS:
-                index = builder.add(builder.mul(index, ir.Constant(index.type, lanes)), ir.Constant(index.type, r))
-            index = builder.sext(index, args[1].type) if dtype.bitwidth == 32 else index
-            out = builder.insert_element(out, builder.load(builder.gep(base, [index])), lane)
-        return out
-
-    return counts(table, types.intp, counts), codegen
 
 
 def _tile_masks(size: int, half: int) -> tuple[ir.Constant, ir.Constant]:
@@ -203,7 +133,7 @@ def _first_lanes(builder: Any, count: Any, dtype: Any) -> Any:
 
 def _row_places(context: Any, builder: Any, kind: Any, array: Any, start: Any, pitch: Any, last: Any = None) -> Any:
     """Where each row of a tile starts, ``pitch`` numbers apart; rows after ``last`` start where it does."""
-    data = context.make_array(kind)(context, builder, array).data
+    data = data_of(context, builder, kind, array)
     for r in range(WIDTH[kind.dtype]):
         row = ir.Constant(start.type, r)
         if last is not None:
@@ -274,7 +204,7 @@ def store_numbers(typingctx: Any, table: Any, position: Any, x: Any) -> Any:
 
 def _masked_items(context: Any, builder: Any, kind: Any, array: Any, at: Any, i: Any, n: Any, like: Any) -> tuple[Any, Any]:
     """A pointer to items i, i + 1, … of a row that starts ``at`` a position, and a mask of those before ``n``."""
-    data = context.make_array(kind)(context, builder, array).data
+    data = data_of(context, builder, kind, array)
     lanes = ir.VectorType(data.type.pointee, WIDTH[like.dtype])
     place = builder.bitcast(builder.gep(data, [builder.add(at, i)]), lanes.as_pointer())
     return place, _first_lanes(builder, builder.sub(n, i), like.dtype)
@@ -291,7 +221,7 @@ def load_items(typingctx: Any, table: Any, at: Any, i: Any, n: Any, filling: Any
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         array, at, i, n, filling = args
         if like.across == ROWS:
-            return read(builder, _planes(context, builder, table, array, scaled(builder, i, like), like)[0], like.dtype)
+            return read(builder, _planes(context, builder, table, array, _scaled(builder, i, like), like)[0], like.dtype)
         place, mask = _masked_items(context, builder, table, array, at, i, n, like)
         if table.dtype == like.dtype:
             return _masked(builder, "load", like.dtype, vector(like.dtype), place, mask, filling)
@@ -310,7 +240,7 @@ def store_items(typingctx: Any, table: Any, at: Any, i: Any, n: Any, x: Any) -> 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         array, at, i, n, value = args
         if x.across == ROWS:
-            write(builder, value, _planes(context, builder, table, array, scaled(builder, i, x), x)[0], x.dtype)
+            write(builder, value, _planes(context, builder, table, array, _scaled(builder, i, x), x)[0], x.dtype)
         else:
             place, mask = _masked_items(context, builder, table, array, at, i, n, x)
             _masked(builder, "store", x.dtype, ir.VoidType(), value, place, mask)

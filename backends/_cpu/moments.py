@@ -1,13 +1,14 @@
 """The kernels of the contour that Python calls, on the rows start … stop − 1: moments and J · v in O(n), whatever k.
 
-Inputs are given by their addresses: one compiled version per dtype and layout serves read-only memory too. Results are
-arrays (1, rows) and (rows, n), empty where one is not wanted. ``scratch`` is the calling thread's memory. Where lanes
-are items, rows are read and written where they are; where lanes are rows, they are brought into lanes first.
+Arrays are given by their addresses, and a result that is not wanted by 0: logits, v, μ, 1 − μ and J · v (count, n); λ
+(2, count), start and shift; counts and log-volumes (count,). ``scratch`` is the calling thread's memory. Where lanes are
+items, rows are read and written where they are; where lanes are rows, they are brought into lanes first.
 """
 
 from typing import Any, NamedTuple
 
 import numpy as np
+from numba import int64
 
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.elementary import log, total
@@ -18,7 +19,7 @@ from ksubset.backends._cpu.factors import (
     integrand_by_factors,
     log_derivative,
 )
-from ksubset.backends._cpu.memory import load_items, load_numbers, rows_at_once, step, store_items, store_numbers
+from ksubset.backends._cpu.memory import load, load_items, rows_at_once, step, store_items
 from ksubset.backends._cpu.nodes import KINDS, MOST, normalise, place_nodes, put_change
 from ksubset.backends._cpu.power_sums import (
     deviation_polynomials,
@@ -28,9 +29,10 @@ from ksubset.backends._cpu.power_sums import (
     sides,
     sum_powers,
 )
-from ksubset.backends._cpu.rows import carve, matrix, read_rows, room, write_lanes, write_rows
+from ksubset.backends._cpu.rows import carve, lanes_of, put_lanes, read_rows, room, write_rows
 from ksubset.backends._cpu.search import find_tilt
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
+from ksubset.backends._cpu.tables import table_at
 from ksubset.backends._cpu.terms import TERMS, enough_terms
 from ksubset.backends._cpu.variables import chunk, pushed, row_totals, variable
 from ksubset.backends._cpu.vectors import any_lane, full, where, width, zeros
@@ -43,30 +45,30 @@ NUMBERS = KINDS * MOST + SERIES_KINDS * SPAN + 4 * (TERMS + 2) + 8 * TERMS + 16
 class Work(NamedTuple):
     """Scratch memory: rows brought into lanes, and tables of vectors."""
 
-    x: np.ndarray
-    v: np.ndarray
-    y: np.ndarray
-    level: np.ndarray
-    nodes: np.ndarray
-    part: np.ndarray
-    sums: np.ndarray
-    poly: np.ndarray
-    series: np.ndarray
+    x: Any
+    v: Any
+    y: Any
+    level: Any
+    nodes: Any
+    part: Any
+    sums: Any
+    poly: Any
+    series: Any
 
 
-@inner
-def workspace(at, n, layout, like):
+@inlined
+def workspace(at, n, like):
     """Cut the scratch memory up."""
     lanes, items = width(like), room(n, like) if rows_at_once(like) > 1 else 0
-    x, at = carve(at, 1, items, layout)
-    v, at = carve(at, 1, items, layout)
-    y, at = carve(at, 1, items, layout)
-    level, at = carve(at, 1, lanes, layout)
-    nodes, at = carve(at, 1, KINDS * MOST * lanes, layout)
-    part, at = carve(at, 1, 4 * TERMS * lanes, layout)
-    sums, at = carve(at, 1, 4 * TERMS * lanes, layout)
-    poly, at = carve(at, 1, 4 * (TERMS + 2) * lanes, layout)
-    series, at = carve(at, 1, SERIES_KINDS * SPAN * lanes, layout)
+    x, at = carve(at, 1, items, like)
+    v, at = carve(at, 1, items, like)
+    y, at = carve(at, 1, items, like)
+    level, at = carve(at, 1, lanes, like)
+    nodes, at = carve(at, 1, KINDS * MOST * lanes, like)
+    part, at = carve(at, 1, 4 * TERMS * lanes, like)
+    sums, at = carve(at, 1, 4 * TERMS * lanes, like)
+    poly, at = carve(at, 1, 4 * (TERMS + 2) * lanes, like)
+    series, at = carve(at, 1, SERIES_KINDS * SPAN * lanes, like)
     return Work(x, v, y, level, nodes, part, sums, poly, series)
 
 
@@ -83,17 +85,9 @@ def brought(source, first, rows, n, x, like):
 def counts_of(k, same, first, rows, n, level, like):
     """k of every lane's row, NaN if it is out of range."""
     for r in range(width(like)):
-        count = k[0, first + min(r, rows - 1)] if same < 0 else same
-        level[0, r] = np.nan if count < 0 or count > n else count
-    return load_numbers(level, 0, like)
-
-
-@inlined
-def put_lanes(x, level, target, kind, first, rows):
-    """One number of every row, to a row of a matrix (kinds, rows)."""
-    store_numbers(level, 0, x)
-    for r in range(rows):
-        target[kind, first + r] = level[0, r]
+        count = k[first + min(r, rows - 1)] if same < 0 else same
+        level[r] = np.nan if count < 0 or count > n else count
+    return load(level, 0, like)
 
 
 class Sums(NamedTuple):
@@ -110,10 +104,9 @@ class Sums(NamedTuple):
 
 
 @inner
-def solve_rows(source, at, v, v_at, n, k, start, shift, work, tangents, like):
+def solve_rows(source, at, v, v_at, n, start, shift, totals, work, tangents, like):
     """Everything that the answers about a vector of rows are computed from."""
-    spread, ahead, gap, mean = row_totals(source, at, v, v_at, n, start, shift, k, like)
-    zero, one, size, count = full(like, 0), full(like, 1), 0, 0
+    (spread, ahead, gap, mean), zero, one, size, count = totals, full(like, 0), full(like, 1), 0, 0
     few = (ahead == zero) & (spread < full(like, BELOW))
     whole, found = one, one
     if any_lane(few):
@@ -134,29 +127,29 @@ def solve_rows(source, at, v, v_at, n, k, start, shift, work, tangents, like):
 
 
 @kernel
-def solve(theta_at, k_at, same, n, count, start, stop, shifts, volumes, mu, rest, scratch, end, layout):
+def solve(theta, k, same, n, count, begin, stop, shifts, volumes, mu, rest, scratch, end, layout):
     """λ as start and shift, and on request the log-volume and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
-    theta, k = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start)
-    group, work = rows_at_once(zero), workspace(scratch, n, layout, zero)
-    for first in range(start, stop, group):
+    theta, k, shifts = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
+    group, work = rows_at_once(zero), workspace(scratch, n, zero)
+    for first in range(begin, stop, group):
         rows = min(group, stop - first)
         source, at = brought(theta, first, rows, n, work.x, zero)
         target = counts_of(k, same, first, rows, n, work.level, zero)
-        a, b = find_tilt(source, at, n, target, zero)
+        a, b, totals = find_tilt(source, at, n, target, zero)
         put_lanes(a, work.level, shifts, 0, first, rows)
         put_lanes(b, work.level, shifts, 1, first, rows)
-        if volumes.size + mu.size + rest.size > 0:
-            found = solve_rows(source, at, source, at, n, target, a, b, work, False, zero)
-        if volumes.size:
-            put_lanes(log_volume(source, at, n, found, zero), work.level, volumes, 0, first, rows)
-        if mu.size + rest.size > 0:
+        if volumes | mu | rest:
+            found = solve_rows(source, at, source, at, n, a, b, totals, work, False, zero)
+            if volumes:
+                x = log_volume(source, at, n, found, zero)
+                put_lanes(x, work.level, table_at(volumes, count, zero), 0, first, rows)
             if found.terms:
                 deviation_polynomials(work.nodes, found.size, found.terms, work.poly, zero)
-            if mu.size:
-                write_marginals(source, at, n, found, work, mu, first, rows, True, zero)
-            if rest.size:
-                write_marginals(source, at, n, found, work, rest, first, rows, False, zero)
+            if mu:
+                write_marginals(source, at, n, found, work, table_at(mu, n, zero), first, rows, True, zero)
+            if rest:
+                write_marginals(source, at, n, found, work, table_at(rest, n, zero), first, rows, False, zero)
     restore_mode(mode)
 
 
@@ -186,7 +179,7 @@ def write_marginals(source, at, n, found, work, out, first, rows, chosen_side, l
             x = where(found.few, m, x)
         store_items(table, place, i, n, x)
     if rows_at_once(like) > 1:
-        write_rows(work.y, rows_at_once(like), rows, out, first, 1)
+        write_rows(work.y, rows, out, first, like)
 
 
 @inner
@@ -212,36 +205,29 @@ def log_of_more(w):
 
 
 @kernel
-def jacobian_product(theta_at, k_at, same, n, count, start, stop, shifts, v_at, out, scratch, end, layout):
-    """J · v; ``shifts`` holds λ if it is known."""
+def jacobian_product(theta, k, same, n, count, begin, stop, shifts, v, out, scratch, end, layout):
+    """J · v; ``shifts`` is λ, or 0 if it is not known."""
     mode, zero = flush_subnormals(), zeros(layout)
-    theta, k, along = matrix(theta_at, count, n, layout), matrix(k_at, 1, count, start), matrix(v_at, count, n, layout)
-    group, work = rows_at_once(zero), workspace(scratch, n, layout, zero)
-    for first in range(start, stop, group):
+    theta, k, v, out = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(v, n, zero), table_at(out, n, zero)
+    group, work, known = rows_at_once(zero), workspace(scratch, n, zero), table_at(shifts, count, zero)
+    for first in range(begin, stop, group):
         rows = min(group, stop - first)
         source, at = brought(theta, first, rows, n, work.x, zero)
-        v, place = brought(along, first, rows, n, work.v, zero)
+        along, place = brought(v, first, rows, n, work.v, zero)
         target = counts_of(k, same, first, rows, n, work.level, zero)
-        if shifts.size:
-            a = lanes_of(shifts, 0, first, rows, work.level, zero)
-            b = lanes_of(shifts, 1, first, rows, work.level, zero)
+        if shifts:
+            a = lanes_of(known, 0, first, rows, work.level, zero)
+            b = lanes_of(known, 1, first, rows, work.level, zero)
         else:
-            a, b = find_tilt(source, at, n, target, zero)
-        found = solve_rows(source, at, v, place, n, target, a, b, work, True, zero)
+            a, b, _ = find_tilt(source, at, n, target, zero)
+        totals = row_totals(source, at, along, place, n, a, b, target, zero)
+        found = solve_rows(source, at, along, place, n, a, b, totals, work, True, zero)
         if found.size:
             put_change(work.nodes, found.size, zero)
             if found.terms:
                 product_polynomials(work.nodes, found.size, found.terms, work.poly, zero)
-        write_product(source, at, v, place, n, found, work, out, first, rows, zero)
+        write_product(source, at, along, place, n, found, work, out, first, rows, zero)
     restore_mode(mode)
-
-
-@inlined
-def lanes_of(shifts, kind, first, rows, level, like):
-    """A number of every lane's row."""
-    for r in range(width(like)):
-        level[0, r] = shifts[kind, first + min(r, rows - 1)]
-    return load_numbers(level, 0, like)
 
 
 @inner
@@ -271,4 +257,4 @@ def write_product(source, at, v, v_at, n, found, work, out, first, rows, like):
             x = where(found.few, exchange_product(work.series, found.whole, chosen, w, pushed(direction, w, found.mean)), x)
         store_items(table, place, i, n, x)
     if rows_at_once(like) > 1:
-        write_rows(work.y, rows_at_once(like), rows, out, first, 1)
+        write_rows(work.y, rows, out, first, like)

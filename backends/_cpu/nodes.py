@@ -4,8 +4,8 @@ from numba import float32
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import ceil, sqrt, turn
-from ksubset.backends._cpu.memory import load_numbers, store_numbers
-from ksubset.backends._cpu.vectors import any_lane, full, where, width
+from ksubset.backends._cpu.memory import load, store
+from ksubset.backends._cpu.vectors import any_lane, full, where
 
 MOST = 40
 """No row has more nodes than this."""
@@ -23,21 +23,9 @@ LEAST = 0.25
 
 
 @inlined
-def get(table, j, like):
-    """Vector ``j`` of a table."""
-    return load_numbers(table, j * width(like), like)
-
-
-@inlined
-def put(table, j, x):
-    """Write vector ``j`` of a table."""
-    store_numbers(table, j * width(x), x)
-
-
-@inlined
 def add(table, j, x):
     """Add to vector ``j`` of a table."""
-    put(table, j, get(table, j, x) + x)
+    store(table, j, load(table, j, x) + x)
 
 
 @inner
@@ -56,12 +44,12 @@ def place_nodes(variance, reach, nodes, like):
         used = (cosine > full(like, 0)) & (two * sine * sine * v <= error)
         if not any_lane(used):
             break
-        put(nodes, FALL * MOST + size, -(two * sine * sine))
-        put(nodes, SINE * MOST + size, two * sine * cosine)
-        put(nodes, FLOOR * MOST + size, cosine * cosine)
-        put(nodes, HALF * MOST + size, sine)
-        put(nodes, ANGLE * MOST + size, two * middle * step)
-        put(nodes, USED * MOST + size, where(used, one, full(like, 0)))
+        store(nodes, FALL * MOST + size, -(two * sine * sine))
+        store(nodes, SINE * MOST + size, two * sine * cosine)
+        store(nodes, FLOOR * MOST + size, cosine * cosine)
+        store(nodes, HALF * MOST + size, sine)
+        store(nodes, ANGLE * MOST + size, two * middle * step)
+        store(nodes, USED * MOST + size, where(used, one, full(like, 0)))
         size += 1
     return size, period
 
@@ -71,11 +59,11 @@ def normalise(nodes, size, like):
     """Divide the integrand by the sum of its real parts, which is returned."""
     whole = full(like, 0)
     for j in range(size):
-        whole = whole + get(nodes, RE * MOST + j, like)
+        whole = whole + load(nodes, RE * MOST + j, like)
     inverse = full(like, 1) / whole
     for j in range(size):
-        put(nodes, RE * MOST + j, get(nodes, RE * MOST + j, like) * inverse)
-        put(nodes, IM * MOST + j, get(nodes, IM * MOST + j, like) * inverse)
+        store(nodes, RE * MOST + j, load(nodes, RE * MOST + j, like) * inverse)
+        store(nodes, IM * MOST + j, load(nodes, IM * MOST + j, like) * inverse)
     return whole
 
 
@@ -83,9 +71,9 @@ def normalise(nodes, size, like):
 def put_integrand(nodes, j, size, angle, re, im):
     """size · (re + i im) e^i·2π·angle as the integrand at node ``j``."""
     cosine, sine = turn(angle)
-    used = get(nodes, USED * MOST + j, size) * size
-    put(nodes, RE * MOST + j, used * (re * cosine - im * sine))
-    put(nodes, IM * MOST + j, used * (re * sine + im * cosine))
+    used = load(nodes, USED * MOST + j, size) * size
+    store(nodes, RE * MOST + j, used * (re * cosine - im * sine))
+    store(nodes, IM * MOST + j, used * (re * sine + im * cosine))
 
 
 @inner
@@ -93,12 +81,12 @@ def put_change(nodes, size, like):
     """The change of the integrand, from that of its logarithm in its place: weights (T − mean of T)."""
     mean = full(like, 0)
     for j in range(size):
-        re, im = get(nodes, RE * MOST + j, like), get(nodes, IM * MOST + j, like)
-        a, b = get(nodes, DRE * MOST + j, like), get(nodes, DIM * MOST + j, like)
+        re, im = load(nodes, RE * MOST + j, like), load(nodes, IM * MOST + j, like)
+        a, b = load(nodes, DRE * MOST + j, like), load(nodes, DIM * MOST + j, like)
         dre, dim = re * a - im * b, re * b + im * a
         mean = mean + dre
-        put(nodes, DRE * MOST + j, dre)
-        put(nodes, DIM * MOST + j, dim)
+        store(nodes, DRE * MOST + j, dre)
+        store(nodes, DIM * MOST + j, dim)
     for j in range(size):
-        put(nodes, DRE * MOST + j, get(nodes, DRE * MOST + j, like) - mean * get(nodes, RE * MOST + j, like))
-        put(nodes, DIM * MOST + j, get(nodes, DIM * MOST + j, like) - mean * get(nodes, IM * MOST + j, like))
+        store(nodes, DRE * MOST + j, load(nodes, DRE * MOST + j, like) - mean * load(nodes, RE * MOST + j, like))
+        store(nodes, DIM * MOST + j, load(nodes, DIM * MOST + j, like) - mean * load(nodes, IM * MOST + j, like))

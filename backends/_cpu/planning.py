@@ -18,13 +18,13 @@ LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for ac
 
 RECURSION, CONTOUR = "recursion", "contour"
 
-WIDEST = {"solve": 12, "jacobian_product": 12, "sample": 12}
+WIDEST = {"volume": -1, "solve": 12, "jacobian_product": 12, "sample": 12}
 """The recursion serves rows that choose, or leave, at most this many."""
 
 LONGEST = 4096
 """And have at most so many items: float32 loses digits in products of more."""
 
-FEWEST = {RECURSION: 2, CONTOUR: 6}
+FEWEST = 6
 """Fewer rows are taken one by one, items in lanes."""
 
 SHORT = 256
@@ -68,7 +68,7 @@ def find_path(name: str, rows: int, n: int, width: int, dtype: Any) -> Path | No
     Parameters
     ----------
     name
-        ``"solve"``, ``"jacobian_product"`` or ``"sample"``.
+        ``"volume"``, which is `solve` with the log-volume, ``"solve"``, ``"jacobian_product"`` or ``"sample"``.
     rows, n, width
         The shape, and a bound of min(k, n − k).
     dtype
@@ -102,10 +102,11 @@ WIDEST_WEIGHTED = 40
 
 
 def choose(name: str, rows: int, n: int, width: int) -> tuple[str, str]:
-    """The method, and what lanes hold."""
-    method = RECURSION if width <= WIDEST[name] and n <= LONGEST and rows >= FEWEST[RECURSION] else CONTOUR
-    few = rows < FEWEST[method] or (method == CONTOUR and n > SHORT)
-    return method, ITEMS if few else ROWS
+    """The method, and what lanes hold; how many rows there are has no influence on the method that draws samples."""
+    recurs = width <= WIDEST[name] and n <= LONGEST and (rows > 1 or name == "sample")
+    if recurs:
+        return RECURSION, ROWS
+    return CONTOUR, ITEMS if rows < FEWEST or n > SHORT or name == "sample" else ROWS
 
 
 def kind_of(rows: int, n: int, dtype: Any) -> np.dtype[Any] | None:
@@ -145,7 +146,5 @@ def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, w
     if method == RECURSION:
         tables = 2 * vector * (((n + 3) // 4 + 3) * (width + 1 + passes.PAD) + 2 * (width + 64))
         return Plan(LAYOUTS[dtype, across], lanes, 9 * items + tables + 4096, n * (TYPICAL[method] + width))
-    scratch = (3 * items if across == ROWS else 0) + moments.NUMBERS * vector + 4096
-    if name == "sample":
-        scratch = (items if across == ROWS else 0) + sampling.BYTES
-    return Plan(LAYOUTS[dtype, across], lanes, scratch, n * TYPICAL[method])
+    scratch = sampling.BYTES if name == "sample" else moments.NUMBERS * vector + 4096
+    return Plan(LAYOUTS[dtype, across], lanes, scratch + (3 * items if across == ROWS else 0), n * TYPICAL[method])

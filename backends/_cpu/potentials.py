@@ -9,7 +9,7 @@ from typing import NamedTuple
 import numpy as np
 
 from ksubset.backends._cpu import WORD, weighted
-from ksubset.backends._cpu.calling import NOTHING, address, run
+from ksubset.backends._cpu.calling import NUMPY, run
 from ksubset.backends._cpu.planning import RECURSION, Plan, arrange
 from ksubset.backends._cpu.vectors import ROWS
 
@@ -30,15 +30,15 @@ class Moments(NamedTuple):
     counts
         π, (rows, high + 1).
 
-    What was not asked for is empty.
+    What was not asked for is None.
     """
 
     served: np.ndarray
     shifts: np.ndarray
     target: np.ndarray
-    log_volume: np.ndarray
-    chosen: np.ndarray
-    unchosen: np.ndarray
+    log_volume: np.ndarray | None
+    chosen: np.ndarray | None
+    unchosen: np.ndarray | None
     counts: np.ndarray
 
 
@@ -54,15 +54,15 @@ def moments(
 ) -> Moments:
     """Compute π, and on request the log-volume and both marginals."""
     rows, dtype = len(logits), logits.dtype
-    served, shifts, target = (np.empty((size, rows), dtype) for size in (1, 2, 1))
-    volumes = np.empty((1, rows), dtype) if volume else NOTHING[dtype]
-    mu, rest = (np.empty(logits.shape, dtype) if wanted else NOTHING[dtype] for wanted in (chosen, unchosen))
+    served, shifts, target = np.empty(rows, dtype), np.empty((2, rows), dtype), np.empty(rows, dtype)
+    volumes = np.empty(rows, dtype) if volume else None
+    mu, rest = (np.empty(logits.shape, dtype) if wanted else None for wanted in (chosen, unchosen))
     counts = np.empty(log_weights.shape, dtype)
     log_weights = np.ascontiguousarray(log_weights)
-    arguments = address(log_weights), low, served, shifts, target, volumes, mu, rest, counts
+    arguments = log_weights, low, served, shifts, target, volumes, mu, rest, counts
     high = log_weights.shape[1] - 1
-    run(weighted.solve, _plan(logits, high), logits, high, arguments, 1, threads, log_weights)
-    return Moments(served[0] > 0, shifts, target[0], volumes.reshape(-1), mu, rest, counts)
+    run(weighted.solve, _plan(logits, high), NUMPY, logits, high, arguments, 1, threads)
+    return Moments(served > 0, shifts, target, volumes, mu, rest, counts)
 
 
 def jacobian_product(
@@ -75,14 +75,13 @@ def jacobian_product(
     threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Compute ``served``, and the covariances of v · z + u(Σz) with the items and with the indicators of counts."""
-    served = np.empty((1, len(logits)), logits.dtype)
+    served = np.empty(len(logits), logits.dtype)
     items, counts = np.empty(logits.shape, logits.dtype), np.empty(log_weights.shape, logits.dtype)
     given = [np.ascontiguousarray(x, logits.dtype) for x in (log_weights, v, u)]
-    places = [address(x) for x in given]
     high = log_weights.shape[1] - 1
-    arguments = places[0], low, served, *places[1:], items, counts
-    run(weighted.jacobian_product, _plan(logits, high), logits, high, arguments, 3, threads, *given)
-    return served[0] > 0, items, counts
+    arguments = given[0], low, served, *given[1:], items, counts
+    run(weighted.jacobian_product, _plan(logits, high), NUMPY, logits, high, arguments, 3, threads)
+    return served > 0, items, counts
 
 
 def sample(
@@ -90,12 +89,12 @@ def sample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute ``served``, and draw exact subsets, (draws, rows, n); seeds are used as in `_cpu.sample`."""
     rows, n = logits.shape
-    served, z = np.empty((1, rows), logits.dtype), np.empty((draws * rows, n), logits.dtype)
+    served, z = np.empty(rows, logits.dtype), np.empty((draws * rows, n), logits.dtype)
     log_weights = np.ascontiguousarray(log_weights)
     high = log_weights.shape[1] - 1
-    arguments = address(log_weights), low, served, seed & WORD, draws, z
-    run(weighted.sample, _plan(logits, high), logits, high, arguments, 1 + draws, threads, log_weights)
-    return served[0] > 0, z.reshape(draws, rows, n)
+    arguments = log_weights, low, served, seed & WORD, draws, z
+    run(weighted.sample, _plan(logits, high), NUMPY, logits, high, arguments, 1 + draws, threads)
+    return served > 0, z.reshape(draws, rows, n)
 
 
 def _plan(logits: np.ndarray, high: int) -> Plan:

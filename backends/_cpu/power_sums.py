@@ -6,7 +6,7 @@ import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import exp, total
-from ksubset.backends._cpu.memory import load_items, step, store_items
+from ksubset.backends._cpu.memory import load, load_items, step, store
 from ksubset.backends._cpu.nodes import (
     ANGLE,
     DIM,
@@ -18,8 +18,6 @@ from ksubset.backends._cpu.nodes import (
     RE,
     SINE,
     add,
-    get,
-    put,
     put_integrand,
 )
 from ksubset.backends._cpu.terms import TERMS
@@ -43,18 +41,18 @@ def sum_powers(source, at, v, v_at, n, start, shift, mean, terms, tangents, part
     """Σ c^m and Σ (q − p) c^m from m = 1 on, and if ``tangents`` Σ pq (v − mean) c^m and the like from m = 0 on."""
     used, zero = (4 if tangents else 2) * terms, full(like, 0)
     for j in range(used):
-        put(sums, j, zero)
+        store(sums, j, zero)
     for first in range(0, n, chunk(like)):
         stop = min(first + chunk(like), n)
         for j in range(used):
-            put(part, j, zero)
+            store(part, j, zero)
         for i in range(first, stop, step(like)):
             _, _, _, c, lean = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
             add_powers(part, 0, terms, c, c, lean)
             if tangents:
                 add_powers(part, 2 * terms, terms, pushed(load_items(v, v_at, i, stop, zero), c, mean), c, lean)
         for j in range(used):
-            add(sums, j, total(get(part, j, like)))
+            add(sums, j, total(load(part, j, like)))
 
 
 @inner
@@ -64,22 +62,22 @@ def integrand_by_powers(nodes, size, sums, terms, gap, tangents, like):
     for m in range(terms - 1, -1, -1):  # in place of Σ (q − p) c^r, the sums over r that arg F has
         x = zero
         for r in range(m + 1):
-            x = x + full(like, BETA[m - r]) * get(sums, terms + r, like)
-        put(sums, terms + m, x * full(like, 1 / (2 * m + 3)))
+            x = x + full(like, BETA[m - r]) * load(sums, terms + r, like)
+        store(sums, terms + m, x * full(like, 1 / (2 * m + 3)))
     for j in range(size):
-        x = full(like, -2) * get(nodes, FALL * MOST + j, like)
+        x = full(like, -2) * load(nodes, FALL * MOST + j, like)
         real, phase, a, b = zero, zero, zero, zero
         for m in range(terms - 1, -1, -1):
-            real = (real + get(sums, m, like) * full(like, 0.5 / (m + 1))) * x
-            phase = (phase + get(sums, terms + m, like)) * x
+            real = (real + load(sums, m, like) * full(like, 0.5 / (m + 1))) * x
+            phase = (phase + load(sums, terms + m, like)) * x
             if tangents:
-                a, b = a * x + get(sums, 3 * terms + m, like), b * x + get(sums, 2 * terms + m, like)
-        angle = gap * get(nodes, ANGLE * MOST + j, like)
-        angle = angle - get(nodes, HALF * MOST + j, like) * phase * full(like, 0.15915494309189535)
+                a, b = a * x + load(sums, 3 * terms + m, like), b * x + load(sums, 2 * terms + m, like)
+        angle = gap * load(nodes, ANGLE * MOST + j, like)
+        angle = angle - load(nodes, HALF * MOST + j, like) * phase * full(like, 0.15915494309189535)
         put_integrand(nodes, j, exp(-real), angle, full(like, 1), zero)
         if tangents:
-            put(nodes, DRE * MOST + j, a * get(nodes, FALL * MOST + j, like))
-            put(nodes, DIM * MOST + j, b * get(nodes, SINE * MOST + j, like))
+            store(nodes, DRE * MOST + j, a * load(nodes, FALL * MOST + j, like))
+            store(nodes, DIM * MOST + j, b * load(nodes, SINE * MOST + j, like))
 
 
 @inlined
@@ -94,12 +92,12 @@ def add_moments(out, base, terms, weight, x):
 def deviation_polynomials(nodes, size, terms, out, like):
     """Δ = (q − p) · the first polynomial in c − the second."""
     for j in range(2 * terms):
-        put(out, j, full(like, 0))
+        store(out, j, full(like, 0))
     for j in range(size):
-        fall, sine = get(nodes, FALL * MOST + j, like), get(nodes, SINE * MOST + j, like)
+        fall, sine = load(nodes, FALL * MOST + j, like), load(nodes, SINE * MOST + j, like)
         x = full(like, -2) * fall
-        add_moments(out, 0, terms, get(nodes, RE * MOST + j, like) * fall, x)
-        add_moments(out, terms, terms, get(nodes, IM * MOST + j, like) * sine, x)
+        add_moments(out, 0, terms, load(nodes, RE * MOST + j, like) * fall, x)
+        add_moments(out, terms, terms, load(nodes, IM * MOST + j, like) * sine, x)
 
 
 @inner
@@ -110,11 +108,11 @@ def product_polynomials(nodes, size, terms, out, like):
     """
     span, one, two, four = terms + 2, full(like, 1), full(like, 2), full(like, 4)
     for j in range(4 * span):
-        put(out, j, full(like, 0))
-    put(out, 0, one)
+        store(out, j, full(like, 0))
+    store(out, 0, one)
     for j in range(size):
-        fall, sine = get(nodes, FALL * MOST + j, like), get(nodes, SINE * MOST + j, like)
-        re, im = get(nodes, RE * MOST + j, like), get(nodes, IM * MOST + j, like)
+        fall, sine = load(nodes, FALL * MOST + j, like), load(nodes, SINE * MOST + j, like)
+        re, im = load(nodes, RE * MOST + j, like), load(nodes, IM * MOST + j, like)
         x = full(like, -2) * fall
         a, b = re * fall, im * sine
         own, mixed, other = a * fall, two * im * fall * sine, re * sine * sine
@@ -126,16 +124,16 @@ def product_polynomials(nodes, size, terms, out, like):
             add(out, span + m, -b)
             add(out, span + m + 1, times * mixed)
             a, b, own, mixed, other = a * x, b * x, own * x, mixed * x, other * x
-        add_moments(out, 2 * span, terms, get(nodes, DRE * MOST + j, like) * fall, x)
-        add_moments(out, 3 * span, terms, get(nodes, DIM * MOST + j, like) * sine, x)
+        add_moments(out, 2 * span, terms, load(nodes, DRE * MOST + j, like) * fall, x)
+        add_moments(out, 3 * span, terms, load(nodes, DIM * MOST + j, like) * sine, x)
 
 
 @inlined
 def polynomial(out, base, terms, c):
     """Horner's rule."""
-    x = get(out, base + terms - 1, c)
+    x = load(out, base + terms - 1, c)
     for m in range(terms - 2, -1, -1):
-        x = x * c + get(out, base + m, c)
+        x = x * c + load(out, base + m, c)
     return x
 
 
@@ -146,4 +144,4 @@ def sides(chosen, unlikely, spread, change):
     likely = one - unlikely
     p, q = where(chosen, likely, unlikely), where(chosen, unlikely, likely)
     mu, rest = p * (one + q * change), q * (one - p * change)
-    return where(mu < one, mu, one), where(rest < one, rest, one)
+    return where(mu > one, one, mu), where(rest > one, one, rest)

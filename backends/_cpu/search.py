@@ -1,16 +1,17 @@
 """The tilt λ = start + shift with Σσ(θ + λ) within a quarter of a standard deviation of k, the two never added up.
 
 Logits that span no more than `NARROW` are searched between the ends of their range; others from the middle of the gap
-between the k-th largest and the next. A row is read from memory in every pass: nothing of its length is stored.
+between the k-th largest and the next. A row is read from memory in every pass: nothing of its length is stored. What a
+lane finds does not depend on the others.
 """
 
 import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.elementary import between, exp, highest, log, lowest, reciprocal, sqrt, total
+from ksubset.backends._cpu.elementary import between, highest, log, lowest, sqrt, total
 from ksubset.backends._cpu.memory import load_items, step
-from ksubset.backends._cpu.variables import chunk
-from ksubset.backends._cpu.vectors import any_lane, full, where
+from ksubset.backends._cpu.variables import Totals, row_totals
+from ksubset.backends._cpu.vectors import all_lanes, any_lane, full, where
 
 STEPS = 60
 TOLERANCE = 1 / 16  # a quarter of a standard deviation, squared
@@ -23,22 +24,22 @@ NEAR = 0.25  # order statistics as close as this need not be told apart
 
 @inner
 def find_tilt(source, at, n, k, like):
-    """Start and shift of every lane's row, NaN where it is infeasible or holds a NaN; ``k`` a vector."""
+    """Start and shift of every lane's row, NaN where it is infeasible or holds a NaN, and its totals; ``k`` a vector."""
     top, bottom, mean, square, nan = extent(source, at, n, like)
-    size, half, one, span = full(like, n), full(like, 0.5), full(like, 1), top - bottom
-    wide = (span > full(like, NARROW)) | (span != span) | (k < half) | (k > size - half)
-    if any_lane(wide):
+    zero, one, two, half, size = full(like, 0), full(like, 1), full(like, 2), full(like, 0.5), full(like, n)
+    reach, level = (top - bottom) * half, log(k / (size - k))
+    start, low, high = -(top * half + bottom * half), level - reach - one, level + reach + one
+    shift = level * sqrt(one + square * full(like, PROBIT)) - (mean + start)
+    shift = where(shift > low, shift, low)
+    shift = where(shift < high, shift, high)
+    narrow = (reach < full(like, NARROW / 2)) & (k > half) & (k < size - half)
+    if not all_lanes(narrow):
         upper, lower = order_statistics(source, at, n, k, like)
-        start = -(upper * half + lower * half)
-        low, high = -log(size + size - k - k + full(like, 2)), log(k + k + full(like, 2))
-        shift = nan
-    else:
-        start, reach, level = -(top * half + bottom * half), span * half, log(k / (size - k))
-        low, high = level - reach - one, level + reach + one
-        shift = level * sqrt(one + square * full(like, PROBIT)) - (mean + start)
-        shift = where(shift > low, shift, low)
-        shift = where(shift < high, shift, high)
-    return start, settle(source, at, n, start, k, low + nan, high + nan, shift + nan, like)
+        start, shift = where(narrow, start, -(upper * half + lower * half)), where(narrow, shift, zero)
+        low = where(narrow, low, -log(two * (size - k + one)))
+        high = where(narrow, high, log(two * (k + one)))
+    nan = nan + (start - start)
+    return settle(source, at, n, start, k, low + nan, high + nan, shift + nan, like)
 
 
 @inner
@@ -64,35 +65,20 @@ def settle(source, at, n, start, k, low, high, shift, like):
     """
     zero, tiny, size = full(like, 0), full(like, 1e-30), full(like, n)
     wanted, most = k + tiny, size - k + tiny
-    for _ in range(STEPS):
-        excess, spread = -k, zero
-        for first in range(0, n, chunk(like)):
-            part, variance = balance(source, at, first, min(first + chunk(like), n), start, shift, like)
-            excess, spread = excess + part, spread + variance
-        if not any_lane(excess * excess > spread * full(like, TOLERANCE) + full(like, SLACK)):
+    found = Totals(zero, zero, zero, zero)
+    for turn in range(STEPS):
+        found = row_totals(source, at, source, at, n, start, shift, k, like)
+        gap, spread = found.gap, found.spread
+        open = gap * gap > spread * full(like, TOLERANCE) + full(like, SLACK)
+        if turn == STEPS - 1 or not any_lane(open):
             break
-        low, high = where(excess < zero, shift, low), where(excess < zero, high, shift)
-        mean, rest, spread = k + excess, size - k - excess, where(spread < tiny, tiny, spread)
+        low, high = where(gap < zero, shift, low), where(gap < zero, high, shift)
+        mean, rest, variance = k + gap, size - k - gap, where(spread < tiny, tiny, spread)
         mean, rest = where(mean < tiny, tiny, mean), where(rest < tiny, tiny, rest)
-        guess = shift - log(mean / rest * (most / wanted)) * (mean * rest / size) / spread
+        guess = shift - log(mean / rest * (most / wanted)) * (mean * rest / size) / variance
         inside = (guess > low) & (guess < high)
-        shift = where(inside, guess, (low + high) * full(like, 0.5))
-    return shift
-
-
-@inner
-def balance(source, at, first, stop, start, shift, like):
-    """Σp and Σpq over some items."""
-    zero, one, count, excess, spread = full(like, 0), full(like, 1), full(like, 0), full(like, 0), full(like, 0)
-    for i in range(first, stop, step(like)):
-        t = (load_items(source, at, i, stop, full(like, -np.inf)) + start) + shift
-        chosen = t > zero
-        w = exp(where(chosen, -t, t))
-        likely = reciprocal(one + w)
-        unlikely = w * likely
-        count, excess = count + where(chosen, one, zero), excess + where(chosen, -unlikely, unlikely)
-        spread = spread + unlikely * likely
-    return total(count) + total(excess), total(spread)
+        shift = where(open, where(inside, guess, (low + high) * full(like, 0.5)), shift)
+    return start, shift, found
 
 
 @inner
@@ -106,8 +92,9 @@ def order_statistics(source, at, n, k, like):
     for _ in range(8 * source.itemsize):
         middle = between(low, high)
         enough = reaching(source, at, n, middle, like) >= k
-        low, high = where(enough, middle, low), where(enough, high, middle)
-        if not any_lane(high - low > near):
+        open = high - low > near
+        low, high = where(open & enough, middle, low), where(open & ~enough, middle, high)
+        if not any_lane(open):
             break
     upper = where(reaching(source, at, n, infinite, like) >= k, infinite, low)
     lower = where(reaching(source, at, n, upper, like) > k, upper, next_below(source, at, n, upper, like))

@@ -11,29 +11,31 @@ uniforms. What is further than `reach` from B's mean has a probability below e�
 """
 
 from math import sqrt
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ksubset.backends._cpu.bits import (
-    LANES,
+    ITEMS_AT_ONCE,
     WORDS_OF_STATE,
-    address_of_numbers,
-    count_chosen,
-    draw_sixteen,
+    draw_items,
     hashed_uniform,
     population,
-    put_sixteen,
+    put_subset,
     put_thresholds,
+    put_word_at,
+    ties,
     uniform,
+    word_at,
 )
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import sqrt as square_root
 from ksubset.backends._cpu.elementary import total, turn
-from ksubset.backends._cpu.memory import load_items, load_numbers, step, store_numbers
-from ksubset.backends._cpu.nodes import ANGLE, IM, MOST, RE, get, place_nodes
+from ksubset.backends._cpu.memory import load, load_items, load_numbers, step, store, store_numbers
+from ksubset.backends._cpu.nodes import ANGLE, IM, MOST, RE, place_nodes
 from ksubset.backends._cpu.power_sums import integrand_by_powers, sum_powers
 from ksubset.backends._cpu.search import find_tilt
+from ksubset.backends._cpu.tables import address_in
 from ksubset.backends._cpu.terms import enough_terms
 from ksubset.backends._cpu.variables import row_totals, variable
 from ksubset.backends._cpu.vectors import full, where
@@ -41,7 +43,10 @@ from ksubset.backends._cpu.vectors import full, where
 LAST = 16.0
 """Items of no more variance are drawn until their sum is right: once in √(2πV) times it is."""
 
-SHARE, SHARE_BELOW = 1 / 8, 1 / 12
+FEW = 128
+"""So are items that are no more than this."""
+
+SHARE, SHARE_BELOW = 1 / 8, 1 / 24
 """B's share of the variance, in large rows and in others."""
 
 RECURSION = 40.0
@@ -52,13 +57,38 @@ ATTEMPTS = 100_000
 """Draws after which a row is given up; that would happen once in e^1000 times."""
 
 BLOCK = 64
+GROUPS = 32
+"""Groups of items between looks for ties, about one in two thousand groups has one."""
+
+SHORT = 2048
+"""Thresholds and bits of no more items are kept in scratch memory, others in that of the subset."""
+BYTES_TO_SHORT = SHORT // ITEMS_AT_ONCE * 68
+
+
+class Memory(NamedTuple):
+    """Scratch memory of the sampler.
+
+    Random streams, as they were before a few groups of items, and one for single numbers; thresholds and bits; lanes of
+    the logits' dtype and of float64; counts, or what is known at nodes; tables of vectors.
+    """
+
+    state: Any
+    before: Any
+    single: Any
+    short: Any
+    level: Any
+    wide: Any
+    counts: Any
+    nodes: Any
+    part: Any
+    sums: Any
 
 
 @inlined
 def scalar(x, level):
     """The first lane."""
-    store_numbers(level, 0, x)
-    return level[0, 0]
+    store(level, 0, x)
+    return level[0]
 
 
 @inner
@@ -66,81 +96,95 @@ def variance_of(source, at, first, stop, start, shift, like):
     """Σpq of some items."""
     spread = full(like, 0)
     for i in range(first, stop, step(like)):
-        _, _, _, c, _ = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
-        spread = spread + c
+        spread = spread + variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)[3]
     return total(spread)
 
 
+class Draw(NamedTuple):
+    """Items to draw: n of them ``at`` a place of a table, under λ; where their subset goes, their thresholds and bits."""
+
+    source: Any
+    at: Any
+    n: Any
+    start: Any
+    shift: Any
+    z: Any
+    z_at: Any
+    thresholds: Any
+    bits: Any
+
+
 @inner
-def write_thresholds(source, at, n, start, shift, place, like):
-    """Thresholds of items from an address on."""
-    for i in range(0, n, step(like)):
+def prepared(source, at, n, start, shift, z, z_at, memory, like):
+    """Find room for thresholds and bits, and write the former.
+
+    In the memory of the subset the bits come last, so that each is read before what it stands for is written over it.
+    """
+    groups = (n + ITEMS_AT_ONCE - 1) // ITEMS_AT_ONCE
+    place, end = address_in(memory.short, 0), BYTES_TO_SHORT
+    if n > SHORT:
+        place, end = address_in(z, z_at), z.itemsize * n
+    for i in range(0, groups * ITEMS_AT_ONCE, step(like)):
         chosen, _, unlikely, _, _ = variable(load_items(source, at, i, n, full(like, -np.inf)), start, shift)
-        put_thresholds(place, i, n - i, unlikely, chosen)
+        put_thresholds(place, i, unlikely, chosen)
+    return Draw(source, at, n, start, shift, z, z_at, place, place + end - 4 * groups)
 
 
 @inner
-def draw_items(source, at, n, start, shift, place, memory, like):
-    """Draw items by the thresholds at an address; returns how many are chosen. The streams go on in ``memory.after``."""
-    count = count_chosen(memory.state, memory.after, place, n)
-    return count if count >= 0 else draw_with_ties(source, at, n, start, shift, place, memory, like)
-
-
-@inner
-def draw_with_ties(source, at, n, start, shift, place, memory, like):
-    """The same where an item's first 31 bits are equal to its threshold."""
-    copy_words(memory.state, memory.after)
-    count, key = 0, memory.state[0]
-    for i in range(0, n, LANES):
-        found = draw_sixteen(memory.after, place + 4 * i, n - i)
-        count += population(settled(found, key, source, at, i, n, start, shift, memory.level, like))
+def draw_all(draw, memory, like):
+    """Draw the items; returns how many are chosen."""
+    count, groups = 0, (draw.n + ITEMS_AT_ONCE - 1) // ITEMS_AT_ONCE
+    for first in range(0, groups, GROUPS):
+        here, some = min(GROUPS, groups - first), draw.bits + 4 * first
+        for j in range(WORDS_OF_STATE):
+            memory.before[j] = memory.state[j]
+        found, tied = draw_items(memory.state, draw.thresholds + 64 * first, some, here)
+        if tied:
+            found += settle_ties(draw, first, here, memory, like)
+        count += found
     return count
 
 
 @inner
-def replay_items(source, at, n, start, shift, place, memory, z, z_at, like):
-    """The same again, written to ``z``."""
-    key = memory.state[0]
-    for i in range(0, n, LANES):
-        found = draw_sixteen(memory.state, place + 4 * i, n - i)
-        found = settled(found, key, source, at, i, n, start, shift, memory.level, like)
-        put_sixteen(z, z_at + i, found, n - i)
+def settle_ties(draw, first, groups, memory, like):
+    """Decide by 53 more bits where sixteen were equal to the threshold; returns how many that adds."""
+    key, count = memory.before[0], 0
+    for g in range(first, first + groups):
+        equal, word = ties(memory.before, draw.thresholds + 64 * g), word_at(draw.bits + 4 * g)
+        for r in range(ITEMS_AT_ONCE):
+            if equal >> r & 1 and hashed_uniform(key, g * ITEMS_AT_ONCE + r) < left_of(draw, g * ITEMS_AT_ONCE + r, memory, like):
+                word, count = word | 1 << r, count + 1
+        put_word_at(draw.bits + 4 * g, word)
+    return count
 
 
 @inner
-def settled(found, key, source, at, i, n, start, shift, level, like):
-    """Who is chosen of sixteen items; where the first 31 bits decide nothing, 53 others and what is left of p do."""
-    ties = found >> LANES
-    if ties == 0:
-        return found
-    for r in range(LANES):
-        if ties >> r & 1:
-            chosen, _, unlikely, _, _ = variable(load_items(source, at, i + r, n, full(like, -np.inf)), start, shift)
-            scaled = np.float64(scalar(unlikely, level)) * 2.0**31
-            likely = scalar(where(chosen, full(like, 1), full(like, 0)), level) > 0
-            found &= ~(1 << r)
-            if (hashed_uniform(key, i + r) < scaled - np.floor(scaled)) != likely:
-                found |= 1 << r
-    return found & 0xFFFF
+def left_of(draw, i, memory, like):
+    """What 2¹⁶ p is above the threshold of an item."""
+    chosen, _, unlikely, _, _ = variable(load_items(draw.source, draw.at, i, draw.n, full(like, -np.inf)), draw.start, draw.shift)
+    rare, threshold = np.float64(scalar(unlikely, memory.level)) * 65536, float(word_at(draw.thresholds + 2 * i) & 0xFFFF)
+    if scalar(where(chosen, full(like, 1), full(like, 0)), memory.level) > 0:
+        return (65536 - threshold) - rare
+    return rare - threshold
 
 
-@inlined
-def copy_words(source, target):
-    """Copy the state of the streams."""
-    for j in range(WORDS_OF_STATE):
-        target[j] = source[j]
+@inner
+def put_drawn(draw):
+    """Write the subset that was drawn last."""
+    for i in range(0, draw.n, ITEMS_AT_ONCE):
+        put_subset(draw.z, draw.z_at + i, word_at(draw.bits + i // 8), draw.n - i)
 
 
 @inner
 def split_at(source, at, n, wanted, start, shift, level, like):
-    """Where B starts: its items have about the wanted variance."""
+    """Where B starts, whose items have about the wanted variance, and their variance."""
     first, found = n, full(like, 0)
     while first > BLOCK:
         first -= BLOCK
         found = found + variance_of(source, at, first, min(first + BLOCK, n), start, shift, like)
         if scalar(found, level) >= wanted:
             break
-    return first
+    return first, scalar(found, level)
 
 
 @inner
@@ -155,27 +199,28 @@ def count_distribution(source, at, n, start, shift, level, table, like):
         up, down = up + where(chosen, full(like, 0), unlikely), down + where(chosen, unlikely, full(like, 0))
         spread, likely = spread + c, likely + where(chosen, full(like, 1), full(like, 0))
     beyond = sqrt(76 * scalar(total(spread), level)) + 13
+    lanes = step(like)
     low, high = int(scalar(total(down), level) + beyond), int(scalar(total(up), level) + beyond)
-    lanes, sure = level.shape[1], int(scalar(total(likely), level))
+    sure = int(scalar(total(likely), level))
     size = (low + high + lanes) // lanes * lanes
     for j in range(size + 2 * lanes):
-        table[0, j] = 0.0
-    table[0, lanes + low] = 1.0
+        table[j] = 0.0
+    table[lanes + low] = 1.0
     for i in range(0, n, step(like)):
         chosen, _, unlikely, _, _ = variable(load_items(source, at, i, n, full(like, -np.inf)), start, shift)
-        store_numbers(level, 0, where(chosen, -unlikely, unlikely))
+        store(level, 0, where(chosen, -unlikely, unlikely))
         for r in range(min(lanes, n - i)):
-            add_item(table, size, level[0, r], like)
+            add_item(table, size, level[r], like)
     largest = 0.0
     for j in range(size):
-        largest = max(largest, table[0, lanes + j])
+        largest = max(largest, table[lanes + j])
     return low, size, sure, largest
 
 
 @inlined
 def add_item(table, size, a, like):
     """Take an item into the distribution, −a if it is likely."""
-    lanes = table.shape[0] * step(like)
+    lanes = step(like)
     if a >= 0:
         p, q = full(like, a), full(like, 1 - a)
         for j in range(size - lanes, -1, -lanes):
@@ -186,24 +231,6 @@ def add_item(table, size, a, like):
         for j in range(0, size, lanes):
             x, y = load_numbers(table, lanes + j, like), load_numbers(table, lanes + j + 1, like)
             store_numbers(table, lanes + j, q * x + p * y)
-
-
-class Memory(NamedTuple):
-    """Scratch memory of the sampler.
-
-    Random streams before and after a draw, and one for single numbers; lanes of the logits' dtype and of float64; counts,
-    and tables of vectors.
-    """
-
-    state: np.ndarray
-    after: np.ndarray
-    single: np.ndarray
-    level: np.ndarray
-    wide: np.ndarray
-    counts: np.ndarray
-    nodes: np.ndarray
-    part: np.ndarray
-    sums: np.ndarray
 
 
 class Remainder(NamedTuple):
@@ -234,78 +261,75 @@ def distribution_of_rest(source, at, n, variance, start, shift, memory, wide):
     count = enough_terms(spread, k > k, memory.nodes)
     sum_powers(source, at, source, at, n, start, shift, k, count, False, memory.part, memory.sums, wide)
     integrand_by_powers(memory.nodes, size, memory.sums, count, gap, False, wide)
-    bound = 0.0
-    for j in range(size):
-        re, im = get(memory.nodes, RE * MOST + j, wide), get(memory.nodes, IM * MOST + j, wide)
-        bound += scalar(square_root(re * re + im * im), memory.wide)
-    return Remainder(0, 0, 0, size, int(centre), reach, bound)
+    return Remainder(0, 0, 0, size, int(centre), reach, gathered(memory, size, wide))
+
+
+@inner
+def gathered(memory, size, wide):
+    """Bring what is known at the nodes together, a node to each lane; returns Σ|F|."""
+    bound, lanes = 0.0, step(wide)
+    for j in range(MOST):
+        for kind, known in enumerate((ANGLE, RE, IM)):
+            memory.counts[kind * MOST + j] = memory.nodes[(known * MOST + j) * lanes] if j < size else 0.0
+        re, im = memory.counts[MOST + j], memory.counts[2 * MOST + j]
+        bound += sqrt(re * re + im * im)
+    return bound
 
 
 @inner
 def chance(rest, r, memory, wide):
     """P_B(r), in the unit of its bound."""
+    lanes = step(wide)
     if rest.size == 0:
         j = r - rest.sure + rest.low
-        lanes = memory.wide.shape[1]
-        return memory.counts[0, lanes + j] if 0 <= j < rest.length else 0.0
-    away = r - rest.centre
+        return memory.counts[lanes + j] if 0 <= j < rest.length else 0.0
+    away, out = r - rest.centre, full(wide, 0)
     if abs(away) > rest.reach:
         return 0.0
-    out = full(wide, 0)
-    for j in range(rest.size):
-        cosine, sine = turn(full(wide, away) * get(memory.nodes, ANGLE * MOST + j, wide))
-        out = out + (get(memory.nodes, RE * MOST + j, wide) * cosine + get(memory.nodes, IM * MOST + j, wide) * sine)
-    return scalar(out, memory.wide)
+    for j in range(0, rest.size, lanes):
+        cosine, sine = turn(full(wide, away) * load_numbers(memory.counts, j, wide))
+        re, im = load_numbers(memory.counts, MOST + j, wide), load_numbers(memory.counts, 2 * MOST + j, wide)
+        out = out + (re * cosine + im * sine)
+    return scalar(total(out), memory.wide)
 
 
 @inner
-def draw_row(source, at, n, k, start, shift, z, z_at, memory, like, wide):
+def draw_row(source, at, n, k, start, shift, variance, z, z_at, memory, like, wide):
     """One subset of a row that starts ``at`` a position, to ``z`` from ``z_at`` on; false if it is given up."""
     begin, left = 0, k
     while True:
         m, here, target = n - begin, at + begin, z_at + begin
-        variance = scalar(variance_of(source, here, 0, m, start, shift, like), memory.level)
-        if not variance > LAST or m <= 2 * BLOCK:
+        if not variance > LAST or m <= FEW:
             return draw_until(source, here, m, left, start, shift, z, target, memory, like)
         share = SHARE if variance * SHARE > RECURSION else SHARE_BELOW
-        first = split_at(source, here, m, variance * share, start, shift, memory.level, like)
-        part = scalar(variance_of(source, here + first, 0, m - first, start, shift, like), memory.level)
+        first, part = split_at(source, here, m, variance * share, start, shift, memory.level, like)
         rest = distribution_of_rest(source, here + first, m - first, part, start, shift, memory, wide)
-        chosen = draw_until_accepted(source, here, first, left, rest, start, shift, z, target, memory, like, wide)
+        draw = prepared(source, here, first, start, shift, z, target, memory, like)
+        chosen = draw_until_accepted(draw, left, rest, memory, like, wide)
         if chosen < 0:
             return False
         begin, left = begin + first, left - chosen
-        start, shift = find_tilt(source, at + begin, n - begin, full(like, left), like)
+        start, shift, totals = find_tilt(source, at + begin, n - begin, full(like, left), like)
+        variance = scalar(totals.spread, memory.level)
 
 
 @inner
-def draw_until_accepted(source, at, n, k, rest, start, shift, z, z_at, memory, like, wide):
+def draw_until_accepted(draw, k, rest, memory, like, wide):
     """Draw the items before the rest until what they leave is accepted; returns how many are chosen."""
-    place = thresholds_in(z, z_at, n)
-    write_thresholds(source, at, n, start, shift, place, like)
     for _ in range(ATTEMPTS):
-        chosen = draw_items(source, at, n, start, shift, place, memory, like)
+        chosen = draw_all(draw, memory, like)
         if uniform(memory.single) * rest.bound < chance(rest, k - chosen, memory, wide):
-            replay_items(source, at, n, start, shift, place, memory, z, z_at, like)
+            put_drawn(draw)
             return chosen
-        copy_words(memory.after, memory.state)
     return -1
 
 
 @inner
 def draw_until(source, at, n, k, start, shift, z, z_at, memory, like):
     """Draw all items until k are chosen."""
-    place = thresholds_in(z, z_at, n)
-    write_thresholds(source, at, n, start, shift, place, like)
+    draw = prepared(source, at, n, start, shift, z, z_at, memory, like)
     for _ in range(ATTEMPTS):
-        if draw_items(source, at, n, start, shift, place, memory, like) == k:
-            replay_items(source, at, n, start, shift, place, memory, z, z_at, like)
+        if draw_all(draw, memory, like) == k:
+            put_drawn(draw)
             return True
-        copy_words(memory.after, memory.state)
     return False
-
-
-@inlined
-def thresholds_in(z, z_at, n):
-    """Where the thresholds of items are kept: in the memory of the subset, which replaces them from the first on."""
-    return address_of_numbers(z, z_at) + (z.itemsize - 4) * n

@@ -7,15 +7,18 @@ the rows over threads changes a sample.
 from typing import Any
 
 import numpy as np
+from llvmlite import ir
 from numba import float32, types
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import BIAS, MANTISSA
-from ksubset.backends._cpu.memory import load_numbers, store_numbers
-from ksubset.backends._cpu.vectors import I32, any_lane, constant, full, integers, vector, where, width
+from ksubset.backends._cpu.memory import load, store
+from ksubset.backends._cpu.tables import data_of
+from ksubset.backends._cpu.vectors import I32, any_lane, constant, full, integers, splat, vector, where
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
+MIXING, LAST = (30, 27), 31
 FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 SHIFTS = {32: (9, 11, 7), 64: (17, 45, 23)}  # of xoshiro128++ and xoshiro256++
 
@@ -23,34 +26,38 @@ SHIFTS = {32: (9, 11, 7), 64: (17, 45, 23)}  # of xoshiro128++ and xoshiro256++
 @inlined
 def mix(x):
     """A bijection of the 64-bit words that scatters counters (splitmix64)."""
-    x = (x ^ (x >> np.uint64(30))) * FACTORS[0]
-    x = (x ^ (x >> np.uint64(27))) * FACTORS[1]
-    return x ^ (x >> np.uint64(31))
+    x = (x ^ (x >> np.uint64(MIXING[0]))) * FACTORS[0]
+    x = (x ^ (x >> np.uint64(MIXING[1]))) * FACTORS[1]
+    return x ^ (x >> np.uint64(LAST))
 
 
 @intrinsic
-def put_word(typingctx: Any, table: Any, i: Any, word: Any) -> Any:
-    """Write the upper bits of a 64-bit word as number ``i`` of a table."""
+def put_mixed(typingctx: Any, state: Any, j: Any, first: Any, step: Any) -> Any:
+    """Write the upper bits of the mixed words first, first + step, … as vector ``j`` of a table."""
+    kind, wide = integers(state.dtype), vector(state.dtype, ir.IntType(64))
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        data, bits = context.make_array(table)(context, builder, args[0]).data, table.dtype.bitwidth
-        number = integers(table.dtype).element
-        top = builder.lshr(args[2], args[2].type(64 - bits))
-        top = builder.trunc(top, number) if bits < 64 else top
-        builder.store(top, builder.bitcast(builder.gep(data, [args[1]]), number.as_pointer()))
+        lanes = ir.Constant(wide, list(range(wide.count)))
+        x = builder.add(splat(builder, wide, args[2]), builder.mul(lanes, splat(builder, wide, args[3])))
+        for shift, factor in zip(MIXING, FACTORS, strict=True):
+            x = builder.mul(builder.xor(x, builder.lshr(x, constant(wide, shift))), constant(wide, int(factor)))
+        x = builder.xor(x, builder.lshr(x, constant(wide, LAST)))
+        if state.dtype.bitwidth == 32:
+            x = builder.trunc(builder.lshr(x, constant(wide, 32)), kind)
+        data = builder.bitcast(data_of(context, builder, state, args[0]), kind.as_pointer())
+        builder.store(x, builder.gep(data, [args[1]])).align = 8
         return context.get_dummy_value()
 
-    return types.none(table, types.intp, types.uint64), codegen
+    return types.none(state, types.intp, types.uint64, types.uint64), codegen
 
 
 @inner
-def seed_streams(seed, first, jump, state, like):
-    """Start the streams first, first + jump, …, one for each lane."""
-    lanes, key = width(like), mix(np.uint64(seed))
+def seed_streams(seed, first, state):
+    """Start the streams first, first + 1, …, one for each lane."""
+    key = mix(np.uint64(seed))
     for j in range(4):
-        for r in range(lanes):
-            counter = np.uint64(4) * np.uint64(first + r * jump) + np.uint64(j + 1)
-            put_word(state, j * lanes + r, mix(key + GOLDEN * counter))
+        start = key + GOLDEN * (np.uint64(4) * np.uint64(first) + np.uint64(j + 1))
+        put_mixed(state, j, start, np.uint64(4) * GOLDEN)
 
 
 @intrinsic
@@ -74,7 +81,7 @@ def next_words(typingctx: Any, state: Any, like: Any) -> Any:
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind = integers(dtype)
-        data = context.make_array(state)(context, builder, args[0]).data
+        data = data_of(context, builder, state, args[0])
         data = builder.bitcast(data, kind.as_pointer())
         places = [builder.gep(data, [I32(i)]) for i in range(4)]
         a, b, c, d = words = [builder.load(p) for p in places]
@@ -111,12 +118,10 @@ def uniform(state, like):
 @inner
 def refinement(small, state, like):
     """What a second word adds to the lanes marked ``small``; the streams of the others stay where they are."""
-    lanes = width(like)
-    a, b = load_numbers(state, 0, like), load_numbers(state, lanes, like)
-    c, d = load_numbers(state, 2 * lanes, like), load_numbers(state, 3 * lanes, like)
+    a, b, c, d = load(state, 0, like), load(state, 1, like), load(state, 2, like), load(state, 3, like)
     more = next_words(state, like) * resolution(like)
-    store_numbers(state, 0, where(small, load_numbers(state, 0, like), a))
-    store_numbers(state, lanes, where(small, load_numbers(state, lanes, like), b))
-    store_numbers(state, 2 * lanes, where(small, load_numbers(state, 2 * lanes, like), c))
-    store_numbers(state, 3 * lanes, where(small, load_numbers(state, 3 * lanes, like), d))
+    store(state, 0, where(small, load(state, 0, like), a))
+    store(state, 1, where(small, load(state, 1, like), b))
+    store(state, 2, where(small, load(state, 2, like), c))
+    store(state, 3, where(small, load(state, 3, like), d))
     return where(small, more, full(like, 0))

@@ -1,5 +1,7 @@
 """The items of a row as Bernoulli variables, read from memory in every pass, and the sums a row starts from."""
 
+from typing import Any, NamedTuple
+
 import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
@@ -31,21 +33,29 @@ def variable(y, start, shift):
 
 @inlined
 def pushed(v, spread, mean):
-    """pq (v − mean); v − mean overflows beside an item masked by the least float."""
+    """pq (v − mean), 0 for a certain item whatever v; v − mean overflows beside an item masked by the least float."""
     half = full(v, 0.5)
+    v = where(spread > full(v, 0), v, mean)
     return (spread + spread) * (v * half - mean * half)
+
+
+class Totals(NamedTuple):
+    """Σpq, the number of likely items less k, Σp − k, and the mean of v weighted by pq."""
+
+    spread: Any
+    ahead: Any
+    gap: Any
+    mean: Any
 
 
 @inner
 def row_totals(source, at, v, v_at, n, start, shift, k, like):
-    """Σpq, the number of likely items less k, Σp − k, and the mean of v weighted by pq."""
-    zero = full(like, 0)
-    spread, ahead, excess, weighted = zero, -k, zero, zero
+    """What a row starts from; ``v`` may be the logits themselves where its mean is of no use."""
+    spread, ahead, excess, weighted, least = full(like, 0), -k, full(like, 0), full(like, 0), full(like, 1e-37)
     for first in range(0, n, chunk(like)):
         a, b, c, d = part_totals(source, at, v, v_at, first, min(first + chunk(like), n), start, shift, like)
         spread, ahead, excess, weighted = spread + a, ahead + b, excess + c, weighted + d
-    least = full(like, 1e-37)
-    return spread, ahead, ahead + excess, weighted / where(spread < least, least, spread)
+    return Totals(spread, ahead, ahead + excess, weighted / where(spread < least, least, spread))
 
 
 @inner
@@ -54,9 +64,8 @@ def part_totals(source, at, v, v_at, first, stop, start, shift, like):
     zero, one = full(like, 0), full(like, 1)
     spread, ahead, excess, weighted = zero, zero, zero, zero
     for i in range(first, stop, step(like)):
-        y = load_items(source, at, i, stop, full(like, -np.inf))
-        chosen, _, unlikely, c, _ = variable(y, start, shift)
+        chosen, _, unlikely, c, _ = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
         spread, ahead = spread + c, ahead + where(chosen, one, zero)
         excess = excess + where(chosen, -unlikely, unlikely)
-        weighted = weighted + c * load_items(v, v_at, i, stop, zero)
+        weighted = weighted + c * where(c > zero, load_items(v, v_at, i, stop, zero), zero)
     return total(spread), total(ahead), total(excess), total(weighted)

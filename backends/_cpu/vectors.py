@@ -129,7 +129,7 @@ def split_dual(context: Any, builder: Any, kind: Dual, x: Any) -> tuple[Any, Any
 
 
 def _define(op: Any, kinds: tuple[type, ...], result: Any) -> None:
-    """Give ``op`` a meaning for two (or one) operands of the same kind."""
+    """Give ``op`` a meaning for operands of the same kind."""
 
     @infer_global(op)
     class _Template(AbstractTemplate):
@@ -172,15 +172,18 @@ for _op, _name in ((operator.and_, "and_"), (operator.or_, "or_"), (operator.xor
     _lower_logic(_op, _name)
 
 
-@infer_global(operator.neg)
-class _Negative(AbstractTemplate):
-    def generic(self, args: Any, kws: Any) -> Any:
-        return signature(args[0], *args) if isinstance(args[0], Lanes) else None
+_define(operator.neg, (Lanes,), lambda kind: kind)
+_define(operator.invert, (Mask,), lambda kind: kind)
 
 
 @lower_builtin(operator.neg, Lanes)
 def _negative(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     return builder.fneg(args[0])
+
+
+@lower_builtin(operator.invert, Mask)
+def _inverted(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+    return builder.not_(args[0])
 
 
 @lower_builtin(operator.add, Dual, Dual)
@@ -195,6 +198,22 @@ def _dual_mul(context: Any, builder: Any, sig: Any, args: Any) -> Any:
     (a, da), (b, db) = (split_dual(context, builder, sig.return_type, x) for x in args)
     change = builder.fadd(builder.fmul(a, db, flags=FLAGS), builder.fmul(da, b, flags=FLAGS), flags=FLAGS)
     return make_dual(context, builder, sig.return_type, builder.fmul(a, b, flags=FLAGS), change)
+
+
+@intrinsic
+def plus(typingctx: Any, sum: Any, x: Any, y: Any) -> Any:
+    """sum + x y, a fused operation for every product that it takes."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        def add(sum: Any, x: Any, y: Any) -> Any:
+            return builder.fadd(sum, builder.fmul(x, y, flags=FLAGS), flags=FLAGS)
+
+        if isinstance(x, Lanes):
+            return add(*args)
+        (s, ds), (a, da), (b, db) = (split_dual(context, builder, x, arg) for arg in args)
+        return make_dual(context, builder, x, add(s, a, b), add(add(ds, a, db), da, b))
+
+    return x(x, x, x), codegen
 
 
 @intrinsic
@@ -266,14 +285,18 @@ def any_lane(typingctx: Any, mask: Any) -> Any:
 
 
 @intrinsic
-def by_items(typingctx: Any, layout: Any) -> Any:
-    """The layout of one row at a time."""
-    kind = LayoutType(layout.dtype, ITEMS)
-    return kind(layout), lambda context, builder, sig, args: context.get_dummy_value()
+def all_lanes(typingctx: Any, mask: Any) -> Any:
+    """Whether the mask is set in every lane."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        bits = ir.IntType(WIDTH[mask.dtype])
+        return builder.icmp_unsigned("==", builder.bitcast(args[0], bits), ir.Constant(bits, -1))
+
+    return types.boolean(mask), codegen
 
 
 @intrinsic
 def double_items(typingctx: Any, layout: Any) -> Any:
-    """The same in float64."""
+    """The layout of float64 that takes one row at a time."""
     kind = LayoutType(float64, ITEMS)
     return kind(layout), lambda context, builder, sig, args: context.get_dummy_value()

@@ -11,7 +11,7 @@ import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import exp, log
-from ksubset.backends._cpu.memory import load, load_numbers, store, store_numbers
+from ksubset.backends._cpu.memory import load, store
 from ksubset.backends._cpu.passes import PAD
 from ksubset.backends._cpu.rows import fill_items, read_rows
 from ksubset.backends._cpu.variables import variable
@@ -34,7 +34,7 @@ EDGE = 0.25
 def read_counts(source, first, rows, x, like):
     """Log-weights of the counts 0, 1, …, with −∞ after the last."""
     read_rows(source, first, rows, x, like)
-    size = source.shape[1]
+    size = source.pitch
     fill_items(x, size, size + PAD, full(like, -np.inf))
 
 
@@ -63,7 +63,7 @@ def aim(n, high, work, omega, like):
     target = where(target < greatest, target, greatest)
     target = where(most - always < full(like, 0.5), always, target)
     sound = (first <= last) & (wrong < full(like, 0.5))
-    store_numbers(work.target, 0, where(sound, target, nan))
+    store(work.target, 0, where(sound, target, nan))
 
 
 @inlined
@@ -81,7 +81,7 @@ def weigh(low, high, at, n, work, counts, shift, start, like):
     Returns the logarithm of what they were divided by, their total, 1 if they serve the row, else 0, and how far it is
     to the mean count, 0 where that is near enough.
     """
-    zero, one, target = full(like, 0), full(like, 1), load_numbers(work.target, 0, like)
+    zero, one, target = full(like, 0), full(like, 1), load(work.target, 0, like)
     reach, limit, heaviest = limits(work.table, like)
     peak, rest = full(like, -np.inf), full(like, -np.inf)
     clear(counts.weights, 0, low, zero)
@@ -106,7 +106,7 @@ def weigh(low, high, at, n, work, counts, shift, start, like):
 @inlined
 def aim_again(work, gap, like):
     """Tilt to the mean next, but never quite to a count that infinite logits or none of the items make certain."""
-    store_numbers(work.target, 0, load_numbers(work.target, 0, like) + full(like, 0.9) * gap)
+    store(work.target, 0, load(work.target, 0, like) + full(like, 0.9) * gap)
 
 
 @inner

@@ -1,0 +1,73 @@
+"""Products of factors: accurate where leaving one out divides by little, and for many items that are all but sure."""
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+from ops_variants import python_scan
+
+from ksubset import _factors
+from ksubset._items import Items, items
+from ksubset._nodes import Nodes, place
+from ksubset.backends.array_api import NUMPY
+
+ITEMS: dict[str, np.ndarray] = {
+    "one": np.array([0.3]),
+    "even": np.linspace(-0.1, 0.2, 40),
+    "rare": np.full(100_001, -11.0),
+    "likely": np.full(100_000, 11.0),
+    "mixed": np.concatenate([np.linspace(-3, 3, 7), np.full(501, -7.0), np.full(500, 9.0)]),
+}
+
+
+@pytest.mark.parametrize("name", ITEMS)
+@pytest.mark.parametrize("scan", [None, python_scan(np)], ids=["pair by pair", "in a loop"])
+def test_products_of_factors(name: str, scan: Any) -> None:
+    """Near π they have relative accuracy, be their factors near 0 or all but 1; elsewhere nothing divides by little.
+
+    A loop adds up the roundings of its steps.
+    """
+    x = items(NUMPY, ITEMS[name].astype(np.float32)[:, None])
+    nodes = place(NUMPY, x.spread.sum(axis=0), np.zeros(1, np.float32), (1e9, 0.25))
+    sizes = np.where(nodes.half_cosine[:, 0] ** 2 > _factors.FAR, 1, 0)
+    for ops in (replace(NUMPY, scan=scan), replace(NUMPY, scan=scan, eager_on_cpu=False)):
+        found = _factors.product_at_each(ops, x, nodes)[:, 0]
+        assert found.dtype == np.complex64
+        exact = np.array([exact_product(x, float(nodes.period[0]), j) for j in range(len(found))])
+        error = np.abs(found - exact) / np.maximum(np.abs(exact), sizes)
+        steps = len(x.t) * len(found) // _factors.COLUMNS if scan else 0
+        assert error.max() < (60 + 2 * steps) * 2.0**-24
+
+
+def exact_product(x: Items, period: float, j: int) -> complex:
+    """Π f_i less the turns of the likely items."""
+    angle = 8 * np.arctan(np.longdouble(1)) * (j + 0.5) / period
+    a = np.where(x.chosen, x.q, x.p).astype(np.longdouble)
+    factors = 1 + a * (np.cos(angle) - 1) + 1j * np.where(x.chosen, -a, a) * np.sin(angle)
+    return complex(np.prod(factors))
+
+
+def test_far_from_an_angle_of_pi_one_product_is_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two are needed where nearly even items have small factors; either way gives the same."""
+    x = items(NUMPY, np.random.default_rng(0).normal(size=(50, 1)))
+    nodes = place(NUMPY, x.spread.sum(axis=0), np.zeros(1), (1.0, 0.25))
+    assert (nodes.half_cosine**2).min() < _factors.FAR
+    first = nodes.angle < 1.0
+    near = Nodes(*(y[first[:, 0]] for y in (nodes.angle, nodes.half_sine, nodes.half_cosine, nodes.used)), nodes.period)
+    assert (near.half_cosine**2).min() > _factors.FAR
+    one = _factors.product_at_each(NUMPY, x, near)
+    two = _factors.product_at_each(replace(NUMPY, eager_on_cpu=False), x, near)
+    np.testing.assert_allclose(one, two, rtol=1e-14)
+
+
+def test_items_near_even_have_their_own_product() -> None:
+    """|f|² is at least 1/2 for all others, whatever the angle; of even ones there are at most 8V."""
+    x = items(NUMPY, np.linspace(-4, 4, 801)[:, None])
+    found = _factors.factors(NUMPY, x)
+    even = found.twice[:, 0, 0] > 0
+    assert (x.lean[~even] ** 2 >= 0.5).all()
+    assert even.sum() <= 8 * x.spread.sum()
+    assert (found.small[even, 0] == 0).all()
+    assert (found.lean[~even, 0] == 1).all()
+    np.testing.assert_array_equal(found.small[~even, 0, 0], np.minimum(x.p, x.q)[~even, 0])
