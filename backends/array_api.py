@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import prod
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat
@@ -19,28 +18,12 @@ if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
 
 
-BLOCK = 4096
-"""Items added up in one go: float32 loses digits where it adds millions one after the other."""
-
-
-def _item_sums(x: np.ndarray) -> np.ndarray:
-    """By BLAS, which takes several items at a time where NumPy adds one after the other."""
-    n, flat = x.shape[0], x.reshape(x.shape[0], prod(x.shape[1:]))
-    whole = n - n % BLOCK
-    total = np.ones(n - whole, x.dtype) @ flat[whole:]
-    if whole:
-        blocks = np.ones(BLOCK, x.dtype) @ flat[:whole].reshape(-1, BLOCK, flat.shape[1])
-        total = total + blocks.sum(axis=0)
-    return total.reshape(x.shape[1:])
-
-
 NUMPY = Ops(
     np,
     np.matmul,
     partial(np.sort, stable=False),
     repeat_until_settled(np),
     choose=choose_needed(np),
-    item_sums=_item_sums,
     sweeps=True,
     eager_on_cpu=True,
 )

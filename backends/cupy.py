@@ -1,6 +1,7 @@
 """Adapter for CuPy arrays. The primitives run as fused kernels where a block suits a row, else as the core."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import array_api_compat.cupy as xp
@@ -13,7 +14,7 @@ from ksubset._validation import check_seed, kind
 from ksubset.backends import _cuda, _cuda_cupy, _cuda_launch
 from ksubset.backends._cuda_launch import Launch
 
-OPS = Ops(xp, cupy.matmul, cupy.sort)
+OPS = Ops(xp, cupy.matmul, cupy.sort, item_sums=partial(cupy.sum, axis=0))
 RUNTIME = _cuda_cupy.runtime(OPS)
 
 

@@ -60,23 +60,6 @@ def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, leng
     return fold(step, carry, xs, length=length)
 
 
-BLOCK = 4096
-"""Items added up in one go: float32 loses digits where it adds millions one after the other."""
-
-
-def _item_sums(x: Array) -> Array:
-    """As a product with ones, which XLA computes faster than a reduction."""
-    whole = x.shape[0] - x.shape[0] % BLOCK
-    total = _dot_ones(x[whole:])
-    if whole:
-        total = total + _dot_ones(jnp.moveaxis(x[:whole].reshape(-1, BLOCK, *x.shape[1:]), 1, 0)).sum(0)
-    return total
-
-
-def _dot_ones(x: Array) -> Array:
-    return jnp.tensordot(jnp.ones(x.shape[0], x.dtype), x, axes=1, precision="highest")
-
-
 def _ranked(x: Array, count: int | Array, *, fixed: bool = False) -> tuple[Array, Array]:
     """Order statistics by halving the integers that floats are ordered like: XLA's sort takes ten times as long."""
     whole = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
@@ -130,7 +113,6 @@ _COMMON: dict[str, Any] = {
     "repeat": _repeat,
     "choose": _choose,
     "scan": _scan,
-    "item_sums": _item_sums,
     "stop_gradient": jax.lax.stop_gradient,
     "matmul_from": 9,
     "sweeps": True,

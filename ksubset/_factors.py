@@ -11,6 +11,7 @@ likely items. They are multiplied in one of two ways:
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any, TypeAlias
 
 from ksubset._items import Items
@@ -27,6 +28,9 @@ FAR = 0.25
 
 COLUMNS = 2048
 """Numbers worth a step of a loop over the items: those of a long row are gathered in so many columns."""
+
+LONGEST_LOOP = 256
+"""Steps of that loop: the rounding of more would add up."""
 
 Combine: TypeAlias = Callable[[Array, Array], Array]
 
@@ -93,7 +97,8 @@ def _pairwise(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> A
 
 def _in_a_loop(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> Array:
     """At all nodes, by a loop over items that is compiled once; those of a long row are gathered in columns first."""
-    xp, columns = ops.xp, max(1, min(COLUMNS // max(1, fall.size), x.a.shape[0]))
+    xp, n = ops.xp, x.a.shape[0]
+    columns = max(1, min(COLUMNS // max(1, prod(fall.shape)), n), -(-n // LONGEST_LOOP))
     fall, sine, floor = (y[:, None, None, ...] for y in (fall, sine, floor))
     fillings = (x.small, 0.0), (x.small_signed, 0.0), (x.lean, 1.0), (x.twice, 0.0), (x.even_signed, 0.0)
     given = tuple(_in_columns(ops, y, columns, filling) for y, filling in fillings)

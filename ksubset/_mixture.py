@@ -73,7 +73,8 @@ def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> M
 
     def visit(at: Tilted, waiting: Array, state: State) -> tuple[State, Array]:
         part = part_of(at, waiting)
-        return _merged(ops, state, part, at.tilt, _means(part)), part.done
+        merged = _merged(given, state, part, at.tilt, _means(part))
+        return merged, part.done | at.negligible(merged[0])
 
     items = xp.zeros_like(given.logits)
     log_total, start, shift, log_volume, *means = sweep(given, visit, _nothing(given, items, items))
@@ -100,15 +101,15 @@ def product(
         part, (old_mean, *old_changes) = part_of(at, waiting), state[7:]
         changes, means = part_product(at, part, v, u), _means(part)
         mean = item_sums(ops, v * part.chosen) + xp.sum(u * part.sizes, axis=0)
-        share = _share(ops, state[0], part)
+        share = _share(given, state[0], part)
         cross = share.new * share.old * (mean - old_mean)
         apart = xp.where(part.chosen > part.unchosen, state[5] - part.unchosen, part.chosen - state[4])
         crossed = [
             share.merged(x, y) + share.within(cross * z)
             for x, y, z in zip(old_changes, changes, (apart, part.sizes - state[6]), strict=True)
         ]
-        merged = _merged(ops, state[:7], part, at.tilt, means)
-        return (*merged, share.merged(old_mean, mean), *crossed), part.done
+        merged = _merged(given, state[:7], part, at.tilt, means)
+        return (*merged, share.merged(old_mean, mean), *crossed), part.done | at.negligible(merged[0])
 
     items = xp.zeros_like(given.logits)
     none = xp.sum(items, axis=0)
@@ -149,9 +150,9 @@ class Share:
         return self.ops.xp.where(self.new > 0, x, self.ops.xp.zeros_like(x))
 
 
-def _share(ops: Ops, total: Array, part: Part) -> Share:
-    xp, zero = ops.xp, ops.xp.zeros_like(total)
-    gap = xp.where(part.log_total == -xp.inf, part.log_total, part.log_total - total)
+def _share(given: Sizes, total: Array, part: Part) -> Share:
+    ops, xp, zero = given.ops, given.ops.xp, given.ops.xp.zeros_like(total)
+    gap = xp.where(part.log_total == -xp.inf, part.log_total, (part.log_total - total) / given.unit)
     rise, fall = xp.exp(xp.minimum(gap, zero)), xp.exp(xp.minimum(-gap, zero))
     return Share(ops, fall / (rise + fall), rise / (rise + fall))
 
@@ -167,13 +168,13 @@ def _nothing(given: Sizes, chosen: Array, unchosen: Array) -> State:
     return none - given.ops.xp.inf, none, none, none, chosen, unchosen, sizes
 
 
-def _merged(ops: Ops, state: State, part: Part, tilt: Tilt, means: tuple[Array, ...]) -> State:
+def _merged(given: Sizes, state: State, part: Part, tilt: Tilt, means: tuple[Array, ...]) -> State:
     """The state after a part has been added."""
-    xp, (total, start, shift, volume, *old) = ops.xp, state
-    share, larger = _share(ops, total, part), part.log_total > total
+    xp, (total, start, shift, volume, *old) = given.ops.xp, state
+    share, larger = _share(given, total, part), part.log_total > total
     top = xp.where(larger, part.log_total, total)
-    log_total = xp.where(xp.isinf(top), top, top - xp.log(xp.where(larger, share.new, share.old)))
-    volume = xp.where(larger, part.log_volume, volume) + xp.where(xp.isinf(top), xp.zeros_like(top), log_total - top)
+    more = xp.where(xp.isinf(top), xp.zeros_like(top), -xp.log(xp.where(larger, share.new, share.old)))
+    log_total, volume = top + given.unit * more, xp.where(larger, part.log_volume, volume) + more
     start, shift = xp.where(larger, tilt.start, start), xp.where(larger, tilt.shift, shift)
     return log_total, start, shift, volume, *(share.merged(x, y) for x, y in zip(old, means, strict=True))
 

@@ -72,7 +72,7 @@ def place(ops: Ops, variance: Array, reach: Array, most: tuple[float, float]) ->
     size = _needed(xp, variance, period, error) if ops.eager_on_cpu else node_bound(error, *most)
     middle = xp.astype(xp.reshape(iota(ops, size, variance), (-1, *(1,) * variance.ndim)), variance.dtype) + 0.5
     half_sine, half_cosine = xp.sin(middle * pi / period), xp.sin((period / 2 - middle) * pi / period)
-    used = (half_cosine > 0) & (2 * half_sine * half_sine * variance <= error)
+    used = (middle < period / 2) & (2 * half_sine * half_sine * variance <= error)
     return Nodes(2 * pi * middle / period, half_sine, half_cosine, xp.astype(used, variance.dtype), period)
 
 

@@ -32,7 +32,8 @@ class Part:
     done
         (sizes, ...).
     log_total, log_volume
-        The logarithm of their weight less the θ of all items above 0, or of the likely items: (...).
+        The logarithm of their weight less the θ of all items above 0, in the unit of the sizes, and less that of the
+        likely items: (...).
     sizes
         The probability of each size within the part, (sizes, ...).
     chosen, unchosen
@@ -49,7 +50,7 @@ class Part:
 
 @dataclass(frozen=True)
 class Weighing:
-    """Weights of sizes, (sizes, ...), 0 for those that are not ``done``, and the logarithm of their scale."""
+    """Weights of sizes, (sizes, ...), 0 for those that are not ``done``, and the logarithm of their scale in a unit."""
 
     at: Tilted
     done: Array
@@ -63,7 +64,7 @@ def weigh(at: Tilted, done: Array) -> Weighing:
     slanted = xp.where(done, at.slanted(), fill(ops, (), -float("inf"), at.given.log_weights))
     log_scale = xp.max(slanted, axis=0)
     log_scale = xp.where(xp.any(done, axis=0), log_scale, xp.zeros_like(log_scale))
-    return Weighing(at, done, xp.exp(slanted - log_scale), log_scale)
+    return Weighing(at, done, xp.exp((slanted - log_scale) / at.given.unit), log_scale)
 
 
 def turn(at: Tilted, form: Form) -> Array:
@@ -103,19 +104,21 @@ def part_of(at: Tilted, waiting: Array) -> Part:
         found = normalised(form, integrand * spectrum(form, turns, weighing.weights))
         chances, change = weighing.weights * chances, found.deviation()
         sides = x.p * (1 + x.q * change), x.q * (1 - x.p * change)
-        return done, weighing.log_scale + xp.log(found.total) + x.likeliest(ops), chances / found.total, *sides
+        volume = xp.log(found.total) + x.likeliest(ops)
+        return done, weighing.log_scale, volume, chances / found.total, *sides
 
     def by_exchange() -> tuple[Array, ...]:
         done = waiting & (at.ahead == 0)
         log_total, side = Exchanges(ops, x, few_odds(at)).moments()
         sides = xp.where(x.chosen, 1 - side, side), xp.where(x.chosen, side, 1 - side)
-        return done, weigh(at, done).log_scale + log_total, xp.astype(done, side.dtype), *sides
+        return done, weigh(at, done).log_scale, log_total, xp.astype(done, side.dtype), *sides
 
     few = _exchange.serves(ops, at.totals)
-    done, log_volume, sizes, *sides = choose(ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour))
-    log_volume = xp.where(xp.any(done, axis=0), log_volume, fill(ops, (), -float("inf"), log_volume))
+    done, scale, volume, sizes, *sides = choose(ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour))
+    total, unit = at.base() + scale + at.given.unit * volume, at.given.unit
+    log_total = xp.where(xp.any(done, axis=0), total, fill(ops, (), -float("inf"), total))
     chosen, unchosen = probability(ops, sides[0], x.t), probability(ops, sides[1], -x.t)
-    return Part(done, _base(at) + log_volume, log_volume, sizes, chosen, unchosen)
+    return Part(done, log_total, scale / unit + volume, sizes, chosen, unchosen)
 
 
 def part_product(at: Tilted, part: Part, v: Array, u: Array) -> tuple[Array, Array]:
@@ -168,11 +171,3 @@ def few_odds(at: Tilted) -> Array:
     xp, few = at.given.ops.xp, _exchange.serves(at.given.ops, at.totals)
     return xp.where(few, at.x.odds, xp.zeros_like(at.x.odds))
 
-
-def _base(at: Tilted) -> Array:
-    """Σ θ over the likely items less Σ θ over those above 0: (...).
-
-    Where a sum of θ itself would overflow, items masked by the largest floats are on the same side of both.
-    """
-    ops, xp, theta = at.given.ops, at.given.ops.xp, at.given.logits
-    return -item_sums(ops, xp.where(at.x.chosen == (theta > 0), xp.zeros_like(theta), xp.abs(theta)))

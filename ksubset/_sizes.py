@@ -8,6 +8,9 @@ from ksubset._summation import item_sums
 from ksubset._tilt import Tilt, tilt
 from ksubset._typing import Array, Ops
 
+BELOW_ALL = {32: 110.0, 64: 760.0}
+"""e to the power of minus so much is below the smallest float, by its bits."""
+
 REACH = 2.0
 """Standard deviations from the target within which sizes may be served."""
 
@@ -31,6 +34,11 @@ class Sizes:
     low: int
     log_weights: Array
     wanted: Array
+
+    @property
+    def unit(self) -> float:
+        """What logarithms of whole rows are counted in: so small that sums of the largest floats do not overflow."""
+        return 2.0 ** -(self.logits.shape[0].bit_length() + 2)
 
     def count(self) -> Array:
         """The sizes as numbers, (sizes, 1, …)."""
@@ -89,8 +97,25 @@ class Tilted:
         return xp.where(xp.isnan(width), xp.zeros_like(width), width)
 
     def slanted(self) -> Array:
-        """ω(c) − λ(c − m), m the number of likely items: (sizes, ...)."""
-        return self.given.log_weights - self.tilt.times(self.ahead - self.totals.ahead)
+        """ω(c) − λ(c − m), m the number of likely items, in the unit of the sizes: (sizes, ...)."""
+        unit = self.given.unit
+        return unit * self.given.log_weights - self.tilt.times(unit * (self.ahead - self.totals.ahead))
+
+    def base(self) -> Array:
+        """Σ θ over the likely items less Σ θ over those above 0, in the unit of the sizes: (...)."""
+        ops, xp, theta = self.given.ops, self.given.ops.xp, self.given.logits
+        apart = xp.where(self.x.chosen == (theta > 0), xp.zeros_like(theta), xp.abs(theta))
+        return -item_sums(ops, self.given.unit * apart)
+
+    def negligible(self, log_total: Array) -> Array:
+        """The sizes whose probabilities are below all floats beside e^log_total, in the unit of the sizes.
+
+        By Bernstein's inequality the probability of a size that is d away from the mean is below e^(−d²/(2V + 2d/3)).
+        """
+        ops, xp, unit = self.given.ops, self.given.ops.xp, self.given.unit
+        gap, limit = xp.abs(self.ahead - self.totals.gap), BELOW_ALL[xp.finfo(log_total.dtype).bits]
+        most = self.x.likeliest(ops) - gap * gap / (2 * self.totals.variance + gap * (2 / 3) + 1e-30)
+        return (self.slanted() + self.base() - log_total) / unit + most < -limit
 
 
 def climb(given: Sizes, target: Array) -> Tilted:

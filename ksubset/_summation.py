@@ -2,15 +2,35 @@
 
 from typing import Any
 
+from ksubset._layout import fill
 from ksubset._typing import Array, Devices, Ops
 
 SPREAD_FROM = 100_000
 """Rows of so many items may be worth several devices."""
 
 
+FOLD = 32
+"""Terms added up one after the other; of thousands, float32 would lose digits."""
+
+
 def item_sums(ops: Ops, x: Array) -> Array:
     """Sums over the items, the first axis."""
-    return ops.item_sums(x) if ops.item_sums else ops.xp.sum(x, axis=0)
+    if ops.item_sums:
+        return ops.item_sums(x)
+    if devices := dividing(ops, x.shape[0]):
+        parts = ops.xp.reshape(x, (devices.count, -1, *x.shape[1:]))
+        return ops.xp.sum(_folded(ops, ops.xp.permute_dims(parts, (*range(1, parts.ndim), 0))), axis=-1)
+    return _folded(ops, x)
+
+
+def _folded(ops: Ops, x: Array) -> Array:
+    """By products with ones, which take the terms that are a part of the axis apart."""
+    xp, rest = ops.xp, x.shape[1:]
+    while (size := x.shape[0] // FOLD) > 0:
+        whole = xp.reshape(x[: FOLD * size, ...], (FOLD, -1))
+        head = xp.reshape(ops.matmul(fill(ops, (1, FOLD), 1.0, x), whole), (size, *rest))
+        x = xp.concat([head, x[FOLD * size :, ...]], axis=0) if x.shape[0] % FOLD else head
+    return xp.sum(x, axis=0)
 
 
 def sums_from_both_ends(xp: Any, x: Array) -> tuple[Array, Array]:

@@ -72,26 +72,25 @@ def tilt(ops: Ops, logits: Array, k: int | Array) -> Tilt:
     count = whole(ops, k, logits) + xp.zeros_like(logits[0, ...])
     bracket = _bracket(ops, logits, k, count)
     odds = xp.exp(xp.clip(logits + bracket.start, -FAR, FAR))
-    above = odds > 1
-    surplus = item_sums(ops, xp.astype(above, odds.dtype)) - count
     state: State = (bracket.guess, bracket.low, bracket.high, ~bracket.valid)
-    shift = ops.repeat(lambda s: _step(ops, odds, above, surplus, count, s), state, STEPS)[0]
+    shift = ops.repeat(lambda s: _step(ops, odds, count, s), state, STEPS)[0]
     nan = fill(ops, (), float("nan"), shift)
     return Tilt(bracket.start, xp.where(bracket.valid, shift, nan))
 
 
-def _step(ops: Ops, odds: Array, above: Array, surplus: Array, count: Array, state: State) -> State:
+def _step(ops: Ops, odds: Array, count: Array, state: State) -> State:
     """One safeguarded Newton step for every row that has not settled.
 
-    Σp − k is summed as Σp − Σq + ``surplus``, Σq over the items ``above`` even odds and ``surplus`` their number less
-    k: small terms, whose float32 sum is still good to a fraction of an item when k is large.
+    Σp − k is summed as Σp − Σq and the number of likely items, those of Σq, less k: small terms, whose float32 sum is
+    still good to a fraction of an item when k is large.
     """
     xp, n = ops.xp, odds.shape[0]
     shift, low, high, settled = state
     raised = odds * xp.exp(shift)
     q = 1 / (1 + raised)
     p = raised * q
-    excess = item_sums(ops, xp.where(above, -q, p)) + surplus
+    above = raised > 1
+    excess = item_sums(ops, xp.where(above, -q, p)) + (item_sums(ops, xp.astype(above, p.dtype)) - count)
     spread = item_sums(ops, p * q)
     settled = settled | (excess * excess <= xp.clip(TOLERANCE**2 * spread, 1e-6, None))
     low = xp.where(excess < 0, shift, low)

@@ -106,7 +106,7 @@ class Ops:
         ``scan(step, carry, xs, length)`` is `jax.lax.scan`: ``carry, y = step(carry, x)`` for the entries x of the first axis of
         the arrays ``xs``, or ``length`` times, and the stacked ys. Where a compiler can keep that a loop.
     item_sums
-        ``item_sums(x)``: sums over the first axis, where there is a faster way than the namespace's ``sum``.
+        ``item_sums(x)``: sums over the first axis, where the namespace's own are fast and do not lose digits.
     sums_from_both_ends
         ``sums_from_both_ends(x)``: sums over the first axis up to each entry and from each entry on, where there is
         something better than the namespace's ``cumulative_sum``.

@@ -61,6 +61,18 @@ def test_far_from_an_angle_of_pi_one_product_is_enough(monkeypatch: pytest.Monke
     np.testing.assert_allclose(one, two, rtol=1e-14)
 
 
+def test_one_row_near_an_angle_of_pi_brings_both_products_to_all() -> None:
+    """Another may be far from it at the same node: each has what it has by itself."""
+    x = items(NUMPY, np.linspace(-0.1, 0.2, 20, dtype=np.float32)[:, None] + np.zeros((1, 2), np.float32))
+    near, far = (np.sin(np.array([[angle / 2], [np.pi / 2 - angle / 2]])) for angle in (3.1, 0.5))
+    sine, cosine = np.concatenate([near, far], axis=1)[:, None, :].astype(np.float32)
+    nodes = Nodes(np.array([[3.1, 0.5]], np.float32), sine, cosine, np.ones_like(sine), np.ones(2, np.float32))
+    found, a = _factors.product_at_each(NUMPY, x, nodes)[0], x.p.astype(np.longdouble)
+    a, turns = np.where(x.chosen, 1 - a, a), np.where(x.chosen, -1, 1)
+    exact = np.prod(1 - 2 * a * sine**2.0 + 2j * turns * a * sine * cosine.astype(np.longdouble), axis=0)
+    assert np.abs(found / exact - 1).max() < 400 * 2.0**-24
+
+
 def test_items_near_even_have_their_own_product() -> None:
     """|f|² is at least 1/2 for all others, whatever the angle; of even ones there are at most 8V."""
     x = items(NUMPY, np.linspace(-4, 4, 801)[:, None])

@@ -91,14 +91,14 @@ def find_path(name: str, rows: int, n: int, width: int, dtype: Any) -> Path | No
 def find_weighted_path(rows: int, n: int, high: int, dtype: Any) -> Path | None:
     """Say the same of a call with a cardinality potential, whose sizes or their complements go up to ``high``."""
     kind = kind_of(rows, n, dtype)
-    if kind is None or high > WIDEST_WEIGHTED or n > LONGEST:
+    if kind is None or n > LONGEST or n * high > LARGEST_TABLE:
         return None
     reach = f"all sizes up to {high} under one tilt; the core takes the rows where that does not serve"
     return Path(RECURSION, ROWS, f"{_lanes(ROWS, kind)}, {reach}")
 
 
-WIDEST_WEIGHTED = 40
-"""Potentials of larger sizes are computed by the core, whose cost does not grow with them."""
+LARGEST_TABLE = 1 << 20
+"""Items times sizes; potentials of more are computed by the core, whose memory does not grow with the sizes."""
 
 
 def choose(name: str, rows: int, n: int, width: int) -> tuple[str, str]:

@@ -28,7 +28,7 @@ QUICK = ["test_values.py", "test_battery_values.py"]
 POTENTIALS = ["test_cardinality_arguments.py", "test_cardinality.py", "test_parts.py"]
 TESTS = {
     "_tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
-    "_items": [*QUICK, "test_exchange.py", "test_contour.py", "test_accuracy.py"],
+    "_items": ["test_items.py", *QUICK, "test_exchange.py", "test_contour.py", "test_accuracy.py"],
     "_nodes": ["test_nodes.py", *QUICK, "test_contour.py", "test_accuracy.py"],
     "_factors": ["test_factors.py", "test_contour.py", "test_spread.py", *QUICK],
     "_direct": ["test_contour.py", *QUICK, "test_accuracy.py"],
