@@ -20,7 +20,13 @@ if TYPE_CHECKING:
 
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
 """Those of ``ksubset._functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
-KERNELS = {"marginals": "solve", "unchosen": "solve", "marginals_jvp": "jacobian_product", "draw": "sample", "solve": "volume"}
+KERNELS = {
+    "marginals": "solve",
+    "unchosen": "solve",
+    "marginals_jvp": "jacobian_product",
+    "draw": "sample",
+    "solve": "volume",
+}
 """What each is called in ``_cpu``."""
 SOLVING = {function.__name__ for function in _functions.SOLVING}
 SOLVING_WEIGHTED = {function.__name__ for function in _weighted.SOLVING}
@@ -99,14 +105,16 @@ def evaluate(
     name: str, logits: "np.ndarray", k: "int | np.ndarray", width: int, *v: "np.ndarray", threads: int | None = None
 ) -> "np.ndarray":
     """Compute μ, 1 − μ, or the product of J and ``v``, against which the logits broadcast; or one of `WEIGHTED`."""
+    value: np.ndarray
     if name in WEIGHTED:
         from ksubset.backends import _fast_weighted
 
-        value: np.ndarray = _fast_weighted.evaluate(name, logits, int(k), width, *v, threads=threads)
-        return value
-    if name == "marginals_jvp":
-        return jacobian_product(logits, k, v[0], width, threads=threads)
-    return marginal(logits, k, width, chosen=name == "marginals", threads=threads)
+        value = _fast_weighted.evaluate(name, logits, int(k), width, *v, threads=threads)
+    elif name == "marginals_jvp":
+        value = jacobian_product(logits, k, v[0], width, threads=threads)
+    else:
+        value = marginal(logits, k, width, chosen=name == "marginals", threads=threads)
+    return value
 
 
 def marginal(

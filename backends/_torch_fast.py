@@ -125,7 +125,7 @@ def draw(
     z, shifts = _fast.kernels().sample(*given, threads=torch.get_num_threads(), memory=TENSORS)
     if function is _functions.rsample and (logits.requires_grad or torch.autograd.forward_ad._current_level >= 0):
         counts = None if isinstance(k, int) else k
-        z = Drawn.apply(logits, counts, _Draw(z, k, width, shifts, differentiate))  # type: ignore[no-untyped-call]  # torch leaves it so
+        z = Drawn.apply(logits, counts, (z, _Draw(k, width, shifts, differentiate)))  # type: ignore[no-untyped-call]  # torch leaves it so
     result: Tensor = z
     return result
 
@@ -144,9 +144,8 @@ def _seed(generator: torch.Generator | None) -> int:
 
 
 class _Draw(NamedTuple):
-    """Samples, and what their gradient needs."""
+    """What the gradient of samples needs."""
 
-    z: Tensor
     k: int | Tensor
     width: int
     shifts: Tensor
@@ -161,11 +160,11 @@ class Drawn(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx: Any, logits: Tensor, counts: Tensor | None, draw: _Draw) -> Tensor:
-        ctx.draw = draw._replace(z=None)
+    def forward(ctx: Any, logits: Tensor, counts: Tensor | None, drawn: tuple[Tensor, _Draw]) -> Tensor:
+        z, ctx.draw = drawn
         ctx.save_for_backward(logits, counts)
         ctx.save_for_forward(logits)
-        return draw.z
+        return z
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> Any:

@@ -11,7 +11,7 @@ import torch
 from ksubset import _functions, _weighted
 from ksubset._derivatives import PRODUCTS
 from ksubset._inference import Solution
-from ksubset._typing import Array, Ops, choose_needed, repeat_all, repeat_until_settled
+from ksubset._typing import Array, Ops, choose_needed, repeat_until_settled
 from ksubset._validation import check_seed, kind
 from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast, is_spread
 from ksubset.backends._torch_autograd import Call, product

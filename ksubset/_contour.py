@@ -1,8 +1,8 @@
 """The contour: probabilities, marginals and J · v from the characteristic function of the count at a few nodes.
 
 With c_j = F(φ_j) e^−ikφ_j, the probability of the count is P = (2/N) Σ Re c_j, and leaving item i out divides c_j by
-f_ij. The two probabilities that this gives, P(S₋ᵢ = k − 1) and P(S₋ᵢ = k), differ by P · Δ_i, and p_i times the one plus
-q_i times the other is P, so that
+f_ij. The two probabilities that this gives, P(S₋ᵢ = k − 1) and P(S₋ᵢ = k), differ by P · Δ_i, and p_i times the one
+plus q_i times the other is P, so that
 
     μ_i = p_i (1 + q_i Δ_i),   1 − μ_i = q_i (1 − p_i Δ_i),   Δ_i = Σ Re(c_j u_j/f_ij) / Σ Re c_j,   u = e^iφ − 1.
 

@@ -30,7 +30,6 @@ class Direct:
     def log_derivative(self, push: Array) -> Array:
         """d log F along p + ``push``, (nodes, ...)."""
 
-
         def at(floor: Array) -> tuple[Array, ...]:
             part = push * self._inverse(floor)
             return item_sums(self.ops, part * self.x.lean), item_sums(self.ops, part)
@@ -67,7 +66,7 @@ class Direct:
         return value, derivative
 
     def _inverse(self, floor: Array) -> Array:
-        """1/|f|², |f|² = (q − p)² + 4pq cos²(φ/2) a sum of what is not negative; u/f = ((q − p)(cos φ − 1) + i sin φ)/|f|²."""
+        """1/|f|², |f|² = (q − p)² + 4pq cos²(φ/2), of one sign; u/f = ((q − p)(cos φ − 1) + i sin φ)/|f|²."""
         return 1 / (self.x.lean * self.x.lean + 4 * self.x.spread * floor)
 
     @property

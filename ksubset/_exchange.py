@@ -14,7 +14,6 @@ multiplied by as long as A_1 and B_1 are not much above 1.
 """
 
 from dataclasses import dataclass
-
 from typing import TypeAlias
 
 from ksubset._items import Items, Totals
@@ -58,13 +57,16 @@ class Exchanges:
         total, change = 1 + _exchanged(a, b), _exchanged(da, b) + _exchanged(a, db)
         ours, theirs = _without_one(a, b), _without_one(b, a)
         weighted = [(j + 1) * x for j, x in enumerate(ours)], [(j + 1) * x for j, x in enumerate(theirs)]
-        moved = [
-            x + y - change / total * z
-            for x, y, z in zip(_without_one(da, b), _without_one(a, db), ours, strict=True)
-        ], [
-            x + y - change / total * z
-            for x, y, z in zip(_without_one(db, a), _without_one(b, da), theirs, strict=True)
-        ]
+        moved = (
+            [
+                x + y - change / total * z
+                for x, y, z in zip(_without_one(da, b), _without_one(a, db), ours, strict=True)
+            ],
+            [
+                x + y - change / total * z
+                for x, y, z in zip(_without_one(db, a), _without_one(b, da), theirs, strict=True)
+            ],
+        )
         sign = xp.where(self.x.chosen, -self.odds, self.odds)
         return (push * self._polynomial(*weighted) + sign * self._polynomial(*moved)) / total
 

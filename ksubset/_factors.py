@@ -6,7 +6,7 @@ likely items. They are multiplied in one of two ways:
 - as their product less 1. What rounding takes is then relative to the a, be they a million and tiny, and nothing over-
   or underflows;
 - as they are, |q − p| + 2a cos²(φ/2) ± i a sin φ, where an item is nearly even. Where φ is near π such an f_i may be
-  tiny, and leaving one out divides by it: the product has to keep its relative accuracy. There are at most 8V such items.
+  tiny, and leaving one out divides by it: the product has to keep its relative accuracy. There are at most 8V of them.
 """
 
 from collections.abc import Callable
@@ -127,7 +127,9 @@ def _reduce_axis(xp: Any, combine: Combine, x: Array, axis: int) -> Array:
     before = (slice(None),) * axis
     while (size := x.shape[axis]) > 1:
         half = size // 2
-        first, second, odd = (x[(*before, part, ...)] for part in (slice(half), slice(half, 2 * half), slice(2 * half, None)))
+        first, second, odd = (
+            x[(*before, part, ...)] for part in (slice(half), slice(half, 2 * half), slice(2 * half, None))
+        )
         x = combine(first, second)
         x = xp.concat([x, odd], axis=axis) if size > 2 * half else x
     return xp.sum(x, axis=axis)

@@ -10,10 +10,10 @@ from functools import lru_cache
 from itertools import accumulate
 from math import comb, log
 
+from ksubset._elementary import magnitude, positive_part, softplus
 from ksubset._inference import Solution, draw, jacobian_product, solve
 from ksubset._inverse import invert, solve_jacobian
 from ksubset._layout import constant, fill, iota
-from ksubset._elementary import magnitude, positive_part, softplus
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
 from ksubset._validation import broadcast_shapes

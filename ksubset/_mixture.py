@@ -14,7 +14,7 @@ from typing import TypeAlias
 from ksubset._inference import probability
 from ksubset._layout import fill, iota, items_first, items_last, pad
 from ksubset._parts import Part, log_probabilities, part_of, part_product
-from ksubset._sizes import REACH, Sizes, Tilted, climb, likely_size, sizes
+from ksubset._sizes import Sizes, Tilted, climb, likely_size, sizes
 from ksubset._summation import item_sums
 from ksubset._tilt import Tilt
 from ksubset._typing import Array, Ops, State
@@ -83,9 +83,8 @@ def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> M
     chosen, unchosen = probability(ops, means[0] + bad, t), probability(ops, means[1] + bad, -t)
     chances = _every_size(ops, logits, low, means[2] + bad)
     slope = slopes(ops, t, tilt)
-    return Mixture(*(items_last(ops, x) for x in (t, slope)), log_volume + bad, *(
-        items_last(ops, x) for x in (chosen, unchosen, chances)
-    ))
+    tilted, slope, chosen, unchosen, chances = (items_last(ops, x) for x in (t, slope, chosen, unchosen, chances))
+    return Mixture(tilted, slope, log_volume + bad, chosen, unchosen, chances)
 
 
 def product(

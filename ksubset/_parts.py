@@ -18,7 +18,6 @@ from ksubset._sizes import Tilted
 from ksubset._summation import compensated_sum, item_sums
 from ksubset._typing import Array, choose
 
-
 SMALL = 0.05
 """Beside the largest probability: a size that is less likely loses more than some bits to its error."""
 
@@ -114,7 +113,9 @@ def part_of(at: Tilted, waiting: Array) -> Part:
         return done, weigh(at, done).log_scale, log_total, xp.astype(done, side.dtype), *sides
 
     few = _exchange.serves(ops, at.totals)
-    done, scale, volume, sizes, *sides = choose(ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour))
+    done, scale, volume, sizes, *sides = choose(
+        ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour)
+    )
     total, unit = at.base() + scale + at.given.unit * volume, at.given.unit
     log_total = xp.where(xp.any(done, axis=0), total, fill(ops, (), -float("inf"), total))
     chosen, unchosen = probability(ops, sides[0], x.t), probability(ops, sides[1], -x.t)
@@ -170,4 +171,3 @@ def few_odds(at: Tilted) -> Array:
     """The odds in rows of small variance."""
     xp, few = at.given.ops.xp, _exchange.serves(at.given.ops, at.totals)
     return xp.where(few, at.x.odds, xp.zeros_like(at.x.odds))
-

@@ -14,7 +14,6 @@ from dataclasses import dataclass
 from math import comb, exp, log
 
 from ksubset._items import Items, Totals
-from ksubset._layout import constant
 from ksubset._nodes import Nodes
 from ksubset._summation import item_sums
 from ksubset._typing import Array, Ops, scan

@@ -1,6 +1,7 @@
 """Cardinality potentials: the sizes that a subset may have, and those of them that one tilt serves."""
 
 from dataclasses import dataclass
+from math import ldexp
 
 from ksubset._items import Items, Totals, items, totals
 from ksubset._layout import fill, iota, items_first
@@ -17,7 +18,7 @@ REACH = 2.0
 
 @dataclass(frozen=True)
 class Sizes:
-    """Rows and the log-weights of the sizes ``low`` …
+    """Rows and the log-weights of the sizes from ``low`` on.
 
     Attributes
     ----------
@@ -38,7 +39,7 @@ class Sizes:
     @property
     def unit(self) -> float:
         """What logarithms of whole rows are counted in: so small that sums of the largest floats do not overflow."""
-        return 2.0 ** -(self.logits.shape[0].bit_length() + 2)
+        return ldexp(1.0, -(self.logits.shape[0].bit_length() + 2))
 
     def count(self) -> Array:
         """The sizes as numbers, (sizes, 1, …)."""
@@ -77,7 +78,7 @@ def likely_size(given: Sizes) -> Array:
 
 @dataclass(frozen=True)
 class Tilted:
-    """Rows under the tilt to the sizes ``target``, (...); what it may serve are the sizes that are ``near``, (sizes, ...)."""
+    """Rows under the tilt to the sizes ``target``, (...); it may serve the sizes that are ``near``, (sizes, ...)."""
 
     given: Sizes
     target: Array

@@ -110,7 +110,7 @@ def _newton(ops: Ops, total: Array, spread: Array, count: Array, n: int) -> Arra
 
 
 def _bracket(ops: Ops, logits: Array, k: int | Array, count: Array) -> Bracket:
-    """From the ends of the row's range where all rows are narrow, else from the logits on both sides of the k-th gap."""
+    """From the ends of the row's range where all rows are narrow, else from the logits beside the k-th gap."""
     xp, n = ops.xp, logits.shape[0]
     if not ops.sweeps or (isinstance(k, int) and not 0 < k < n):
         return Bracket(*_between_order_statistics(ops, logits, k, count))

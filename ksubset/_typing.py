@@ -103,8 +103,8 @@ class Ops:
         ``choose(mask, first, second)``: the answers, each a tuple, of ``first()`` in the rows of ``mask`` and of
         ``second()`` in the others. Neither need be computed if no row asks for it.
     scan
-        ``scan(step, carry, xs, length)`` is `jax.lax.scan`: ``carry, y = step(carry, x)`` for the entries x of the first axis of
-        the arrays ``xs``, or ``length`` times, and the stacked ys. Where a compiler can keep that a loop.
+        ``scan(step, carry, xs, length)`` is `jax.lax.scan`: ``carry, y = step(carry, x)`` for the entries x of the
+        first axis of the arrays ``xs``, or ``length`` times, and the stacked ys. Where a compiler can keep that a loop.
     item_sums
         ``item_sums(x)``: sums over the first axis, where the namespace's own are fast and do not lose digits.
     sums_from_both_ends
@@ -139,7 +139,7 @@ class Ops:
 
 
 def scan(ops: Ops, step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, length: int) -> tuple[Any, Any]:
-    """``carry, y = step(carry, x)`` for the entries x of the first axis of ``xs``, a tuple of arrays; the ys stacked."""
+    """``carry, y = step(carry, x)`` for the entries x of the first axis of the arrays ``xs``; the ys stacked."""
     if ops.scan:
         return ops.scan(step, carry, xs, length)
     found = []

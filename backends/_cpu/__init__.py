@@ -2,8 +2,8 @@
 
 `find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
 the same names in ``ksubset._inference``. Logits are (..., n) of float32 or float64, copied only if not C-contiguous; k
-is an int or integers (...), ``width`` a bound of min(k, n − k). A row that is infeasible or holds a NaN gives NaN in its
-own results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
+is an int or integers (...), ``width`` a bound of min(k, n − k). A row that is infeasible or holds a NaN gives NaN in
+its results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
 """
 
 from math import gcd, prod
@@ -136,7 +136,7 @@ def sample(
     logits, k, width
         As this module says.
     seed
-        Any int. Draw d of row r depends on the seed, on d · rows + r, on the row and on ``width``: neither on other rows
+        Any int. Draw d of row r depends on the seed, on d · rows + r, on the row and on ``width``: not on other rows,
         nor on the number of threads.
     shape
         How many subsets to draw from each row.

@@ -13,7 +13,7 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.tables import Table, data_of
+from ksubset.backends._cpu.tables import data_of
 from ksubset.backends._cpu.uniforms import GOLDEN, mix
 from ksubset.backends._cpu.vectors import I32, WIDTH, constant, vector
 
@@ -130,7 +130,7 @@ def ties(typingctx: Any, state: Any, thresholds: Any) -> Any:
 
 @intrinsic
 def put_thresholds(typingctx: Any, address: Any, i: Any, unlikely: Any, chosen: Any) -> Any:
-    """Write the thresholds of a vector of items as numbers i, i + 1, … from an address on; min(p, q) and p > q are given."""
+    """Write the thresholds of a vector of items from an address on; min(p, q) and p > q are given."""
     dtype = unlikely.dtype
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -182,7 +182,9 @@ def put_subset(typingctx: Any, table: Any, at: Any, bits: Any, left: Any) -> Any
         store = cgutils.get_or_insert_function(builder.module, store, f"llvm.masked.store.v{size}f{dtype.bitwidth}.p0")
         for first in range(0, ITEMS_AT_ONCE, size):
             part = builder.trunc(builder.lshr(args[2], I64(first)), ir.IntType(size))
-            value = builder.select(builder.bitcast(part, ir.VectorType(I1, size)), constant(kind, 1.0), constant(kind, 0.0))
+            value = builder.select(
+                builder.bitcast(part, ir.VectorType(I1, size)), constant(kind, 1.0), constant(kind, 0.0)
+            )
             place = builder.bitcast(builder.gep(data, [builder.add(args[1], I64(first))]), kind.as_pointer())
             limit = builder.insert_element(ir.Constant(lanes.type, ir.Undefined), builder.trunc(args[3], I32), I32(0))
             limit = builder.shuffle_vector(limit, limit, constant(lanes.type, 0))

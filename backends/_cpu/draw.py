@@ -1,4 +1,4 @@
-"""Exact samples of rows that choose few items: from last to first, each with its probability given how many are to come.
+"""Exact samples of rows that choose few items: from last to first, each given how many are still to come.
 
 An item is chosen with probability p P_i[c − 1] / P_{i+1}[c]. Only the states after every fourth item are in the table;
 those between are rebuilt from five of them. Lanes are rows.
@@ -67,13 +67,19 @@ def draw_block(p, q, b, n, most, table, count, state, z, zero):
 
 @inlined
 def states_down(table, here, most, count, zero):
-    """The states ``count``, ``count`` − 1, … ``count`` − 4 of every lane, 0 beyond ``most``: seven times as fast as gathering them."""
+    """The states ``count`` … ``count`` − 4 of every lane, 0 beyond ``most``: seven times as fast as gathering."""
     x0, x1, x2, x3, x4 = zero, zero, zero, zero, zero
     s0, s1, s2, s3, s4 = load(table, here, zero), zero, zero, zero, zero
     level, one = zero, full(zero, 1)
     for j in range(most + PAD + 1):
         found = count == level
-        x0, x1, x2, x3, x4 = where(found, s0, x0), where(found, s1, x1), where(found, s2, x2), where(found, s3, x3), where(found, s4, x4)
+        x0, x1, x2, x3, x4 = (
+            where(found, s0, x0),
+            where(found, s1, x1),
+            where(found, s2, x2),
+            where(found, s3, x3),
+            where(found, s4, x4),
+        )
         level = level + one
         s0, s1, s2, s3, s4 = load(table, here + j + 1, zero), s0, s1, s2, s3
     return x0, x1, x2, x3, x4

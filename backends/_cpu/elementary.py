@@ -10,8 +10,8 @@ from numba.extending import intrinsic, overload
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.vectors import (
-    ITEMS,
     I32,
+    ITEMS,
     ROWS,
     WIDTH,
     Dual,

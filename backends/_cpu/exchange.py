@@ -1,4 +1,4 @@
-"""Rows of small variance on Lanes, by how many items a subset exchanges against the likeliest. See ``ksubset._exchange``.
+"""Rows of small variance on Lanes, by how many items a subset exchanges with the likeliest. See ``ksubset._exchange``.
 
 Series are vectors in a table, one after the other: those of the unlikely items, then those of the likely ones.
 """
@@ -18,7 +18,7 @@ SPAN = 12
 """Places for a series."""
 
 SUMS, CHANGES, SERIES, MOVED, ONE_OUT, WEIGHTED, OTHERS = range(0, 14, 2)
-"""Σ w^j and Σ dw w^(j−1), A and dA, what leaving an item out makes of them, for the unlikely items; + 1 for the likely."""
+"""Σ w^j and Σ dw w^(j−1), A and dA, and these less an item, for the unlikely items; + 1 for the likely."""
 KINDS = 14
 
 
@@ -30,7 +30,7 @@ def exchanged(table):
 
 @inner
 def sum_odds(source, at, v, v_at, n, start, shift, mean, few, part, table, like):
-    """Σ w^j, and Σ w^(j−1) dw for dw = ± w (v − mean), of the items on either side; no odds where ``few`` is not set."""
+    """Σ w^j, and Σ w^(j−1) dw for dw = ± w (v − mean), of the items on either side; no odds where not ``few``."""
     zero, most = full(like, 0), exchanged(table)
     for j in range(4 * SPAN):
         store(table, j, zero)
@@ -42,7 +42,12 @@ def sum_odds(source, at, v, v_at, n, start, shift, mean, few, part, table, like)
             chosen, w, _, _, _ = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
             w = where(few, w, zero)
             u = pushed(load_items(v, v_at, i, stop, zero), w, mean)
-            x, y, dx, dy = where(chosen, zero, w), where(chosen, w, zero), where(chosen, zero, u), where(chosen, -u, zero)
+            x, y, dx, dy = (
+                where(chosen, zero, w),
+                where(chosen, w, zero),
+                where(chosen, zero, u),
+                where(chosen, -u, zero),
+            )
             for j in range(most):
                 add(part, SUMS * SPAN + j, x)
                 add(part, (SUMS + 1) * SPAN + j, y)

@@ -74,7 +74,7 @@ def multiply_factors(source, at, first, stop, start, shift, nodes, size, like):
 @inner
 def integrand_by_factors(source, at, n, start, shift, ahead, nodes, size, spare, like):
     """F e^−ikφ at the nodes."""
-    zero, one, half = full(like, 0), full(like, 1), full(like, 0.5)
+    zero, one = full(like, 0), full(like, 1)
     for j in range(size):
         store(nodes, FRE * MOST + j, one)
         store(nodes, FIM * MOST + j, zero)
@@ -171,4 +171,3 @@ def deviation_and_derivative(nodes, size, spread, lean, u):
         p, q = load(nodes, DRE * MOST + j, spread) - u * x, load(nodes, DIM * MOST + j, spread) - u * y
         derivative = derivative + (a * p - b * q)
     return value, derivative
-

@@ -168,7 +168,21 @@ def sample_recursion(pointer):
         for i in range(seeds_of(frame)):
             p = part_of(frame, c, i, zeros(layout))
             recursion.sample(
-                p.theta, p.k, c.same, c.n, c.most, p.rows, 0, p.rows, c.shifts, p.seed, c.choice, p.out, c.at, c.end, layout
+                p.theta,
+                p.k,
+                c.same,
+                c.n,
+                c.most,
+                p.rows,
+                0,
+                p.rows,
+                c.shifts,
+                p.seed,
+                c.choice,
+                p.out,
+                c.at,
+                c.end,
+                layout,
             )
     return 0
 

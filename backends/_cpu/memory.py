@@ -12,8 +12,8 @@ from numba.extending import intrinsic
 
 from ksubset.backends._cpu.tables import data_of, pitch_of
 from ksubset.backends._cpu.vectors import (
-    ITEMS,
     I32,
+    ITEMS,
     ROWS,
     WIDTH,
     Dual,
@@ -202,7 +202,9 @@ def store_numbers(typingctx: Any, table: Any, position: Any, x: Any) -> Any:
     return types.none(table, types.intp, x), codegen
 
 
-def _masked_items(context: Any, builder: Any, kind: Any, array: Any, at: Any, i: Any, n: Any, like: Any) -> tuple[Any, Any]:
+def _masked_items(
+    context: Any, builder: Any, kind: Any, array: Any, at: Any, i: Any, n: Any, like: Any
+) -> tuple[Any, Any]:
     """A pointer to items i, i + 1, … of a row that starts ``at`` a position, and a mask of those before ``n``."""
     data = data_of(context, builder, kind, array)
     lanes = ir.VectorType(data.type.pointee, WIDTH[like.dtype])
@@ -221,7 +223,9 @@ def load_items(typingctx: Any, table: Any, at: Any, i: Any, n: Any, filling: Any
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         array, at, i, n, filling = args
         if like.across == ROWS:
-            return read(builder, _planes(context, builder, table, array, _scaled(builder, i, like), like)[0], like.dtype)
+            return read(
+                builder, _planes(context, builder, table, array, _scaled(builder, i, like), like)[0], like.dtype
+            )
         place, mask = _masked_items(context, builder, table, array, at, i, n, like)
         if table.dtype == like.dtype:
             return _masked(builder, "load", like.dtype, vector(like.dtype), place, mask, filling)

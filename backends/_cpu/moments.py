@@ -1,8 +1,8 @@
 """The kernels of the contour that Python calls, on the rows start … stop − 1: moments and J · v in O(n), whatever k.
 
-Arrays are given by their addresses, and a result that is not wanted by 0: logits, v, μ, 1 − μ and J · v (count, n); λ
-(2, count), start and shift; counts and log-volumes (count,). ``scratch`` is the calling thread's memory. Where lanes are
-items, rows are read and written where they are; where lanes are rows, they are brought into lanes first.
+Arrays are given by their addresses, an unwanted result by 0: logits, v, μ, 1 − μ and J · v (count, n); λ
+(2, count), start and shift; counts and log-volumes (count,). ``scratch`` is the calling thread's memory. Where lanes
+are items, rows stay where they are; where lanes are rows, they are brought into lanes first.
 """
 
 from typing import Any, NamedTuple
@@ -12,7 +12,8 @@ from numba import int64
 
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.elementary import log, total
-from ksubset.backends._cpu.exchange import BELOW, KINDS as SERIES_KINDS, SPAN, exchange, exchange_product, exchange_side
+from ksubset.backends._cpu.exchange import BELOW, SPAN, exchange, exchange_product, exchange_side
+from ksubset.backends._cpu.exchange import KINDS as SERIES_KINDS
 from ksubset.backends._cpu.factors import (
     deviation,
     deviation_and_derivative,
@@ -36,7 +37,6 @@ from ksubset.backends._cpu.tables import table_at
 from ksubset.backends._cpu.terms import TERMS, enough_terms
 from ksubset.backends._cpu.variables import chunk, pushed, row_totals, variable
 from ksubset.backends._cpu.vectors import any_lane, full, where, width, zeros
-
 
 NUMBERS = KINDS * MOST + SERIES_KINDS * SPAN + 4 * (TERMS + 2) + 8 * TERMS + 16
 """Vectors of scratch memory beside the items."""
@@ -254,7 +254,9 @@ def write_product(source, at, v, v_at, n, found, work, out, first, rows, like):
                 value, derivative = deviation_and_derivative(work.nodes, found.size, c, lean, u)
                 x = u + u * lean * value + c * derivative
         if some:
-            x = where(found.few, exchange_product(work.series, found.whole, chosen, w, pushed(direction, w, found.mean)), x)
+            x = where(
+                found.few, exchange_product(work.series, found.whole, chosen, w, pushed(direction, w, found.mean)), x
+            )
         store_items(table, place, i, n, x)
     if rows_at_once(like) > 1:
         write_rows(work.y, rows, out, first, like)

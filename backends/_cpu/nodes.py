@@ -1,7 +1,5 @@
 """The nodes of the contour on Lanes: where they are, what is known there, sums over them. See ``ksubset._nodes``."""
 
-from numba import float32
-
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import ceil, sqrt, turn
 from ksubset.backends._cpu.memory import load, store

@@ -1,7 +1,7 @@
 """Inside and outside for rows that choose few items: item after item, in blocks of four. On Lanes or on Dual numbers.
 
 State j after a block is the probability that the items so far bring the count to j, 0 … ``width``; a table holds the
-states after every block, ``stride(width)`` of them each. ``suffix[j]`` is the derivative of the answer by state j, going
+states after every block, ``stride(width)`` each. ``suffix[j]`` is the derivative of the answer by state j, going
 down. Lanes are rows. States that a block reads again and again are kept in registers.
 """
 
@@ -92,7 +92,11 @@ def outside(p, q, blocks, most, table, suffix, chosen, unchosen, zero):
 @inlined
 def put_pair(p, q, i, r0, r1, r2, o0, o1, o2, o3, o4, chosen, unchosen):
     """Both sides of two items, from the polynomial of the other pair of their block and what is outside of it."""
-    c0, c1, c2 = row_of_three(r0, r1, r2, o0, o1, o2), row_of_three(r0, r1, r2, o1, o2, o3), row_of_three(r0, r1, r2, o2, o3, o4)
+    c0, c1, c2 = (
+        row_of_three(r0, r1, r2, o0, o1, o2),
+        row_of_three(r0, r1, r2, o1, o2, o3),
+        row_of_three(r0, r1, r2, o2, o3, o4),
+    )
     p0, p1, q0, q1 = load(p, i, c0), load(p, i + 1, c0), load(q, i, c0), load(q, i + 1, c0)
     store(chosen, i, p0 * plus(q1 * c1, p1, c2))
     store(chosen, i + 1, p1 * plus(q0 * c1, p0, c2))

@@ -1,7 +1,7 @@
 """Which kernel a call takes, known before it runs, and how much memory and work that is: the one place that decides.
 
 Rows that choose few items go through the recursion, whose cost grows with k; all others through the contour, whose
-cost does not. Short rows are taken sixteen (or so) at a time, one to each lane; long and few ones item by item in lanes.
+cost does not. Short rows are taken sixteen or so at a time, one to a lane; few and long ones item by item.
 The limits were measured: ``tests/benchmarks/crossover.py``.
 """
 

@@ -12,7 +12,17 @@ from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.draw import draw
 from ksubset.backends._cpu.memory import load, store
 from ksubset.backends._cpu.passes import inside, outside, seed_suffix, seed_suffix_tangents, stride, table_size
-from ksubset.backends._cpu.rows import carve, fill_items, lanes_of, orient, padded, put_lanes, read_rows, room, write_rows
+from ksubset.backends._cpu.rows import (
+    carve,
+    fill_items,
+    lanes_of,
+    orient,
+    padded,
+    put_lanes,
+    read_rows,
+    room,
+    write_rows,
+)
 from ksubset.backends._cpu.search import find_tilt
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.tables import table_at
@@ -128,7 +138,12 @@ def settle(n, start, work):
     """
     zero, nan = full(start, 0), start - start
     for i in range(n):
-        p, q, m, rest = load(work.p, i, start), load(work.q, i, start), load(work.chosen, i, start), load(work.unchosen, i, start)
+        p, q, m, rest = (
+            load(work.p, i, start),
+            load(work.q, i, start),
+            load(work.chosen, i, start),
+            load(work.unchosen, i, start),
+        )
         forced, scale = (p == zero) | (q == zero), full(start, 1) / (m + rest)
         store(work.chosen, i, where(forced, p, m * scale) + nan)
         store(work.unchosen, i, where(forced, q, rest * scale) + nan)
@@ -219,4 +234,3 @@ def restore_side(z, n, shift, sign):
     base = (full(sign, 1) - sign) * full(sign, 0.5) + (shift - shift)
     for i in range(n):
         store(z, i, base + sign * load(z, i, sign))
-

@@ -24,7 +24,7 @@ NEAR = 0.25  # order statistics as close as this need not be told apart
 
 @inner
 def find_tilt(source, at, n, k, like):
-    """Start and shift of every lane's row, NaN where it is infeasible or holds a NaN, and its totals; ``k`` a vector."""
+    """Start and shift of every lane's row, NaN where infeasible or with a NaN, and its totals; ``k`` a vector."""
     top, bottom, mean, square, nan = extent(source, at, n, like)
     zero, one, two, half, size = full(like, 0), full(like, 1), full(like, 2), full(like, 0.5), full(like, n)
     reach, level = (top - bottom) * half, log(k / (size - k))

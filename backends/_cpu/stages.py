@@ -4,8 +4,8 @@ The items are divided in two, A before B, B with a small part of the variance. A
 variables; what is left of k, r = k − ΣA, is accepted with the probability P_B(r)/bound. Then B is drawn the same way,
 given r, under a tilt of its own. At the end few items are uncertain, and are drawn until their sum is right.
 
-P_B comes from the recursion over the counts that are possible at all, sums of products of positive numbers, or where B's
-variance is large from the contour, whose error is below rounding. Its bound is the largest entry, or by the triangle
+P_B comes from the recursion over all possible counts, sums of products of positive numbers, or where B's variance is
+large from the contour, whose error is below rounding. Its bound is the largest entry, or by the triangle
 inequality Σ|F_j|, so that the ratio never exceeds 1. Both are in float64 whatever the dtype of the logits, as are the
 uniforms. What is further than `reach` from B's mean has a probability below e⁻³⁸ and is not accepted.
 """
@@ -20,7 +20,6 @@ from ksubset.backends._cpu.bits import (
     WORDS_OF_STATE,
     draw_items,
     hashed_uniform,
-    population,
     put_subset,
     put_thresholds,
     put_word_at,
@@ -29,9 +28,8 @@ from ksubset.backends._cpu.bits import (
     word_at,
 )
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.elementary import sqrt as square_root
 from ksubset.backends._cpu.elementary import total, turn
-from ksubset.backends._cpu.memory import load, load_items, load_numbers, step, store, store_numbers
+from ksubset.backends._cpu.memory import load_items, load_numbers, step, store, store_numbers
 from ksubset.backends._cpu.nodes import ANGLE, IM, MOST, RE, place_nodes
 from ksubset.backends._cpu.power_sums import integrand_by_powers, sum_powers
 from ksubset.backends._cpu.search import find_tilt
@@ -101,7 +99,7 @@ def variance_of(source, at, first, stop, start, shift, like):
 
 
 class Draw(NamedTuple):
-    """Items to draw: n of them ``at`` a place of a table, under λ; where their subset goes, their thresholds and bits."""
+    """Items to draw: n from ``at`` in a table, under λ; where their subset goes, their thresholds and bits."""
 
     source: Any
     at: Any
@@ -152,7 +150,9 @@ def settle_ties(draw, first, groups, memory, like):
     for g in range(first, first + groups):
         equal, word = ties(memory.before, draw.thresholds + 64 * g), word_at(draw.bits + 4 * g)
         for r in range(ITEMS_AT_ONCE):
-            if equal >> r & 1 and hashed_uniform(key, g * ITEMS_AT_ONCE + r) < left_of(draw, g * ITEMS_AT_ONCE + r, memory, like):
+            if equal >> r & 1 and hashed_uniform(key, g * ITEMS_AT_ONCE + r) < left_of(
+                draw, g * ITEMS_AT_ONCE + r, memory, like
+            ):
                 word, count = word | 1 << r, count + 1
         put_word_at(draw.bits + 4 * g, word)
     return count
@@ -161,8 +161,13 @@ def settle_ties(draw, first, groups, memory, like):
 @inner
 def left_of(draw, i, memory, like):
     """What 2¹⁶ p is above the threshold of an item."""
-    chosen, _, unlikely, _, _ = variable(load_items(draw.source, draw.at, i, draw.n, full(like, -np.inf)), draw.start, draw.shift)
-    rare, threshold = np.float64(scalar(unlikely, memory.level)) * 65536, float(word_at(draw.thresholds + 2 * i) & 0xFFFF)
+    chosen, _, unlikely, _, _ = variable(
+        load_items(draw.source, draw.at, i, draw.n, full(like, -np.inf)), draw.start, draw.shift
+    )
+    rare, threshold = (
+        np.float64(scalar(unlikely, memory.level)) * 65536,
+        float(word_at(draw.thresholds + 2 * i) & 0xFFFF),
+    )
     if scalar(where(chosen, full(like, 1), full(like, 0)), memory.level) > 0:
         return (65536 - threshold) - rare
     return rare - threshold

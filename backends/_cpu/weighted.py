@@ -25,7 +25,7 @@ from ksubset.backends._cpu.weights import TURNS, aim, aim_again, read_counts, sp
 
 
 class Counts(NamedTuple):
-    """Tables with a number for each count: log-weights, weights, probabilities, a direction; where the way back starts."""
+    """Tables with a number per count: log-weights, weights, probabilities, a direction; where the way back starts."""
 
     omega: Any
     weights: Any
@@ -78,12 +78,34 @@ def go_inside(n, low, high, work, counts, zero, like, one):
 
 @kernel
 def solve(
-    theta, _k, high, n, count, begin, stop, omega, low, served, shifts, targets, volumes, mu, rest, pi, scratch, end, layout
+    theta,
+    _k,
+    high,
+    n,
+    count,
+    begin,
+    stop,
+    omega,
+    low,
+    served,
+    shifts,
+    targets,
+    volumes,
+    mu,
+    rest,
+    pi,
+    scratch,
+    end,
+    layout,
 ):
     """λ and the count that it is for; on request log-volumes relative to that count, marginals, and those of counts."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, omega = table_at(theta, n, zero), table_at(omega, high + 1, zero)
-    served, shifts, targets = (table_at(served, count, zero), table_at(shifts, count, zero), table_at(targets, count, zero))
+    served, shifts, targets = (
+        table_at(served, count, zero),
+        table_at(shifts, count, zero),
+        table_at(targets, count, zero),
+    )
     counts, at = count_tables(scratch, high, 1, zero)
     work, lanes, blocks = workspace(at, 1, n, high, zero), width(zero), (n + 3) // 4
     for first in range(begin, stop, lanes):
@@ -125,7 +147,12 @@ def jacobian_product(theta, _k, high, n, count, begin, stop, omega, low, served,
     """J · (v, u): the covariances of v · z + u(Σz) with the items, ``out``, and with each count's indicator, ``pi``."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, omega, served = table_at(theta, n, zero), table_at(omega, high + 1, zero), table_at(served, count, zero)
-    v, u, out, pi = table_at(v, n, zero), table_at(u, high + 1, zero), table_at(out, n, zero), table_at(pi, high + 1, zero)
+    v, u, out, pi = (
+        table_at(v, n, zero),
+        table_at(u, high + 1, zero),
+        table_at(out, n, zero),
+        table_at(pi, high + 1, zero),
+    )
     lanes, blocks, none, one = width(zero), (n + 3) // 4, dual(zero, zero), dual(full(zero, 1), zero)
     counts, at = count_tables(scratch, high, planes(none), zero)
     work = workspace(at, planes(none), n, high, zero)
@@ -185,4 +212,3 @@ def draw_count(low, high, chances, state, like):
         falling = falling + load(chances, j, like)
         down = down - where(falling <= u, one, full(like, 0))
     return where(below, up, down)
-
