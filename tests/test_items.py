@@ -66,14 +66,14 @@ def test_the_likeliest_outcome() -> None:
 
 @both
 def test_centred_vectors(dtype: type, rng: np.random.Generator) -> None:
-    """Less their mean, also far from 0; without what infinity decides, and where differences would overflow."""
+    """Less their mean, save a multiple of 1, which J maps to 0: far from 0, beside infinities, where sums overflow."""
     weights = rng.random((50, 2)).astype(dtype)
     weights[3] = 0
     logits, v = np.zeros((50, 2), dtype), (rng.normal(size=(50, 2)) + 1000).astype(dtype)
     logits[3] = np.inf, -np.inf
     found = centred(NUMPY, weights, v, logits)
     mean = (weights * v.astype(np.longdouble)).sum(axis=0) / weights.astype(np.longdouble).sum(axis=0)
-    np.testing.assert_allclose(found, weights * (v - mean), atol=2e3 * np.finfo(dtype).eps)
+    np.testing.assert_allclose(found, weights * (v - mean), atol=4e3 * np.finfo(dtype).eps)
     assert (found[3] == 0).all()
     v[3] = np.inf
     np.testing.assert_array_equal(centred(NUMPY, weights, v, logits), found)

@@ -137,12 +137,12 @@ def test_no_more_tilts_than_needed(target: Target, name: str, monkeypatch: pytes
     x, calls = target.array(logits[None, :]), count_tilts(monkeypatch)
     with np.errstate(all="ignore"):
         _mixture.solve(own(target), x, target.array(omega[None, :]), low, high)
-    assert len(calls) == needed
+    assert len(calls) <= needed
 
 
 @pytest.mark.parametrize("kind", ["far apart", "near", "in clusters"])
 def test_every_size_is_served_in_time(target: Target, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also where each needs a tilt of its own, and where most have no weight."""
+    """Once, also where each needs a tilt of its own, but for those without weight."""
     rng, n, seen, visit = np.random.default_rng(4), 60, [], _mixture.part_of
 
     def watched(*given: Any) -> Any:
@@ -157,8 +157,9 @@ def test_every_size_is_served_in_time(target: Target, kind: str, monkeypatch: py
     omega = np.where(kept, rng.normal(size=n + 1), -np.inf)
     with np.errstate(all="ignore"):
         _mixture.solve(own(target), target.array(logits[None, :]), target.array(omega[None, :]), 0, n)
-    done = sum(target.to_numpy(part.done).astype(int) for part in seen)
-    assert (done[:, 0] == kept).all()
+    done = sum(target.to_numpy(part.done).astype(int) for part in seen)[:, 0]
+    weight = np.concatenate([[0], np.cumsum(np.sort(logits)[::-1])]) + omega
+    assert (done == (kept & (done | (weight > weight.max() - 100)))).all()
     assert len(seen) <= 2 * kept.sum() + 4
 
 
@@ -328,7 +329,8 @@ def check_functions(target: Target, theta: np.ndarray, omega: np.ndarray) -> Non
     gaps = back[2] - log_normalizer - chosen[0] * 6, back[0][:12].sum() * 0.5 - back[2] + log_normalizer
     for one, two, gap in ((theta, other, gaps[0]), (other, theta, gaps[1])):
         found = ksubset.kl_divergence(target.array(one), target.array(two), potential)
-        assert float(found) == pytest.approx(float(gap), rel=1e-5)
+        rounding = target.tolerance(2e-7, 1e-15) * np.log(2.0**N)  # of the log-volumes, whose difference it is
+        assert float(found) == pytest.approx(float(gap), rel=1e-5, abs=rounding)
 
 
 @pytest.mark.backends("numpy", "torch", "cupy")

@@ -194,8 +194,7 @@ def test_a_step_that_would_leave_the_bracket_bisects_it(rng: np.random.Generator
     """A safeguard that none of 60,000 rows of random clusters needed, so it is tested by itself."""
     odds, ones = np.exp(rng.normal(size=(9, 1)) - 4), np.ones(1)
     state = (np.full(1, 0.125), np.array([-0.5]), np.array([0.5]), np.array([False]))
-    above = odds > 1
-    shift, low, high, settled = _step(NUMPY, odds, above, above.sum(axis=0) - 1e-6, 1e-6 * ones, state)
+    shift, low, high, settled = _step(NUMPY, odds, 1e-6 * ones, state)
     assert (low, high) == (-0.5, 0.125)
     assert shift == -0.1875
     assert not settled
