@@ -11,7 +11,8 @@ from ksubset._typing import Array, Ops
 def descend(ops: Ops, counts: Counts, levels: list[Array], k: int | Array, u: Array) -> Array:
     """Draw the count of every leaf given the total ``k``: integers (items, draws, rows), from u, (n − 1, draws, rows).
 
-    The uniforms are used from the root of the tree to its leaves, one for each pair of nodes.
+    The uniforms are used from the root of the tree to its leaves, one for each pair of nodes. Whatever the levels hold,
+    no node is given a count that its items cannot have: every draw has k ones.
     """
     xp, (draws, rows) = ops.xp, u.shape[1:]
     u = contiguous(ops, u) if u.shape[0] else fill(ops, (1, draws, rows), 0.0, u)
@@ -23,10 +24,21 @@ def descend(ops: Ops, counts: Counts, levels: list[Array], k: int | Array, u: Ar
         first, second = _offsets(counts, i, pairs)
         parents = total[:pairs, ...]
         weights = left[:, :, None, :] * mirror(ops, right, parents - first - second)
-        chosen = first + invert(ops, weights, u[used : used + pairs, ...])
+        least, most = _possible(ops, parents, levels[0].shape[1], i)
+        chosen = xp.clip(first + invert(ops, weights, u[used : used + pairs, ...]), least, most)
         total = xp.concat([chosen, parents - chosen, total[pairs:, ...]], axis=0)
         used += pairs
     return total
+
+
+def _possible(ops: Ops, parents: Array, n: int, level: int) -> tuple[Array, Array]:
+    """The least and the largest count of the first of each pair: nodes have 2^level items, save perhaps the last."""
+    xp, pairs, size = ops.xp, parents.shape[0], 2**level
+    nodes = -(-n // size)
+    last = n - (nodes - 1) * size if nodes == 2 * pairs else size
+    seconds = fill(ops, (pairs, 1, 1), size, parents)
+    seconds = xp.concat([seconds[: pairs - 1, ...], fill(ops, (1, 1, 1), last, parents)], axis=0)
+    return xp.maximum(parents - seconds, xp.zeros_like(parents)), xp.minimum(parents, fill(ops, (), size, parents))
 
 
 def _offsets(counts: Counts, level: int, pairs: int) -> tuple[int | Array, int | Array]:

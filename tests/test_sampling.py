@@ -7,6 +7,9 @@ from oracle import Enumeration
 from significance import check_binomial, check_frequencies
 
 import ksubset
+from ksubset import _sampling
+from ksubset._tree import FullCounts, inside, leaves
+from ksubset.backends.array_api import NUMPY
 
 DRAWS = 20_000
 
@@ -185,3 +188,19 @@ def test_nothing_to_choose_from(target: Target) -> None:
         z = target.to_numpy(ksubset.sample(logits, k, rng=target.rng(0), sample_shape=(2,)))
         assert z.shape == (2, *logits.shape)
         assert (z == k).all()
+
+
+@pytest.mark.parametrize("value", [0.0, np.nan, np.inf, 1e-300])
+@pytest.mark.parametrize("n", [2, 3, 5, 8, 13, 31])
+def test_every_draw_has_k_ones_whatever_the_tree_holds(n: int, value: float, rng: np.random.Generator) -> None:
+    p, k = rng.random((n, 4)), rng.integers(0, n + 1, 4)
+    counts = FullCounts(NUMPY, n)
+    levels = inside(counts, leaves(NUMPY, p, 1 - p))
+    u = rng.random((n - 1, 7, 4))
+    for broken in range(len(levels)):
+        spoilt = [np.full_like(x, value) if i == broken else x for i, x in enumerate(levels)]
+        with np.errstate(all="ignore"):
+            z = _sampling.descend(NUMPY, counts, spoilt, k, u)
+        assert z.shape == (n, 7, 4)
+        assert ((z == 0) | (z == 1)).all()
+        assert (z.sum(axis=0) == k).all()
