@@ -1,10 +1,14 @@
-"""Adapter for Dask arrays: each chunk of rows is, when it is computed, a call on the array that it holds."""
+"""Adapter for Dask arrays: each chunk of rows is, when it is computed, a call on the array that it holds.
+
+Rows that are in several chunks are joined for the call, in chunks of the same size: a row needs hardly any memory
+beside its items, whereas sums over its pieces, one after the other, would be thousands of small tasks.
+"""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from inspect import signature
-from math import isnan
+from math import isnan, prod
 from typing import Any, NoReturn
 
 import array_api_compat
@@ -63,28 +67,27 @@ def prepare(
     """Check what is known of the arguments, and leave their values to ``start`` in each chunk."""
     backend = backends.load("dask")
     check_logits(logits, xp, name)
-    n = _items(logits, name)
+    items, logits = logits.chunks[-1:], joined(logits, name)
+    n = int(logits.shape[-1])
     if isinstance(k, Cardinality):
         k.resolve(logits, backend, xp, reads=False)
-        if is_array(weights := getattr(k, "log_weights", None)):
-            _items(weights, "log_weights")
         width = n
     else:
         checked = check_k(k, logits, backend, xp, name)
         width = static_width(checked, n, max_k, backend, reads=False)
         k = k if is_array(k) else checked
     start = partial(start, max_k=max_k, validate=bool(validate))
-    return ChunkedProblem(backend, xp, logits, k, width, logits.dtype, False, bool(validate), None, start)
+    return ChunkedProblem(backend, xp, logits, k, width, logits.dtype, False, bool(validate), None, start, items)
 
 
-def _items(x: Array, name: str) -> int:
-    """The size of the last axis, which must be in one chunk."""
+def joined(x: Array, name: str) -> Array:
+    """With one chunk along the last axis, and no larger chunks than before unless a single row is larger."""
     if any(isnan(size) for size in x.shape):
         raise ValueError(f"{name} must have chunks of known sizes; got shape {x.shape}: call its compute_chunk_sizes()")
-    if len(x.chunks[-1]) != 1:
-        given = f"{len(x.chunks[-1])}, of up to {max(x.chunks[-1])}"
-        raise ValueError(f"{name} must have one chunk along the last axis; got {given}: rechunk({{-1: -1}}) joins them")
-    return int(x.shape[-1])
+    if len(x.chunks[-1]) == 1:
+        return x
+    limit = max(x.dtype.itemsize * prod(x.chunksize), 1)
+    return x.rechunk({-1: -1, **dict.fromkeys(range(x.ndim - 1), "auto")}, block_size_limit=limit)
 
 
 @dataclass
@@ -95,15 +98,17 @@ class ChunkedProblem(Problem):
     ----------
     start
         ``start(logits, k)`` makes a chunk a problem of the framework that it belongs to.
+    items
+        The chunks that the items were given in: those of the results.
     """
 
     start: Callable[..., Problem]
+    items: tuple[tuple[int, ...], ...]
 
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
         """As for `Problem`, in each chunk."""
         names = list(signature(function).parameters)[4:]  # after (ops, logits, k, width)
-        for name, x in zip(names, arrays, strict=False):
-            _items(x, name)
+        arrays = (*map(joined, arrays, names),)
         tail = () if function.__name__ in PER_ROW else tuple(self.logits.shape[-1:])
         return self._map(partial(_evaluated, function, self.reads_anywhere), tail, *arrays)
 
@@ -125,10 +130,14 @@ class ChunkedProblem(Problem):
         places: bool = False,
     ) -> Array:
         k, parts = split(self.k)
-        sizes = [Operand(x, has_items=name == "log_weights") for name, x in parts.items()]
+        sizes = [
+            Operand(joined(x, name)) if name == "log_weights" else Operand(x, has_items=False)
+            for name, x in parts.items()
+        ]
         operands = [Operand(self.logits), *sizes, *map(Operand, arrays)]
         call = Call(self.start, k, tuple(parts), work)
-        return self.cast(map_rows(call, operands, tail, draws=draws, places=places))
+        found = self.cast(map_rows(call, operands, tail, draws=draws, places=places))
+        return found.rechunk({-1: self.items[0]}) if tail == self.logits.shape[-1:] else found
 
     @property
     def uniforms(self) -> int:

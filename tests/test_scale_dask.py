@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from capabilities import FEATURES
-from scale_rows import DRAWING, PARTS, SIZES, WEIGHTS, K, N, V, X, arguments, cases, first, lazy, part
+from scale_rows import DRAWING, PARTS, ROWS, SIZES, WEIGHTS, K, N, V, X, arguments, cases, first, lazy, part
 
 import ksubset
 from ksubset._cardinality import prepare
@@ -91,6 +91,33 @@ def test_chunks_are_aligned_and_broadcast() -> None:
         for value in (found, whole):
             expected = ksubset.kl_divergence(row, V, 2)
             np.testing.assert_allclose(value.compute(scheduler="synchronous"), expected, rtol=1e-12)
+
+
+@pytest.mark.parametrize(("name", "kind"), cases())
+def test_rows_in_pieces_are_joined_and_parted_again(name: str, kind: str) -> None:
+    """With results in the pieces that were given, and no larger chunks of rows."""
+
+    def pieces(x: np.ndarray) -> Any:
+        return lazy(x) if x.ndim == 1 else lazy(x).rechunk({-1: 4})
+
+    function, seed = getattr(ksubset, name), {"rng": 0} if name in DRAWING else {}
+    found = function(pieces(first(name, kind)), **arguments(name, kind, pieces), **seed)
+    given = found.compute(scheduler="synchronous")
+    if name not in DRAWING:
+        np.testing.assert_allclose(given, function(first(name, kind), **arguments(name, kind, lambda x: x)), rtol=1e-12)
+    elif kind in ("int", "array"):
+        assert (given.sum(axis=-1) == K[kind](lambda x: x)).all()
+    if found.shape[-2:] == (ROWS, N):
+        assert found.chunks[-1] == (4, 2)
+    assert max(found.chunks[0]) <= 4
+
+
+def test_joined_rows_are_as_large_as_their_pieces_were() -> None:
+    x = ksubset.backends.dask.joined(da.zeros((64, 3, 50), chunks=(64, 3, 5)), "logits")
+    assert x.chunks[-1] == (50,)
+    assert np.prod(x.chunksize) <= 64 * 3 * 5
+    assert ksubset.marginals(da.zeros((0, N), chunks=(1, 4)), 2).compute(scheduler="synchronous").shape == (0, N)
+    assert ksubset.marginals(da.zeros(N, chunks=4), 2).chunks == ((4, 2),)
 
 
 def test_chunks_of_a_process_share_nothing() -> None:

@@ -22,15 +22,6 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     ("call", "error", "message"),
     [
-        (lambda x: ksubset.marginals(x.rechunk((4, 3)), 2), ValueError, "logits must have one chunk along the last"),
-        (lambda x: ksubset.marginals_jvp(x, 2, x.rechunk((4, 3))), ValueError, "v must have one chunk along"),
-        (lambda x: ksubset.sample_from_uniforms(x, 2, x[:, 1:].rechunk((4, 3))), ValueError, "u must have one chunk"),
-        (lambda x: ksubset.logits_from_marginals(x.rechunk((4, 3)), 2), ValueError, "mu must have one chunk"),
-        (
-            lambda x: ksubset.mode(x, ksubset.Cardinality(da.zeros(N + 1, chunks=2))),
-            ValueError,
-            "log_weights must have one chunk",
-        ),
         (lambda x: ksubset.marginals(x[x[:, 0] > 0], 2), ValueError, "known sizes"),
         (lambda x: ksubset.marginals(x, N + 1), ValueError, "k must be in"),
         (lambda x: ksubset.marginals(x, 3, max_k=2), ValueError, "max_k"),

@@ -194,13 +194,3 @@ def put_subset(typingctx: Any, table: Any, at: Any, bits: Any, left: Any) -> Any
         return context.get_dummy_value()
 
     return types.none(table, types.intp, types.int64, types.intp), codegen
-
-
-@inlined
-def population(x):
-    """The number of bits that are set."""
-    count = 0
-    while x:
-        x &= x - 1
-        count += 1
-    return count

@@ -4,7 +4,7 @@ from math import factorial
 from typing import Any
 
 from llvmlite import ir
-from numba import float32, types
+from numba import float32
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
@@ -12,14 +12,12 @@ from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.vectors import (
     I32,
     ITEMS,
-    ROWS,
     WIDTH,
     Dual,
     constant,
     full,
     integers,
     make_dual,
-    splat,
     split_dual,
     vector,
     where,
@@ -85,20 +83,6 @@ def _across(combine: Any) -> Any:
 total = _across(lambda builder, x, y: builder.fadd(x, y))
 lowest = _across(lambda builder, x, y: builder.select(builder.fcmp_ordered("<", x, y), x, y))
 highest = _across(lambda builder, x, y: builder.select(builder.fcmp_ordered(">", x, y), x, y))
-
-
-@intrinsic
-def counts_from(typingctx: Any, j: Any, like: Any) -> Any:
-    """The counts that the vector of states from ``j`` on stands for."""
-
-    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
-        kind = vector(like.dtype)
-        first = splat(builder, kind, builder.sitofp(args[0], kind.element))
-        if like.across == ROWS:
-            return first
-        return builder.fadd(first, ir.Constant(kind, [float(i) for i in range(kind.count)]))
-
-    return like(types.intp, like), codegen
 
 
 @intrinsic
