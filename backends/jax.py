@@ -106,8 +106,14 @@ def _sums_from_both_ends(x: Array) -> tuple[Array, Array]:
     return sums(lower), sums(lower.T)
 
 
+def _join(re: Array, im: Array) -> Array:
+    """A Python number in the sum would be a promotion, which users may forbid."""
+    return jax.lax.complex(*jnp.broadcast_arrays(re, im))
+
+
 _COMMON: dict[str, Any] = {
     "xp": jnp,
+    "join": _join,
     "matmul": partial(jnp.matmul, precision="highest"),
     "sort": partial(jnp.sort, stable=False),
     "repeat": _repeat,

@@ -50,12 +50,15 @@ EAGER = Ops(
     _sort_on_cpu,
     repeat_until_settled(torch),
     choose=choose_needed(torch),
+    join=torch.complex,
     item_sums=partial(torch.sum, dim=0),
     stop_gradient=torch.Tensor.detach,
     sweeps=True,
     eager_on_cpu=True,
 )
-LAZY = Ops(xp, _matmul, _sort, item_sums=partial(torch.sum, dim=0), stop_gradient=torch.Tensor.detach)
+LAZY = Ops(
+    xp, _matmul, _sort, join=torch.complex, item_sums=partial(torch.sum, dim=0), stop_gradient=torch.Tensor.detach
+)
 
 surrogate = _torch_estimators.surrogate
 value_and_gradient = _torch_estimators.value_and_gradient

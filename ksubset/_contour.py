@@ -21,6 +21,7 @@ from dataclasses import dataclass
 from ksubset import _power_sums
 from ksubset._direct import Direct
 from ksubset._items import Items, Totals
+from ksubset._layout import scaled
 from ksubset._nodes import place
 from ksubset._power_sums import PowerSums
 from ksubset._typing import Array, Ops, choose
@@ -56,7 +57,7 @@ class Curve:
         change = self.weights * self.form.log_derivative(push)
         if other is not None:
             change = change + other
-        change = change - self.weights * xp.sum(xp.real(change), axis=0)
+        change = change - scaled(self.form.ops, self.weights, xp.sum(xp.real(change), axis=0))
         value, derivative = self.form.deviation_and_derivative(self.weights, change, push)
         return push * (1 + x.lean * value) + x.spread * derivative
 
@@ -88,10 +89,10 @@ def curve(form: Form) -> Curve:
 
 def values(form: Form) -> Array:
     """F e^−ikφ at the nodes, (nodes, ...)."""
-    return form.nodes.used * (form.characteristic() * form.nodes.turn(form.ops, form.offset))
+    return scaled(form.ops, form.characteristic() * form.nodes.turn(form.ops, form.offset), form.nodes.used)
 
 
 def normalised(form: Form, x: Array) -> Curve:
     """A curve of these values."""
     total = form.ops.xp.sum(form.ops.xp.real(x), axis=0)
-    return Curve(form, x / total, 2 * total / form.nodes.period)
+    return Curve(form, scaled(form.ops, x, 1 / total), 2 * total / form.nodes.period)

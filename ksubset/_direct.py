@@ -35,7 +35,7 @@ class Direct:
             return item_sums(self.ops, part * self.x.lean), item_sums(self.ops, part)
 
         re, im = at_each(self.ops, at, (self._floor,))
-        return self.nodes.fall * re + 1j * (self.nodes.sine * im)
+        return self.ops.join(self.nodes.fall * re, self.nodes.sine * im)
 
     def deviation(self, weights: Array) -> Array:
         """Σ Re(c u/f_i) over the nodes, u = e^iφ − 1 and c the ``weights``: (n, ...)."""

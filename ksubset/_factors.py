@@ -90,9 +90,9 @@ def _pairwise(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> A
     """At one node of each row, (...), pair by pair."""
     xp = ops.xp
     if ops.eager_on_cpu and xp.all(floor > FAR):
-        return 1 + _reduced(xp, less_one, x.a * fall + 1j * (x.signed * sine))
-    deviation = _reduced(xp, less_one, x.small * fall + 1j * (x.small_signed * sine))
-    return (1 + deviation) * _reduced(xp, product, x.lean + x.twice * floor + 1j * (x.even_signed * sine))
+        return 1 + _reduced(xp, less_one, ops.join(x.a * fall, x.signed * sine))
+    deviation = _reduced(xp, less_one, ops.join(x.small * fall, x.small_signed * sine))
+    return (1 + deviation) * _reduced(xp, product, ops.join(x.lean + x.twice * floor, x.even_signed * sine))
 
 
 def _in_a_loop(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> Array:
@@ -105,10 +105,11 @@ def _in_a_loop(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> 
 
     def step(carry: tuple[Array, Array], item: tuple[Array, ...]) -> tuple[tuple[Array, Array], tuple[()]]:
         small, small_signed, lean, twice, signed = item
-        deviation = less_one(carry[0], small * fall + 1j * (small_signed * sine))
-        return (deviation, carry[1] * (lean + twice * floor + 1j * (signed * sine))), ()
+        deviation = less_one(carry[0], ops.join(small * fall, small_signed * sine))
+        return (deviation, carry[1] * ops.join(lean + twice * floor, signed * sine)), ()
 
-    none = 0j * (fall + given[0][0, ...])
+    zero = 0 * (fall + given[0][0, ...])
+    none = ops.join(zero, zero)
     deviation, found = scan(ops, step, (none, none + 1), given, given[0].shape[0])[0]
     deviation, found = (
         _reduce_axis(xp, combine, _reduce_axis(xp, combine, y, 1), 1)

@@ -20,6 +20,11 @@ def constant(ops: Ops, values: list[float], like: Array) -> Array:
     return ops.xp.asarray(values, dtype=like.dtype, device=device(like))
 
 
+def scaled(ops: Ops, z: Array, factor: Array) -> Array:
+    """A complex ``z`` times a real ``factor``."""
+    return ops.join(ops.xp.real(z) * factor, ops.xp.imag(z) * factor)
+
+
 def iota(ops: Ops, size: int, like: Array) -> Array:
     """The integers 0 … size − 1 on the device of ``like``."""
     return ops.xp.arange(size, device=device(like))

@@ -56,7 +56,8 @@ class Nodes:
 
     def turn(self, ops: Ops, count: Array) -> Array:
         """e^i·count·φ."""
-        return ops.xp.exp(1j * (count * self.angle))
+        x = count * self.angle
+        return ops.join(ops.xp.cos(x), ops.xp.sin(x))
 
 
 def place(ops: Ops, variance: Array, reach: Array, most: tuple[float, float]) -> Nodes:

@@ -13,7 +13,7 @@ from ksubset._elementary import softplus
 from ksubset._exchange import Exchanges
 from ksubset._inference import probability
 from ksubset._items import centred
-from ksubset._layout import fill, items_last
+from ksubset._layout import fill, items_last, scaled
 from ksubset._sizes import Tilted
 from ksubset._summation import compensated_sum, item_sums
 from ksubset._typing import Array, choose
@@ -69,12 +69,15 @@ def weigh(at: Tilted, done: Array) -> Weighing:
 def turn(at: Tilted, form: Form) -> Array:
     """e^i(c − target)φ for the sizes c that are near, 1 for the others: (nodes, sizes, ...)."""
     xp, ahead = form.ops.xp, form.ops.xp.where(at.near, at.ahead, form.ops.xp.zeros_like(at.ahead))
-    return xp.exp(1j * (form.nodes.angle[:, None, ...] * ahead))
+    x = form.nodes.angle[:, None, ...] * ahead
+    return form.ops.join(xp.cos(x), xp.sin(x))
 
 
 def spectrum(form: Form, turns: Array, weights: Array) -> Array:
     """Σ_c weights(c) e^−i(c − target)φ, (nodes, ...)."""
-    return form.ops.xp.sum(weights * form.ops.xp.conj(turns), axis=1)
+    xp = form.ops.xp
+    re, im = (xp.sum(weights * x, axis=1) for x in (xp.real(turns), xp.imag(turns)))
+    return form.ops.join(re, -im)
 
 
 def integrals(form: Form, turns: Array, x: Array) -> Array:
@@ -134,7 +137,7 @@ def part_product(at: Tilted, part: Part, v: Array, u: Array) -> tuple[Array, Arr
         weights = weigh(at, part.done).weights
         found = normalised(form, integrand * spectrum(form, turns, weights))
         other = integrand * spectrum(form, turns, weights * u)
-        image = found.product(push, other * (2 / (form.nodes.period * found.total)))
+        image = found.product(push, scaled(ops, other, 2 / (form.nodes.period * found.total)))
         change = integrals(form, turns, integrand * form.log_derivative(push))
         moved = weights * change / found.total + part.sizes * u
         return image, moved - part.sizes * xp.sum(moved, axis=0)

@@ -58,14 +58,14 @@ class PowerSums:
             sum(comb(2 * (i - r), i - r) / 16 ** (i - r) * leaning[r - 1] for r in range(1, i + 1)) / (2 * i + 1)
             for i in m
         ]
-        return xp.exp(size - 1j * (self.nodes.half_sine * _dot(ops, powers, spread)))
+        return xp.exp(ops.join(size, -self.nodes.half_sine * _dot(ops, powers, spread)))
 
     def log_derivative(self, push: Array) -> Array:
         """d log F along p + ``push``, (nodes, ...)."""
         sums, leaning = self._sums(push, push * self.x.lean)
         powers = [self._one(), *self._powers()[:-1]]
         re, im = _dot(self.ops, powers, leaning), _dot(self.ops, powers, sums)
-        return self.nodes.fall * re + 1j * (self.nodes.sine * im)
+        return self.ops.join(self.nodes.fall * re, self.nodes.sine * im)
 
     def deviation(self, weights: Array) -> Array:
         """Σ Re(c u/f_i) over the nodes, u = e^iφ − 1 and c the ``weights``: (n, ...)."""

@@ -105,6 +105,8 @@ class Ops:
     scan
         ``scan(step, carry, xs, length)`` is `jax.lax.scan`: ``carry, y = step(carry, x)`` for the entries x of the
         first axis of the arrays ``xs``, or ``length`` times, and the stacked ys. Where a compiler can keep that a loop.
+    join
+        ``join(re, im)``: re + i im, for reals that broadcast.
     item_sums
         ``item_sums(x)``: sums over the first axis, where the namespace's own are fast and do not lose digits.
     sums_from_both_ends
@@ -130,6 +132,7 @@ class Ops:
     choose: Choose | None = None
     stop_gradient: Callable[[Array], Array] = lambda x: x
     scan: Scan | None = None
+    join: Callable[[Array, Array], Array] = lambda re, im: re + 1j * im
     item_sums: Callable[[Array], Array] | None = None
     sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     devices: Devices | None = None
