@@ -8,6 +8,8 @@ from dataclasses import fields
 from math import prod
 from typing import TYPE_CHECKING, Any
 
+from array_api_compat import array_namespace
+
 from ksubset import _weighted
 from ksubset._mixture import Mixture, slopes
 from ksubset._tilt import Tilt
@@ -29,7 +31,7 @@ def evaluate(name: str, logits: "np.ndarray", low: int, high: int, *v: "np.ndarr
     sides = (found.unchosen, found.chosen) if call.flipped else (found.chosen, found.unchosen)
     items, counts = _weighted.parts(out)
     items[...] = sides[not chosen]
-    call.put_counts(counts, found.counts)
+    counts[...] = call.all_counts(found.counts)
     if not chosen:
         np.subtract(1, counts, out=counts)
     return call.completed(getattr(_weighted, name), found.served, out).reshape(logits.shape)
@@ -50,7 +52,7 @@ def _product(logits: "np.ndarray", low: int, high: int, v: "np.ndarray", threads
     out = np.empty(v.shape, v.dtype)
     items, counts = _weighted.parts(out)
     np.multiply(rise, sign, out=items)
-    call.put_counts(counts, moved)
+    counts[...] = call.all_counts(moved)
     return call.completed(_weighted.weighted_marginals_jvp, served, out, v).reshape(shape)
 
 
@@ -96,51 +98,62 @@ def solve(logits: "np.ndarray", *, low: int, high: int, threads: int | None = No
     return Mixture(*(x.reshape((*logits.shape[:-1], *x.shape[1:])) for x in parts))
 
 
-class _Call:
+class Orientation:
     """Rows as the kernels see them: negated where fewer items are unchosen than chosen at most, as in the core.
+
+    Attributes
+    ----------
+    n
+        The number of items, in rows with log-weights of ``size`` 2n + 1.
+    flipped
+        Whether count c of the kernel stands for n − c.
+    low, high
+        The least and the largest count of the kernel.
+    """
+
+    def __init__(self, size: int, low: int, high: int) -> None:
+        self.n = (size - 1) // 2
+        self.flipped = self.n - low < high
+        self.low, self.high = (self.n - high, self.n - low) if self.flipped else (low, high)
+
+    def these_counts(self, x: Any) -> Any:
+        """From all counts, (rows, n + 1), those of the kernel, (rows, high + 1)."""
+        return x[:, ::-1][:, : self.high + 1] if self.flipped else x[:, : self.high + 1]
+
+    def all_counts(self, x: Any) -> Any:
+        """The reverse, with 0 for the rest."""
+        xp = array_namespace(x)
+        x = xp.concat([x, xp.zeros((x.shape[0], self.n - self.high), dtype=x.dtype)], axis=-1)
+        return x[:, ::-1] if self.flipped else x
+
+
+class _Call(Orientation):
+    """Rows for the kernels.
 
     Attributes
     ----------
     rows, counts
         As they were given, (rows, 2n + 1), with the least and the largest count.
-    flipped
-        Whether count c of the kernel stands for n − c.
-    logits, log_weights, low
+    logits, log_weights
         What kernels take.
     """
 
     def __init__(self, logits: "np.ndarray", low: int, high: int) -> None:
+        super().__init__(logits.shape[-1], low, high)
         self.rows, self.counts = logits.reshape(-1, logits.shape[-1]), (low, high)
-        self.low: int
-        self.high: int
         theta, omega = _weighted.parts(self.rows)
-        n = theta.shape[-1]
-        self.flipped = n - low < high
-        self.low, self.high = (n - high, n - low) if self.flipped else (low, high)
         self.logits = -theta if self.flipped else theta
         self.log_weights = self.these_counts(omega)
 
-    def these_counts(self, x: "np.ndarray") -> "np.ndarray":
-        """From all counts, (rows, n + 1), those of the kernel, (rows, high + 1)."""
-        return x[:, ::-1][:, : self.high + 1] if self.flipped else x[:, : self.high + 1]
-
-    def put_counts(self, all_counts: "np.ndarray", x: "np.ndarray") -> None:
-        """The reverse, with 0 for the rest."""
-        all_counts[:, :] = 0
-        self.these_counts(all_counts)[:, :] = x
-
     def mixture(self, found: Any) -> Mixture:
         """What the kernel computed, as the core puts it."""
-        import numpy as np
-
         from ksubset.backends.array_api import NUMPY
 
-        theta, omega = _weighted.parts(self.rows)
+        theta, _ = _weighted.parts(self.rows)
         tilt, target, sides = Tilt(*found.shifts), found.target, (found.chosen, found.unchosen)
         if self.flipped:
             tilt, target, sides = Tilt(-tilt.start, -tilt.shift), theta.shape[-1] - target, sides[::-1]
-        t, counts = tilt.apply(theta.T).T, np.empty(omega.shape)
-        self.put_counts(counts, found.counts)
+        t, counts = tilt.apply(theta.T).T, self.all_counts(found.counts)
         volume = found.log_volume + tilt.times((t > 0).sum(-1) - target)
         slope = slopes(NUMPY, t.T, tilt).T
         return Mixture(t, slope, volume, *sides, counts)

@@ -158,7 +158,7 @@ def differentiable(
 
         counts = () if k is not None else (count,)
         if draws is not None:
-            return DRAW.bind(logits, *arrays, *counts, draws=draws, k=k, width=width)
+            return DRAW.bind(logits, *arrays, *counts, name="sample", draws=draws, k=k, width=width)
         if fast:
             return KERNEL.bind(logits, *arrays, *counts, name=function.__name__, k=k, width=width)
         return function(ops(logits), logits, count if k is None else k, width, *arrays, solution=solution)

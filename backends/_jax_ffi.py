@@ -17,7 +17,8 @@ from jax.interpreters import batching, mlir
 
 from ksubset._derivatives import find
 from ksubset._typing import Array
-from ksubset.backends import _fast
+from ksubset.backends import _fast, _jax_ffi_weighted
+from ksubset.backends._fast_weighted import Orientation
 from ksubset.backends._jax_sharding import is_long, lowered_with_devices, partitioned, several_devices
 
 if TYPE_CHECKING:
@@ -34,10 +35,10 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         )
     if is_long(shape[-1]):
         return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
-    if name == "solve" or name in _fast.SOLVING:
+    if name in ("solve", "weighted_solve") or name in _fast.SOLVING or name in _fast.SOLVING_WEIGHTED:
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
-    if name.startswith("weighted_"):
-        return "XLA's programs call kernels for subsets of a given size alone"
+    if name.startswith("weighted_") and several_devices():
+        return f"potentials on {jax.device_count()} devices take the core, whose programs XLA partitions"
     return _fast.choose(name, shape, width, dtype)
 
 
@@ -57,7 +58,8 @@ The other parameters are ``name``, one of ``_fast.FUNCTIONS``, and ``width``.
 DRAW: Any = Primitive("ksubset_draw")
 """Operands: logits (keys + batch + (n,)), a seed of two words for each key (keys + (2,)), the counts as in `KERNEL`.
 
-The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than one key.
+The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than one key. The parameter ``name`` is
+``"sample"`` or ``"weighted_sample"``.
 """
 
 
@@ -69,34 +71,45 @@ def array_code(logits: Array, *operands: Array, name: str, k: int | None, width:
     return find(name)(ops(logits), logits, count, width, *arrays)
 
 
-def _array_draw(logits: Array, seed: Array, *counts: Array, draws: int, k: int | None, width: int) -> Array:
+def _array_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
     """Other samples of the same distribution as those of the kernel."""
     from ksubset.backends.jax import uniforms
 
     def draw(logits: Array, seed: Array, *counts: Array) -> Array:
-        key = jax.random.wrap_key_data(seed, impl="threefry2x32")
-        u = uniforms(key, (draws, *logits.shape[:-1], logits.shape[-1] - 1), logits)
-        return array_code(logits, u, *counts, name="sample", k=k, width=width)
+        key, n = jax.random.wrap_key_data(seed, impl="threefry2x32"), items_of(name, logits)
+        u = uniforms(key, (draws, *logits.shape[:-1], n - 1 if name == "sample" else max(n, 1)), logits)
+        return array_code(logits, u, *counts, name=name, k=k, width=width)
 
     for _ in seed.shape[:-1]:
         draw = jax.vmap(draw)
     return draw(logits, seed, *counts)
 
 
+def items_of(name: str, logits: Array) -> int:
+    """The number of items; where there are log-weights, they come after the logits."""
+    size = int(logits.shape[-1])
+    return (size - 1) // 2 if name == "weighted_sample" else size
+
+
 def _kernel(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
+    if name in _fast.WEIGHTED and k is not None:
+        return _jax_ffi_weighted.kernel(_call_weighted, logits, *operands, name=name, low=k, high=width)
     v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == logits.ndim]
     handler = "jacobian_product" if name == "marginals_jvp" else "solve"
     return _call(handler, logits, v, operands[len(v) :], k, width, logits.shape, name == "unchosen")
 
 
-def _kernel_draw(logits: Array, seed: Array, *counts: Array, draws: int, k: int | None, width: int) -> Array:
-    shape = _drawn(logits.shape, seed.shape, draws)
-    return _call("sample", logits, [seed.reshape(-1, 2)], counts, k, width, shape, draws)
+def _kernel_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
+    shape, seeds = _drawn(name, logits, seed, draws), seed.reshape(-1, 2)
+    if name == "sample" or k is None:
+        return _call("sample", logits, [seeds], counts, k, width, shape, draws)
+    rows = logits.reshape(len(seeds), -1, logits.shape[-1])
+    return _jax_ffi_weighted.kernel_draw(_call_weighted, rows, seeds, draws=draws, low=k, high=width).reshape(shape)
 
 
-def _drawn(shape: tuple[int, ...], seed: tuple[int, ...], draws: int) -> tuple[int, ...]:
-    keys = len(seed) - 1
-    return (*shape[:keys], draws, *shape[keys:])
+def _drawn(name: str, logits: Array, seed: Array, draws: int) -> tuple[int, ...]:
+    keys = seed.ndim - 1
+    return (*logits.shape[:keys], draws, *logits.shape[keys:-1], items_of(name, logits))
 
 
 def _call(
@@ -124,6 +137,20 @@ def _call(
     return call(logits.reshape(rows, n), *arrays, *counts, numbers=numbers)[0]
 
 
+def _call_weighted(
+    handler: str, results: list[tuple[int, ...]], operands: list[Array], numbers: list[int], way: Orientation
+) -> Any:
+    """The foreign call of one of ``_cpu.handlers_weighted``: its results, and which rows are served."""
+    from ksubset.backends._cpu.potentials import plan_for
+
+    theta, dtype = operands[0], operands[0].dtype
+    plan = plan_for(dtype, way.n, way.high)
+    counted = plan.scratch + 3 * dtype.itemsize * theta.shape[0] + 1024
+    shapes = [_shaped(shape, dtype) for shape in (*results, theta.shape[:1])]
+    call = jax.ffi.ffi_call(_target(handler, plan.layout.kind), [*shapes, _shaped((counted,), np.uint8)])
+    return call(*operands, numbers=np.array(numbers, np.int64))[:-1]
+
+
 def _checked(k: Array, n: int, width: int) -> Array:
     """As int32, with n + 1, which makes a row NaN, for a k that is out of range."""
     k = k.astype(jnp.int32) if k.dtype.itemsize < 4 else k
@@ -142,10 +169,10 @@ def _target(handler: str, layout: Any) -> str:
 
 @cache
 def _registered(handler: str, layout: Any) -> str:
-    from ksubset.backends._cpu import compiling, handlers
+    from ksubset.backends._cpu import compiling, handlers, handlers_weighted
 
     name = f"ksubset_{handler}_{layout.dtype}_{layout.across}"
-    address = compiling.handler(getattr(handlers, handler), layout)
+    address = compiling.handler(getattr(handlers_weighted if "weighted" in handler else handlers, handler), layout)
     jax.ffi.register_ffi_target(name, _capsule(address), platform="cpu")
     return name
 
@@ -160,8 +187,8 @@ def batched(primitive: Any, operands: Any, dims: Any, **parameters: Any) -> tupl
     return primitive.bind(*moved, **parameters), 0
 
 
-def _shape(logits: Any, seed: Any, *counts: Any, draws: int, **parameters: Any) -> Any:
-    return jax.core.ShapedArray(_drawn(logits.shape, seed.shape, draws), logits.dtype)
+def _shape(logits: Any, seed: Any, *counts: Any, name: str, draws: int, **parameters: Any) -> Any:
+    return jax.core.ShapedArray(_drawn(name, logits, seed, draws), logits.dtype)
 
 
 def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:

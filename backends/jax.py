@@ -20,7 +20,7 @@ from ksubset._validation import check_seed, kind
 from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
-from ksubset.backends._jax_ffi import choose, takes
+from ksubset.backends._jax_ffi import DRAW, choose, takes
 from ksubset.backends._jax_sharding import (
     automatic,
     fold,
@@ -252,8 +252,22 @@ def draw(
     return z.reshape((*sample_shape, *logits.shape))
 
 
+def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
+    if not takes("weighted_draw", logits, high):
+        return None
+    z = _drawing(low, high, prod(sample_shape))(jax.lax.stop_gradient(logits), _seed(_key(rng)))
+    return z.reshape((*sample_shape, *z.shape[1:]))
+
+
 def path(name: str, logits: Array, width: int) -> "Path | str":
     return choose(name, logits.shape, width, logits.dtype)
+
+
+@lru_cache(maxsize=1024)
+def _drawing(low: int, high: int, draws: int) -> Callable[[Array, Array], Array]:
+    """`DRAW` compiled for a potential's counts; JAX keeps one program per shape."""
+    draw = partial(DRAW.bind, name="weighted_sample", draws=draws, k=low, width=high)
+    return cast("Callable[[Array, Array], Array]", jax.jit(draw))
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:

@@ -1,5 +1,6 @@
 """Sums: one that is fast, and one that survives cancellation in any precision."""
 
+from math import prod
 from typing import Any
 
 from ksubset._layout import fill
@@ -17,20 +18,19 @@ def item_sums(ops: Ops, x: Array) -> Array:
     """Sums over the items, the first axis."""
     if ops.item_sums:
         return ops.item_sums(x)
-    if devices := dividing(ops, x.shape[0]):
-        parts = ops.xp.reshape(x, (devices.count, -1, *x.shape[1:]))
-        return ops.xp.sum(_folded(ops, ops.xp.permute_dims(parts, (*range(1, parts.ndim), 0))), axis=-1)
-    return _folded(ops, x)
+    devices, (n, *rest) = dividing(ops, x.shape[0]), x.shape
+    parts = devices.count if devices else 1
+    return ops.xp.sum(_folded(ops, ops.xp.reshape(x, (parts, n // parts, *rest))), axis=0)
 
 
 def _folded(ops: Ops, x: Array) -> Array:
-    """By products with ones, which take the terms that are a part of the axis apart."""
-    xp, rest = ops.xp, x.shape[1:]
-    while (size := x.shape[0] // FOLD) > 0:
-        whole = xp.reshape(x[: FOLD * size, ...], (FOLD, -1))
-        head = xp.reshape(ops.matmul(fill(ops, (1, FOLD), 1.0, x), whole), (size, *rest))
-        x = xp.concat([head, x[FOLD * size :, ...]], axis=0) if x.shape[0] % FOLD else head
-    return xp.sum(x, axis=0)
+    """Sums over the second axis, by products with ones that take terms a part of the axis apart."""
+    xp, (parts, _, *rest) = ops.xp, x.shape
+    while (size := x.shape[1] // FOLD) > 0:
+        whole = xp.reshape(x[:, : FOLD * size, ...], (parts, FOLD, size * prod(rest)))
+        head = xp.reshape(ops.matmul(fill(ops, (1, FOLD), 1.0, x), whole), (parts, size, *rest))
+        x = xp.concat([head, x[:, FOLD * size :, ...]], axis=1) if x.shape[1] % FOLD else head
+    return xp.sum(x, axis=1)
 
 
 def sums_from_both_ends(xp: Any, x: Array) -> tuple[Array, Array]:

@@ -4,7 +4,7 @@ What one tilt serves is computed here; ``served`` says of each row whether it do
 nothing. There are at least one row and one item.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -61,7 +61,7 @@ def moments(
     log_weights = np.ascontiguousarray(log_weights)
     arguments = log_weights, low, served, shifts, target, volumes, mu, rest, counts
     high = log_weights.shape[1] - 1
-    run(weighted.solve, _plan(logits, high), NUMPY, logits, high, arguments, 1, threads)
+    run(weighted.solve, plan_for(logits.dtype, logits.shape[1], high), NUMPY, logits, high, arguments, 1, threads)
     return Moments(served > 0, shifts, target, volumes, mu, rest, counts)
 
 
@@ -80,7 +80,16 @@ def jacobian_product(
     given = [np.ascontiguousarray(x, logits.dtype) for x in (log_weights, v, u)]
     high = log_weights.shape[1] - 1
     arguments = given[0], low, served, *given[1:], items, counts
-    run(weighted.jacobian_product, _plan(logits, high), NUMPY, logits, high, arguments, 3, threads)
+    run(
+        weighted.jacobian_product,
+        plan_for(logits.dtype, logits.shape[1], high),
+        NUMPY,
+        logits,
+        high,
+        arguments,
+        3,
+        threads,
+    )
     return served > 0, items, counts
 
 
@@ -93,9 +102,19 @@ def sample(
     log_weights = np.ascontiguousarray(log_weights)
     high = log_weights.shape[1] - 1
     arguments = log_weights, low, served, seed & WORD, draws, z
-    run(weighted.sample, _plan(logits, high), NUMPY, logits, high, arguments, 1 + draws, threads)
+    run(
+        weighted.sample,
+        plan_for(logits.dtype, logits.shape[1], high),
+        NUMPY,
+        logits,
+        high,
+        arguments,
+        1 + draws,
+        threads,
+    )
     return served > 0, z.reshape(draws, rows, n)
 
 
-def _plan(logits: np.ndarray, high: int) -> Plan:
-    return arrange("weighted", logits.dtype, RECURSION, ROWS, logits.shape[1], high)
+def plan_for(dtype: "np.dtype[Any]", n: int, high: int) -> Plan:
+    """Plan any of these kernels."""
+    return arrange("weighted", dtype, RECURSION, ROWS, n, high)

@@ -1,0 +1,135 @@
+"""The battery: the kernels, each of them forced, and the core on the same rows: all agree with the truth.
+
+A call of the library takes one way of these. Which one goes by the numbers of rows and items, so that the short rows
+which enumeration can judge would never meet some of them.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import numpy as np
+import pytest
+from battery_bounds import check_images, check_marginals, check_scalars, check_sums
+from conftest import Target
+from oracle import recursion
+from strategies import Rows, battery
+
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
+from ksubset import _functions, _inference
+from ksubset.backends import _cpu, _fast
+from ksubset.backends._cpu import planning
+from ksubset.backends.array_api import NUMPY
+
+MANY = 10**9
+Answers = tuple[np.ndarray, np.ndarray, np.ndarray]
+Way = Callable[[np.ndarray, Any, np.ndarray], Answers]
+
+
+@contextmanager
+def planned(widest: int, fewest: int) -> Iterator[None]:
+    """Let the recursion serve rows of so small a k alone, and lanes be rows where there are so many of these."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(planning, "WIDEST", dict.fromkeys(planning.WIDEST, widest))
+        patch.setattr(planning, "FEWEST", fewest)
+        yield
+
+
+def kernels(widest: int, fewest: int) -> Way:
+    """μ, 1 − μ and J · v by the kernels that such a plan chooses."""
+
+    def answers(logits: np.ndarray, k: Any, v: np.ndarray) -> Answers:
+        with planned(widest, fewest):
+            found = _cpu.solve(logits, k, volume=False)
+            return found.chosen, found.unchosen, _cpu.jacobian_product(logits, k, v)
+
+    return answers
+
+
+def core(logits: np.ndarray, k: Any, v: np.ndarray) -> Answers:
+    with np.errstate(all="ignore"):
+        found = _inference.solve(NUMPY, logits, k, volume=False)
+        return found.chosen, found.unchosen, _inference.jacobian_product(NUMPY, logits, k, v)
+
+
+WAYS: dict[str, Way] = {
+    "contour, rows in lanes": kernels(-1, 1),
+    "contour, items in lanes": kernels(-1, MANY),
+    "recursion": kernels(MANY, 1),
+    "core": core,
+}
+
+
+def log_normalizers(logits: np.ndarray, k: Any) -> Iterator[np.ndarray]:
+    """By the core, and from the log-volume of the contour's kernels, which is float64's alone; infinite if a logit is."""
+    wide = logits.astype(float)
+    with np.errstate(all="ignore"):
+        yield _functions.log_normalizer(NUMPY, logits, k, logits.shape[1])
+        for fewest in (1, MANY):
+            with planned(-1, fewest):
+                solution = _fast.solve(wide, k, sides=False)
+            yield _functions.log_normalizer(NUMPY, wide, k, logits.shape[1], solution=solution)
+
+
+def varied(case: Rows) -> Rows:
+    """Of some rows a few items are moved far away, and in some the likelier items are moved from the others."""
+    rng, (rows, n) = np.random.default_rng(case.seed + 1), case.logits.shape
+    few = (rng.random((rows, n)) < 1.5 / n) & (rng.random((rows, 1)) < 0.25)
+    far = np.where(few, rng.choice([-1, 1], (rows, n)) * 10 ** rng.uniform(0, 2.5, (rows, 1)), 0)
+    likely = np.arange(n) < case.k[:, None]
+    apart = np.where(rng.random((rows, 1)) < 0.25, rng.uniform(0, 30, (rows, 1)), 0) * np.where(likely, 0.5, -0.5)
+    with np.errstate(over="ignore"):
+        moved = (case.logits + far + apart).astype(case.dtype).astype(float)
+    logits = np.where(np.isfinite(moved), moved, case.logits)
+    return Rows(case.dtype, logits, case.k, case.one_size, case.seed)
+
+
+def check_log_normalizers(case: Rows, truth: list[float]) -> None:
+    """But for what large logits that cancel lose in float64, where the core adds up float32, and in 80 bits."""
+    size = np.abs(np.where(np.isinf(case.logits), 0, case.logits)).sum(axis=1, dtype=np.longdouble)
+    slack, finite = size * (2.0**-50 if case.dtype == "float32" else 2.0**-60), np.isfinite(truth)
+    for found in log_normalizers(*arguments(case)[:2]):
+        near = finite & (np.abs(found - np.where(finite, truth, np.longdouble(0))) <= slack)
+        check_scalars(case, found.astype(case.dtype), np.where(near, found, truth))
+
+
+def arguments(case: Rows) -> tuple[np.ndarray, Any, np.ndarray]:
+    k = int(case.k[0]) if case.one_size else case.k
+    return case.logits.astype(case.dtype), k, case.v.astype(case.dtype)
+
+
+def check_ways(case: Rows, chosen: np.ndarray, unchosen: np.ndarray, image: np.ndarray) -> None:
+    for name, way in WAYS.items():
+        try:
+            mu, rest, product = way(*arguments(case))
+            check_marginals(case, mu, chosen)
+            check_marginals(case, rest, unchosen)
+            check_sums(case, mu)
+            check_images(case, product, image)
+        except AssertionError as error:
+            error.add_note(name)
+            raise
+
+
+on_arrays = pytest.mark.backends("numpy", reason="kernels are called with NumPy's arrays, whoever calls them")
+
+
+@on_arrays
+@battery(0.2, sizes=tuple(range(1, 15)))
+def test_every_way_is_enumeration(target: Target, case: Rows) -> None:
+    case = varied(case)
+    rows = case.truth
+    image = np.stack([row.jvp(v) for row, v in zip(rows, case.v, strict=True)])
+    check_ways(case, np.stack([row.marginals for row in rows]), np.stack([row.unchosen for row in rows]), image)
+    check_log_normalizers(case, [np.inf if np.inf in row.logits else row.log_normalizer for row in rows])
+
+
+@on_arrays
+@battery(0.05, sizes=(48, 70, 200))
+def test_every_way_is_the_recursion_of_long_rows(target: Target, case: Rows) -> None:
+    """Of variances large enough for power sums."""
+    case = varied(case)
+    truth = [recursion(*row) for row in zip(case.logits, case.k, case.v, strict=True)]
+    check_ways(case, *(np.stack([getattr(row, name) for row in truth]) for name in ("chosen", "unchosen", "jvp")))
+    sizes = zip(case.logits, truth, strict=True)
+    check_log_normalizers(case, [np.inf if np.inf in logits else float(row.log_normalizer) for logits, row in sizes])
