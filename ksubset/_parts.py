@@ -6,6 +6,7 @@ e^−ikφ. Rows of small variance are served size by size, by exchanges.
 """
 
 from dataclasses import dataclass
+from math import prod
 
 from ksubset import _exchange
 from ksubset._contour import Form, normalised, values, with_form
@@ -16,10 +17,18 @@ from ksubset._items import centred
 from ksubset._layout import fill, items_last, scaled
 from ksubset._sizes import Tilted
 from ksubset._summation import compensated_sum, item_sums
+from ksubset._tree import FullCounts, inside, leaves, split
 from ksubset._typing import Array, choose
 
 SMALL = 0.05
 """Beside the largest probability: a size that is less likely loses more than some bits to its error."""
+
+
+LONGEST_PRODUCT = 1 << 15
+"""Items up to which a tilt is worth a product of all their factors: it serves more sizes than one by the contour."""
+
+REACH = {32: 2.0**-80, 64: 2.0**-918}
+"""Probabilities from which on the error that underflow makes is below rounding: the least normal float over ε²."""
 
 
 @dataclass(frozen=True)
@@ -153,21 +162,51 @@ def part_product(at: Tilted, part: Part, v: Array, u: Array) -> tuple[Array, Arr
 
 def log_probabilities(at: Tilted, waiting: Array) -> tuple[Array, Array]:
     """Which sizes are done, and their log-probabilities where the items are independent with logits θ: (sizes, ...)."""
-    ops, xp, x, theta = at.given.ops, at.given.ops.xp, at.x, at.given.logits
+    done, value, terms = (_by_products if at.x.t.shape[0] <= LONGEST_PRODUCT else _by_integrals)(at, waiting)
+    change = compensated_sum(at.given.ops, items_last(at.given.ops, terms))
+    return done, value - at.tilt.times(at.ahead - at.totals.ahead) + change
+
+
+def _gain(at: Tilted) -> Array:
+    """log(1 + e^−|t|) less log(1 + e^∓θ), whose difference would lose what a small λ makes of it: (n, ...)."""
+    ops, xp, x = at.given.ops, at.given.ops.xp, at.x
+    away, total = _away(at), at.tilt.start + at.tilt.shift
+    small = xp.abs(total) <= 1
+    rise = xp.expm1(xp.where(small, xp.where(x.chosen, -total, total), xp.zeros_like(x.t)))
+    return xp.where(small, xp.log1p(rise / (1 + xp.exp(-away))), xp.log1p(x.odds) - softplus(ops, away))
+
+
+def _away(at: Tilted) -> Array:
+    """θ, or −θ for the likely items: (n, ...)."""
+    return at.given.ops.xp.where(at.x.chosen, -at.given.logits, at.given.logits)
+
+
+def _by_products(at: Tilted, waiting: Array) -> tuple[Array, Array, Array]:
+    """The probabilities of all sizes at once, by sums that keep the relative accuracy of the rarest."""
+    ops, xp, x, (n, *batch) = at.given.ops, at.given.ops.xp, at.x, at.x.t.shape
+    counts = FullCounts(ops, n)
+    first, second, _ = split(inside(counts, leaves(ops, *(xp.reshape(y, (n, prod(batch))) for y in (x.p, x.q))))[-1])
+    chances = xp.reshape(counts.multiply(0, first, second)[: n + 1, 0, :], (n + 1, *batch))
+    done = waiting & (chances >= REACH[xp.finfo(chances.dtype).bits])
+    return done, xp.log(xp.where(done, chances, xp.ones_like(chances))), _gain(at)
+
+
+def _by_integrals(at: Tilted, waiting: Array) -> tuple[Array, Array, Array]:
+    """The probabilities near the mean, whatever the number of items."""
+    ops, xp, x = at.given.ops, at.given.ops.xp, at.x
 
     def by_contour(form: Form) -> tuple[Array, ...]:
         chances = integrals(form, turn(at, form), values(form))
         done = served(at, waiting, chances)
-        return done, xp.log(xp.where(done, chances, xp.ones_like(chances))), xp.log1p(x.odds)
+        return done, xp.log(xp.where(done, chances, xp.ones_like(chances))), _gain(at)
 
     def by_exchange() -> tuple[Array, ...]:
         done, log_total = waiting & (at.ahead == 0), Exchanges(ops, x, few_odds(at)).moments()[0]
-        return done, log_total + xp.zeros_like(at.given.log_weights), xp.zeros_like(x.odds)
+        return done, log_total + xp.zeros_like(at.given.log_weights), -softplus(ops, _away(at))
 
     few = _exchange.serves(ops, at.totals)
     done, value, terms = choose(ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour))
-    terms = items_last(ops, terms - softplus(ops, xp.where(x.chosen, -theta, theta)))
-    return done, value - at.tilt.times(at.ahead - at.totals.ahead) + compensated_sum(ops, terms)
+    return done, value, terms
 
 
 def few_odds(at: Tilted) -> Array:

@@ -25,7 +25,8 @@ def descend(ops: Ops, counts: Counts, levels: list[Array], k: int | Array, u: Ar
         parents = total[:pairs, ...]
         weights = left[:, :, None, :] * mirror(ops, right, parents - first - second)
         least, most = _possible(ops, parents, levels[0].shape[1], i)
-        chosen = xp.clip(first + invert(ops, weights, u[used : used + pairs, ...]), least, most)
+        chosen = first + invert(ops, weights, u[used : used + pairs, ...])
+        chosen = xp.minimum(xp.maximum(chosen, least), most)
         total = xp.concat([chosen, parents - chosen, total[pairs:, ...]], axis=0)
         used += pairs
     return total

@@ -111,6 +111,12 @@ def check_ways(case: Rows, chosen: np.ndarray, unchosen: np.ndarray, image: np.n
             raise
 
 
+def has_one_subset(case: Rows) -> np.ndarray:
+    """Which rows: J is 0 there, where the 80-bit recursion has what its roundings leave."""
+    forced, free = (case.logits == np.inf).sum(axis=1), np.isfinite(case.logits).sum(axis=1)
+    return (case.k == forced) | (case.k == forced + free)
+
+
 on_arrays = pytest.mark.backends("numpy", reason="kernels are called with NumPy's arrays, whoever calls them")
 
 
@@ -130,6 +136,7 @@ def test_every_way_is_the_recursion_of_long_rows(target: Target, case: Rows) -> 
     """Of variances large enough for power sums."""
     case = varied(case)
     truth = [recursion(*row) for row in zip(case.logits, case.k, case.v, strict=True)]
-    check_ways(case, *(np.stack([getattr(row, name) for row in truth]) for name in ("chosen", "unchosen", "jvp")))
+    chosen, unchosen, image = (np.stack([getattr(row, name) for row in truth]) for name in ("chosen", "unchosen", "jvp"))
+    check_ways(case, chosen, unchosen, np.where(has_one_subset(case)[:, None], 0, image))
     sizes = zip(case.logits, truth, strict=True)
     check_log_normalizers(case, [np.inf if np.inf in logits else float(row.log_normalizer) for logits, row in sizes])
