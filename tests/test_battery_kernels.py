@@ -136,7 +136,9 @@ def test_every_way_is_the_recursion_of_long_rows(target: Target, case: Rows) -> 
     """Of variances large enough for power sums."""
     case = varied(case)
     truth = [recursion(*row) for row in zip(case.logits, case.k, case.v, strict=True)]
-    chosen, unchosen, image = (np.stack([getattr(row, name) for row in truth]) for name in ("chosen", "unchosen", "jvp"))
+    chosen, unchosen, image = (
+        np.stack([getattr(row, name) for row in truth]) for name in ("chosen", "unchosen", "jvp")
+    )
     check_ways(case, chosen, unchosen, np.where(has_one_subset(case)[:, None], 0, image))
     sizes = zip(case.logits, truth, strict=True)
     check_log_normalizers(case, [np.inf if np.inf in logits else float(row.log_normalizer) for logits, row in sizes])
