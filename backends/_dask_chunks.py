@@ -13,7 +13,7 @@ from dask.array.utils import meta_from_array
 from ksubset._call import Problem
 from ksubset._potentials import Cardinality
 from ksubset._typing import Array
-from ksubset._validation import check_seed, kind
+from ksubset._validation import kind, seed_of
 
 STREAMS = 0x6B73
 """Precedes the position of a chunk in its spawn key, so that seeds which the caller spawns from the same one differ."""
@@ -111,11 +111,10 @@ def root(rng: object) -> Root:
         return tuple(rng.integers(2**63, size=2).tolist()), ()
     if rng is None:
         return np.random.SeedSequence().entropy, ()
-    if isinstance(rng, bool) or not isinstance(rng, int | np.integer):
+    if (found := seed_of(rng, 0)) is None:
         expected = "a numpy.random.Generator or SeedSequence, an int or None"
         raise TypeError(f"rng must be {expected}; got {kind(rng)}")
-    check_seed(int(rng), 0)
-    return int(rng), ()
+    return found, ()
 
 
 def seed(source: Root, places: Sequence[Array]) -> int:

@@ -11,7 +11,7 @@ from ksubset import _functions, _weighted
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, choose_needed, repeat_all, repeat_until_settled
-from ksubset._validation import check_seed, kind
+from ksubset._validation import kind, seed_of
 from ksubset.backends import _fast, _fast_weighted
 
 if TYPE_CHECKING:
@@ -95,11 +95,10 @@ def _like(x: np.ndarray, like: Array) -> Array:
 
 
 def _generator(rng: object) -> np.random.Generator:
-    if not (rng is None or isinstance(rng, int | np.integer | np.random.Generator)) or isinstance(rng, bool):
+    seed = seed_of(rng, 0)
+    if seed is None and not (rng is None or isinstance(rng, np.random.Generator)):
         raise TypeError(f"rng must be a numpy.random.Generator, an int or None; got {kind(rng)}")
-    if isinstance(rng, int):
-        check_seed(rng, 0)
-    return np.random.default_rng(rng)
+    return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(seed)
 
 
 def _is_single(xp: Any, x: Array) -> bool:
@@ -130,7 +129,7 @@ def solve(logits: Array, k: int | Array, width: int) -> Solution:
 
 
 def path(name: str, logits: Array, width: int) -> "Path | str":
-    if type(logits) is not np.ndarray:
+    if type(logits) not in (np.ndarray, np.memmap):
         return "kernels take NumPy arrays and plain CPU tensors"
     return _fast.choose(name, logits.shape, width, logits.dtype)
 

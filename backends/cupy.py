@@ -10,7 +10,7 @@ import cupy
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops
-from ksubset._validation import check_seed, kind
+from ksubset._validation import kind, seed_of
 from ksubset.backends import _cuda, _cuda_cupy, _cuda_launch
 from ksubset.backends._cuda_launch import Launch
 
@@ -54,11 +54,10 @@ def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
 
 
 def _generator(rng: object) -> cupy.random.Generator:
-    if not (rng is None or isinstance(rng, int | cupy.random.Generator)) or isinstance(rng, bool):
+    seed = seed_of(rng, 0)
+    if seed is None and not (rng is None or isinstance(rng, cupy.random.Generator)):
         raise TypeError(f"rng must be a cupy.random.Generator, an int or None; got {kind(rng)}")
-    if isinstance(rng, int):
-        check_seed(rng, 0)
-    return rng if isinstance(rng, cupy.random.Generator) else cupy.random.default_rng(rng)
+    return rng if isinstance(rng, cupy.random.Generator) else cupy.random.default_rng(seed)
 
 
 def evaluate(

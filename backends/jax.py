@@ -16,7 +16,7 @@ from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
 from ksubset._tilt import NEAR
 from ksubset._typing import Answers, Array, Ops, State, Step
-from ksubset._validation import check_seed, kind
+from ksubset._validation import kind, seed_of
 from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
@@ -186,10 +186,8 @@ def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Arra
 def _key(rng: object) -> Array:
     if rng is None:
         raise TypeError("rng must be a JAX key or an int; got None, and JAX has no global generator")
-    key: Any = rng
-    if isinstance(rng, int) and not isinstance(rng, bool):
-        check_seed(rng, -(2**63), 2**63 - 1)
-        key = jax.random.key(rng)
+    seed = seed_of(rng, -(2**63), 2**63 - 1)
+    key: Any = rng if seed is None else jax.random.key(seed)
     if not _is_key(key):
         raise TypeError(f"rng must be a JAX key or an int; got {kind(rng)}")
     if key.ndim != (key.dtype == jnp.uint32):

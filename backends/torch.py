@@ -12,7 +12,7 @@ from ksubset import _functions, _weighted
 from ksubset._derivatives import PRODUCTS
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, choose_needed, repeat_until_settled
-from ksubset._validation import check_seed, kind
+from ksubset._validation import kind, seed_of
 from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast, is_spread
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
@@ -119,9 +119,8 @@ def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
     """A generator on the device of ``like``; None stands for torch's global one."""
     if rng is None:
         return None
-    if isinstance(rng, int) and not isinstance(rng, bool):
-        check_seed(rng, -(2**63), 2**64 - 1)
-        rng = torch.Generator(like.device).manual_seed(rng)
+    if (seed := seed_of(rng, -(2**63), 2**64 - 1)) is not None:
+        rng = torch.Generator(like.device).manual_seed(seed)
     if not isinstance(rng, torch.Generator):
         raise TypeError(f"rng must be a torch.Generator, an int or None; got {kind(rng)}")
     if rng.device.type != like.device.type:

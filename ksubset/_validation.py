@@ -5,6 +5,7 @@ without a synchronisation, or anywhere on request; elsewhere a bad row yields Na
 """
 
 from collections.abc import Callable
+from numbers import Integral
 from operator import index
 from typing import Any
 
@@ -228,11 +229,15 @@ def _check_entries(x: Array, bad: Array, complaint: str, xp: Any) -> None:
     check_rows(xp.any(bad, axis=-1), entry, complaint, xp)
 
 
-def check_seed(seed: int, least: int, most: int | None = None) -> None:
-    """An int that the framework's generator takes."""
+def seed_of(rng: object, least: int, most: int | None = None) -> int | None:
+    """An int, Python's or NumPy's, that the framework's generator takes; None for what is not an int."""
+    if isinstance(rng, bool) or not isinstance(rng, Integral):
+        return None
+    seed = int(rng)
     if seed < least or (most is not None and seed > most):
         known = f"in [{least}, {most}]" if most is not None else f"at least {least}"
         raise ValueError(f"rng must be {known} where it is an int; got {seed}")
+    return seed
 
 
 def whole(x: object, name: str) -> int:

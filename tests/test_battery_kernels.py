@@ -61,7 +61,7 @@ WAYS: dict[str, Way] = {
 
 
 def log_normalizers(logits: np.ndarray, k: Any) -> Iterator[np.ndarray]:
-    """By the core, and from the log-volume of the contour's kernels, which is float64's alone; infinite if a logit is."""
+    """By the core, and from the log-volume of the contour's kernels, which is found in float64 for all dtypes."""
     wide = logits.astype(float)
     with np.errstate(all="ignore"):
         yield _functions.log_normalizer(NUMPY, logits, k, logits.shape[1])

@@ -40,8 +40,9 @@ from ksubset.backends import _cpu
 from ksubset.backends._cpu import planning, stages
 vars(stages).update({DEEP})
 planning.WIDEST = dict.fromkeys(planning.WIDEST, -1)
-given = np.load(sys.argv[1])
-z = [_cpu.sample(row[None], int(k), 7 + i, (int(given["draws"]),))[0][:, 0] for i, (row, k) in enumerate(zip(given["rows"], given["k"]))]
+given, z = np.load(sys.argv[1]), []
+for row, k in zip(given["rows"], given["k"]):
+    z.append(_cpu.sample(row[None], int(k), len(z), (int(given["draws"]),))[0][:, 0])
 np.save(sys.argv[2], np.stack(z).astype(np.int8))
 """
 

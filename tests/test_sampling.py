@@ -1,5 +1,7 @@
 """Samples: always k ones, exactly distributed, and the same from the same uniforms everywhere."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import Target
@@ -204,3 +206,24 @@ def test_every_draw_has_k_ones_whatever_the_tree_holds(n: int, value: float, rng
         assert z.shape == (n, 7, 4)
         assert ((z == 0) | (z == 1)).all()
         assert (z.sum(axis=0) == k).all()
+
+
+def test_numpy_integers_are_seeds(target: Target) -> None:
+    x = target.array(np.zeros((4, 20)))
+    drawn = [target.to_numpy(ksubset.sample(x, 7, rng=seed)) for seed in (5, np.int32(5), np.uint64(5))]
+    assert (drawn[0] == drawn[1]).all()
+    assert (drawn[0] == drawn[2]).all()
+
+
+@pytest.mark.backends("numpy")
+def test_a_memory_map_is_drawn_from_as_an_array_is(tmp_path: Path, rng: np.random.Generator) -> None:
+    """As joblib hands arrays to its workers: writable or not, the answers are those of the array."""
+    x = rng.normal(size=(40, 30)).astype(np.float32)
+    x.tofile(tmp_path / "logits")
+    for mode in ("r", "r+", "c"):
+        mapped = np.memmap(tmp_path / "logits", np.float32, mode, shape=x.shape)
+        for k in (3, 15, ksubset.at_most(3)):
+            np.testing.assert_array_equal(ksubset.sample(mapped, k, rng=0), ksubset.sample(x, k, rng=0))
+            np.testing.assert_array_equal(ksubset.marginals(mapped, k), ksubset.marginals(x, k))
+            np.testing.assert_array_equal(ksubset.marginals_jvp(mapped, k, mapped), ksubset.marginals_jvp(x, k, x))
+            assert ksubset.entropy(mapped, k).tolist() == ksubset.entropy(x, k).tolist()

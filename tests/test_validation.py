@@ -10,7 +10,7 @@ import pytest
 from conftest import Target
 
 import ksubset
-from ksubset._validation import check_marginals, check_seed, check_values
+from ksubset._validation import check_marginals, check_values, seed_of
 from ksubset.backends import find
 
 NAN, INF = np.nan, np.inf
@@ -357,13 +357,15 @@ def test_sizes_are_not_wrapped_around(target: Target) -> None:
 
 def test_seeds() -> None:
     """The least and the greatest are among them."""
-    for seed, least, most in [(0, 0, None), (9, 0, None), (-5, -5, 7), (7, -5, 7)]:
-        check_seed(seed, least, most)
+    for seed, least, most in [(0, 0, None), (9, 0, None), (-5, -5, 7), (7, -5, 7), (np.int64(7), -5, 7)]:
+        assert seed_of(seed, least, most) == seed
+    for other in (True, 1.0, "1", None, np.bool_(True), np.float64(1)):
+        assert seed_of(other, 0) is None
     with pytest.raises(ValueError, match="rng must be at least 0 where it is an int; got -1"):
-        check_seed(-1, 0)
+        seed_of(-1, 0)
     for seed in (-6, 8):
         with pytest.raises(ValueError, match=rf"rng must be in \[-5, 7\] where it is an int; got {seed}"):
-            check_seed(seed, -5, 7)
+            seed_of(seed, -5, 7)
 
 
 @pytest.mark.backends("numpy")

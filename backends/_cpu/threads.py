@@ -79,7 +79,7 @@ if hasattr(os, "register_at_fork"):
 def default_threads() -> int:
     """``OMP_NUM_THREADS`` if it is set on the first call, else the processors this process may use."""
     wanted = os.environ.get("OMP_NUM_THREADS", "").partition(",")[0]
-    if wanted.isdigit() and int(wanted):
+    if wanted.isdecimal() and int(wanted):
         return int(wanted)
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
