@@ -20,6 +20,7 @@ from ksubset._derivatives import GRADIENTS, INVERSES, JACOBIANS, MAPS, change_of
 from ksubset._inference import Solution
 from ksubset._typing import Array
 from ksubset.backends._jax_ffi import DRAW, KERNEL, array_code, batched, takes
+from ksubset.backends._jax_settings import by_own_settings
 from ksubset.backends._jax_sharding import lowered_with_devices
 
 jax.tree_util.register_dataclass(Solution)
@@ -36,6 +37,7 @@ def product(function: Callable[..., Array], logits: Array, k: int | Array, width
 def solve(logits: Array, k: int | Array, width: int, v: Array) -> Array:
     """The x of J · x = v, which JAX differentiates and transposes as the solution of a symmetric linear system."""
 
+    @by_own_settings
     def conjugate_gradients(_: Any, b: Array) -> Array:
         from ksubset.backends.jax import ops
 
@@ -60,6 +62,7 @@ def _code(*operands: Array, fast: bool, **parameters: Any) -> Array:
     return (KERNEL.bind if fast else array_code)(*operands, **parameters)
 
 
+@by_own_settings
 def _differentiable_code(logits: Array, v: Array, *counts: Array, name: str, k: int | None, width: int) -> Array:
     """Array code without a loop that `jax.grad` would refuse."""
     from ksubset.backends.jax import ops
@@ -81,6 +84,7 @@ def _shape(logits: Any, v: Any, *counts: Any, **parameters: Any) -> Any:
     return v
 
 
+@by_own_settings
 def _jvp(primals: Any, tangents: Any, **parameters: Any) -> tuple[Array, Array]:
     """The derivative in the logits is that of the core's array code, contracted by its symmetry in reverse mode."""
     (logits, v, *counts), (dlogits, dv, *_) = primals, tangents
@@ -153,6 +157,7 @@ def differentiable(
 ) -> Callable[..., Array]:
     """A function compiled for a static k and width, with its derivative rule; JAX keeps one program per shape."""
 
+    @by_own_settings
     def value(logits: Array, count: Array | None, arrays: tuple[Array, ...], solution: Solution | None) -> Array:
         from ksubset.backends.jax import ops
 
@@ -163,6 +168,7 @@ def differentiable(
             return KERNEL.bind(logits, *arrays, *counts, name=function.__name__, k=k, width=width)
         return function(ops(logits), logits, count if k is None else k, width, *arrays, solution=solution)
 
+    @by_own_settings
     def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
         (logits, count, arrays, _), (dlogits, _, darrays, _) = primals, tangents
         rules, result = Differentiable(function, count if k is None else k, width), call(*primals)

@@ -19,6 +19,7 @@ from ksubset._derivatives import find
 from ksubset._typing import Array
 from ksubset.backends import _fast, _jax_ffi_weighted
 from ksubset.backends._fast_weighted import Orientation
+from ksubset.backends._jax_settings import by_own_settings
 from ksubset.backends._jax_sharding import is_long, lowered_with_devices, partitioned, several_devices
 
 if TYPE_CHECKING:
@@ -63,6 +64,7 @@ The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than on
 """
 
 
+@by_own_settings
 def array_code(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
     """The core's value of what `KERNEL` computes."""
     from ksubset.backends.jax import ops
@@ -71,6 +73,7 @@ def array_code(logits: Array, *operands: Array, name: str, k: int | None, width:
     return find(name)(ops(logits), logits, count, width, *arrays)
 
 
+@by_own_settings
 def _array_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
     """Other samples of the same distribution as those of the kernel."""
     from ksubset.backends.jax import uniforms
@@ -91,6 +94,7 @@ def items_of(name: str, logits: Array) -> int:
     return (size - 1) // 2 if name == "weighted_sample" else size
 
 
+@by_own_settings
 def _kernel(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
     if name in _fast.WEIGHTED and k is not None:
         return _jax_ffi_weighted.kernel(_call_weighted, logits, *operands, name=name, low=k, high=width)
@@ -99,6 +103,7 @@ def _kernel(logits: Array, *operands: Array, name: str, k: int | None, width: in
     return _call(handler, logits, v, operands[len(v) :], k, width, logits.shape, name == "unchosen")
 
 
+@by_own_settings
 def _kernel_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
     shape, seeds = _drawn(name, logits, seed, draws), seed.reshape(-1, 2)
     if name == "sample" or k is None:

@@ -63,7 +63,7 @@ def readable(x: Array) -> Array:
 
 
 def astype(x: Array, dtype: Any) -> Array:
-    with np.errstate(over="ignore"):
+    with np.errstate(all="ignore"):
         return namespace(x).astype(x, dtype)
 
 

@@ -21,6 +21,7 @@ from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
 from ksubset.backends._jax_ffi import DRAW, choose, takes
+from ksubset.backends._jax_settings import by_own_settings
 from ksubset.backends._jax_sharding import (
     automatic,
     fold,
@@ -174,11 +175,13 @@ def same_device(x: Array, y: Array) -> bool:
     return True
 
 
+@by_own_settings
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a key, or from an int that seeds one."""
     return _signed_uniforms(_key(rng), shape, like.dtype.name)
 
 
+@by_own_settings
 def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
     return _jax_estimators.gammas(_key(rng), concentration, shape, like)
 
@@ -214,6 +217,7 @@ def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
     return (whole + words[1].astype(dtype) * 2.0**-32) * 2.0**-32
 
 
+@by_own_settings
 def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
@@ -236,6 +240,7 @@ def _evaluate(
     return evaluate_differentiable(function, logits, k, width, *arrays, solution=solution)
 
 
+@by_own_settings
 def draw(
     function: Callable[..., Array],
     logits: Array,
@@ -250,6 +255,7 @@ def draw(
     return z.reshape((*sample_shape, *logits.shape))
 
 
+@by_own_settings
 def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
     if not takes("weighted_draw", logits, high):
         return None
@@ -268,6 +274,7 @@ def _drawing(low: int, high: int, draws: int) -> Callable[[Array, Array], Array]
     return cast("Callable[[Array, Array], Array]", jax.jit(draw))
 
 
+@by_own_settings
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
     static, count = (k, None) if isinstance(k, int) else (None, k)
     return _solver(static, width)(logits, count)

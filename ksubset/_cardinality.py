@@ -80,7 +80,7 @@ class CardinalityProblem(Problem):
         if name == "kl_divergence":
             rest = self.log_weights
         elif name == "log_prob":
-            places = xp.arange(counts, dtype=x.dtype, device=device(x))
+            places = xp.reshape(xp.arange(counts, dtype=x.dtype, device=device(x)), (*(1,) * (x.ndim - 1), counts))
             rest = xp.astype(places == xp.sum(x, axis=-1, keepdims=True), x.dtype)
         else:
             rest = xp.zeros((*x.shape[:-1], counts), dtype=x.dtype, device=device(x))
@@ -92,7 +92,8 @@ class CardinalityProblem(Problem):
         if function is _functions.sample:
             return z
         mean = self.rows(_functions.marginals)
-        return z + (mean - self.backend.ops(mean).stop_gradient(mean))
+        change = mean - self.backend.ops(mean).stop_gradient(mean)
+        return z + self.xp.broadcast_to(change, tuple(z.shape))
 
     @property
     def uniforms(self) -> int:

@@ -20,7 +20,7 @@ from ksubset.backends._cpu import planning, stages
 from ksubset.backends.array_api import NUMPY
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-AT_ONCE = 4000
+AT_ONCE = 1000
 """Draws held in memory."""
 
 
@@ -145,7 +145,7 @@ def test_means_and_covariances_of_blocks(dtype: type) -> None:
     chosen = groups.chosen[order].astype(float)
     images = [groups.jvp(block[np.argsort(order)])[order].astype(float) for block in blocks.T]
     covariance = np.stack(images) @ blocks
-    counts = block_counts(row, groups.k, 12_000, np.arange(0, 10_000, 2000)) - chosen @ blocks
+    counts = block_counts(row, groups.k, 28_000, np.arange(0, 10_000, 2000)) - chosen @ blocks
     check_mean(counts, np.zeros(5))
     upper = np.triu_indices(5)
     check_mean(counts[:, upper[0]] * counts[:, upper[1]], covariance[upper])

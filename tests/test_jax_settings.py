@@ -1,0 +1,72 @@
+"""Settings by which JAX finds faults in a user's program: none is found in the library."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("jax", reason="a test of JAX's adapter")
+import jax
+import jax.numpy as jnp
+from conftest import Target
+
+import ksubset
+from ksubset import estimators
+
+pytestmark = pytest.mark.backends("jax")
+X, V = np.random.default_rng(0).normal(size=(2, 3, 7))
+SIZES = {"int": 3, "array": np.array([0, 3, 7]), "potential": ksubset.at_most(4)}
+
+
+@pytest.fixture(autouse=True)
+def strict(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """What may be done but is not by itself an error."""
+    monkeypatch.setenv("KSUBSET_FAST", "0")
+    with jax.numpy_rank_promotion("raise"), jax.debug_nans(True), jax.numpy_dtype_promotion("strict"):
+        yield
+
+
+def functions(k: Any) -> dict[str, Callable[[Any], Any]]:
+    v = jnp.asarray(V)
+    return {
+        "marginals": lambda x: ksubset.marginals(x, k),
+        "marginals_jvp": lambda x: ksubset.marginals_jvp(x, k, v),
+        "log_prob": lambda x: ksubset.log_prob(x, k, ksubset.mode(x, k)),
+        "rsample": lambda x: ksubset.rsample(x, k, rng=0, sample_shape=(2,)),
+    }
+
+
+FAST = (("marginals", "int"), ("log_prob", "potential"))
+CASES = [
+    pytest.param(name, size, marks=() if (name, size) in FAST else pytest.mark.slow)
+    for name in functions(3)
+    for size in SIZES
+]
+
+
+@pytest.mark.parametrize(("name", "size"), CASES)
+def test_functions_and_their_gradients(target: Target, name: str, size: str) -> None:
+    k, x = SIZES[size], target.array(X)
+    function = functions(jnp.asarray(k) if size == "array" else k)[name]
+    value, gradient = jax.value_and_grad(lambda x: function(x).sum())(x)
+    assert jnp.isfinite(value)
+    later = jax.grad(lambda x: jax.jit(function)(x).sum())(x)
+    np.testing.assert_allclose(gradient, later, atol=1e-12)
+
+
+def test_the_inverse_and_the_law_of_a_count(target: Target) -> None:
+    mu = target.array([[0.5, 0.5, 0.5, 0.5], [1.0, 0.0, 0.5, 0.5]])
+    theta = ksubset.logits_from_marginals(mu, 2)
+    assert np.isinf(np.asarray(theta)).sum() == 2
+    assert jnp.isfinite(jax.grad(lambda x: ksubset.logits_from_marginals(x, 2).sum())(mu[:1])).all()
+    assert jnp.isfinite(ksubset.count_log_pmf(target.array(X))).all()
+
+
+@pytest.mark.parametrize(
+    "name", ["simple", "simple_unbiased", "simple_f", "simple_b", "softsub", "gumbel_topk_st", "l2x"]
+)
+def test_estimators(target: Target, name: str) -> None:
+    estimator, x = getattr(estimators, name), target.array(X)
+    gradient = jax.grad(lambda x: (estimator(x, 3, rng=0) * target.array(V)).sum())(x)
+    assert gradient.shape == x.shape
