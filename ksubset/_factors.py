@@ -145,7 +145,8 @@ def _in_parts(ops: Ops, x: Array) -> Array:
 
 
 def _in_columns(ops: Ops, x: Array, columns: int, filling: float) -> Array:
-    """(items, ...) to (steps, columns, ...)."""
-    more = -x.shape[0] % columns
+    """(items, ...) to (steps, columns, ...), at least one step."""
+    steps = max(1, -(-x.shape[0] // columns))
+    more = steps * columns - x.shape[0]
     x = ops.xp.concat([x, fill(ops, (more, *x.shape[1:]), filling, x)], axis=0) if more else x
-    return ops.xp.reshape(x, (x.shape[0] // columns, columns, *x.shape[1:]))
+    return ops.xp.reshape(x, (steps, columns, *x.shape[1:]))
