@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from math import ceil, pi, prod, sqrt
 from typing import Any
 
+from ksubset._elementary import turn
 from ksubset._layout import iota
 from ksubset._typing import Array, Ops, scan
 
@@ -28,8 +29,8 @@ class Nodes:
 
     Attributes
     ----------
-    angle
-        φ.
+    turns
+        φ/2π.
     half_sine, half_cosine
         sin(φ/2) and cos(φ/2), both with full relative accuracy.
     used
@@ -38,7 +39,7 @@ class Nodes:
         N, (...).
     """
 
-    angle: Array
+    turns: Array
     half_sine: Array
     half_cosine: Array
     used: Array
@@ -56,8 +57,7 @@ class Nodes:
 
     def turn(self, ops: Ops, count: Array) -> Array:
         """e^i·count·φ."""
-        x = count * self.angle
-        return ops.join(ops.xp.cos(x), ops.xp.sin(x))
+        return ops.join(*turn(ops, count * self.turns))
 
 
 def place(ops: Ops, variance: Array, reach: Array, most: tuple[float, float]) -> Nodes:
@@ -72,9 +72,9 @@ def place(ops: Ops, variance: Array, reach: Array, most: tuple[float, float]) ->
     period = 2 * xp.ceil((xp.sqrt(2 * error * variance) + error / 3 + reach) / 2)
     size = _needed(xp, variance, period, error) if ops.eager_on_cpu else node_bound(error, *most)
     middle = xp.astype(xp.reshape(iota(ops, size, variance), (-1, *(1,) * variance.ndim)), variance.dtype) + 0.5
-    half_sine, half_cosine = xp.sin(middle * pi / period), xp.sin((period / 2 - middle) * pi / period)
+    half_sine, half_cosine = (turn(ops, x / (2 * period))[1] for x in (middle, period / 2 - middle))
     used = (middle < period / 2) & (2 * half_sine * half_sine * variance <= error)
-    return Nodes(2 * pi * middle / period, half_sine, half_cosine, xp.astype(used, variance.dtype), period)
+    return Nodes(middle / period, half_sine, half_cosine, xp.astype(used, variance.dtype), period)
 
 
 def _needed(xp: Any, variance: Array, period: Array, error: float) -> int:

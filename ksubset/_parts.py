@@ -10,7 +10,7 @@ from math import prod
 
 from ksubset import _exchange
 from ksubset._contour import Form, normalised, values, with_form
-from ksubset._elementary import softplus
+from ksubset._elementary import softplus, turn
 from ksubset._exchange import Exchanges
 from ksubset._inference import probability
 from ksubset._items import centred
@@ -75,11 +75,10 @@ def weigh(at: Tilted, done: Array) -> Weighing:
     return Weighing(at, done, xp.exp((slanted - log_scale) / at.given.unit), log_scale)
 
 
-def turn(at: Tilted, form: Form) -> Array:
+def phases(at: Tilted, form: Form) -> Array:
     """e^i(c − target)φ for the sizes c that are near, 1 for the others: (nodes, sizes, ...)."""
-    xp, ahead = form.ops.xp, form.ops.xp.where(at.near, at.ahead, form.ops.xp.zeros_like(at.ahead))
-    x = form.nodes.angle[:, None, ...] * ahead
-    return form.ops.join(xp.cos(x), xp.sin(x))
+    ahead = form.ops.xp.where(at.near, at.ahead, form.ops.xp.zeros_like(at.ahead))
+    return form.ops.join(*turn(form.ops, form.nodes.turns[:, None, ...] * ahead))
 
 
 def spectrum(form: Form, turns: Array, weights: Array) -> Array:
@@ -108,7 +107,7 @@ def part_of(at: Tilted, waiting: Array) -> Part:
     ops, xp, x = at.given.ops, at.given.ops.xp, at.x
 
     def by_contour(form: Form) -> tuple[Array, ...]:
-        integrand, turns = values(form), turn(at, form)
+        integrand, turns = values(form), phases(at, form)
         chances = integrals(form, turns, integrand)
         done = served(at, waiting, chances)
         weighing = weigh(at, done)
@@ -142,7 +141,7 @@ def part_product(at: Tilted, part: Part, v: Array, u: Array) -> tuple[Array, Arr
     u = xp.where(part.done, u - xp.sum(part.sizes * u, axis=0), xp.zeros_like(u))
 
     def by_contour(form: Form) -> tuple[Array, ...]:
-        push, integrand, turns = centred(ops, x.spread, v, logits), values(form), turn(at, form)
+        push, integrand, turns = centred(ops, x.spread, v, logits), values(form), phases(at, form)
         weights = weigh(at, part.done).weights
         found = normalised(form, integrand * spectrum(form, turns, weights))
         other = integrand * spectrum(form, turns, weights * u)
@@ -196,7 +195,7 @@ def _by_integrals(at: Tilted, waiting: Array) -> tuple[Array, Array, Array]:
     ops, xp, x = at.given.ops, at.given.ops.xp, at.x
 
     def by_contour(form: Form) -> tuple[Array, ...]:
-        chances = integrals(form, turn(at, form), values(form))
+        chances = integrals(form, phases(at, form), values(form))
         done = served(at, waiting, chances)
         return done, xp.log(xp.where(done, chances, xp.ones_like(chances))), _gain(at)
 

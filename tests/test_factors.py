@@ -53,8 +53,8 @@ def test_far_from_an_angle_of_pi_one_product_is_enough(monkeypatch: pytest.Monke
     x = items(NUMPY, np.random.default_rng(0).normal(size=(50, 1)))
     nodes = place(NUMPY, x.spread.sum(axis=0), np.zeros(1), (1.0, 0.25))
     assert (nodes.half_cosine**2).min() < _factors.FAR
-    first = nodes.angle < 1.0
-    near = Nodes(*(y[first[:, 0]] for y in (nodes.angle, nodes.half_sine, nodes.half_cosine, nodes.used)), nodes.period)
+    first = nodes.turns < 0.16
+    near = Nodes(*(y[first[:, 0]] for y in (nodes.turns, nodes.half_sine, nodes.half_cosine, nodes.used)), nodes.period)
     assert (near.half_cosine**2).min() > _factors.FAR
     one = _factors.product_at_each(NUMPY, x, near)
     two = _factors.product_at_each(replace(NUMPY, eager_on_cpu=False), x, near)

@@ -10,6 +10,7 @@ from ops_variants import python_scan
 from scipy import stats
 
 from ksubset._direct import Direct
+from ksubset._elementary import turn
 from ksubset._items import items, totals
 from ksubset._nodes import LEAST, LOG_ERROR, Nodes, at_each, node_bound, place, total_of_each
 from ksubset._typing import Ops
@@ -61,7 +62,7 @@ def test_rows_use_what_they_need(dtype: type, deviations: float) -> None:
     assert blind.used.shape[0] == node_bound(error, 1e9, deviations)
     for nodes in (together, blind):
         assert (np.diff(nodes.used, axis=0) <= 0).all()  # the first of each row
-        assert (nodes.angle[nodes.used == 1] < pi).all()
+        assert (nodes.turns[nodes.used == 1] < 0.5).all()
         assert (nodes.half_cosine[nodes.used == 1] > 0).all()
     size = together.used.shape[0]
     assert (together.used == blind.used[:size]).all()
@@ -75,7 +76,7 @@ def test_rows_use_what_they_need(dtype: type, deviations: float) -> None:
 def test_rows_of_hardly_any_variance_have_the_nodes_of_some(dtype: type) -> None:
     variance = np.array([0.0, 1e-20, 0.1, LEAST, np.nan], dtype)
     nodes = place(NUMPY, variance, np.array([0.0, -1.0, 0.0, 0.0, np.nan], dtype), (1.0, 0.25))
-    for name in ("angle", "half_sine", "half_cosine", "used", "period"):
+    for name in ("turns", "half_sine", "half_cosine", "used", "period"):
         value = getattr(nodes, name)
         assert (value == value[..., :1]).all()
         assert value.dtype == dtype
@@ -138,7 +139,7 @@ def chance(t: np.ndarray, k: int, changed: int = 0, without: int = 0) -> float:
         size = int(period[0]) // 2
     middle = (np.arange(size, dtype=t.dtype) + 0.5)[:, None]
     sides = np.sin(middle * pi / period), np.sin((period / 2 - middle) * pi / period)
-    nodes = Nodes(2 * pi * middle / period, *sides, np.ones_like(middle), period)
+    nodes = Nodes(middle / period, *sides, np.ones_like(middle), period)
     form = Direct(NUMPY, x, sums, nodes)
     return float((2 * np.real(form.characteristic() * nodes.turn(NUMPY, form.offset)).sum(axis=0) / period)[0])
 
@@ -157,23 +158,36 @@ def test_what_shows_and_what_does_not(dtype: type, k: int) -> None:
 
 
 @both
-def test_both_halves_of_the_angle_to_the_last_bit(dtype: type) -> None:
+@pytest.mark.parametrize("ops", [NUMPY, UNREAD], ids=["by functions", "by polynomials"])
+def test_both_halves_of_the_angle_to_the_last_bit(dtype: type, ops: Ops) -> None:
     """Near π, where a cosine of the angle would keep what rounding left of it, and near 0."""
     variance = np.array([0.5, 3.0, 9.0, 19.0, 1e4], dtype)
-    nodes = place(NUMPY, variance, np.zeros(5, dtype), (1e9, 0.25))
+    nodes = place(ops, variance, np.zeros(5, dtype), (1e9, 0.25))
     for j, row in np.argwhere(nodes.used == 1):
         with mpmath.workdps(30):
             angle = 2 * mpmath.pi * (int(j) + mpmath.mpf(0.5)) / int(nodes.period[row])
-            exact = mpmath.sin(angle / 2), mpmath.cos(angle / 2), mpmath.cos(angle) - 1, mpmath.sin(angle), angle
-            found = (x[j, row] for x in (nodes.half_sine, nodes.half_cosine, nodes.fall, nodes.sine, nodes.angle))
+            exact = (
+                mpmath.sin(angle / 2),
+                mpmath.cos(angle / 2),
+                mpmath.cos(angle) - 1,
+                mpmath.sin(angle),
+                angle / (2 * mpmath.pi),
+            )
+            found = (x[j, row] for x in (nodes.half_sine, nodes.half_cosine, nodes.fall, nodes.sine, nodes.turns))
             errors = [abs(float(mpmath.mpf(float(x)) / true - 1)) for x, true in zip(found, exact, strict=True)]
         assert max(errors) < 4 * np.finfo(dtype).eps
     assert (nodes.half_cosine[nodes.used == 1]).min() < 0.07
 
 
-def test_turns() -> None:
+@both
+def test_turns(dtype: type, rng: np.random.Generator) -> None:
+    """Also by polynomials, in all quarters, at their ends, and after many turns."""
     nodes = place(NUMPY, np.array([2.0, 5.0]), np.zeros(2), (9.0, 0.25))
-    np.testing.assert_allclose(nodes.turn(NUMPY, np.array([3.0, -1.5])), np.exp(1j * nodes.angle * [3.0, -1.5]))
+    np.testing.assert_allclose(nodes.turn(NUMPY, np.array([3.0, -1.5])), np.exp(2j * pi * nodes.turns * [3.0, -1.5]))
+    x = np.concatenate([np.arange(-64, 65) / 16, rng.uniform(-1, 1, 10_000), rng.uniform(-99, 99, 1000)]).astype(dtype)
+    wide = 2 * np.longdouble(np.pi) * (x - np.rint(x)).astype(np.longdouble)
+    for found, exact in zip(turn(UNREAD, x), (np.cos(wide), np.sin(wide)), strict=True):
+        np.testing.assert_allclose(found, exact, atol=2 * np.finfo(dtype).eps)
 
 
 @pytest.mark.parametrize("ops", [NUMPY, replace(NUMPY, scan=python_scan(np))], ids=["one by one", "a loop"])

@@ -1,6 +1,5 @@
 """exp, log and the like on Lanes; sums and extremes across lanes."""
 
-from math import factorial
 from typing import Any
 
 from llvmlite import ir
@@ -8,6 +7,7 @@ from numba import float32
 from numba.core import cgutils
 from numba.extending import intrinsic, overload
 
+from ksubset._elementary import COSINE, SINE
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.vectors import (
     I32,
@@ -229,20 +229,14 @@ def turn(x):
     """cos 2πx and sin 2πx."""
 
 
+SINGLE, DOUBLE = ((COSINE[bits], SINE[bits]) for bits in (32, 64))
+
+
 @overload(turn)
 def _turn(x):
     if x.dtype == float32:
-        return lambda x: _turned(x, COSINE_SINGLE, SINE_SINGLE)
-    return lambda x: _turned(x, COSINE_DOUBLE, SINE_DOUBLE)
-
-
-def _taylor(first: int, terms: int) -> tuple[float, ...]:
-    """Coefficients of cos y or sin y / y in powers of y², the highest first."""
-    return tuple((-1) ** j / factorial(2 * j + first) for j in range(terms - 1, -1, -1))
-
-
-COSINE_SINGLE, SINE_SINGLE = _taylor(0, 6), _taylor(1, 6)
-COSINE_DOUBLE, SINE_DOUBLE = _taylor(0, 9), _taylor(1, 9)
+        return lambda x: _turned(x, *SINGLE)
+    return lambda x: _turned(x, *DOUBLE)
 
 
 @inner
