@@ -147,13 +147,15 @@ class _Call(Orientation):
 
     def mixture(self, found: Any) -> Mixture:
         """What the kernel computed, as the core puts it."""
+        import numpy as np
+
         from ksubset.backends.array_api import NUMPY
 
         theta, _ = _weighted.parts(self.rows)
         tilt, target, sides = Tilt(*found.shifts), found.target, (found.chosen, found.unchosen)
         if self.flipped:
             tilt, target, sides = Tilt(-tilt.start, -tilt.shift), theta.shape[-1] - target, sides[::-1]
-        t, counts = tilt.apply(theta.T).T, self.all_counts(found.counts)
+        t, counts = tilt.apply(theta.T).T, np.ascontiguousarray(self.all_counts(found.counts))
         volume = found.log_volume + tilt.times((t > 0).sum(-1) - target)
         slope = slopes(NUMPY, t.T, tilt).T
         return Mixture(t, slope, volume, *sides, counts)

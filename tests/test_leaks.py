@@ -60,7 +60,7 @@ def resident(functions: list[Callable[[], object]]) -> int:
     return now() - before
 
 
-@pytest.fixture(params=["the core", "the fast path"])
+@pytest.fixture(params=[pytest.param("the core", marks=pytest.mark.slow), "the fast path"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("KSUBSET_FAST", "0" if request.param == "the core" else "1")
     if request.param != "the core" and _fast.obstacle():

@@ -53,7 +53,7 @@ def prepared(name: str, variance: float, bits: int) -> tuple[Items, Totals, Node
     middle = np.arange(int(period[0]) // 2).astype(np.longdouble) + 0.5
     middle = middle[v * (1 - np.cos(2 * PI * middle / period)) <= error][:, None]
     sides = np.sin(middle * PI / period), np.sin((period / 2 - middle) * PI / period)
-    return x, sums, Nodes(2 * PI * middle / period, *sides, np.ones_like(middle), period)
+    return x, sums, Nodes(middle / period, *sides, np.ones_like(middle), period)
 
 
 def errors(given: tuple[Items, Totals, Nodes], size: int) -> list[float]:

@@ -22,7 +22,8 @@ X = LOGITS[12:17]
 def test_gradcheck(target: Target, name: str) -> None:
     import torch
 
-    x, k = target.array(X).requires_grad_(), target.array([1, 2, 3, 4, 6])
+    rows = slice(1, 5, 3) if name == "covariance" else slice(5)  # whose square has many derivatives
+    x, k = target.array(X[rows]).requires_grad_(), target.array([1, 2, 3, 4, 6][rows])
 
     def function(x: Any) -> Any:
         return getattr(ksubset, name)(x, k)
@@ -34,7 +35,7 @@ def test_gradcheck(target: Target, name: str) -> None:
 def test_gradcheck_of_two_arguments(target: Target) -> None:
     import torch
 
-    x, v = target.array(X).requires_grad_(), target.array(DIRECTIONS[:5]).requires_grad_()
+    x, v = (target.array(rows[:2]).requires_grad_() for rows in (X, DIRECTIONS))
     for function in (lambda x, v: ksubset.marginals_jvp(x, 3, v), lambda x, v: ksubset.kl_divergence(x, v, 3)):
         assert torch.autograd.gradcheck(function, (x, v), check_forward_ad=True)
         assert torch.autograd.gradgradcheck(function, (x, v))
