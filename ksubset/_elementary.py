@@ -18,9 +18,11 @@ COSINE, SINE = ({bits: _taylor(first, terms) for bits, terms in TERMS.items()} f
 
 def turn(ops: Ops, x: Array) -> tuple[Array, Array]:
     """cos 2πx and sin 2πx, where a compiler would call a function for every number by polynomials."""
+    xp = ops.xp
     if ops.eager_on_cpu:
-        return ops.xp.cos(2 * pi * x), ops.xp.sin(2 * pi * x)
-    xp, bits = ops.xp, ops.xp.finfo(x.dtype).bits
+        angle = 8 * xp.atan(fill(ops, (), 1.0, x)) * x
+        return xp.cos(angle), xp.sin(angle)
+    bits = xp.finfo(x.dtype).bits
     x = x - xp.round(x)
     quarter = xp.round(4 * x)
     y = (x - 0.25 * quarter) * (2 * pi)
