@@ -97,10 +97,10 @@ def test_with_many_terms_both_forms_are_the_same(name: str) -> None:
     direct, some = Direct(OPS, *given), PowerSums(OPS, *given, 28)
     np.testing.assert_allclose(values(some), values(direct), **EXACT)
     push = x.spread * np.random.default_rng(2).normal(size=x.t.shape).astype(np.longdouble)
-    weights, change = (np.random.default_rng(i).normal(size=nodes.angle.shape) * abs(values(direct)) for i in (3, 4))
+    weights, change = (np.random.default_rng(i).normal(size=nodes.turns.shape) * abs(values(direct)) for i in (3, 4))
     weights, change = weights + 0.5j * change, change - 2j * weights
     for form in (direct, some):
-        assert form.log_derivative(push).shape == nodes.angle.shape
+        assert form.log_derivative(push).shape == nodes.turns.shape
     slopes = [weights * form.log_derivative(push) for form in (direct, some)]
     np.testing.assert_allclose(*slopes, **EXACT)
     np.testing.assert_allclose(*(form.deviation(weights) for form in (direct, some)), **EXACT)
