@@ -7,7 +7,6 @@ import matplotlib
 
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
-import numpy as np
 from case import Record
 from matplotlib.axes import Axes
 
@@ -34,7 +33,7 @@ def draw(result: dict[str, Any], folder: Path) -> None:
         axes.set(xscale="log", yscale="log", xlabel=title, ylabel="a whole step, ms (float32, one thread)")
         axes.legend()
         _save(figure, folder / f"benchmark_{field}.png")
-    _draw_variance([r for r in result["records"] if r["experiment"] == "scaling: variance"], folder)
+    _draw_items([r for r in result["records"] if r["experiment"] == "scaling: items"], folder)
 
 
 def _curves(axes: Axes, records: list[Record], field: str) -> None:
@@ -47,20 +46,17 @@ def _curves(axes: Axes, records: list[Record], field: str) -> None:
         axes.fill_between(x, low, high, color=colour, alpha=0.2, linewidth=0)
 
 
-def _draw_variance(records: list[Record], folder: Path) -> None:
-    """Cost per row against √V, which sets the width of the window, and against k, which does not."""
-    figure, (left, right) = plt.subplots(1, 2, figsize=(10, 4.2), sharey=True, layout="constrained")
-    for number, scale in enumerate(sorted({r["scale"] for r in records})):
-        chosen = [r for r in records if r["scale"] == scale]
-        micros = [r["times"]["ksubset"]["median_ms"] * 1e3 / r["rows"] for r in chosen]
-        look = {"color": f"C{number}", "marker": "o", "linestyle": "none", "label": f"logits × {scale:g}"}
-        left.plot(np.sqrt([r["variance"] for r in chosen]), micros, **look)
-        right.plot([r["k"] for r in chosen], micros, **look)
-    left.set(xlabel="√V, V = Σ p q", ylabel="sample and J · v, µs per row (n = 2000)")
-    right.set(xlabel="size of the subset k")
-    left.legend()
-    left.set_ylim(bottom=0)
-    _save(figure, folder / "benchmark_variance.png")
+def _draw_items(records: list[Record], folder: Path) -> None:
+    """Nanoseconds per item, which neither k nor n makes grow."""
+    figure, axes = plt.subplots(figsize=(6.4, 4.2), layout="constrained")
+    for number, n in enumerate(sorted({r["n"] for r in records})):
+        chosen = [r for r in records if r["n"] == n]
+        each = [r["times"]["ksubset"]["median_ms"] * 1e6 / (r["rows"] * n) for r in chosen]
+        axes.plot([r["k"] for r in chosen], each, "o-", color=f"C{number}", markersize=4, label=f"n = {n:,}")
+    axes.set(xscale="log", xlabel="size of the subset k", ylabel="sample and J · v, ns per item (float32, one thread)")
+    axes.set_ylim(bottom=0)
+    axes.legend(ncols=2)
+    _save(figure, folder / "benchmark_items.png")
 
 
 def _save(figure: Any, path: Path) -> None:

@@ -26,5 +26,5 @@ def compare_kernels(case: Case, budget: Budget) -> Iterator[Record]:
 
 def sample_and_product(logits: np.ndarray, v: np.ndarray, k: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """What a step of the layer computes."""
-    z, shift = _cpu.sample(logits, k, 1, threads=threads)
-    return z, _cpu.jacobian_product(logits, k, v, shift=shift, threads=threads)
+    z, shifts = _cpu.sample(logits, k, 1, threads=threads)
+    return z, _cpu.jacobian_product(logits, k, v, shifts=shifts, threads=threads)

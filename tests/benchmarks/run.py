@@ -27,7 +27,7 @@ def measure_all(budget: Budget) -> Iterator[Record]:
     from draws import compare_draws
     from kernels import compare_kernels
     from layers import compare_layers, compare_marginals
-    from scaling import scale_up, vary_variance
+    from scaling import scale_up, vary_length_and_size
     from settings import thread_count
 
     for threads, dtype in product(THREADS, DTYPES):
@@ -41,7 +41,7 @@ def measure_all(budget: Budget) -> Iterator[Record]:
             yield compare_draws(dtype, threads, budget)
     with thread_count(1):
         yield from scale_up(budget)
-        yield from vary_variance(budget)
+        yield from vary_length_and_size(budget)
 
 
 def measure(quick: bool) -> dict[str, Any]:
