@@ -27,25 +27,29 @@ OTHERS = tuple(
 )
 """Files that concern other backends, or that a session of their own runs."""
 
-LATER = {
-    "jax": sorted(
-        str(file)
-        for name in ("accuracy", "battery_*", "inverse*", "cardinality*", "count_log_pmf", "engines", "second_order")
-        for file in Path("tests").glob(f"test_{name}.py")
-    ),
-    "jax-fast": ["tests/test_estimators.py"],
-}
-"""Ordinary tests that keep XLA's compiler busy for minutes: run by ``slow``."""
+NUMBERS = ("accuracy", "battery_*", "inverse*", "count_log_pmf", "engines", "parts")
 
-FILES = {
-    "jax": [str(f) for f in sorted(Path("tests").glob("test_*.py")) if not f.name.startswith(OTHERS)],
-    "jax-fast": [
-        f"tests/test_{name}.py"
-        for name in ("jax_fast", "jax_fast_samples", "grad", "estimators_losses", "estimators_aimle")
-    ],
+
+def files(*names: str) -> list[str]:
+    """Test files by the patterns of their names."""
+    return sorted(str(file) for name in names for file in Path("tests").glob(f"test_{name}.py"))
+
+
+LATER = {
+    "strict": files(*NUMBERS),
+    "jax": files(*NUMBERS, "cardinality*", "second_order", "values"),
+    "jax-fast": files("estimators"),
 }
-GROUP = 6
-"""So many of them have processes of their own: JAX keeps what it compiled, until one process may map no more memory."""
+"""Ordinary tests whose numbers other backends show as well, or that keep XLA's compiler busy: run by ``slow``."""
+
+EVERY = [file for file in files("*") if not Path(file).name.startswith(OTHERS)]
+FILES = {
+    "strict": EVERY,
+    "jax": EVERY,
+    "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
+}
+GROUP = {"jax": 6, "jax-fast": 6}
+"""Files to a process: JAX keeps what it compiled, until one process may map no more memory."""
 
 EXPERIMENTS = ("synthetic", "sparse_regression", "sparse_vae", "explain")
 
@@ -96,9 +100,10 @@ def tests(session: nox.Session, backend: str) -> None:
     if session.posargs:
         session.run(*command, *session.posargs, env=env)
         return
-    files = [file for file in FILES.get(backend, []) if file not in LATER[backend]]
-    for first in range(0, max(len(files), 1), GROUP):
-        session.run(*command, "-n", "2", "--dist", "loadfile", *files[first : first + GROUP], env=env)
+    chosen = [file for file in FILES.get(backend, []) if file not in LATER[backend]]
+    size = GROUP.get(backend, max(len(chosen), 1))
+    for first in range(0, max(len(chosen), 1), size):
+        session.run(*command, "-n", "2", "--dist", "loadfile", *chosen[first : first + size], env=env)
 
 
 @nox.session(tags=["cpu"])
@@ -182,9 +187,9 @@ def experiments(session: nox.Session) -> None:
 def slow(session: nox.Session, backend: str) -> None:
     """The tests that take minutes; for ``cuda``, mutants of the kernels."""
     requirements, targets = MATRIX.get(backend, (CUDA, ""))
-    files = CUDA_TESTS if backend == "cuda" else []
+    chosen = CUDA_TESTS if backend == "cuda" else []
     session.install("-e", ".", *TEST, *requirements)
-    session.run("pytest", "-m", "slow", *files, *session.posargs, env={"KSUBSET_TARGETS": targets})
+    session.run("pytest", "-m", "slow", *chosen, *session.posargs, env={"KSUBSET_TARGETS": targets})
     if backend in LATER:
         session.run("pytest", "-m", "not slow", *LATER[backend], env={"KSUBSET_TARGETS": targets})
 
@@ -235,9 +240,9 @@ def coverage(session: nox.Session) -> None:
     ]
     runs += [("jax-cpu", "1", [file]) for file in FILES["jax"] + FILES["jax-fast"]]
     session.run("coverage", "erase")
-    for targets, fast, files in [*runs, ("", "1", CUDA_TESTS)]:
+    for targets, fast, chosen in [*runs, ("", "1", CUDA_TESTS)]:
         env = {"KSUBSET_TARGETS": targets, "KSUBSET_FAST": fast, "NUMBA_CACHE_DIR": cache}
-        pytest = ("run", "--parallel-mode", "-m", "pytest", "-q", "-m", "not slow", *files)
+        pytest = ("run", "--parallel-mode", "-m", "pytest", "-q", "-m", "not slow", *chosen)
         session.run("coverage", *pytest, env=env, success_codes=[0, 5])
     session.run("coverage", "combine")
     session.run("coverage", "report", "--fail-under=97")

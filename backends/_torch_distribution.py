@@ -8,10 +8,17 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 
 import ksubset
+from ksubset._support import MOST_SUBSETS, subsets
 from ksubset.backends import is_spread
 
-MOST_SUBSETS = 1_000_000
-"""`KSubset.enumerate_support` refuses to list more."""
+
+class _Logits(constraints.Constraint):
+    """Numbers and infinities along the last axis, but no NaN."""
+
+    event_dim = 1
+
+    def check(self, value: Tensor) -> Tensor:
+        return (value == value).all(-1)
 
 
 class _Subset(constraints.Constraint):
@@ -61,17 +68,21 @@ class KSubset(Distribution):
     (torch.Size([]), torch.Size([4]), tensor([2., 2., 2.]))
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {"logits": constraints.real_vector}
+    arg_constraints: ClassVar[dict[str, Any]] = {"logits": _Logits()}
     has_rsample = True
-    has_enumerate_support = True
 
     def __init__(self, logits: Tensor, k: int | Tensor, validate_args: bool | None = None) -> None:
         if isinstance(k, ksubset.Cardinality):
             raise TypeError("k must be an int or integers, one size for each row; ksubset.KSubset takes a Cardinality")
-        self._subsets = ksubset.KSubset(logits, k, validate=None if validate_args is not False else False)
-        self.logits, self.k = logits, self._subsets.k
-        checked = is_spread(logits) or (not torch.compiler.is_compiling() and bool(torch.isinf(logits).any()))
-        super().__init__(logits.shape[:-1], logits.shape[-1:], validate_args=False if checked else validate_args)
+        validates = self._validate_args if validate_args is None else validate_args
+        self._subsets = ksubset.KSubset(logits, k, validate=None if validates else False)
+        self.logits, self.k = self._subsets.logits, self._subsets.k
+        super().__init__(logits.shape[:-1], logits.shape[-1:], False if is_spread(logits) else validate_args)
+
+    @property
+    def has_enumerate_support(self) -> bool:  # type: ignore[override]  # a class attribute of torch's own
+        """Whether `enumerate_support` lists the subsets."""
+        return isinstance(self.k, int) and comb(self.event_shape[0], self.k) <= MOST_SUBSETS
 
     @property
     def support(self) -> constraints.Constraint:
@@ -95,7 +106,9 @@ class KSubset(Distribution):
     def expand(self, batch_shape: Any, _instance: Any = None) -> "KSubset":
         shape = torch.Size(batch_shape)
         k = self.k if isinstance(self.k, int) else self.k.expand(shape)
-        return type(self)(self.logits.expand(*shape, *self.event_shape), k, validate_args=False)
+        new = type(self)(self.logits.expand(*shape, *self.event_shape), k, validate_args=False)
+        new._validate_args = self._validate_args
+        return new
 
     def sample(self, sample_shape: Any = ()) -> Tensor:
         with torch.no_grad():
@@ -117,16 +130,26 @@ class KSubset(Distribution):
         return result
 
     def enumerate_support(self, expand: bool = True) -> Tensor:
-        """All subsets, (subsets, ..., n), for one k and at most a million of them."""
+        """The subsets that are possible in any row, (subsets, ..., n), for one k and at most a million of them."""
         n = self.event_shape[0]
         if not isinstance(self.k, int):
             raise NotImplementedError("enumerate_support needs one k for all rows; got a tensor")
         if comb(n, self.k) > MOST_SUBSETS:
             raise NotImplementedError(f"enumerate_support lists at most {MOST_SUBSETS} subsets; got {comb(n, self.k)}")
-        chosen = torch.combinations(torch.arange(n), self.k) if self.k else torch.empty((1, 0), dtype=torch.int64)
-        z = torch.zeros(len(chosen), n, dtype=self.logits.dtype).scatter_(1, chosen, 1).to(self.logits.device)
-        z = z.reshape(-1, *(1,) * len(self.batch_shape), n)
+        z = torch.from_numpy(subsets(n, self.k)).to(self.logits.device, self.logits.dtype)
+        z = z[_possible(z, self.logits.detach().reshape(self.batch_shape.numel(), n))]
+        z = z.reshape(len(z), *(1,) * len(self.batch_shape), n)
         return z.expand(-1, *self.batch_shape, n) if expand else z
+
+
+def _possible(z: Tensor, logits: Tensor) -> Tensor:
+    """Which of the subsets infinite logits allow in some row."""
+    out = torch.full((len(z),), logits.numel() == 0, device=z.device)
+    if logits.numel() == 0:
+        return out
+    for row in logits.masked_fill(logits.isfinite(), 0).unique(dim=0):
+        out |= ~(((row == -torch.inf) & (z == 1)) | ((row == torch.inf) & (z == 0))).any(-1)
+    return out
 
 
 @register_kl(KSubset, KSubset)

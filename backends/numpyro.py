@@ -4,16 +4,16 @@
 its samples. Silence that warning where the site is reparametrised by it.
 """
 
-from itertools import combinations
+from math import comb
 from typing import Any, ClassVar
 
 import jax.numpy as jnp
-import numpy as np
 from numpyro import distributions as dist
 from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
 import ksubset
+from ksubset._support import MOST_SUBSETS, subsets
 from ksubset._typing import Array
 
 
@@ -58,7 +58,7 @@ class KSubset(dist.Distribution):
     pytree_data_fields = ("logits",)
     pytree_aux_fields = ("k",)
     support = _Subset()
-    has_enumerate_support = True
+    has_enumerate_support = False  # lest samplers of NumPyro go from one subset to the next as if they were numbers
     reparametrized_params: ClassVar[list[str]] = ["logits"]
 
     def __init__(self, logits: Array, k: int, *, validate_args: bool | None = None) -> None:
@@ -97,12 +97,13 @@ class KSubset(dist.Distribution):
         return ksubset.mode(self.logits, self.k)
 
     def enumerate_support(self, expand: bool = True) -> Array:
-        """All subsets, (subsets, ..., n)."""
+        """All subsets, (subsets, ..., n), at most a million of them. NumPyro itself enumerates numbers only."""
         n = self.event_shape[0]
-        chosen = np.array(list(combinations(range(n), self.k)), dtype=int)
-        z = np.zeros((len(chosen), n), dtype=self.logits.dtype)
-        np.put_along_axis(z, chosen, 1, axis=1)
-        z = z.reshape(-1, *(1,) * len(self.batch_shape), n)
+        if comb(n, self.k) > MOST_SUBSETS:
+            raise NotImplementedError(f"enumerate_support lists at most {MOST_SUBSETS} subsets; got {comb(n, self.k)}")
+        z = jnp.asarray(subsets(n, self.k), jnp.result_type(self.logits)).reshape(
+            comb(n, self.k), *(1,) * len(self.batch_shape), n
+        )
         return jnp.broadcast_to(z, (z.shape[0], *self.batch_shape, n)) if expand else z
 
 

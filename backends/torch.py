@@ -69,6 +69,11 @@ def ops(x: Array) -> Ops:
 
 
 def namespace(x: Array) -> Any:
+    if not torch.compiler.is_compiling() and torch._C._is_tracing():
+        raise RuntimeError(
+            "torch.jit.trace would record the numbers of its example, and give them for every later input: "
+            "use torch.compile or torch.export"
+        )
     return xp
 
 

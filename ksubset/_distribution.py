@@ -1,10 +1,12 @@
 """The distribution as an object."""
 
 from collections.abc import Callable
+from copy import copy
 from functools import partial
+from typing import Any
 
 from ksubset import _api, _draws, _functions, _information
-from ksubset._cardinality import prepare
+from ksubset._cardinality import CardinalityProblem, prepare
 from ksubset._inference import Solution
 from ksubset._potentials import Cardinality
 from ksubset._typing import Array
@@ -14,7 +16,9 @@ class KSubset:
     r"""The distribution of a random subset of exactly k of n items, :math:`p(z) \propto \exp(\theta \cdot z)`.
 
     The passes over the items that its answers share run once, when the first of them is asked for. Until then the CPU
-    fast path, where it is taken, computes `mean` and `variance`.
+    fast path, where it is taken, computes `mean` and `variance`. It is the distribution of the arrays as they were when
+    it was made: it has copies, through which derivatives pass, and what an optimiser changes in place later does not
+    reach it.
 
     Parameters
     ----------
@@ -46,6 +50,7 @@ class KSubset:
     def __init__(
         self, logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
     ) -> None:
+        logits, self._given, k = _own(logits), k, _own(k)
         self._problem = prepare(logits, k, max_k, validate)
         self._solved: Solution | None = None
         self._again = partial(type(self), max_k=max_k, validate=validate)
@@ -114,9 +119,11 @@ class KSubset:
         if not isinstance(other, KSubset):
             raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
         same = isinstance(self.k, int) and isinstance(other.k, int) and self.k == other.k
-        if not (same or (isinstance(self.k, Cardinality) and self.k is other.k)):
+        if not (same or (isinstance(self.k, Cardinality) and self._given is other._given)):
             known = f"{other.k} beside {self.k}"
             raise ValueError(f"other must have the same k, an int or one and the same Cardinality object; got {known}")
+        if isinstance(self._problem, CardinalityProblem) and not self._problem.has_weights_of(other._problem):
+            raise ValueError("other must have the same k; the log-weights were changed after one of the two was made")
         return _information.divergence(self._problem, other.logits, self._solution)
 
     def log_prob(self, z: Array) -> Array:
@@ -134,3 +141,12 @@ class KSubset:
     def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
         """See `rsample`."""
         return _draws.draw(self._problem, rng, sample_shape, _functions.rsample)
+
+
+def _own(x: Any) -> Any:
+    """A copy of an array, or of a `Cardinality` with its arrays, that has the derivative of the original."""
+    if isinstance(x, Cardinality):
+        kept = copy(x)
+        vars(kept).update({name: _own(value) for name, value in vars(x).items()})
+        return kept
+    return x + 0 if hasattr(x, "__array_namespace__") or hasattr(x, "grad_fn") else x

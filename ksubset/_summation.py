@@ -41,12 +41,12 @@ def sums_from_both_ends(xp: Any, x: Array) -> tuple[Array, Array]:
 def compensated_sum(ops: Ops, x: Array) -> Array:
     """Sum over the last axis as if in twice the precision; infinite terms stay infinite.
 
-    In float64 where that is at hand and is twice the precision; else pairwise, the rounding error of each addition
-    kept: Ogita, Rump & Oishi, "Accurate sum and dot product", SIAM J. Sci. Comput. 26 (2005).
+    Pairwise, the rounding error of each addition kept, and in float64 where that is at hand: Ogita, Rump & Oishi,
+    "Accurate sum and dot product", SIAM J. Sci. Comput. 26 (2005).
     """
     xp = ops.xp
     if ops.eager_on_cpu and x.dtype == xp.float32:
-        return xp.astype(xp.sum(xp.astype(x, xp.float64), axis=-1), xp.float32)
+        return xp.astype(compensated_sum(ops, xp.astype(x, xp.float64)), xp.float32)
     if devices := dividing(ops, x.shape[-1]):
         total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], devices.count, -1)))
         total, last = _pairwise(ops, total)

@@ -12,7 +12,6 @@ import jax.numpy as jnp
 from conftest import Target
 
 import ksubset
-from ksubset import estimators
 
 pytestmark = pytest.mark.backends("jax")
 X, V = np.random.default_rng(0).normal(size=(2, 3, 7))
@@ -61,12 +60,3 @@ def test_the_inverse_and_the_law_of_a_count(target: Target) -> None:
     assert np.isinf(np.asarray(theta)).sum() == 2
     assert jnp.isfinite(jax.grad(lambda x: ksubset.logits_from_marginals(x, 2).sum())(mu[:1])).all()
     assert jnp.isfinite(ksubset.count_log_pmf(target.array(X))).all()
-
-
-@pytest.mark.parametrize(
-    "name", ["simple", "simple_unbiased", "simple_f", "simple_b", "softsub", "gumbel_topk_st", "l2x"]
-)
-def test_estimators(target: Target, name: str) -> None:
-    estimator, x = getattr(estimators, name), target.array(X)
-    gradient = jax.grad(lambda x: (estimator(x, 3, rng=0) * target.array(V)).sum())(x)
-    assert gradient.shape == x.shape

@@ -108,3 +108,20 @@ def test_latent_site_finds_the_posterior(target: Target) -> None:
 
     found = SVI(model, guide, adam(0.05), Trace_ELBO()).run(jax.random.key(2), 300, progress_bar=False)
     np.testing.assert_array_equal(ksubset.mode(found.params["logits"], 2), truth)
+
+
+@pytest.mark.parametrize("name", ["DiscreteHMCGibbs", "MixedHMC", "NUTS"])
+def test_samplers_that_would_not_mix_say_so(target: Target, name: str) -> None:
+    """They go through the support as if it were that of a number: one subset in 2,000 draws."""
+    import jax
+    import numpyro
+    from numpyro import infer
+
+    def model() -> None:
+        z = numpyro.sample("z", make(target))
+        numpyro.sample("y", numpyro.distributions.Normal(z.sum(), 1.0), obs=2.0)
+
+    inner = (infer.HMC if name == "MixedHMC" else infer.NUTS)(model)
+    kernel = inner if name == "NUTS" else getattr(infer, name)(inner)
+    with pytest.raises((ValueError, RuntimeError), match=r"owns no sites|discrete"):
+        infer.MCMC(kernel, num_warmup=1, num_samples=1, progress_bar=False).run(jax.random.key(0))

@@ -135,3 +135,39 @@ def test_every_k_of_a_batch(target: Target) -> None:
     d = KSubset(target.array(batch.logits), target.array(batch.k))
     np.testing.assert_allclose(d.entropy().numpy(), [row.entropy for row in batch.rows], atol=1e-13)
     assert d.support.check(d.sample((3,))).all()
+
+
+def test_validation_as_torch_has_it(target: Target) -> None:
+    """It can be turned off, for one object or for all, and then nothing is read; `expand` keeps it as it is."""
+    import torch
+    from torch.distributions import Distribution
+
+    from ksubset.backends.torch import KSubset
+
+    x, z = target.array(LOGITS.reshape(-1, 5)[:3]), target.array(np.eye(5)[:3])
+    for asked in (True, False):
+        assert KSubset(x, 2, validate_args=asked).expand((2, 3))._validate_args is asked
+    masked = KSubset(target.array([0.0, -np.inf, np.inf, 1.0]), 2, validate_args=True)
+    with pytest.raises(ValueError, match="Expected value argument"):
+        masked.log_prob(target.array([1.0, 1.0, 1.0, 0.0]))
+    plain = KSubset(x, 1, validate_args=False).log_prob(z)
+    mapped = torch.func.vmap(lambda x, z: KSubset(x, 1, validate_args=False).log_prob(z))(x, z)
+    torch.testing.assert_close(mapped, plain)
+    before = Distribution._validate_args
+    try:
+        Distribution.set_default_validate_args(False)
+        torch.testing.assert_close(torch.func.vmap(lambda x, z: KSubset(x, 1).log_prob(z))(x, z), plain)
+        assert KSubset(torch.zeros(3, 4, device="meta"), 2).mean.shape == (3, 4)
+    finally:
+        Distribution.set_default_validate_args(before)
+
+
+def test_support_without_what_infinite_logits_exclude(target: Target) -> None:
+    from ksubset.backends.torch import KSubset
+
+    d = KSubset(target.array([[0.0, -np.inf, np.inf, 1.0], [0.0, -np.inf, 2.0, np.inf]]), 2)
+    support = d.enumerate_support(expand=False)[:, 0]
+    assert sorted(map(tuple, support.tolist())) == [(0, 0, 1, 1), (1, 0, 0, 1), (1, 0, 1, 0)]
+    assert d.has_enumerate_support
+    assert not make(target, target.array([1, 2, 3])).has_enumerate_support
+    assert not KSubset(target.array(np.zeros(40)), 8).has_enumerate_support

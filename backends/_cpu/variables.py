@@ -52,10 +52,22 @@ class Totals(NamedTuple):
 def row_totals(source, at, v, v_at, n, start, shift, k, like):
     """What a row starts from; ``v`` may be the logits themselves where its mean is of no use."""
     spread, ahead, excess, weighted, least = full(like, 0), -k, full(like, 0), full(like, 0), full(like, 1e-37)
+    lost, missed = full(like, 0), full(like, 0)
     for first in range(0, n, chunk(like)):
         a, b, c, d = part_totals(source, at, v, v_at, first, min(first + chunk(like), n), start, shift, like)
-        spread, ahead, excess, weighted = spread + a, ahead + b, excess + c, weighted + d
-    return Totals(spread, ahead, ahead + excess, weighted / where(spread < least, least, spread))
+        spread, ahead = spread + a, ahead + b
+        excess, lost = added(excess, lost, c)
+        weighted, missed = added(weighted, missed, d)
+    gap = (ahead + excess) + lost
+    return Totals(spread, ahead, gap, (weighted + missed) / where(spread < least, least, spread))
+
+
+@inlined
+def added(total, lost, x):
+    """A sum and what roundings took from it, with one more term."""
+    more = total + x
+    shadow = more - total
+    return more, lost + ((total - (more - shadow)) + (x - shadow))
 
 
 @inner
