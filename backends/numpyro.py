@@ -45,6 +45,11 @@ class KSubset(dist.Distribution):
     TypeError, ValueError
         As in `ksubset.log_normalizer`.
 
+    Notes
+    -----
+    NumPyro enumerates sites whose values are numbers, and its samplers for discrete sites would go from one subset to
+    hardly any other. `has_enumerate_support` is therefore false, and those samplers refuse the distribution.
+
     Examples
     --------
     >>> import jax

@@ -110,7 +110,7 @@ def test_arguments_are_validated(target: Target) -> None:
     with pytest.raises(ValueError, match="Expected value argument"):
         d.log_prob(torch.ones_like(d.logits))
     with pytest.raises(ValueError, match="logits must not contain NaN"):
-        KSubset(torch.full((3,), torch.nan), 1)
+        KSubset(torch.full((3,), torch.nan), 1, validate_args=True)
     with pytest.raises(ValueError, match=r"k must be in \[0, 5\]"):
         make(target, 6)
     masked = KSubset(target.array([0.0, -np.inf, np.inf, 1.0]), 2)
