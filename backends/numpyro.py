@@ -48,7 +48,7 @@ class KSubset(dist.Distribution):
     Notes
     -----
     NumPyro enumerates sites whose values are numbers, and its samplers for discrete sites would go from one subset to
-    hardly any other. `has_enumerate_support` is therefore false, and those samplers refuse the distribution.
+    hardly any other. ``has_enumerate_support`` is therefore false, and those samplers refuse the distribution.
 
     Examples
     --------
