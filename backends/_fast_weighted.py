@@ -24,7 +24,7 @@ def evaluate(name: str, logits: "np.ndarray", low: int, high: int, *v: "np.ndarr
         return _product(logits, low, high, v[0], threads)
     import numpy as np
 
-    call = _Call(logits, low, high)
+    call = Call(logits, low, high)
     chosen = name == "weighted_marginals"
     found = call.moments(threads, chosen=chosen != call.flipped, unchosen=chosen == call.flipped)
     out = np.empty(call.rows.shape, logits.dtype)
@@ -43,7 +43,7 @@ def _product(logits: "np.ndarray", low: int, high: int, v: "np.ndarray", threads
     from ksubset.backends._cpu.potentials import jacobian_product
 
     shape = np.broadcast_shapes(logits.shape, v.shape)
-    call, v = _Call(np.broadcast_to(logits, shape), low, high), np.broadcast_to(v, shape).reshape(-1, shape[-1])
+    call, v = Call(np.broadcast_to(logits, shape), low, high), np.broadcast_to(v, shape).reshape(-1, shape[-1])
     along, u = _weighted.parts(v)
     along, sign = (-along, -1) if call.flipped else (along, 1)
     served, rise, moved = jacobian_product(
@@ -70,14 +70,11 @@ def sample(
 
     from ksubset.backends._cpu import potentials
 
-    call, draws = _Call(logits, low, high), prod(sample_shape)
+    call, draws = Call(logits, low, high), prod(sample_shape)
     served, z = potentials.sample(call.logits, call.log_weights, call.low, seed, draws, threads=threads)
     if call.flipped:
         np.subtract(1, z, out=z)
-    left = np.flatnonzero(~served)
-    if left.size:
-        u = np.random.default_rng(seed).random((draws, left.size, max(z.shape[-1], 1)))
-        z[:, left] = call.core(_weighted.weighted_sample, left, u.astype(z.dtype))
+    call.complete_draws(served, z, seed)
     return z.reshape(*sample_shape, *logits.shape[:-1], z.shape[-1])
 
 
@@ -85,7 +82,7 @@ def solve(logits: "np.ndarray", *, low: int, high: int, threads: int | None = No
     """The moments, in float64, since the roundings of float32 add up in the log-volume."""
     import numpy as np
 
-    call = _Call(logits.astype(np.float64, copy=False), low, high)
+    call = Call(logits.astype(np.float64, copy=False), low, high)
     found = call.moments(threads, volume=True, chosen=True, unchosen=True)
     with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
         solution = call.mixture(found)
@@ -127,7 +124,7 @@ class Orientation:
         return x[:, ::-1] if self.flipped else x
 
 
-class _Call(Orientation):
+class Call(Orientation):
     """Rows for the kernels.
 
     Attributes
@@ -185,3 +182,12 @@ class _Call(Orientation):
         if left.size:
             out[left] = self.core(function, left, *(x[left] for x in arrays))
         return out
+
+    def complete_draws(self, served: "np.ndarray", z: "np.ndarray", seed: "int | np.ndarray") -> None:
+        """Draw the rows that no kernel serves into ``z``, (draws, rows, n)."""
+        import numpy as np
+
+        left = np.flatnonzero(~served)
+        if left.size:
+            u = np.random.default_rng(seed).random((len(z), left.size, max(self.n, 1)))
+            z[:, left] = self.core(_weighted.weighted_sample, left, u.astype(z.dtype))

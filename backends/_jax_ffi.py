@@ -4,6 +4,7 @@ Only the lowering knows the shape that `jax.vmap` leaves, so only there rows are
 Exported programs, which may run where there are no kernels, keep to the core's array code.
 """
 
+from collections.abc import Callable
 from functools import cache, partial
 from math import prod
 from threading import Lock
@@ -128,7 +129,7 @@ def _call(
     number: int,
 ) -> Array:
     """The foreign call of one of ``_cpu.handlers``: its second result is scratch memory."""
-    from ksubset.backends._cpu import planning
+    from ksubset.backends._cpu import handlers, planning
 
     rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if k is None else k
     share = rows // max(len(arrays[0]), 1) if handler == "sample" else rows
@@ -136,7 +137,7 @@ def _call(
     plan = planning.arrange(handler, logits.dtype, method, across, n, width)
     counted = plan.scratch + (8 + 2 * logits.dtype.itemsize) * rows + 128
     results = _shaped(shape, logits.dtype), _shaped((counted,), np.uint8)
-    call = jax.ffi.ffi_call(_target(f"{handler}_{method}", plan.layout.kind), results)
+    call = jax.ffi.ffi_call(_target(getattr(handlers, f"{handler}_{method}"), plan.layout.kind), results)
     counts = tuple(_checked(x, n, width).reshape(-1) for x in counts)
     numbers = np.array([same, number, width], np.int64)
     return call(logits.reshape(rows, n), *arrays, *counts, numbers=numbers)[0]
@@ -146,13 +147,16 @@ def _call_weighted(
     handler: str, results: list[tuple[int, ...]], operands: list[Array], numbers: list[int], way: Orientation
 ) -> Any:
     """The foreign call of one of ``_cpu.handlers_weighted``: its results, and which rows are served."""
+    from ksubset.backends._cpu import handlers_weighted
     from ksubset.backends._cpu.potentials import plan_for
 
     theta, dtype = operands[0], operands[0].dtype
     plan = plan_for(dtype, way.n, way.high)
     counted = plan.scratch + 3 * dtype.itemsize * theta.shape[0] + 1024
     shapes = [_shaped(shape, dtype) for shape in (*results, theta.shape[:1])]
-    call = jax.ffi.ffi_call(_target(handler, plan.layout.kind), [*shapes, _shaped((counted,), np.uint8)])
+    call = jax.ffi.ffi_call(
+        _target(getattr(handlers_weighted, handler), plan.layout.kind), [*shapes, _shaped((counted,), np.uint8)]
+    )
     return call(*operands, numbers=np.array(numbers, np.int64))[:-1]
 
 
@@ -166,19 +170,18 @@ def _checked(k: Array, n: int, width: int) -> Array:
 _registering = Lock()
 
 
-def _target(handler: str, layout: Any) -> str:
+def _target(handler: Callable[[Any], int], layout: Any) -> str:
     """The name by which XLA knows a handler, compiled on the first call."""
     with _registering:
         return _registered(handler, layout)
 
 
 @cache
-def _registered(handler: str, layout: Any) -> str:
-    from ksubset.backends._cpu import compiling, handlers, handlers_weighted
+def _registered(handler: Callable[[Any], int], layout: Any) -> str:
+    from ksubset.backends._cpu import compiling
 
-    name = f"ksubset_{handler}_{layout.dtype}_{layout.across}"
-    address = compiling.handler(getattr(handlers_weighted if "weighted" in handler else handlers, handler), layout)
-    jax.ffi.register_ffi_target(name, _capsule(address), platform="cpu")
+    name = f"ksubset_{handler.__name__}_{layout.dtype}_{layout.across}"
+    jax.ffi.register_ffi_target(name, _capsule(compiling.handler(handler, layout)), platform="cpu")
     return name
 
 

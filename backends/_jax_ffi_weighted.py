@@ -14,14 +14,15 @@ import numpy as np
 from ksubset import _weighted
 from ksubset._derivatives import find
 from ksubset._typing import Array
-from ksubset.backends._fast_weighted import Orientation
+from ksubset.backends._fast_weighted import Call, Orientation
 
 _shaped: Any = jax.ShapeDtypeStruct  # JAX leaves it untyped
-Call = Callable[..., Any]
+Foreign = Callable[..., Any]
+"""``call(handler, shapes, operands, numbers, way)``: results of these shapes, and which rows are served."""
 
 
-def kernel(call: Call, logits: Array, *v: Array, name: str, low: int, high: int) -> Array:
-    """One of ``_fast.WEIGHTED``; ``call(handler, results, operands, numbers, n, high)`` is a foreign call."""
+def kernel(call: Foreign, logits: Array, *v: Array, name: str, low: int, high: int) -> Array:
+    """One of ``_fast.WEIGHTED``."""
     rows = logits.reshape(-1, logits.shape[-1])
     way, chosen = Orientation(rows.shape[-1], low, high), name == "weighted_marginals"
     theta, omega = _weighted.parts(rows)
@@ -40,7 +41,7 @@ def kernel(call: Call, logits: Array, *v: Array, name: str, low: int, high: int)
     return _completed(served, out, partial(_left, name, low, high), *given).reshape(logits.shape)
 
 
-def kernel_draw(call: Call, logits: Array, seed: Array, *, draws: int, low: int, high: int) -> Array:
+def kernel_draw(call: Foreign, logits: Array, seed: Array, *, draws: int, low: int, high: int) -> Array:
     """Subsets of rows (keys, share, 2n + 1) from a seed for each key, (keys, 2): (keys, draws, share, n)."""
     keys, share, size = logits.shape
     rows, way = logits.reshape(-1, size), Orientation(size, low, high)
@@ -64,26 +65,15 @@ def _completed(served: Array, out: Array, compute: Callable[..., Any], *given: A
 
 def _left(name: str, low: int, high: int, served: Any, found: Any, rows: Any, *v: Any) -> "np.ndarray":
     """What was ``found``, with the rows that are left, by the core."""
-    from ksubset.backends.array_api import NUMPY
-
-    out: np.ndarray = np.array(found)
-    left = np.flatnonzero(~(np.asarray(served) > 0))
-    with np.errstate(all="ignore"):
-        out[left] = find(name)(NUMPY, np.asarray(rows)[left], low, high, *(np.asarray(x)[left] for x in v))
-    return out
+    call = Call(np.asarray(rows), low, high)
+    completed: np.ndarray = call.completed(find(name), np.asarray(served) > 0, np.array(found), *map(np.asarray, v))
+    return completed
 
 
 def _left_draws(low: int, high: int, served: Any, found: Any, rows: Any, seed: Any) -> "np.ndarray":
     """What was ``found``, (keys, draws, share, n), with samples of the core in the rows that are left."""
-    from ksubset.backends.array_api import NUMPY
-
     z: np.ndarray = np.array(found)
-    seed = np.asarray(seed)
-    keys, draws, share, n = z.shape
-    rows, left = np.asarray(rows).reshape(keys, share, -1), ~(np.asarray(served).reshape(keys, share) > 0)
-    for key in np.flatnonzero(left.any(axis=1)):
-        some = left[key]
-        u = np.random.default_rng(seed[key]).random((draws, some.sum(), max(n, 1))).astype(z.dtype)
-        with np.errstate(all="ignore"):
-            z[key][:, some] = _weighted.weighted_sample(NUMPY, rows[key, some], low, high, u)
+    rows, served = (np.asarray(x).reshape(len(z), z.shape[2], *x.shape[1:]) for x in (rows, served))
+    for part, theirs, ours, key in zip(rows, served, z, np.asarray(seed), strict=True):
+        Call(part, low, high).complete_draws(theirs > 0, ours, key)
     return z

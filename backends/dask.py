@@ -67,7 +67,7 @@ def prepare(
     """Check what is known of the arguments, and leave their values to ``start`` in each chunk."""
     backend = backends.load("dask")
     check_logits(logits, xp, name)
-    items, logits = logits.chunks[-1:], joined(logits, name)
+    items, logits = logits.chunks[-1], joined(logits, name)
     n = int(logits.shape[-1])
     if isinstance(k, Cardinality):
         k.resolve(logits, backend, xp, reads=False)
@@ -103,7 +103,7 @@ class ChunkedProblem(Problem):
     """
 
     start: Callable[..., Problem]
-    items: tuple[tuple[int, ...], ...]
+    items: tuple[int, ...]
 
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
         """As for `Problem`, in each chunk."""
@@ -137,7 +137,7 @@ class ChunkedProblem(Problem):
         operands = [Operand(self.logits), *sizes, *map(Operand, arrays)]
         call = Call(self.start, k, tuple(parts), work)
         found = self.cast(map_rows(call, operands, tail, draws=draws, places=places))
-        return found.rechunk({-1: self.items[0]}) if tail == self.logits.shape[-1:] else found
+        return found.rechunk({-1: self.items}) if tail == self.logits.shape[-1:] else found
 
     @property
     def uniforms(self) -> int:

@@ -53,13 +53,6 @@ class CardinalityProblem(Problem):
 
     log_weights: Array
 
-    def has_weights_of(self, other: Problem) -> bool:
-        """Whether the log-weights are those of another problem, or cannot be read."""
-        weights = self.log_weights, getattr(other, "log_weights", None)
-        if not all(x is not None and self.backend.is_readable(x) for x in weights):
-            return True
-        return bool(self.xp.all(weights[0] == weights[1]))
-
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
         """The counterpart of one of ``ksubset._functions``."""
         name = function.__name__

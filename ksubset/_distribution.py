@@ -6,7 +6,7 @@ from functools import partial
 from typing import Any
 
 from ksubset import _api, _draws, _functions, _information
-from ksubset._cardinality import CardinalityProblem, prepare
+from ksubset._cardinality import prepare
 from ksubset._inference import Solution
 from ksubset._potentials import Cardinality
 from ksubset._typing import Array
@@ -118,12 +118,13 @@ class KSubset:
         """The divergence from this distribution to another with the same k; see `kl_divergence`."""
         if not isinstance(other, KSubset):
             raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
-        same = isinstance(self.k, int) and isinstance(other.k, int) and self.k == other.k
-        if not (same or (isinstance(self.k, Cardinality) and self._given is other._given)):
-            known = f"{other.k} beside {self.k}"
+        ours, theirs = self.k, other.k
+        if isinstance(ours, Cardinality) and isinstance(theirs, Cardinality) and self._given is other._given:
+            if not ours.has_arrays_of(theirs, self._problem.backend):
+                raise ValueError("other must have the same k; the log-weights were changed after one of them was made")
+        elif not (isinstance(ours, int) and isinstance(theirs, int) and ours == theirs):
+            known = f"{theirs} beside {ours}"
             raise ValueError(f"other must have the same k, an int or one and the same Cardinality object; got {known}")
-        if isinstance(self._problem, CardinalityProblem) and not self._problem.has_weights_of(other._problem):
-            raise ValueError("other must have the same k; the log-weights were changed after one of the two was made")
         return _information.divergence(self._problem, other.logits, self._solution)
 
     def log_prob(self, z: Array) -> Array:
@@ -149,4 +150,5 @@ def _own(x: Any) -> Any:
         kept = copy(x)
         vars(kept).update({name: _own(value) for name, value in vars(x).items()})
         return kept
-    return x + 0 if hasattr(x, "__array_namespace__") or hasattr(x, "grad_fn") else x
+    is_array = hasattr(x, "__array_namespace__") or hasattr(x, "grad_fn")
+    return x + 0 if is_array and "bool" not in str(x.dtype) else x  # truth values are refused, their sums would not be

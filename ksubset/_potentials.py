@@ -58,6 +58,13 @@ class Cardinality:
         """Whether the values can be read at no cost."""
         return not backend.is_array(self.log_weights) or backend.is_readable(self.log_weights)
 
+    def has_arrays_of(self, other: "Cardinality", backend: Backend) -> bool:
+        """Whether another copy of the same object has equal arrays, or that cannot be read."""
+        if not (self.is_readable(backend) and other.is_readable(backend)):
+            return True
+        pairs = [(x, vars(other)[name]) for name, x in vars(self).items() if backend.is_array(x)]
+        return all(x.shape == y.shape and bool(backend.namespace(x).all(x == y)) for x, y in pairs)
+
     def resolve(self, logits: Array, backend: Backend, xp: Any, reads: bool) -> tuple[Array, int, int]:
         """Check against the logits; the log-weights (..., n + 1), and the least and the largest count that has one."""
         n, x = int(logits.shape[-1]), self.log_weights

@@ -13,9 +13,10 @@ from ksubset import _exchange, _factors, _nodes
 from ksubset.backends import _cpu
 from ksubset.backends._cpu import exchange, factors, nodes, planning, stages, terms
 from ksubset.backends._cpu.compiling import OPTIONS
+from ksubset.backends._cpu.lanes import ROWS, WIDTH
 from ksubset.backends._cpu.memory import load, store
 from ksubset.backends._cpu.tables import table_at
-from ksubset.backends._cpu.vectors import ROWS, WIDTH, zeros
+from ksubset.backends._cpu.vectors import zeros
 from ksubset.backends.array_api import NUMPY
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])

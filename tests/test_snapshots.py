@@ -48,6 +48,13 @@ def test_log_weights_too(target: Target) -> None:
         d.kl_divergence(later)
 
 
+@MUTABLE
+def test_a_copy_hides_no_bad_k(target: Target) -> None:
+    """Sums make numbers of truth values."""
+    with pytest.raises(TypeError, match="k must have an integer dtype"):
+        ksubset.KSubset(target.array(X), target.array([True, False]))
+
+
 @pytest.mark.backends("torch")
 def test_gradients_are_those_of_the_array_that_was_given(target: Target) -> None:
     import torch
@@ -61,7 +68,7 @@ def test_gradients_are_those_of_the_array_that_was_given(target: Target) -> None
 
 
 @pytest.mark.backends("torch")
-@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:DeprecationWarning")
+@pytest.mark.filterwarnings("ignore:.torch.jit.trace. is deprecated:DeprecationWarning")  # which is still called
 def test_a_trace_is_refused(target: Target) -> None:
     """It would hold the numbers of its example."""
     import torch

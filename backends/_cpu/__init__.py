@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from ksubset.backends._cpu import moments, recursion, sampling
 from ksubset.backends._cpu.calling import NUMPY, Memory, run
+from ksubset.backends._cpu.lanes import WIDTH
 from ksubset.backends._cpu.planning import KINDS, RECURSION, Path, arrange, choose, find_path, width_of
-from ksubset.backends._cpu.vectors import WIDTH
 
 __all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
 

@@ -13,9 +13,9 @@ from numba.core import cgutils
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.compiling import inlined, inner
+from ksubset.backends._cpu.lanes import I32, WIDTH, constant, vector
 from ksubset.backends._cpu.tables import data_of
 from ksubset.backends._cpu.uniforms import GOLDEN, mix
-from ksubset.backends._cpu.vectors import I32, WIDTH, constant, vector
 
 ITEMS_AT_ONCE = 32
 STREAMS = 16

@@ -9,19 +9,8 @@ from numba.extending import intrinsic, overload
 
 from ksubset._elementary import COSINE, SINE
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.vectors import (
-    I32,
-    ITEMS,
-    WIDTH,
-    Dual,
-    constant,
-    full,
-    integers,
-    make_dual,
-    split_dual,
-    vector,
-    where,
-)
+from ksubset.backends._cpu.lanes import I32, ITEMS, WIDTH, Dual, constant, integers, make_dual, split_dual, vector
+from ksubset.backends._cpu.vectors import full, where
 
 MANTISSA = {32: 23, 64: 52}
 BIAS = {32: 127, 64: 1023}

@@ -10,19 +10,8 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from ksubset.backends._cpu.lanes import I32, ITEMS, ROWS, WIDTH, Dual, constant, make_dual, splat, split_dual, vector
 from ksubset.backends._cpu.tables import data_of, pitch_of
-from ksubset.backends._cpu.vectors import (
-    I32,
-    ITEMS,
-    ROWS,
-    WIDTH,
-    Dual,
-    constant,
-    make_dual,
-    splat,
-    split_dual,
-    vector,
-)
 
 
 def _planes(context: Any, builder: Any, kind: Any, table: Any, start: Any, like: Any) -> list[Any]:

@@ -2,7 +2,7 @@
 
 Rows that choose few items go through the recursion, whose cost grows with k; all others through the contour, whose
 cost does not. Short rows are taken sixteen or so at a time, one to a lane; few and long ones item by item.
-The limits were measured: ``tests/benchmarks/crossover.py``.
+The limits were measured: ``tests/benchmarks/scaling.py`` shows the cost of an item on either side of them.
 """
 
 from functools import lru_cache
@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import float32, float64
 
-from ksubset.backends._cpu.vectors import ITEMS, ROWS, WIDTH, Layout
+from ksubset.backends._cpu.lanes import ITEMS, ROWS, WIDTH, Layout
 
 KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
 LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for across in (ROWS, ITEMS)}
@@ -39,7 +39,7 @@ class Path(NamedTuple):
 
     Attributes
     ----------
-    family
+    method
         ``"recursion"`` or ``"contour"``.
     across
         ``"rows"``: a row in each lane of a vector; ``"items"``: row by row, items in lanes.

@@ -10,8 +10,8 @@ import numpy as np
 
 from ksubset.backends._cpu import WORD, weighted
 from ksubset.backends._cpu.calling import NUMPY, run
+from ksubset.backends._cpu.lanes import ROWS
 from ksubset.backends._cpu.planning import RECURSION, Plan, arrange
-from ksubset.backends._cpu.vectors import ROWS
 
 
 class Moments(NamedTuple):

@@ -3,12 +3,14 @@
 import numpy as np
 from numba import int64, uint64
 
+from ksubset.backends._cpu.bernoulli import BYTES_TO_SHORT, Memory, scalar
 from ksubset.backends._cpu.bits import WORDS_OF_STATE, seed_bits
 from ksubset.backends._cpu.compiling import inlined, kernel
 from ksubset.backends._cpu.nodes import KINDS, MOST
+from ksubset.backends._cpu.remainder import MOST_COUNTS
 from ksubset.backends._cpu.rows import carve, put_lanes
 from ksubset.backends._cpu.search import find_tilt
-from ksubset.backends._cpu.stages import BYTES_TO_SHORT, MOST_COUNTS, Memory, draw_row, scalar
+from ksubset.backends._cpu.stages import draw_row
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.tables import table_at
 from ksubset.backends._cpu.terms import TERMS

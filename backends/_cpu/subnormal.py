@@ -8,7 +8,7 @@ from numba.core import cgutils
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
-from ksubset.backends._cpu.vectors import I32
+from ksubset.backends._cpu.lanes import I32
 
 ON_X86 = cpu_target.target_context.codegen().magic_tuple()[0].startswith(("x86_64", "i686"))
 FLUSH = 0x8040  # results that are subnormal become 0, operands count as 0

@@ -13,9 +13,10 @@ from numba.extending import intrinsic
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import BIAS, MANTISSA
+from ksubset.backends._cpu.lanes import I32, constant, integers, splat, vector
 from ksubset.backends._cpu.memory import load, store
 from ksubset.backends._cpu.tables import data_of
-from ksubset.backends._cpu.vectors import I32, any_lane, constant, full, integers, splat, vector, where
+from ksubset.backends._cpu.vectors import any_lane, full, where
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIXING, LAST = (30, 27), 31
