@@ -17,7 +17,8 @@ from ksubset.backends._cpu.bits import (
 )
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.memory import load_items, step, store
-from ksubset.backends._cpu.tables import address_in
+from ksubset.backends._cpu.tables import address_in, table_at
+from ksubset.backends._cpu.team import board_of, meet, post, posted_sum, section, sections
 from ksubset.backends._cpu.variables import variable
 from ksubset.backends._cpu.vectors import full, where
 
@@ -32,8 +33,9 @@ BYTES_TO_SHORT = SHORT // ITEMS_AT_ONCE * 68
 class Memory(NamedTuple):
     """Scratch memory of the sampler.
 
-    Random streams, as they were before a few groups of items, and one for single numbers; thresholds and bits; lanes of
-    the logits' dtype and of float64; counts, or what is known at nodes; tables of vectors.
+    Random streams of every section, as they were before a few groups of items, and one for single numbers; thresholds
+    and bits; lanes of the logits' dtype and of float64; counts, or what is known at nodes; tables of vectors; what a
+    thread that is alone posts its sums on.
     """
 
     state: Any
@@ -46,6 +48,7 @@ class Memory(NamedTuple):
     nodes: Any
     part: Any
     sums: Any
+    board: Any
 
 
 @inlined
@@ -56,11 +59,9 @@ def scalar(x, level):
 
 
 class Draw(NamedTuple):
-    """Items to draw: n from ``at`` in a table, under λ; where their subset goes, their thresholds and bits."""
+    """Items to draw under λ; where their subset goes, their thresholds and bits."""
 
-    source: Any
-    at: Any
-    n: Any
+    row: Any
     start: Any
     shift: Any
     z: Any
@@ -70,30 +71,56 @@ class Draw(NamedTuple):
 
 
 @inner
-def prepared(source, at, n, start, shift, z, z_at, memory, like):
+def prepared(row, start, shift, z, z_at, memory, like):
     """Find room for thresholds and bits, and write the former.
 
     In the memory of the subset the bits come last, so that each is read before what it stands for is written over it.
     """
-    groups = (n + ITEMS_AT_ONCE - 1) // ITEMS_AT_ONCE
     place, end = address_in(memory.short, 0), BYTES_TO_SHORT
-    if n > SHORT:
-        place, end = address_in(z, z_at), z.itemsize * n
-    for i in range(0, groups * ITEMS_AT_ONCE, step(like)):
-        chosen, _, unlikely, _, _ = variable(load_items(source, at, i, n, full(like, -np.inf)), start, shift)
-        put_thresholds(place, i, unlikely, chosen)
-    return Draw(source, at, n, start, shift, z, z_at, place, place + end - 4 * groups)
+    if row.n > SHORT:
+        place, end = address_in(z, z_at), z.itemsize * row.n
+    s = row.team.rank
+    while s < sections(row):
+        first, stop = section(row, s, like)
+        for i in range(first, padded_groups(stop) * ITEMS_AT_ONCE, step(like)):
+            y = load_items(row.x, row.at, i, stop, full(like, -np.inf))
+            chosen, _, unlikely, _, _ = variable(y, start, shift)
+            put_thresholds(place, i, unlikely, chosen)
+        s += row.team.size
+    return Draw(row, start, shift, z, z_at, place, place + end - 4 * padded_groups(row.n))
+
+
+@inlined
+def padded_groups(n):
+    """Groups of items, with the one that is not full."""
+    return (n + ITEMS_AT_ONCE - 1) // ITEMS_AT_ONCE
+
+
+@inlined
+def draw_all(draw, memory, like, wide):
+    """Draw the items; returns how many are chosen."""
+    row, board = draw.row, board_of(draw.row, wide)
+    if sections(row) == 1:
+        return draw_section(draw, 0, memory, like)
+    s = row.team.rank
+    while s < sections(row):
+        post(board, s, 0, full(wide, draw_section(draw, s, memory, like)))
+        s += row.team.size
+    meet(row.team)
+    return int(scalar(posted_sum(board, row, 0, wide), memory.wide))
 
 
 @inner
-def draw_all(draw, memory, like):
-    """Draw the items; returns how many are chosen."""
-    count, groups = 0, (draw.n + ITEMS_AT_ONCE - 1) // ITEMS_AT_ONCE
-    for first in range(0, groups, GROUPS):
-        here, some = min(GROUPS, groups - first), draw.bits + 4 * first
+def draw_section(draw, s, memory, like):
+    """Draw the items of a section, which has random streams of its own."""
+    state, count = table_at(address_in(memory.state, s * WORDS_OF_STATE), 0, np.uint64(0)), 0
+    begin, end = section(draw.row, s, like)
+    begin, end = begin // ITEMS_AT_ONCE, padded_groups(end)
+    for first in range(begin, end, GROUPS):
+        here, some = min(GROUPS, end - first), draw.bits + 4 * first
         for j in range(WORDS_OF_STATE):
-            memory.before[j] = memory.state[j]
-        found, tied = draw_items(memory.state, draw.thresholds + 64 * first, some, here)
+            memory.before[j] = state[j]
+        found, tied = draw_items(state, draw.thresholds + 64 * first, some, here)
         if tied:
             found += settle_ties(draw, first, here, memory, like)
         count += found
@@ -118,9 +145,8 @@ def settle_ties(draw, first, groups, memory, like):
 @inner
 def left_of(draw, i, memory, like):
     """What 2¹⁶ p is above the threshold of an item."""
-    chosen, _, unlikely, _, _ = variable(
-        load_items(draw.source, draw.at, i, draw.n, full(like, -np.inf)), draw.start, draw.shift
-    )
+    y = load_items(draw.row.x, draw.row.at, i, draw.row.n, full(like, -np.inf))
+    chosen, _, unlikely, _, _ = variable(y, draw.start, draw.shift)
     rare, threshold = (
         np.float64(scalar(unlikely, memory.level)) * 65536,
         float(word_at(draw.thresholds + 2 * i) & 0xFFFF),
@@ -130,8 +156,24 @@ def left_of(draw, i, memory, like):
     return rare - threshold
 
 
-@inner
-def put_drawn(draw):
-    """Write the subset that was drawn last."""
-    for i in range(0, draw.n, ITEMS_AT_ONCE):
-        put_subset(draw.z, draw.z_at + i, word_at(draw.bits + i // 8), draw.n - i)
+@inlined
+def put_drawn(draw, like):
+    """Write the subset that was drawn last; where the bits are, in the order of the items and after all else."""
+    row, safe = draw.row, draw.row.n
+    if row.n > SHORT:
+        safe = (draw.bits - draw.thresholds) // (draw.z.itemsize * ITEMS_AT_ONCE) * ITEMS_AT_ONCE
+    s = row.team.rank
+    while s < sections(row):
+        first, stop = section(row, s, like)
+        put_items(draw, first, min(stop, safe))
+        s += row.team.size
+    meet(row.team)
+    if row.team.rank == 0:
+        put_items(draw, safe, row.n)
+
+
+@inlined
+def put_items(draw, first, stop):
+    """Write the items from ``first`` on, whose bits are a whole word."""
+    for i in range(first, stop, ITEMS_AT_ONCE):
+        put_subset(draw.z, draw.z_at + i, word_at(draw.bits + i // 8), draw.row.n - i)

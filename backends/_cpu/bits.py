@@ -30,10 +30,10 @@ SURE = 65535
 
 
 @inner
-def seed_bits(seed, number, state, single):
-    """Start the streams of draw ``number``, and one for single numbers."""
+def seed_bits(seed, number, sections, state, single):
+    """Start the streams of draw ``number`` for each section, and one for single numbers."""
     key = mix(mix(np.uint64(seed)) + GOLDEN * np.uint64(number + 1))
-    for j in range(WORDS_OF_STATE):
+    for j in range(sections * WORDS_OF_STATE):
         state[j] = mix(key + GOLDEN * np.uint64(j + 1))
     single[0] = mix(key)
 

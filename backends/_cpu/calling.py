@@ -9,6 +9,7 @@ import numpy as np
 
 from ksubset.backends._cpu import threads
 from ksubset.backends._cpu.planning import Plan
+from ksubset.backends._cpu.team import MEMBERS
 
 
 class Memory(Protocol):
@@ -87,10 +88,22 @@ def run(
     tail = [x if isinstance(x, int) else 0 if x is None else memory.address(x) for x in arguments]
 
     def part(start: int, stop: int, _alive: object = (logits, each, arguments)) -> None:  # outlives an interrupted call
-        kernel(*head, start, stop, *tail, *threads.scratch(plan.scratch), plan.layout)
+        kernel(*head, start, stop, *tail, *threads.scratch(plan.scratch), *plan.alone, plan.layout)
 
     limit = threads.default_threads() if limit is None else limit
-    threads.run(part, rows, plan.lanes, int(passes * rows * plan.updates), limit)
+    if plan.shared and rows < limit:
+        _run_together(kernel, plan, (*head, 0, rows, *tail), limit, (logits, each, arguments))
+    else:
+        threads.run(part, rows, plan.lanes, int(passes * rows * plan.updates), limit)
+
+
+def _run_together(kernel: Callable[..., None], plan: Plan, given: tuple[Any, ...], limit: int, alive: object) -> None:
+    """Call a kernel on a few threads that share each row."""
+
+    def member(rank: int, size: int, shared: int, own: int, _alive: object = alive) -> None:
+        kernel(*given, own, own + plan.scratch, rank, size, shared, plan.layout)
+
+    threads.run_together(member, min(limit, MEMBERS), plan.shared, plan.scratch)
 
 
 def _one_count(k: Any, n: int) -> int:

@@ -9,7 +9,8 @@ from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import total
 from ksubset.backends._cpu.memory import load, load_items, step, store
 from ksubset.backends._cpu.nodes import add
-from ksubset.backends._cpu.variables import chunk, pushed, variable
+from ksubset.backends._cpu.team import board_of, chunk, meet, post, posted, posted_sum, section, sections
+from ksubset.backends._cpu.variables import pushed, variable
 from ksubset.backends._cpu.vectors import full, where
 
 BELOW = 1.0
@@ -29,33 +30,42 @@ def exchanged(table):
 
 
 @inner
-def sum_odds(source, at, v, v_at, n, start, shift, mean, few, part, table, like):
+def sum_odds(row, start, shift, mean, few, part, table, like):
     """Σ w^j, and Σ w^(j−1) dw for dw = ± w (v − mean), of the items on either side; no odds where not ``few``."""
-    zero, most = full(like, 0), exchanged(table)
+    board = board_of(row, like)
+    s = row.team.rank
+    while s < sections(row):
+        for j in range(4 * SPAN):
+            post(board, s, j, full(like, 0))
+        first, stop = section(row, s, like)
+        for i in range(first, stop, chunk(like)):
+            sum_some_odds(row, i, min(i + chunk(like), stop), start, shift, mean, few, part, exchanged(table), like)
+            for j in range(4 * SPAN):
+                post(board, s, j, posted(board, s, j, like) + load(part, j, like))
+        s += row.team.size
+    meet(row.team)
     for j in range(4 * SPAN):
-        store(table, j, zero)
-    for first in range(0, n, chunk(like)):
-        stop = min(first + chunk(like), n)
-        for j in range(4 * SPAN):
-            store(part, j, zero)
-        for i in range(first, stop, step(like)):
-            chosen, w, _, _, _ = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
-            w = where(few, w, zero)
-            u = pushed(load_items(v, v_at, i, stop, zero), w, mean)
-            x, y, dx, dy = (
-                where(chosen, zero, w),
-                where(chosen, w, zero),
-                where(chosen, zero, u),
-                where(chosen, -u, zero),
-            )
-            for j in range(most):
-                add(part, SUMS * SPAN + j, x)
-                add(part, (SUMS + 1) * SPAN + j, y)
-                add(part, CHANGES * SPAN + j, dx)
-                add(part, (CHANGES + 1) * SPAN + j, dy)
-                x, y, dx, dy = x * w, y * w, dx * w, dy * w
-        for j in range(4 * SPAN):
-            add(table, j, total(load(part, j, like)))
+        store(table, j, total(posted_sum(board, row, j, like)))
+
+
+@inner
+def sum_some_odds(row, first, stop, start, shift, mean, few, part, most, like):
+    """The same of some items."""
+    zero = full(like, 0)
+    for j in range(4 * SPAN):
+        store(part, j, zero)
+    for i in range(first, stop, step(like)):
+        chosen, w, _, _, _ = variable(load_items(row.x, row.at, i, stop, full(like, -np.inf)), start, shift)
+        w = where(few, w, zero)
+        u = pushed(load_items(row.v, row.v_at, i, stop, zero), w, mean)
+        x, dx = where(chosen, zero, w), where(chosen, zero, u)
+        y, dy = where(chosen, w, zero), where(chosen, -u, zero)
+        for j in range(most):
+            add(part, SUMS * SPAN + j, x)
+            add(part, (SUMS + 1) * SPAN + j, y)
+            add(part, CHANGES * SPAN + j, dx)
+            add(part, (CHANGES + 1) * SPAN + j, dy)
+            x, y, dx, dy = x * w, y * w, dx * w, dy * w
 
 
 @inner
@@ -101,9 +111,9 @@ def leave_one_out(table, side, like):
 
 
 @inner
-def exchange(source, at, v, v_at, n, start, shift, mean, few, part, table, like):
+def exchange(row, start, shift, mean, few, part, table, like):
     """All series of the rows; returns Σ A_s B_s."""
-    sum_odds(source, at, v, v_at, n, start, shift, mean, few, part, table, like)
+    sum_odds(row, start, shift, mean, few, part, table, like)
     find_series(table, 0, like)
     find_series(table, 1, like)
     leave_one_out(table, 1, like)

@@ -25,7 +25,8 @@ from ksubset.backends._cpu.nodes import (
     add,
     put_integrand,
 )
-from ksubset.backends._cpu.variables import chunk, pushed, variable
+from ksubset.backends._cpu.team import board_of, chunk, meet, post, posted, posted_sum, section, sections
+from ksubset.backends._cpu.variables import pushed, variable
 from ksubset.backends._cpu.vectors import any_lane, full, where, width
 
 EVEN = 0.125
@@ -48,14 +49,14 @@ def multiply(nodes, j, re, im):
 
 
 @inner
-def multiply_factors(source, at, first, stop, start, shift, nodes, size, like):
+def multiply_factors(row, first, stop, start, shift, nodes, size, like):
     """Products over some items, lane by lane: of the others less 1, of nearly even ones as they are."""
     zero, one = full(like, 0), full(like, 1)
     for j in range(size):
         store(nodes, ZRE * MOST + j, zero)
         store(nodes, ZIM * MOST + j, zero)
     for i in range(first, stop, step(like)):
-        y = load_items(source, at, i, stop, full(like, -np.inf))
+        y = load_items(row.x, row.at, i, stop, full(like, -np.inf))
         chosen, _, unlikely, c, lean = variable(y, start, shift)
         even = c > full(like, EVEN)
         small = where(even, zero, unlikely)
@@ -72,24 +73,20 @@ def multiply_factors(source, at, first, stop, start, shift, nodes, size, like):
 
 
 @inner
-def integrand_by_factors(source, at, n, start, shift, ahead, nodes, size, spare, like):
+def integrand_by_factors(row, start, shift, ahead, nodes, size, spare, like):
     """F e^−ikφ at the nodes."""
-    zero, one = full(like, 0), full(like, 1)
+    one, board = full(like, 1), board_of(row, like)
+    s = row.team.rank
+    while s < sections(row):
+        post_products(row, s, start, shift, nodes, size, spare, board, like)
+        s += row.team.size
+    meet(row.team)
     for j in range(size):
-        store(nodes, FRE * MOST + j, one)
-        store(nodes, FIM * MOST + j, zero)
-        store(spare, j, zero)
-        store(spare, MOST + j, zero)
-    for first in range(0, n, chunk(like)):
-        multiply_factors(source, at, first, min(first + chunk(like), n), start, shift, nodes, size, like)
-        for j in range(size):
-            re, im = load(spare, j, like), load(spare, MOST + j, like)
-            multiply_less_one(nodes, j, re, im)
-            store(spare, j, load(nodes, ZRE * MOST + j, like))
-            store(spare, MOST + j, load(nodes, ZIM * MOST + j, like))
-    for j in range(size):
-        store(nodes, ZRE * MOST + j, load(spare, j, like))
-        store(nodes, ZIM * MOST + j, load(spare, MOST + j, like))
+        for kind in range(4):
+            store(nodes, (ZRE + kind) * MOST + j, posted(board, 0, kind * MOST + j, like))
+        for s in range(1, sections(row)):
+            multiply_less_one(nodes, j, posted(board, s, j, like), posted(board, s, MOST + j, like))
+            multiply(nodes, j, posted(board, s, 2 * MOST + j, like), posted(board, s, 3 * MOST + j, like))
     if step(like) > 1:
         join_lanes(nodes, size, like)
     for j in range(size):
@@ -97,6 +94,28 @@ def integrand_by_factors(source, at, n, start, shift, ahead, nodes, size, spare,
         c, d = load(nodes, FRE * MOST + j, like), load(nodes, FIM * MOST + j, like)
         angle = ahead * load(nodes, ANGLE * MOST + j, like)
         put_integrand(nodes, j, one, angle, a * c - b * d, a * d + b * c)
+
+
+@inner
+def post_products(row, s, start, shift, nodes, size, spare, board, like):
+    """Products over the items of a section, those less 1 added up in chunks."""
+    for j in range(size):
+        store(nodes, FRE * MOST + j, full(like, 1))
+        store(nodes, FIM * MOST + j, full(like, 0))
+        store(spare, j, full(like, 0))
+        store(spare, MOST + j, full(like, 0))
+    first, stop = section(row, s, like)
+    for i in range(first, stop, chunk(like)):
+        multiply_factors(row, i, min(i + chunk(like), stop), start, shift, nodes, size, like)
+        for j in range(size):
+            multiply_less_one(nodes, j, load(spare, j, like), load(spare, MOST + j, like))
+            store(spare, j, load(nodes, ZRE * MOST + j, like))
+            store(spare, MOST + j, load(nodes, ZIM * MOST + j, like))
+    for j in range(size):
+        post(board, s, j, load(spare, j, like))
+        post(board, s, MOST + j, load(spare, MOST + j, like))
+        post(board, s, 2 * MOST + j, load(nodes, FRE * MOST + j, like))
+        post(board, s, 3 * MOST + j, load(nodes, FIM * MOST + j, like))
 
 
 @inner
@@ -120,30 +139,41 @@ def join_lanes(nodes, size, like):
 
 
 @inner
-def log_derivative(source, at, v, v_at, n, start, shift, mean, nodes, size, spare, like):
+def log_derivative(row, start, shift, mean, nodes, size, spare, like):
     """The derivative of log F at the nodes: Σ u (q − p)/|f|² and Σ u/|f|², times cos φ − 1 and sin φ."""
-    zero, four = full(like, 0), full(like, 4)
-    for j in range(size):
-        store(nodes, DRE * MOST + j, zero)
-        store(nodes, DIM * MOST + j, zero)
-    for first in range(0, n, chunk(like)):
-        stop = min(first + chunk(like), n)
-        for j in range(2 * MOST):
-            store(spare, j, zero)
-        for i in range(first, stop, step(like)):
-            _, _, _, c, lean = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
-            u = pushed(load_items(v, v_at, i, stop, zero), c, mean)
-            square, c = lean * lean, four * c
+    board = board_of(row, like)
+    s = row.team.rank
+    while s < sections(row):
+        for j in range(MOST + size):
+            post(board, s, j, full(like, 0))
+        first, stop = section(row, s, like)
+        for i in range(first, stop, chunk(like)):
+            sum_changes(row, i, min(i + chunk(like), stop), start, shift, mean, nodes, size, spare, like)
             for j in range(size):
-                part = u * reciprocal(square + c * load(nodes, FLOOR * MOST + j, like))
-                add(spare, j, part * lean)
-                add(spare, MOST + j, part)
-        for j in range(size):
-            add(nodes, DRE * MOST + j, total(load(spare, j, like)))
-            add(nodes, DIM * MOST + j, total(load(spare, MOST + j, like)))
+                post(board, s, j, posted(board, s, j, like) + load(spare, j, like))
+                post(board, s, MOST + j, posted(board, s, MOST + j, like) + load(spare, MOST + j, like))
+        s += row.team.size
+    meet(row.team)
     for j in range(size):
-        store(nodes, DRE * MOST + j, load(nodes, DRE * MOST + j, like) * load(nodes, FALL * MOST + j, like))
-        store(nodes, DIM * MOST + j, load(nodes, DIM * MOST + j, like) * load(nodes, SINE * MOST + j, like))
+        re, im = total(posted_sum(board, row, j, like)), total(posted_sum(board, row, MOST + j, like))
+        store(nodes, DRE * MOST + j, re * load(nodes, FALL * MOST + j, like))
+        store(nodes, DIM * MOST + j, im * load(nodes, SINE * MOST + j, like))
+
+
+@inner
+def sum_changes(row, first, stop, start, shift, mean, nodes, size, spare, like):
+    """Both sums of some items."""
+    for j in range(size):
+        store(spare, j, full(like, 0))
+        store(spare, MOST + j, full(like, 0))
+    for i in range(first, stop, step(like)):
+        _, _, _, c, lean = variable(load_items(row.x, row.at, i, stop, full(like, -np.inf)), start, shift)
+        u = pushed(load_items(row.v, row.v_at, i, stop, full(like, 0)), c, mean)
+        square, c = lean * lean, full(like, 4) * c
+        for j in range(size):
+            part = u * reciprocal(square + c * load(nodes, FLOOR * MOST + j, like))
+            add(spare, j, part * lean)
+            add(spare, MOST + j, part)
 
 
 @inlined

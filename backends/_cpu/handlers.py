@@ -18,6 +18,7 @@ from ksubset.backends._cpu import WORD, moments, recursion, sampling
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.rows import LINE, carve
 from ksubset.backends._cpu.tables import address_in, table_at
+from ksubset.backends._cpu.team import ALONE
 from ksubset.backends._cpu.vectors import zeros
 
 MAJOR, MINOR = 0, 1  # the oldest version of the interface that has all that is read here
@@ -112,7 +113,7 @@ def solve_contour(pointer):
     if executes(frame):
         c, out = read_call(frame, 1, zeros(layout)), buffer(frame, RESULTS, 0)[0]
         mu, rest = (0, out) if c.choice else (out, 0)
-        moments.solve(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, c.shifts, 0, mu, rest, c.at, c.end, layout)
+        moments.solve(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, c.shifts, 0, mu, rest, c.at, c.end, *ALONE, layout)
     return 0
 
 
@@ -130,7 +131,7 @@ def jacobian_product_contour(pointer):
     frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
         c, v, out = read_call(frame, 2, zeros(layout)), buffer(frame, OPERANDS, 1)[0], buffer(frame, RESULTS, 0)[0]
-        moments.jacobian_product(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, 0, v, out, c.at, c.end, layout)
+        moments.jacobian_product(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, 0, v, out, c.at, c.end, *ALONE, layout)
     return 0
 
 
@@ -195,6 +196,20 @@ def sample_contour(pointer):
         for i in range(seeds_of(frame)):
             p = part_of(frame, c, i, zeros(layout))
             sampling.sample(
-                p.theta, p.k, c.same, c.n, p.rows, 0, p.rows, c.shifts, p.seed, c.choice, p.out, c.at, c.end, layout
+                p.theta,
+                p.k,
+                c.same,
+                c.n,
+                p.rows,
+                0,
+                p.rows,
+                c.shifts,
+                p.seed,
+                c.choice,
+                p.out,
+                c.at,
+                c.end,
+                *ALONE,
+                layout,
             )
     return 0

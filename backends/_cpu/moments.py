@@ -10,32 +10,26 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import int64
 
+from ksubset.backends._cpu.answers import log_volume, write_marginals, write_product
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
-from ksubset.backends._cpu.elementary import log, total
-from ksubset.backends._cpu.exchange import BELOW, SPAN, exchange, exchange_product, exchange_side
+from ksubset.backends._cpu.exchange import BELOW, SPAN, exchange
 from ksubset.backends._cpu.exchange import KINDS as SERIES_KINDS
-from ksubset.backends._cpu.factors import (
-    deviation,
-    deviation_and_derivative,
-    integrand_by_factors,
-    log_derivative,
-)
-from ksubset.backends._cpu.memory import load, load_items, rows_at_once, step, store_items
+from ksubset.backends._cpu.factors import integrand_by_factors, log_derivative
+from ksubset.backends._cpu.memory import load, rows_at_once
 from ksubset.backends._cpu.nodes import KINDS, MOST, normalise, place_nodes, put_change
 from ksubset.backends._cpu.power_sums import (
     deviation_polynomials,
     integrand_by_powers,
-    polynomial,
     product_polynomials,
-    sides,
     sum_powers,
 )
-from ksubset.backends._cpu.rows import carve, lanes_of, put_lanes, read_rows, room, write_rows
+from ksubset.backends._cpu.rows import carve, lanes_of, put_lanes, read_rows, room
 from ksubset.backends._cpu.search import find_tilt
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.tables import table_at
+from ksubset.backends._cpu.team import Row, team_of
 from ksubset.backends._cpu.terms import TERMS, enough_terms
-from ksubset.backends._cpu.variables import chunk, pushed, row_totals, variable
+from ksubset.backends._cpu.variables import row_totals
 from ksubset.backends._cpu.vectors import any_lane, full, where, width, zeros
 
 NUMBERS = KINDS * MOST + SERIES_KINDS * SPAN + 4 * (TERMS + 2) + 8 * TERMS + 16
@@ -54,6 +48,7 @@ class Work(NamedTuple):
     sums: Any
     poly: Any
     series: Any
+    board: Any
 
 
 @inlined
@@ -69,7 +64,7 @@ def workspace(at, n, like):
     sums, at = carve(at, 1, 4 * TERMS * lanes, like)
     poly, at = carve(at, 1, 4 * (TERMS + 2) * lanes, like)
     series, at = carve(at, 1, SERIES_KINDS * SPAN * lanes, like)
-    return Work(x, v, y, level, nodes, part, sums, poly, series)
+    return Work(x, v, y, level, nodes, part, sums, poly, series, at)
 
 
 @inlined
@@ -104,159 +99,80 @@ class Sums(NamedTuple):
 
 
 @inner
-def solve_rows(source, at, v, v_at, n, start, shift, totals, work, tangents, like):
+def solve_rows(row, start, shift, totals, work, tangents, like):
     """Everything that the answers about a vector of rows are computed from."""
     (spread, ahead, gap, mean), zero, one, size, count = totals, full(like, 0), full(like, 1), 0, 0
     few = (ahead == zero) & (spread < full(like, BELOW))
     whole, found = one, one
     if any_lane(few):
-        whole = exchange(source, at, v, v_at, n, start, shift, mean, few, work.part, work.series, like)
+        whole = exchange(row, start, shift, mean, few, work.part, work.series, like)
     if any_lane(where(few, zero, one) > zero):
         reach = where(gap < zero, -gap, gap)
         size, period = place_nodes(spread, reach, work.nodes, like)
         count = enough_terms(spread, few, work.nodes)
         if count:
-            sum_powers(source, at, v, v_at, n, start, shift, mean, count, tangents, work.part, work.sums, like)
+            sum_powers(row, start, shift, mean, count, tangents, work.part, work.sums, like)
             integrand_by_powers(work.nodes, size, work.sums, count, gap, tangents, like)
         else:
-            integrand_by_factors(source, at, n, start, shift, ahead, work.nodes, size, work.part, like)
+            integrand_by_factors(row, start, shift, ahead, work.nodes, size, work.part, like)
             if tangents:
-                log_derivative(source, at, v, v_at, n, start, shift, mean, work.nodes, size, work.part, like)
+                log_derivative(row, start, shift, mean, work.nodes, size, work.part, like)
         found = normalise(work.nodes, size, like) * full(like, 2) / period
     return Sums(start, shift, mean, few, size, count, whole, found)
 
 
 @kernel
-def solve(theta, k, same, n, count, begin, stop, shifts, volumes, mu, rest, scratch, end, layout):
+def solve(theta, k, same, n, count, begin, stop, shifts, volumes, mu, rest, scratch, end, rank, size, shared, layout):
     """λ as start and shift, and on request the log-volume and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k, shifts = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
     group, work = rows_at_once(zero), workspace(scratch, n, zero)
+    team = team_of(rank, size, shared, work.board)
     for first in range(begin, stop, group):
         rows = min(group, stop - first)
         source, at = brought(theta, first, rows, n, work.x, zero)
+        row = Row(source, at, source, at, n, team)
         target = counts_of(k, same, first, rows, n, work.level, zero)
-        a, b, totals = find_tilt(source, at, n, target, zero)
+        a, b, totals = find_tilt(row, target, zero)
         put_lanes(a, work.level, shifts, 0, first, rows)
         put_lanes(b, work.level, shifts, 1, first, rows)
         if volumes | mu | rest:
-            found = solve_rows(source, at, source, at, n, a, b, totals, work, False, zero)
+            found = solve_rows(row, a, b, totals, work, False, zero)
             if volumes:
-                x = log_volume(source, at, n, found, zero)
+                x = log_volume(row, found, zero)
                 put_lanes(x, work.level, table_at(volumes, count, zero), 0, first, rows)
             if found.terms:
                 deviation_polynomials(work.nodes, found.size, found.terms, work.poly, zero)
             if mu:
-                write_marginals(source, at, n, found, work, table_at(mu, n, zero), first, rows, True, zero)
+                write_marginals(row, found, work, table_at(mu, n, zero), first, rows, True, zero)
             if rest:
-                write_marginals(source, at, n, found, work, table_at(rest, n, zero), first, rows, False, zero)
+                write_marginals(row, found, work, table_at(rest, n, zero), first, rows, False, zero)
     restore_mode(mode)
 
 
-@inner
-def write_marginals(source, at, n, found, work, out, first, rows, chosen_side, like):
-    """μ, or 1 − μ, of a vector of rows."""
-    table, place, infinite, one = work.y, 0, full(like, np.inf), full(like, 1)
-    if rows_at_once(like) == 1:
-        table, place = out, first * n
-    some, others = any_lane(found.few), found.size > 0
-    for i in range(0, n, step(like)):
-        y = load_items(source, at, i, n, -infinite)
-        chosen, w, unlikely, c, lean = variable(y, found.start, found.shift)
-        x, change = unlikely, unlikely
-        if others:
-            if found.terms:
-                change = lean * polynomial(work.poly, 0, found.terms, c)
-                change = change - polynomial(work.poly, found.terms, found.terms, c)
-            else:
-                change = deviation(work.nodes, found.size, c, lean)
-            mu, rest = sides(chosen, unlikely, c, change)
-            x = mu if chosen_side else rest
-        if some:
-            m = exchange_side(work.series, found.whole, chosen, w)
-            other = one - m
-            m = where(chosen, other, m) if chosen_side else where(chosen, m, other)
-            x = where(found.few, m, x)
-        store_items(table, place, i, n, x)
-    if rows_at_once(like) > 1:
-        write_rows(work.y, rows, out, first, like)
-
-
-@inner
-def log_volume(source, at, n, found, like):
-    """log ΣAB, or log P + Σ log(1 + w)."""
-    one, zero, outcome = full(like, 1), full(like, 0), full(like, 0)
-    for first in range(0, n, chunk(like)):
-        part = zero
-        for i in range(first, min(first + chunk(like), n), step(like)):
-            y = load_items(source, at, i, n, full(like, -np.inf))
-            _, w, _, _, _ = variable(y, found.start, found.shift)
-            part = part + log_of_more(w)
-        outcome = outcome + total(part)
-    return where(found.few, log_of_more(found.whole - one), outcome + log(found.total))
-
-
-@inlined
-def log_of_more(w):
-    """log(1 + w) for w ≥ 0, with relative accuracy."""
-    one = full(w, 1)
-    u = one + w
-    return log(u) + (w - (u - one)) / u
-
-
 @kernel
-def jacobian_product(theta, k, same, n, count, begin, stop, shifts, v, out, scratch, end, layout):
+def jacobian_product(theta, k, same, n, count, begin, stop, shifts, v, out, scratch, end, rank, size, shared, layout):
     """J · v; ``shifts`` is λ, or 0 if it is not known."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k, v, out = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(v, n, zero), table_at(out, n, zero)
     group, work, known = rows_at_once(zero), workspace(scratch, n, zero), table_at(shifts, count, zero)
+    team = team_of(rank, size, shared, work.board)
     for first in range(begin, stop, group):
         rows = min(group, stop - first)
         source, at = brought(theta, first, rows, n, work.x, zero)
         along, place = brought(v, first, rows, n, work.v, zero)
+        row = Row(source, at, along, place, n, team)
         target = counts_of(k, same, first, rows, n, work.level, zero)
         if shifts:
             a = lanes_of(known, 0, first, rows, work.level, zero)
             b = lanes_of(known, 1, first, rows, work.level, zero)
         else:
-            a, b, _ = find_tilt(source, at, n, target, zero)
-        totals = row_totals(source, at, along, place, n, a, b, target, zero)
-        found = solve_rows(source, at, along, place, n, a, b, totals, work, True, zero)
+            a, b, _ = find_tilt(row, target, zero)
+        totals = row_totals(row, a, b, target, zero)
+        found = solve_rows(row, a, b, totals, work, True, zero)
         if found.size:
             put_change(work.nodes, found.size, zero)
             if found.terms:
                 product_polynomials(work.nodes, found.size, found.terms, work.poly, zero)
-        write_product(source, at, along, place, n, found, work, out, first, rows, zero)
+        write_product(row, found, work, out, first, rows, zero)
     restore_mode(mode)
-
-
-@inner
-def write_product(source, at, v, v_at, n, found, work, out, first, rows, like):
-    """J · v of a vector of rows."""
-    table, place, span = work.y, 0, found.terms + 2
-    if rows_at_once(like) == 1:
-        table, place = out, first * n
-    some, others = any_lane(found.few), found.size > 0
-    for i in range(0, n, step(like)):
-        y = load_items(source, at, i, n, full(like, -np.inf))
-        chosen, w, _, c, lean = variable(y, found.start, found.shift)
-        direction = load_items(v, v_at, i, n, full(like, 0))
-        u = pushed(direction, c, found.mean)
-        x = u
-        if others:
-            if found.terms:
-                x = u * (polynomial(work.poly, 0, span, c) + lean * polynomial(work.poly, span, span, c))
-                x = x + c * (
-                    lean * polynomial(work.poly, 2 * span, found.terms, c)
-                    - polynomial(work.poly, 3 * span, found.terms, c)
-                )
-            else:
-                value, derivative = deviation_and_derivative(work.nodes, found.size, c, lean, u)
-                x = u + u * lean * value + c * derivative
-        if some:
-            x = where(
-                found.few, exchange_product(work.series, found.whole, chosen, w, pushed(direction, w, found.mean)), x
-            )
-        store_items(table, place, i, n, x)
-    if rows_at_once(like) > 1:
-        write_rows(work.y, rows, out, first, like)

@@ -30,6 +30,9 @@ FEWEST = 6
 SHORT = 256
 """Longer rows as well."""
 
+SHARED = 1 << 17
+"""Threads work together on rows of so many items, if there are fewer rows than threads."""
+
 TYPICAL = {RECURSION: 30.0, CONTOUR: 60.0}
 """About the cost of an item, in additions of a state."""
 
@@ -128,23 +131,44 @@ def width_of(n: int, same: int) -> int:
 
 
 class Plan(NamedTuple):
-    """What a kernel needs to be told: its layout, how many rows go together, bytes of scratch memory, work per row."""
+    """How a kernel is called.
+
+    Attributes
+    ----------
+    layout
+        Selects its version.
+    lanes
+        How many rows go together.
+    scratch
+        Bytes of memory that it needs.
+    updates
+        Work for a row.
+    shared
+        Bytes that threads share which work on one row; 0 for kernels of which each thread has rows of its own.
+    alone
+        The last arguments of a kernel whose threads may share a row, for a thread without others.
+    """
 
     layout: Layout
     lanes: int
     scratch: int
     updates: float
+    shared: int = 0
+    alone: tuple[int, ...] = ()
 
 
 @lru_cache(maxsize=1024)
 def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, width: int) -> Plan:
     """Plan the kernel of a function and a method."""
-    from ksubset.backends._cpu import moments, passes, sampling
+    from ksubset.backends._cpu import moments, passes, sampling, team
 
     lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
     vector, items = WIDTH[KINDS[dtype]] * dtype.itemsize, lanes * dtype.itemsize * (n + 64)
     if method == RECURSION:
         tables = 2 * vector * (((n + 3) // 4 + 3) * (width + 1 + passes.PAD) + 2 * (width + 64))
-        return Plan(LAYOUTS[dtype, across], lanes, 9 * items + tables + 4096, n * (TYPICAL[method] + width))
-    scratch = sampling.BYTES if name == "sample" else moments.NUMBERS * vector + 4096
-    return Plan(LAYOUTS[dtype, across], lanes, scratch + (3 * items if across == ROWS else 0), n * TYPICAL[method])
+        scratch = 9 * items + tables + team.board_bytes(n) + 4096
+        return Plan(LAYOUTS[dtype, across], lanes, scratch, n * (TYPICAL[method] + width))
+    scratch = (sampling.BYTES if name == "sample" else moments.NUMBERS * vector + 4096) + team.board_bytes(n)
+    shared = team.board_bytes(n, 2) if n >= SHARED else 0
+    scratch += 3 * items if across == ROWS else 0
+    return Plan(LAYOUTS[dtype, across], lanes, scratch, n * TYPICAL[method], shared, team.ALONE)

@@ -20,8 +20,9 @@ from ksubset.backends._cpu.nodes import (
     add,
     put_integrand,
 )
+from ksubset.backends._cpu.team import board_of, chunk, meet, post, posted, posted_sum, section, sections
 from ksubset.backends._cpu.terms import TERMS
-from ksubset.backends._cpu.variables import chunk, pushed, variable
+from ksubset.backends._cpu.variables import pushed, variable
 from ksubset.backends._cpu.vectors import full, where
 
 BETA = np.array([comb(2 * r, r) / 16.0**r for r in range(TERMS + 1)])
@@ -37,22 +38,36 @@ def add_powers(sums, base, terms, x, spread, lean):
 
 
 @inner
-def sum_powers(source, at, v, v_at, n, start, shift, mean, terms, tangents, part, sums, like):
+def sum_powers(row, start, shift, mean, terms, tangents, part, sums, like):
     """Σ c^m and Σ (q − p) c^m from m = 1 on, and if ``tangents`` Σ pq (v − mean) c^m and the like from m = 0 on."""
-    used, zero = (4 if tangents else 2) * terms, full(like, 0)
+    used, board = (4 if tangents else 2) * terms, board_of(row, like)
+    s = row.team.rank
+    while s < sections(row):
+        for j in range(used):
+            post(board, s, j, full(like, 0))
+        first, stop = section(row, s, like)
+        for i in range(first, stop, chunk(like)):
+            sum_some_powers(row, i, min(i + chunk(like), stop), start, shift, mean, terms, tangents, part, like)
+            for j in range(used):
+                post(board, s, j, posted(board, s, j, like) + load(part, j, like))
+        s += row.team.size
+    meet(row.team)
     for j in range(used):
-        store(sums, j, zero)
-    for first in range(0, n, chunk(like)):
-        stop = min(first + chunk(like), n)
-        for j in range(used):
-            store(part, j, zero)
-        for i in range(first, stop, step(like)):
-            _, _, _, c, lean = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
-            add_powers(part, 0, terms, c, c, lean)
-            if tangents:
-                add_powers(part, 2 * terms, terms, pushed(load_items(v, v_at, i, stop, zero), c, mean), c, lean)
-        for j in range(used):
-            add(sums, j, total(load(part, j, like)))
+        store(sums, j, total(posted_sum(board, row, j, like)))
+
+
+@inlined
+def sum_some_powers(row, first, stop, start, shift, mean, terms, tangents, part, like):
+    """The same of some items."""
+    for j in range((4 if tangents else 2) * terms):
+        store(part, j, full(like, 0))
+    for i in range(first, stop, step(like)):
+        y = load_items(row.x, row.at, i, stop, full(like, -np.inf))
+        _, _, _, c, lean = variable(y, start, shift)
+        add_powers(part, 0, terms, c, c, lean)
+        if tangents:
+            u = pushed(load_items(row.v, row.v_at, i, stop, full(like, 0)), c, mean)
+            add_powers(part, 2 * terms, terms, u, c, lean)
 
 
 @inner

@@ -26,6 +26,7 @@ from ksubset.backends._cpu.rows import (
 from ksubset.backends._cpu.search import find_tilt
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.tables import table_at
+from ksubset.backends._cpu.team import alone
 from ksubset.backends._cpu.uniforms import seed_streams
 from ksubset.backends._cpu.variables import pushed, variable
 from ksubset.backends._cpu.vectors import any_lane, dual, full, planes, tangent, where, width, zeros
@@ -44,6 +45,7 @@ class Work(NamedTuple):
     level: Any
     suffix: Any
     table: Any
+    board: Any
 
 
 @inlined
@@ -60,7 +62,7 @@ def workspace(at, count, n, most, like):
     level, at = carve(at, 1, 4 * lanes, like)
     suffix, at = carve(at, count, stride(most) * lanes, like)
     table, at = carve(at, count, table_size(n, most) * lanes, like)
-    return Work(x, p, q, chosen, unchosen, target, sign, level, suffix, table)
+    return Work(x, p, q, chosen, unchosen, target, sign, level, suffix, table, at)
 
 
 @inner
@@ -90,7 +92,7 @@ def tilt(n, known, shifts, work, first, rows, like):
     if known:
         start = lanes_of(shifts, 0, first, rows, work.level, like) * sign
         return start, lanes_of(shifts, 1, first, rows, work.level, like) * sign
-    start, shift, _ = find_tilt(work.x, 0, n, load(work.target, 0, like) * sign * sign, like)
+    start, shift, _ = find_tilt(alone(work.x, n, work.board), load(work.target, 0, like) * sign * sign, like)
     return start, shift
 
 

@@ -28,14 +28,14 @@ MOST_COUNTS = 512
 
 
 @inner
-def count_distribution(source, at, n, start, shift, level, table, like):
+def count_distribution(row, start, shift, level, table, like):
     """The distribution of likely items that are not chosen against unlikely ones that are, from −``low`` on.
 
     Returns ``low``, how many there are, the number of likely items, and the largest probability.
     """
     up, down, spread, likely = full(like, 0), full(like, 0), full(like, 0), full(like, 0)
-    for i in range(0, n, step(like)):
-        chosen, _, unlikely, c, _ = variable(load_items(source, at, i, n, full(like, -np.inf)), start, shift)
+    for i in range(0, row.n, step(like)):
+        chosen, _, unlikely, c, _ = variable(load_items(row.x, row.at, i, row.n, full(like, -np.inf)), start, shift)
         up, down = up + where(chosen, full(like, 0), unlikely), down + where(chosen, unlikely, full(like, 0))
         spread, likely = spread + c, likely + where(chosen, full(like, 1), full(like, 0))
     beyond = sqrt(76 * scalar(total(spread), level)) + 13
@@ -46,10 +46,10 @@ def count_distribution(source, at, n, start, shift, level, table, like):
     for j in range(size + 2 * lanes):
         table[j] = 0.0
     table[lanes + low] = 1.0
-    for i in range(0, n, step(like)):
-        chosen, _, unlikely, _, _ = variable(load_items(source, at, i, n, full(like, -np.inf)), start, shift)
+    for i in range(0, row.n, step(like)):
+        chosen, _, unlikely, _, _ = variable(load_items(row.x, row.at, i, row.n, full(like, -np.inf)), start, shift)
         store(level, 0, where(chosen, -unlikely, unlikely))
-        for r in range(min(lanes, n - i)):
+        for r in range(min(lanes, row.n - i)):
             add_item(table, size, level[r], like)
     largest = 0.0
     for j in range(size):
@@ -86,20 +86,20 @@ class Remainder(NamedTuple):
 
 
 @inner
-def distribution_of_rest(source, at, n, variance, start, shift, memory, wide):
+def distribution_of_rest(row, variance, start, shift, memory, wide):
     """P_B of the items of a part."""
     start, shift = full(wide, scalar(start, memory.level)), full(wide, scalar(shift, memory.level))
     if variance < RECURSION:
-        low, length, sure, bound = count_distribution(source, at, n, start, shift, memory.wide, memory.counts, wide)
+        low, length, sure, bound = count_distribution(row, start, shift, memory.wide, memory.counts, wide)
         return Remainder(low, length, sure, 0, 0, 0.0, bound)
     k = full(wide, 0)
-    spread, _, gap, _ = row_totals(source, at, source, at, n, start, shift, k, wide)
+    spread, _, gap, _ = row_totals(row, start, shift, k, wide)
     centre = np.rint(scalar(gap, memory.wide))
     reach = sqrt(76 * scalar(spread, memory.wide)) + 13
     gap = gap - full(wide, centre)
     size, _ = place_nodes(spread, full(wide, reach + 1), memory.nodes, wide)
     count = enough_terms(spread, k > k, memory.nodes)
-    sum_powers(source, at, source, at, n, start, shift, k, count, False, memory.part, memory.sums, wide)
+    sum_powers(row, start, shift, k, count, False, memory.part, memory.sums, wide)
     integrand_by_powers(memory.nodes, size, memory.sums, count, gap, False, wide)
     return Remainder(0, 0, 0, size, int(centre), reach, gathered(memory, size, wide))
 

@@ -10,6 +10,7 @@ import numpy as np
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import between, highest, log, lowest, sqrt, total
 from ksubset.backends._cpu.memory import load_items, step
+from ksubset.backends._cpu.team import board_of, meet, post, posted, posted_sum, section, sections
 from ksubset.backends._cpu.variables import Totals, row_totals
 from ksubset.backends._cpu.vectors import all_lanes, any_lane, full, where
 
@@ -23,10 +24,10 @@ NEAR = 0.25  # order statistics as close as this need not be told apart
 
 
 @inner
-def find_tilt(source, at, n, k, like):
+def find_tilt(row, k, like):
     """Start and shift of every lane's row, NaN where infeasible or with a NaN, and its totals; ``k`` a vector."""
-    top, bottom, mean, square, nan = extent(source, at, n, like)
-    zero, one, two, half, size = full(like, 0), full(like, 1), full(like, 2), full(like, 0.5), full(like, n)
+    top, bottom, mean, square, nan = extent(row, like)
+    zero, one, two, half, size = full(like, 0), full(like, 1), full(like, 2), full(like, 0.5), full(like, row.n)
     reach, level = (top - bottom) * half, log(k / (size - k))
     start, low, high = -(top * half + bottom * half), level - reach - one, level + reach + one
     shift = level * sqrt(one + square * full(like, PROBIT)) - (mean + start)
@@ -34,40 +35,62 @@ def find_tilt(source, at, n, k, like):
     shift = where(shift < high, shift, high)
     narrow = (reach < full(like, NARROW / 2)) & (k > half) & (k < size - half)
     if not all_lanes(narrow):
-        upper, lower = order_statistics(source, at, n, k, like)
+        upper, lower = order_statistics(row, k, like)
         start, shift = where(narrow, start, -(upper * half + lower * half)), where(narrow, shift, zero)
         low = where(narrow, low, -log(two * (size - k + one)))
         high = where(narrow, high, log(two * (k + one)))
     nan = nan + (start - start)
-    return settle(source, at, n, start, k, low + nan, high + nan, shift + nan, like)
+    return settle(row, start, k, low + nan, high + nan, shift + nan, like)
 
 
 @inner
-def extent(source, at, n, like):
+def extent(row, like):
     """The largest and the smallest item, about their mean and variance, and 0, or NaN where an item is NaN."""
-    infinite, zero, one, size = full(like, np.inf), full(like, 0), full(like, 1), full(like, n)
+    zero, size, board = full(like, 0), full(like, row.n), board_of(row, like)
+    origin = lowest(load_items(row.x, row.at, 0, row.n, full(like, np.inf)))
+    s = row.team.rank
+    while s < sections(row):
+        post_extent(row, s, origin, board, like)
+        s += row.team.size
+    meet(row.team)
+    top, bottom = posted(board, 0, 0, like), posted(board, 0, 1, like)
+    for s in range(1, sections(row)):
+        y, z = posted(board, s, 0, like), posted(board, s, 1, like)
+        top, bottom = where(y > top, y, top), where(z < bottom, z, bottom)
+    mean, square = total(posted_sum(board, row, 2, like)) / size, total(posted_sum(board, row, 3, like)) / size
+    bad = where(total(posted_sum(board, row, 4, like)) > zero, full(like, np.nan), zero)
+    return highest(top), lowest(bottom), origin + mean, square - mean * mean, bad
+
+
+@inlined
+def post_extent(row, s, origin, board, like):
+    """The largest and the smallest item of a section, sums about ``origin``, and how many are NaN."""
+    infinite, zero, one = full(like, np.inf), full(like, 0), full(like, 1)
     top, bottom, mean, square, bad = -infinite, infinite, zero, zero, zero
-    origin = lowest(load_items(source, at, 0, n, infinite))
-    for i in range(0, n, step(like)):
-        y, z = load_items(source, at, i, n, -infinite), load_items(source, at, i, n, infinite)
-        away = load_items(source, at, i, n, origin) - origin
+    first, stop = section(row, s, like)
+    for i in range(first, stop, step(like)):
+        y, z = load_items(row.x, row.at, i, stop, -infinite), load_items(row.x, row.at, i, stop, infinite)
+        away = load_items(row.x, row.at, i, stop, origin) - origin
         top, bottom = where(y > top, y, top), where(z < bottom, z, bottom)
         mean, square, bad = mean + away, square + away * away, bad + where(y != y, one, zero)
-    bad, mean = where(total(bad) > zero, full(like, np.nan), zero), total(mean) / size
-    return highest(top), lowest(bottom), origin + mean, total(square) / size - mean * mean, bad
+    post(board, s, 0, top)
+    post(board, s, 1, bottom)
+    post(board, s, 2, mean)
+    post(board, s, 3, square)
+    post(board, s, 4, bad)
 
 
 @inner
-def settle(source, at, n, start, k, low, high, shift, like):
+def settle(row, start, k, low, high, shift, like):
     """The shift: Newton's method on logit(Σp/n), bisecting where it leaves the bracket.
 
     Σp − k is counted from the number of likely items, so that its terms are small.
     """
-    zero, tiny, size = full(like, 0), full(like, 1e-30), full(like, n)
+    zero, tiny, size = full(like, 0), full(like, 1e-30), full(like, row.n)
     wanted, most = k + tiny, size - k + tiny
     found = Totals(zero, zero, zero, zero)
     for turn in range(STEPS):
-        found = row_totals(source, at, source, at, n, start, shift, k, like)
+        found = row_totals(row, start, shift, k, like)
         gap, spread = found.gap, found.spread
         open = gap * gap > spread * full(like, TOLERANCE) + full(like, SLACK)
         if turn == STEPS - 1 or not any_lane(open):
@@ -82,22 +105,22 @@ def settle(source, at, n, start, k, low, high, shift, like):
 
 
 @inner
-def order_statistics(source, at, n, k, like):
+def order_statistics(row, k, like):
     """About θ_(k) and θ_(k+1), made finite; NaN where a row is infeasible.
 
     θ_(k), the largest number that k items reach, by halving the set of floating-point numbers until it is near.
     """
     infinite, near = full(like, np.inf), full(like, NEAR)
     low, high = -infinite, infinite
-    for _ in range(8 * source.itemsize):
+    for _ in range(8 * row.x.itemsize):
         middle = between(low, high)
-        enough = reaching(source, at, n, middle, like) >= k
+        enough = reaching(row, middle, like) >= k
         open = high - low > near
         low, high = where(open & enough, middle, low), where(open & ~enough, middle, high)
         if not any_lane(open):
             break
-    upper = where(reaching(source, at, n, infinite, like) >= k, infinite, low)
-    lower = where(reaching(source, at, n, upper, like) > k, upper, next_below(source, at, n, upper, like))
+    upper = where(reaching(row, infinite, like) >= k, infinite, low)
+    lower = where(reaching(row, upper, like) > k, upper, next_below(row, upper, like))
     return finite(upper, lower, (upper == -infinite) | (lower == infinite), like)
 
 
@@ -112,19 +135,35 @@ def finite(upper, lower, wrong, like):
 
 
 @inner
-def reaching(source, at, n, level, like):
+def reaching(row, level, like):
     """How many items of each row are at least ``level``, which is above −∞."""
-    count, one, zero = full(like, 0), full(like, 1), full(like, 0)
-    for i in range(0, n, step(like)):
-        count = count + where(load_items(source, at, i, n, full(like, -np.inf)) >= level, one, zero)
-    return total(count)
+    board, one, zero = board_of(row, like), full(like, 1), full(like, 0)
+    s = row.team.rank
+    while s < sections(row):
+        (first, stop), count = section(row, s, like), zero
+        for i in range(first, stop, step(like)):
+            count = count + where(load_items(row.x, row.at, i, stop, full(like, -np.inf)) >= level, one, zero)
+        post(board, s, 0, count)
+        s += row.team.size
+    meet(row.team)
+    return total(posted_sum(board, row, 0, like))
 
 
 @inner
-def next_below(source, at, n, level, like):
+def next_below(row, level, like):
     """The largest item below ``level``, −∞ if there is none."""
-    out = full(like, -np.inf)
-    for i in range(0, n, step(like)):
-        y = load_items(source, at, i, n, full(like, -np.inf))
-        out = where((y < level) & (y > out), y, out)
+    board, least = board_of(row, like), full(like, -np.inf)
+    s = row.team.rank
+    while s < sections(row):
+        (first, stop), out = section(row, s, like), least
+        for i in range(first, stop, step(like)):
+            y = load_items(row.x, row.at, i, stop, least)
+            out = where((y < level) & (y > out), y, out)
+        post(board, s, 0, out)
+        s += row.team.size
+    meet(row.team)
+    out = least
+    for s in range(sections(row)):
+        y = posted(board, s, 0, like)
+        out = where(y > out, y, out)
     return highest(out)

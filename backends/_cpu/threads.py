@@ -7,17 +7,21 @@ any number of threads share them without waiting for each other in a circle.
 import os
 import threading
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 from queue import SimpleQueue
 
 import numpy as np
 
+from ksubset.backends._cpu.team import FLAG
 from ksubset.backends._cpu.waiting import await_flags
 
 GRAIN = 3_500_000
 """State updates worth a thread of their own: about 0.15 ms; waking one takes 0.04 ms, more where others spin."""
 
-Job = tuple[Callable[[int, int], None], int, int, "_Finish", int]
+ENDED = 1 << 62
+"""More meetings than there will be."""
+
+Job = tuple[Callable[[], None], "_Finish", int]
 
 
 class _Finish:
@@ -38,7 +42,7 @@ class _Finish:
 
 
 class _Pool:
-    """Threads that take ranges of rows from a queue."""
+    """Threads that take jobs from a queue."""
 
     def __init__(self) -> None:
         self.jobs: SimpleQueue[Job] = SimpleQueue()
@@ -51,15 +55,24 @@ class _Pool:
                 threading.Thread(target=self._work, name="ksubset", daemon=True).start()
             self.size = max(self.size, size)
 
+    def start(self, calls: list[Callable[[], None]]) -> _Finish:
+        """Have every call run. All enter the queue at once: calls that wait for each other are reached in turn."""
+        self.grow(len(calls))
+        finish = _Finish(len(calls))
+        with self.lock:
+            for number, call in enumerate(calls):
+                self.jobs.put((call, finish, number))
+        return finish
+
     def _work(self) -> None:
         while True:
-            part, start, stop, finish, number = self.jobs.get()
+            call, finish, number = self.jobs.get()
             try:
-                part(start, stop)
+                call()
                 finish.report(number, None)
             except BaseException as error:
                 finish.report(number, error)
-            del part, finish
+            del call, finish
 
 
 _local = threading.local()
@@ -101,13 +114,35 @@ def run(part: Callable[[int, int], None], rows: int, multiple: int, work: int, t
         part(0, rows)
         return
     length = -(-rows // (parts * multiple)) * multiple
-    starts = range(length, rows, length)
-    pool, finish = _pool, _Finish(len(starts))
-    pool.grow(len(starts))
-    for number, start in enumerate(starts):
-        pool.jobs.put((part, start, min(start + length, rows), finish, number))
+    _run_all([partial(part, start, min(start + length, rows)) for start in range(0, rows, length)])
+
+
+def run_together(member: Callable[[int, int, int, int], None], size: int, shared: int, scratch: int) -> None:
+    """Call ``member(rank, size, address, own)`` on as many threads at once, which wait for each other by `team.meet`.
+
+    All memory is found before any of them starts. Whoever ends, be it by an error, raises its flag for good: the others
+    do not wait for it.
+    """
+    lines = -(-scratch // 64) * 64
+    memory = np.zeros(shared + size * lines + 64, np.uint8)
+    start = (memory.ctypes.data + 63) // 64 * 64 - memory.ctypes.data
+    flags = memory[start : start + shared].view(np.int64)[:: FLAG // 8]
+
+    def call(rank: int) -> None:
+        try:
+            address = memory.ctypes.data + start
+            member(rank, size, address, address + shared + rank * lines)
+        finally:
+            flags[rank] = ENDED
+
+    _run_all([partial(call, rank) for rank in range(size)])
+
+
+def _run_all(calls: list[Callable[[], None]]) -> None:
+    """Run the first call here and each other on a thread; raise one of their errors."""
+    finish = _pool.start(calls[1:])
     try:
-        part(0, min(length, rows))
+        calls[0]()
     finally:
         errors = finish.wait()
     for error in errors:

@@ -7,16 +7,8 @@ import numpy as np
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import exp, reciprocal, total
 from ksubset.backends._cpu.memory import load_items, step
+from ksubset.backends._cpu.team import board_of, chunk, meet, post, posted, posted_sum, section, sections
 from ksubset.backends._cpu.vectors import full, where
-
-CHUNK = 64
-"""Vectors of items added up before their sum is added to that of others: float32 loses digits in sums of many."""
-
-
-@inlined
-def chunk(like):
-    """Items added up in one go."""
-    return CHUNK * step(like)
 
 
 @inlined
@@ -49,15 +41,20 @@ class Totals(NamedTuple):
 
 
 @inner
-def row_totals(source, at, v, v_at, n, start, shift, k, like):
-    """What a row starts from; ``v`` may be the logits themselves where its mean is of no use."""
-    spread, ahead, excess, weighted, least = full(like, 0), -k, full(like, 0), full(like, 0), full(like, 1e-37)
-    lost, missed = full(like, 0), full(like, 0)
-    for first in range(0, n, chunk(like)):
-        a, b, c, d = part_totals(source, at, v, v_at, first, min(first + chunk(like), n), start, shift, like)
-        spread, ahead = spread + a, ahead + b
-        excess, lost = added(excess, lost, c)
-        weighted, missed = added(weighted, missed, d)
+def row_totals(row, start, shift, k, like):
+    """What a row starts from; ``row.v`` may be the logits themselves where its mean is of no use."""
+    board = board_of(row, like)
+    s = row.team.rank
+    while s < sections(row):
+        post_totals(row, s, start, shift, board, like)
+        s += row.team.size
+    meet(row.team)
+    excess, lost = posted(board, 0, 2, like), posted(board, 0, 3, like)
+    weighted, missed = posted(board, 0, 4, like), posted(board, 0, 5, like)
+    for s in range(1, sections(row)):
+        excess, lost = added(excess, lost + posted(board, s, 3, like), posted(board, s, 2, like))
+        weighted, missed = added(weighted, missed + posted(board, s, 5, like), posted(board, s, 4, like))
+    spread, ahead, least = posted_sum(board, row, 0, like), posted_sum(board, row, 1, like) - k, full(like, 1e-37)
     gap = (ahead + excess) + lost
     return Totals(spread, ahead, gap, (weighted + missed) / where(spread < least, least, spread))
 
@@ -70,14 +67,34 @@ def added(total, lost, x):
     return more, lost + ((total - (more - shadow)) + (x - shadow))
 
 
+@inlined
+def post_totals(row, s, start, shift, board, like):
+    """The same of a section: Σpq, likely items, Σ(p − likely) and Σpq v, these two with what roundings took."""
+    zero = full(like, 0)
+    spread, ahead, excess, lost, weighted, missed = zero, zero, zero, zero, zero, zero
+    first, stop = section(row, s, like)
+    for i in range(first, stop, chunk(like)):
+        a, b, c, d = part_totals(row, i, min(i + chunk(like), stop), start, shift, like)
+        spread, ahead = spread + a, ahead + b
+        excess, lost = added(excess, lost, c)
+        weighted, missed = added(weighted, missed, d)
+    post(board, s, 0, spread)
+    post(board, s, 1, ahead)
+    post(board, s, 2, excess)
+    post(board, s, 3, lost)
+    post(board, s, 4, weighted)
+    post(board, s, 5, missed)
+
+
 @inner
-def part_totals(source, at, v, v_at, first, stop, start, shift, like):
-    """The same of some items, counts and sums not yet less k, and Σ pq v."""
+def part_totals(row, first, stop, start, shift, like):
+    """The same of some items."""
     zero, one = full(like, 0), full(like, 1)
     spread, ahead, excess, weighted = zero, zero, zero, zero
     for i in range(first, stop, step(like)):
-        chosen, _, unlikely, c, _ = variable(load_items(source, at, i, stop, full(like, -np.inf)), start, shift)
+        y = load_items(row.x, row.at, i, stop, full(like, -np.inf))
+        chosen, _, unlikely, c, _ = variable(y, start, shift)
         spread, ahead = spread + c, ahead + where(chosen, one, zero)
         excess = excess + where(chosen, -unlikely, unlikely)
-        weighted = weighted + c * where(c > zero, load_items(v, v_at, i, stop, zero), zero)
+        weighted = weighted + c * where(c > zero, load_items(row.v, row.v_at, i, stop, zero), zero)
     return total(spread), total(ahead), total(excess), total(weighted)

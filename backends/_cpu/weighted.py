@@ -7,17 +7,18 @@ what is known of the counts are (count, high + 1), the former −∞ below ``low
 
 from typing import Any, NamedTuple
 
+from ksubset.backends._cpu.answers import log_of_more
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.draw import draw
 from ksubset.backends._cpu.elementary import log
 from ksubset.backends._cpu.memory import load, store
-from ksubset.backends._cpu.moments import log_of_more
 from ksubset.backends._cpu.passes import PAD, inside, outside, place
 from ksubset.backends._cpu.recursion import probabilities, push, settle, workspace
 from ksubset.backends._cpu.rows import carve, put_lanes, read_rows, room, write_rows
 from ksubset.backends._cpu.search import find_tilt
 from ksubset.backends._cpu.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.tables import table_at
+from ksubset.backends._cpu.team import alone
 from ksubset.backends._cpu.uniforms import seed_streams, uniform
 from ksubset.backends._cpu.variables import variable
 from ksubset.backends._cpu.vectors import any_lane, dual, full, number, planes, tangent, where, width, zeros
@@ -63,7 +64,7 @@ def go_inside(n, low, high, work, counts, zero, like, one):
     start, shift, peak, mass, good, middle = zero, zero, zero, zero, zero, zero
     aim(n, high, work, counts.omega, zero)
     for turn in range(TURNS):
-        start, shift, _ = find_tilt(work.x, 0, n, load(work.target, 0, zero), zero)
+        start, shift, _ = find_tilt(alone(work.x, n, work.board), load(work.target, 0, zero), zero)
         probabilities(n, start, shift, work, zero)
         if planes(like) > 1:
             middle = push(n, work, zero, like)
