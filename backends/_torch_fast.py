@@ -6,6 +6,7 @@ to read, the core runs instead.
 
 from collections.abc import Callable
 from dataclasses import fields
+from functools import cache
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
@@ -52,9 +53,7 @@ class Tensors:
     """The memory of tensors; see ``_cpu.calling.Memory``."""
 
     def dtype(self, x: Tensor) -> "np.dtype[Any]":
-        import numpy as np
-
-        return np.dtype(DTYPES[x.dtype])
+        return _dtype(x.dtype)
 
     def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         return torch.empty(shape, dtype=like.dtype, device="cpu")
@@ -77,6 +76,13 @@ class Tensors:
 
 
 TENSORS = Tensors()
+
+
+@cache
+def _dtype(dtype: torch.dtype) -> "np.dtype[Any]":
+    import numpy as np
+
+    return np.dtype(DTYPES[dtype])
 
 
 def evaluate(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> Tensor:

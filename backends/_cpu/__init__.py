@@ -168,8 +168,10 @@ def sample(
 
 def _side_by_side(rows: int, draws: int, dtype: Any) -> int:
     """How many draws of few rows fill a vector: the rows are repeated so often, which changes no draw."""
+    if draws <= 1 or not rows:
+        return 1
     lanes = WIDTH[KINDS[dtype]]
-    return gcd(draws, lanes // rows) if 0 < rows < lanes and draws > 1 else 1
+    return gcd(draws, lanes // rows) if rows < lanes else 1
 
 
 def _width(n: int, k: Any) -> int:
