@@ -29,8 +29,8 @@ FAR = 0.25
 COLUMNS = 2048
 """Numbers worth a step of a loop over the items: those of a long row are gathered in so many columns."""
 
-LONGEST_LOOP = 256
-"""Steps of that loop: the rounding of more would add up."""
+LONGEST_LOOP = 64
+"""Steps of that loop: of equal items all round the same way, which in more steps would add up."""
 
 Combine: TypeAlias = Callable[[Array, Array], Array]
 
