@@ -16,11 +16,11 @@ from significance import check_binomial, check_frequencies, check_mean
 from ksubset import _inference
 from ksubset._items import tilted
 from ksubset.backends import _cpu
-from ksubset.backends._cpu import planning, stages
+from ksubset.backends._cpu import planning, stages, team
 from ksubset.backends.array_api import NUMPY
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
-AT_ONCE = 1000
+AT_ONCE = 500
 """Draws held in memory."""
 
 
@@ -37,7 +37,7 @@ SCRIPT = f"""
 import sys
 import numpy as np
 from ksubset.backends import _cpu
-from ksubset.backends._cpu import planning, stages
+from ksubset.backends._cpu import planning, stages, team
 vars(stages).update({DEEP})
 planning.WIDEST = dict.fromkeys(planning.WIDEST, -1)
 given, z = np.load(sys.argv[1]), []
@@ -138,14 +138,16 @@ def test_the_law_of_the_last_items(n: int, dtype: type) -> None:
 
 
 @DTYPES
-def test_means_and_covariances_of_blocks(dtype: type) -> None:
-    """Of ten thousand items in two groups, whose marginals and covariance are moments of a law by itself."""
-    groups, order = TwoGroups((4000, 6000), 1.5, 3000), np.random.default_rng(2).permutation(10_000)
-    row, blocks = groups.logits[order].astype(dtype), np.eye(5).repeat(2000, axis=0)
+@pytest.mark.parametrize("n", [10_000, 40_000])
+def test_means_and_covariances_of_blocks(n: int, dtype: type) -> None:
+    """Of items in two groups, whose marginals and covariance are moments of a law by itself; 40,000 are in sections."""
+    assert (n >= team.LONG) == (n == 40_000)
+    groups, order = TwoGroups((n * 2 // 5, n * 3 // 5), 1.5, n * 3 // 10), np.random.default_rng(2).permutation(n)
+    row, blocks = groups.logits[order].astype(dtype), np.eye(5).repeat(n // 5, axis=0)
     chosen = groups.chosen[order].astype(float)
     images = [groups.jvp(block[np.argsort(order)])[order].astype(float) for block in blocks.T]
     covariance = np.stack(images) @ blocks
-    counts = block_counts(row, groups.k, 28_000, np.arange(0, 10_000, 2000)) - chosen @ blocks
+    counts = block_counts(row, groups.k, 28_000, np.arange(0, n, n // 5)) - chosen @ blocks
     check_mean(counts, np.zeros(5))
     upper = np.triu_indices(5)
     check_mean(counts[:, upper[0]] * counts[:, upper[1]], covariance[upper])
