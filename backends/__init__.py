@@ -60,6 +60,10 @@ REGISTRY = {
 """From the top-level module in which an array's type, or a type it derives from, is defined."""
 
 
+KNOWN: dict[type, Backend] = {}
+"""By an array's own type: what adapters enter when they are imported, so that `find` need not search."""
+
+
 def find(x: object, name: str) -> Backend:
     """The adapter for ``x``.
 
@@ -68,6 +72,10 @@ def find(x: object, name: str) -> Backend:
     TypeError
         If ``x`` is not an array.
     """
+    return KNOWN.get(type(x)) or _search(x, name)
+
+
+def _search(x: object, name: str) -> Backend:
     for kind in type(x).__mro__:
         adapter = REGISTRY.get(kind.__module__.partition(".")[0])
         if adapter and (module := load(adapter)).is_array(x):

@@ -12,7 +12,7 @@ from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._typing import Array, Ops, choose_needed, repeat_all, repeat_until_settled
 from ksubset._validation import kind, seed_of
-from ksubset.backends import _fast, _fast_weighted
+from ksubset.backends import KNOWN, _fast, _fast_weighted, load
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu import Path
@@ -151,3 +151,6 @@ def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape:
     if isinstance(path("weighted_draw", logits, high), str):
         return None
     return _fast_weighted.sample(logits, low, high, int(_generator(rng).integers(2**63)), sample_shape)
+
+
+KNOWN[np.ndarray] = load("array_api")

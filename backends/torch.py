@@ -13,7 +13,7 @@ from ksubset._derivatives import PRODUCTS
 from ksubset._inference import Solution
 from ksubset._typing import Array, Ops, choose_needed, repeat_until_settled
 from ksubset._validation import kind, seed_of
-from ksubset.backends import _cuda_torch, _torch_estimators, _torch_fast, is_spread
+from ksubset.backends import KNOWN, _cuda_torch, _torch_estimators, _torch_fast, is_spread, load
 from ksubset.backends._torch_autograd import Call, product
 from ksubset.backends._torch_autograd import evaluate as autograd_evaluate
 from ksubset.backends._torch_compile import evaluate_compiled
@@ -227,6 +227,10 @@ def _draw_on_cuda(
     seed = _cuda_torch.seed(generator(rng, logits), logits)
     sampler = partial(_cuda_torch.draw, LAZY, width=width, seed=seed, sample_shape=sample_shape)
     return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
+
+
+prepare = None  # said here, since a module with __getattr__ takes a microsecond to say that it has none
+KNOWN[torch.Tensor] = KNOWN[torch.nn.Parameter] = load("torch")
 
 
 def __getattr__(name: str) -> object:
