@@ -5,6 +5,7 @@ without a synchronisation, or anywhere on request; elsewhere a bad row yields Na
 """
 
 from collections.abc import Callable
+from math import sqrt
 from numbers import Integral
 from operator import index
 from typing import Any
@@ -85,13 +86,13 @@ def broadcast_shapes(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[i
     return None if None in common else tuple(common)  # type: ignore[arg-type]
 
 
-def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any) -> None:
-    """Raise a ValueError that shows the first row for which ``bad``, (...), is true."""
+def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any, remedy: str = "") -> None:
+    """Raise a ValueError that shows the first row for which ``bad``, (...), is true, and the likely remedy."""
     flat = xp.reshape(bad, (-1,))
     if flat.shape[0] and bool(xp.any(flat)):
         row = int(xp.argmax(xp.astype(flat, xp.int32)))
         place = f" in row {_place(row, tuple(bad.shape))}" if bad.ndim else ""
-        raise ValueError(f"{complaint}; got {values(row)}{place}")
+        raise ValueError(f"{complaint}; got {values(row)}{place}{remedy and ': '}{remedy}")
 
 
 def check_not_nan(x: Array, name: str) -> None:
@@ -121,19 +122,34 @@ def _check_range(k: int | Array, n: int) -> None:
         check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"k must be in [0, {n}]", xp)
 
 
-def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu") -> None:
-    """In [0, 1], and with the sum k."""
+def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu", *, rescale: bool = False) -> None:
+    """In [0, 1], and with the sum k, or such that they can be rescaled to it."""
     slack = sum_slack(backend.namespace(mu), mu.dtype, mu.shape[-1])
     mu, k = backend.readable(mu), k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(mu)
-    check_rows(xp.any(xp.isnan(mu), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
+    check_not_nan(mu, name)
     _check_range(k, mu.shape[-1])
     if mu.shape[-1]:
         _check_unit_interval(mu, name, xp)
+    if rescale:
+        _check_rescalable(mu, k, name, xp)
+        return
     excess = sum_excess(xp, mu, k)
     flat = xp.reshape(excess, (-1,))
-    complaint = f"{name} must sum to k to within {slack:.2g}"
-    check_rows(xp.abs(excess) > slack, lambda row: f"k {float(flat[row]):+.3g}", complaint, xp)
+    complaint, remedy = (
+        f"{name} must sum to k to within {slack:.2g}",
+        "rescale=True multiplies the odds so that it does",
+    )
+    check_rows(xp.abs(excess) > slack, lambda row: f"k {float(flat[row]):+.3g}", complaint, xp, remedy)
+
+
+def _check_rescalable(mu: Array, k: int | Array, name: str, xp: Any) -> None:
+    """Something is left for the entries between 0 and 1, which no factor of their odds makes 0 or 1."""
+    ones, some = (xp.sum(xp.astype(x, xp.int32), axis=-1) for x in (mu == 1, mu > 0))
+    bad = ~((ones == k) & (some == k)) & ((ones >= k) | (some <= k))
+    complaint = f"{name} must have fewer than k entries of 1 and more than k above 0, to be rescaled to the sum k"
+    flat = [xp.reshape(x, (-1,)) for x in (ones, some)]
+    check_rows(bad, lambda row: f"{int(flat[0][row])} and {int(flat[1][row])}", complaint, xp)
 
 
 def _check_unit_interval(mu: Array, name: str, xp: Any) -> None:
@@ -148,8 +164,8 @@ def sum_excess(xp: Any, mu: Array, k: int | Array) -> Array:
 
 
 def sum_slack(xp: Any, dtype: Any, n: int) -> float:
-    """How far n marginals may be from their sum: rounding, also that of marginals computed from logits."""
-    return 32 * n * float(xp.finfo(dtype).eps)
+    """How far n marginals may be from their sum: rounding to their dtype, or once to float32 or to six digits."""
+    return 32 * max(n * float(xp.finfo(dtype).eps), sqrt(n) * 2.0**-23)
 
 
 def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any) -> None:
