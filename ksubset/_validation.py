@@ -5,13 +5,15 @@ without a synchronisation, or anywhere on request; elsewhere a bad row yields Na
 """
 
 from collections.abc import Callable
-from math import sqrt
+from math import inf, sqrt
 from numbers import Integral
 from operator import index
 from typing import Any
 
 import array_api_compat
 
+from ksubset._layout import place_of
+from ksubset._masks import LOW, warn_of_masks
 from ksubset._typing import Array, Backend
 
 
@@ -91,7 +93,7 @@ def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any
     flat = xp.reshape(bad, (-1,))
     if flat.shape[0] and bool(xp.any(flat)):
         row = int(xp.argmax(xp.astype(flat, xp.int32)))
-        place = f" in row {_place(row, tuple(bad.shape))}" if bad.ndim else ""
+        place = f" in row {place_of(row, tuple(bad.shape))}" if bad.ndim else ""
         raise ValueError(f"{complaint}; got {values(row)}{place}{remedy and ': '}{remedy}")
 
 
@@ -102,17 +104,23 @@ def check_not_nan(x: Array, name: str) -> None:
 
 
 def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "logits") -> None:
-    """No NaN, k in range, and infinities that leave a subset to choose."""
-    if isinstance(k, int) and backend.surely_finite(logits):
+    """No NaN, k in range, and infinities that leave a subset to choose; a warning where masked items are chosen."""
+    least, most = backend.extremes(logits)
+    finite = -inf < least and most < inf
+    if finite and least > LOW and isinstance(k, int):
         return
     logits, n = backend.readable(logits), logits.shape[-1]
     k = k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(logits)
-    check_not_nan(logits, name)
+    if not finite:
+        check_not_nan(logits, name)
     _check_range(k, n)
-    always, never = _decided(logits, xp)
-    _check_feasible(always > k, always, "+inf", "at most k", name, xp)
-    _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
+    if not finite:
+        always, never = _decided(logits, xp)
+        _check_feasible(always > k, always, "+inf", "at most k", name, xp)
+        _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
+    elif least <= LOW:
+        warn_of_masks(logits, k, name)
 
 
 def _check_range(k: int | Array, n: int) -> None:
@@ -204,9 +212,12 @@ def check_order(low: int | Array, high: int | Array, n: int, names: tuple[str, s
 
 def check_feasible_counts(logits: Array, log_weights: Array, backend: Backend, name: str) -> None:
     """No NaN among the logits, and infinities that leave a count with a weight."""
-    n, log_weights = logits.shape[-1], backend.readable(log_weights)
-    logits = backend.readable(logits[..., :0] if backend.surely_finite(logits) else logits)
+    (least, most), n, log_weights = backend.extremes(logits), logits.shape[-1], backend.readable(log_weights)
+    finite = -inf < least and most < inf
+    logits = backend.readable(logits[..., :0] if finite and least > LOW else logits)
     xp = array_api_compat.array_namespace(logits)
+    if finite and least <= LOW:
+        warn_of_masks(logits, xp.argmax(xp.astype(log_weights > -xp.inf, xp.int8), axis=-1), name)
     check_not_nan(logits, name)
     count, (always, never) = xp.arange(n + 1, device=array_api_compat.device(logits)), _decided(logits, xp)
     possible = (count >= always[..., None]) & (count <= n - never[..., None]) & (log_weights > -xp.inf)
@@ -261,15 +272,6 @@ def whole(x: object, name: str) -> int:
     if isinstance(x, bool) or not hasattr(x, "__index__"):
         raise TypeError(f"{name} must be an int; got {kind(x)}")
     return index(x)
-
-
-def _place(row: int, shape: tuple[int, ...]) -> str:
-    """The index of a row of a batch, as the caller would write it."""
-    place: list[int] = []
-    for size in reversed(shape):
-        row, rest = divmod(row, size)
-        place.insert(0, rest)
-    return "(" + ", ".join(map(str, place)) + ")" if len(place) != 1 else str(place[0])
 
 
 def _is_array(x: object) -> bool:
