@@ -47,6 +47,7 @@ process: of one that is spread over several, `spread` takes out the rows of this
 from typing import cast
 
 from ksubset._typing import Array, Backend, Spread
+from ksubset._validation import kind
 
 REGISTRY = {
     "numpy": "array_api",
@@ -68,14 +69,14 @@ def find(x: object, name: str) -> Backend:
     TypeError
         If ``x`` is not an array.
     """
-    for kind in type(x).__mro__:
-        adapter = REGISTRY.get(kind.__module__.partition(".")[0])
+    for base in type(x).__mro__:
+        adapter = REGISTRY.get(base.__module__.partition(".")[0])
         if adapter and (module := load(adapter)).is_array(x):
             return module
     if hasattr(x, "__array_namespace__") and (module := load("array_api")).is_array(x):
         return module
     expected = "an array of NumPy, torch, JAX, CuPy, Dask or another array API namespace"
-    raise TypeError(f"{name} must be {expected}; got {type(x).__name__}")
+    raise TypeError(f"{name} must be {expected}; got {kind(x)}")
 
 
 def is_spread(x: object) -> bool:

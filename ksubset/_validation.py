@@ -13,7 +13,7 @@ from typing import Any
 import array_api_compat
 
 from ksubset._layout import place_of
-from ksubset._masks import LOW, warn_of_masks
+from ksubset._masks import LOW, PER_ROW, warn_of_masks
 from ksubset._typing import Array, Backend
 
 
@@ -118,7 +118,7 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
     if not finite:
         always, never = _decided(logits, xp)
         _check_feasible(always > k, always, "+inf", "at most k", name, xp)
-        _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
+        _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp, PER_ROW)
     elif least <= LOW:
         warn_of_masks(logits, k, name)
 
@@ -176,9 +176,9 @@ def sum_slack(xp: Any, dtype: Any, n: int) -> float:
     return 32 * max(n * float(xp.finfo(dtype).eps), sqrt(n) * 2.0**-23)
 
 
-def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any) -> None:
+def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any, remedy: str = "") -> None:
     flat = xp.reshape(count, (-1,))
-    check_rows(bad, lambda row: f"{int(flat[row])}", f"{name} must contain {most} entries of {what}", xp)
+    check_rows(bad, lambda row: f"{int(flat[row])}", f"{name} must contain {most} entries of {what}", xp, remedy)
 
 
 def _decided(logits: Array, xp: Any) -> tuple[Array, Array]:
@@ -284,6 +284,7 @@ def _is_numpy_scalar(x: object) -> bool:
 
 
 def kind(x: object) -> str:
-    """A short name for the type of a value, with its framework where that is not Python itself."""
+    """A short name for the type of a value, with its framework where that is not Python itself, and its array."""
     module = type(x).__module__.partition(".")[0]
-    return type(x).__name__ if module == "builtins" else f"{module}.{type(x).__name__}"
+    remedy = ": give what its to_numpy() returns" if hasattr(x, "to_numpy") else ""
+    return type(x).__name__ if module == "builtins" else f"{module}.{type(x).__name__}{remedy}"
