@@ -5,7 +5,7 @@ without a synchronisation, or anywhere on request; elsewhere a bad row yields Na
 """
 
 from collections.abc import Callable
-from math import inf, sqrt
+from math import inf
 from numbers import Integral
 from operator import index
 from typing import Any
@@ -114,7 +114,7 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
     xp = array_api_compat.array_namespace(logits)
     if not finite:
         check_not_nan(logits, name)
-    _check_range(k, n)
+    check_range(k, n)
     if not finite:
         always, never = _decided(logits, xp)
         _check_feasible(always > k, always, "+inf", "at most k", name, xp)
@@ -123,57 +123,12 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
         warn_of_masks(logits, k, name)
 
 
-def _check_range(k: int | Array, n: int) -> None:
+def check_range(k: int | Array, n: int) -> None:
+    """Of an array: in [0, n]."""
     if not isinstance(k, int):
         xp = array_api_compat.array_namespace(k)
         flat = xp.reshape(k, (-1,))
         check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"k must be in [0, {n}]", xp)
-
-
-def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu", *, rescale: bool = False) -> None:
-    """In [0, 1], and with the sum k, or such that they can be rescaled to it."""
-    slack = sum_slack(backend.namespace(mu), mu.dtype, mu.shape[-1])
-    mu, k = backend.readable(mu), k if isinstance(k, int) else backend.readable(k)
-    xp = array_api_compat.array_namespace(mu)
-    check_not_nan(mu, name)
-    _check_range(k, mu.shape[-1])
-    if mu.shape[-1]:
-        _check_unit_interval(mu, name, xp)
-    if rescale:
-        _check_rescalable(mu, k, name, xp)
-        return
-    excess = sum_excess(xp, mu, k)
-    flat = xp.reshape(excess, (-1,))
-    complaint, remedy = (
-        f"{name} must sum to k to within {slack:.2g}",
-        "rescale=True multiplies the odds so that it does",
-    )
-    check_rows(xp.abs(excess) > slack, lambda row: f"k {float(flat[row]):+.3g}", complaint, xp, remedy)
-
-
-def _check_rescalable(mu: Array, k: int | Array, name: str, xp: Any) -> None:
-    """Something is left for the entries between 0 and 1, which no factor of their odds makes 0 or 1."""
-    ones, some = (xp.sum(xp.astype(x, xp.int32), axis=-1) for x in (mu == 1, mu > 0))
-    bad = ~((ones == k) & (some == k)) & ((ones >= k) | (some <= k))
-    complaint = f"{name} must have fewer than k entries of 1 and more than k above 0, to be rescaled to the sum k"
-    flat = [xp.reshape(x, (-1,)) for x in (ones, some)]
-    check_rows(bad, lambda row: f"{int(flat[0][row])} and {int(flat[1][row])}", complaint, xp)
-
-
-def _check_unit_interval(mu: Array, name: str, xp: Any) -> None:
-    low, high = xp.min(mu, axis=-1), xp.max(mu, axis=-1)
-    flat = xp.reshape(xp.where(low < 0, low, high), (-1,))
-    check_rows((low < 0) | (high > 1), lambda row: f"{float(flat[row])}", f"{name} must be in [0, 1]", xp)
-
-
-def sum_excess(xp: Any, mu: Array, k: int | Array) -> Array:
-    """Σμ − k."""
-    return xp.sum(mu, axis=-1) - (k if isinstance(k, int) else xp.astype(k, mu.dtype))
-
-
-def sum_slack(xp: Any, dtype: Any, n: int) -> float:
-    """How far n marginals may be from their sum: rounding to their dtype, or once to float32 or to six digits."""
-    return 32 * max(n * float(xp.finfo(dtype).eps), sqrt(n) * 2.0**-23)
 
 
 def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any, remedy: str = "") -> None:

@@ -10,7 +10,8 @@ import pytest
 from conftest import Target
 
 import ksubset
-from ksubset._validation import check_marginals, check_values, seed_of
+from ksubset._design import check_marginals
+from ksubset._validation import check_values, seed_of
 from ksubset.backends import find
 
 NAN, INF = np.nan, np.inf
