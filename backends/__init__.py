@@ -5,8 +5,8 @@ A module in this package is an adapter if it provides
 1. ``ops(x)``: the framework as the core sees it, a `ksubset._typing.Ops`, and ``namespace(x)``, its ``xp``;
 2. ``is_array(x, like=None)``: whether ``x`` belongs to the framework, that of ``like`` if the adapter serves several;
 3. ``is_readable(x)``: whether the values of ``x`` may be read here and now: it is eager, and on a CPU;
-   ``readable(x)``: its values in the form in which they are checked fastest; ``surely_finite(x)``: true only if they
-   all are, false also where that would take long to tell;
+   ``readable(x)``: its values in the form in which they are checked fastest; ``extremes(x)``: the least
+   and the largest, both NaN if one is or they cannot be read, 0 if there are none;
 4. ``same_device(x, y)``: whether two arrays may be used in one operation;
 5. ``uniforms(rng, shape, like)``: independent uniforms in [−1/2, 1/2), in the dtype and on the device of ``like``,
    resolved near 0 from both sides to at least 2⁻⁵², from the framework's own generator, an int seed or None;
@@ -35,7 +35,7 @@ and may, where the framework's own conversion warns,
 
 13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it;
 
-and may, where arrays are computed later and in parts, offer in the place of ``ops``, ``surely_finite`` and 5 to 13
+and may, where arrays are computed later and in parts, offer in the place of ``ops``, ``extremes`` and 5 to 13
 
 14. ``prepare(start, logits, k, max_k, validate, name)``: the `ksubset._call.Problem` of a call, whose methods put off
     the work; ``start`` makes one of a part of the logits and of its k.
@@ -47,6 +47,7 @@ process: of one that is spread over several, `spread` takes out the rows of this
 from typing import cast
 
 from ksubset._typing import Array, Backend, Spread
+from ksubset._validation import kind
 
 REGISTRY = {
     "numpy": "array_api",
@@ -76,14 +77,14 @@ def find(x: object, name: str) -> Backend:
 
 
 def _search(x: object, name: str) -> Backend:
-    for kind in type(x).__mro__:
-        adapter = REGISTRY.get(kind.__module__.partition(".")[0])
+    for base in type(x).__mro__:
+        adapter = REGISTRY.get(base.__module__.partition(".")[0])
         if adapter and (module := load(adapter)).is_array(x):
             return module
     if hasattr(x, "__array_namespace__") and (module := load("array_api")).is_array(x):
         return module
     expected = "an array of NumPy, torch, JAX, CuPy, Dask or another array API namespace"
-    raise TypeError(f"{name} must be {expected}; got {type(x).__name__}")
+    raise TypeError(f"{name} must be {expected}; got {kind(x)}")
 
 
 def is_spread(x: object) -> bool:

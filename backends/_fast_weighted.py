@@ -153,9 +153,8 @@ class Call(Orientation):
         if self.flipped:
             tilt, target, sides = Tilt(-tilt.start, -tilt.shift), theta.shape[-1] - target, sides[::-1]
         t, counts = tilt.apply(theta.T).T, np.ascontiguousarray(self.all_counts(found.counts))
-        volume = found.log_volume + tilt.times((t > 0).sum(-1) - target)
-        slope = slopes(NUMPY, t.T, tilt).T
-        return Mixture(t, slope, volume, *sides, counts)
+        slope, lead = slopes(NUMPY, t.T, tilt, target)
+        return Mixture(t, slope.T, lead, found.log_volume, *sides, counts)
 
     def moments(self, threads: int | None, **wanted: bool) -> Any:
         """What the kernel computes."""

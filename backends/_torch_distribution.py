@@ -9,6 +9,7 @@ from torch.distributions import Distribution, constraints, register_kl
 
 import ksubset
 from ksubset._support import MOST_SUBSETS, subsets
+from ksubset._validation import kind
 from ksubset.backends import is_spread
 
 
@@ -71,9 +72,12 @@ class KSubset(Distribution):
     arg_constraints: ClassVar[dict[str, Any]] = {"logits": _Logits()}
     has_rsample = True
 
-    def __init__(self, logits: Tensor, k: int | Tensor, validate_args: bool | None = None) -> None:
+    def __init__(self, logits: Any, k: int | Tensor, validate_args: bool | None = None) -> None:
         if isinstance(k, ksubset.Cardinality):
             raise TypeError("k must be an int or integers, one size for each row; ksubset.KSubset takes a Cardinality")
+        if not isinstance(logits, Tensor):
+            remedy = "convert it by torch.from_numpy or torch.as_tensor; ksubset.KSubset takes arrays of any framework"
+            raise TypeError(f"logits must be a Tensor; got {kind(logits)}: {remedy}")
         validates = self._validate_args if validate_args is None else validate_args
         self._subsets = ksubset.KSubset(logits, k, validate=None if validates else False)
         self.logits, self.k = self._subsets.logits, self._subsets.k

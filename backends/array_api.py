@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from math import prod
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat
@@ -67,9 +68,13 @@ def astype(x: Array, dtype: Any) -> Array:
         return namespace(x).astype(x, dtype)
 
 
-def surely_finite(x: Array) -> bool:
+def extremes(x: Array) -> tuple[float, float]:
+    if not prod(x.shape):
+        return 0.0, 0.0
+    if isinstance(x, np.ndarray):
+        return np.minimum.reduce(x, axis=None).item(), np.maximum.reduce(x, axis=None).item()
     xp = namespace(x)
-    return bool(xp.all(xp.isfinite(x)))
+    return float(xp.min(x)), float(xp.max(x))
 
 
 def same_device(x: Array, y: Array) -> bool:

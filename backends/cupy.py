@@ -39,8 +39,8 @@ def readable(x: Array) -> Array:
     return x
 
 
-def surely_finite(x: Array) -> bool:
-    return bool(cupy.isfinite(x).all())
+def extremes(x: Array) -> tuple[float, float]:
+    return (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
 
 
 def same_device(x: Array, y: Array) -> bool:

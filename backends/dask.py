@@ -53,7 +53,7 @@ def _refuse(*_: object, **__: object) -> NoReturn:
     raise TypeError("the estimators do not take Dask arrays, which have no gradients")
 
 
-ops = uniforms = evaluate = solve = surely_finite = _refuse
+ops = uniforms = evaluate = solve = extremes = _refuse
 
 
 def prepare(

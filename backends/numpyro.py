@@ -7,6 +7,7 @@ its samples. Silence that warning where the site is reparametrised by it.
 from math import comb
 from typing import Any, ClassVar
 
+import jax
 import jax.numpy as jnp
 from numpyro import distributions as dist
 from numpyro.distributions import constraints
@@ -15,6 +16,7 @@ from numpyro.distributions.util import validate_sample
 import ksubset
 from ksubset._support import MOST_SUBSETS, subsets
 from ksubset._typing import Array
+from ksubset._validation import kind
 
 
 class _Subset(constraints.ParameterFreeConstraint):
@@ -69,6 +71,9 @@ class KSubset(dist.Distribution):
     def __init__(self, logits: Array, k: int, *, validate_args: bool | None = None) -> None:
         if isinstance(k, ksubset.Cardinality):
             raise TypeError("k must be an int; ksubset.KSubset takes a Cardinality")
+        if not isinstance(logits, jax.Array):
+            remedy = "convert it by jax.numpy.asarray; ksubset.KSubset takes arrays of any framework"
+            raise TypeError(f"logits must be a JAX array; got {kind(logits)}: {remedy}")
         self.logits, self.k = logits, k
         super().__init__(jnp.shape(logits)[:-1], jnp.shape(logits)[-1:], validate_args=validate_args)
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
-from math import isfinite
+from math import nan
 from typing import TYPE_CHECKING, Any
 
 import array_api_compat.torch as xp
@@ -101,9 +101,13 @@ def readable(x: Array) -> Array:
         return x
 
 
-def surely_finite(x: Array) -> bool:
-    """By their sum, in a tenth of the time that it takes to look at each."""
-    return not torch.compiler.is_compiling() and isfinite(x.detach().sum())
+def extremes(x: Array) -> tuple[float, float]:
+    if torch.compiler.is_compiling():
+        return nan, nan
+    if not x.numel():
+        return 0.0, 0.0
+    least, most = x.detach().aminmax()
+    return least.item(), most.item()
 
 
 def same_device(x: Array, y: Array) -> bool:

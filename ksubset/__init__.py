@@ -7,11 +7,13 @@ from ksubset._design import logits_from_marginals
 from ksubset._distribution import KSubset
 from ksubset._draws import rsample, sample, sample_from_uniforms
 from ksubset._information import entropy, kl_divergence, kl_to_uniform, log_prob
+from ksubset._masks import MaskWarning
 from ksubset._potentials import Cardinality, at_least, at_most, between
 
 __all__ = [
     "Cardinality",
     "KSubset",
+    "MaskWarning",
     "at_least",
     "at_most",
     "between",

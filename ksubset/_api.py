@@ -88,7 +88,9 @@ def log_prob_count(logits: Array, k: int | Array, *, max_k: int | None = None, v
     return prepare(logits, k, max_k, validate).evaluate(_functions.log_prob_count)
 
 
-def marginals(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+def marginals(
+    logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None, dtype: object = None
+) -> Array:
     r"""Probability of each item to be in the subset.
 
     .. math:: \mu_i = p(z_i = 1) = \partial A / \partial\theta_i
@@ -97,6 +99,9 @@ def marginals(logits: Array, k: int | Array, *, max_k: int | None = None, valida
     ----------
     logits, k, max_k, validate
         As in `log_normalizer`.
+    dtype : real floating dtype of the framework, optional
+        That of the result, by default that of ``logits``. float32 gives the marginals of half-precision logits as they
+        are computed, not rounded to three digits. The wider of both is computed in; gradients have that of ``logits``.
 
     Returns
     -------
@@ -106,7 +111,7 @@ def marginals(logits: Array, k: int | Array, *, max_k: int | None = None, valida
     Raises
     ------
     TypeError, ValueError
-        As in `log_normalizer`.
+        As in `log_normalizer`; also for another kind of ``dtype``.
 
     References
     ----------
@@ -118,7 +123,8 @@ def marginals(logits: Array, k: int | Array, *, max_k: int | None = None, valida
     >>> ksubset.marginals(np.array([2.0, 1.0, 0.0, -1.0]), 2).round(4)
     array([0.8808, 0.6944, 0.3056, 0.1192])
     """
-    return prepare(logits, k, max_k, validate).evaluate(_functions.marginals)
+    problem = prepare(logits, k, max_k, validate)
+    return (problem if dtype is None else problem.giving(dtype)).evaluate(_functions.marginals)
 
 
 def marginals_jvp(

@@ -10,6 +10,7 @@ from array_api_compat import array_namespace
 
 from ksubset import backends
 from ksubset._inference import Solution
+from ksubset._layout import device
 from ksubset._potentials import Cardinality
 from ksubset._typing import Array, Backend, Draw, Spread
 from ksubset._validation import (
@@ -153,11 +154,20 @@ class Problem:
         u = self.backend.uniforms(rng, (*sample_shape, *self.logits.shape[:-1], self.uniforms), self.logits)
         return self.rows(function, u)
 
+    def giving(self, dtype: object) -> "Problem":
+        """The same with results in a dtype, computed in it or in that of the logits, whichever is wider."""
+        try:
+            like = self.xp.zeros((), dtype=dtype, device=device(self.logits))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"dtype must be a real floating dtype of the logits' framework; got {dtype!r}") from error
+        check_floating(like, "the result", self.xp)
+        return replace(self.promoted(like)[0], dtype=like.dtype)
+
     def promoted(self, other: Array) -> tuple["Problem", Array]:
         """Bring the logits and another array to a common dtype."""
         xp, dtype = self.xp, self.dtype
         if xp.isdtype(other.dtype, "real floating"):
-            dtype = xp.result_type(dtype, other.dtype)
+            dtype = wider(xp, dtype, other.dtype)
         compute = computing_dtype(xp, dtype)
         logits = xp.astype(self.logits, compute, copy=False)
         return replace(self, logits=logits, dtype=dtype), xp.astype(other, compute, copy=False)
@@ -205,6 +215,14 @@ def computing_dtype(xp: Any, dtype: Any) -> Any:
     if dtype in (xp.float32, xp.float64):
         return dtype
     return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+
+
+def wider(xp: Any, first: Any, second: Any) -> Any:
+    """The common dtype of two real floating ones; torch.compile cannot ask torch about half precision."""
+    bits = [xp.finfo(x).bits for x in (first, second)]
+    if first == second or bits[0] != bits[1]:
+        return first if bits[0] >= bits[1] else second
+    return xp.result_type(first, second)
 
 
 def binary(problem: Problem, z: Array) -> Array:

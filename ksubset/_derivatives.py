@@ -88,12 +88,12 @@ def _equalised(xp: Any, logits: Array, value: Array) -> tuple[Array, Array]:
 
 def entropy(d: Differentiable, logits: Array) -> tuple[Array, ...]:
     """Compute ∂H/∂θ = −J · θ."""
-    return (-d.product(logits, finite(d.xp, logits)),)
+    return (-d.product(logits, bounded(d.xp, logits)),)
 
 
 def kl_to_uniform(d: Differentiable, logits: Array) -> tuple[Array, ...]:
     """Compute the negative of the gradient of the entropy."""
-    return (d.product(logits, finite(d.xp, logits)),)
+    return (d.product(logits, bounded(d.xp, logits)),)
 
 
 def log_prob(d: Differentiable, logits: Array, z: Array) -> tuple[Array, ...]:
@@ -128,6 +128,15 @@ def centred(xp: Any, x: Array, logits: Array) -> Array:
 def finite(xp: Any, x: Array) -> Array:
     """``x`` with 0 in the place of infinities, whose items nothing depends on."""
     return xp.where(xp.isinf(x), xp.zeros_like(x), x)
+
+
+def bounded(xp: Any, x: Array) -> Array:
+    """``x`` with 0 in the place of infinities and of floats so large that different ones are a thousand apart.
+
+    Of items with such logits those that leave a choice are equal, which J maps to 0. Rounding keeps the derivative.
+    """
+    x = finite(xp, x)
+    return xp.where(xp.abs(x) > 1000 / float(xp.finfo(x.dtype).eps), x - xp.round(x), x)
 
 
 GRADIENTS: dict[Callable[..., Array], Gradient] = {

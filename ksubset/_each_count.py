@@ -51,13 +51,15 @@ class Counts:
         terms = moved + positive_part(ops, xp.where(top, -own, own))
         return compensated_sum(ops, terms) + found.log_volume
 
-    def gauge(self, ops: Ops, found: Solution) -> Tilt:
-        """The tilt of the most likely count, (...)."""
+    def gauge(self, ops: Ops, found: Solution) -> tuple[Tilt, Array]:
+        """The most likely count and its tilt, (...)."""
         xp, every = ops.xp, tilt(ops, items_first(ops, self.logits), self.k)
         terms = self.log_weights + self.volumes(ops, found, self.logits[..., 0, :])
         best = xp.argmax(xp.where(self.possible, terms, -xp.inf + xp.zeros_like(terms)), axis=-1, keepdims=True)
         chosen = iota(ops, self.k.shape[-1], terms) == best
-        return Tilt(*(xp.sum(xp.where(chosen, x, xp.zeros_like(x)), axis=-1) for x in (every.start, every.shift)))
+        given = every.start, every.shift, xp.astype(self.k, terms.dtype)
+        start, shift, count = (xp.sum(xp.where(chosen, x, xp.zeros_like(x)), axis=-1) for x in given)
+        return Tilt(start, shift), count
 
     def chances(self, ops: Ops, found: Solution, t: Array, slopes: Array) -> tuple[Array, Array]:
         """The probability of each count, (..., counts), and the log-volume."""
@@ -89,10 +91,10 @@ def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> M
     """As `ksubset._mixture.solve`."""
     xp, given = ops.xp, every(ops, logits, log_weights, low, high)
     found = given.solve(ops)
-    t, slope = _tilted(ops, logits, given.gauge(ops, found))
+    t, slope, lead = _tilted(ops, logits, *given.gauge(ops, found))
     chances, log_volume = given.chances(ops, found, t, slope[..., low : high + 1])
     chosen, unchosen = (xp.sum(chances[..., None] * x, axis=-2) for x in (found.chosen, found.unchosen))
-    return Mixture(t, slope, log_volume, chosen, unchosen, _padded(ops, chances, low, slope))
+    return Mixture(t, slope, lead, log_volume, chosen, unchosen, _padded(ops, chances, low, slope))
 
 
 def product(
@@ -101,7 +103,7 @@ def product(
     """As `ksubset._mixture.product`."""
     xp, given = ops.xp, every(ops, logits, log_weights, low, high)
     found = given.solve(ops)
-    t, slope = _tilted(ops, logits, given.gauge(ops, found))
+    t, slope, _ = _tilted(ops, logits, *given.gauge(ops, found))
     chances = given.chances(ops, found, t, slope[..., low : high + 1])[0]
     v = xp.where(xp.isinf(logits), xp.zeros_like(v), v)[..., None, :]
     image = jacobian_product(ops, given.logits, given.k, xp.broadcast_to(v, given.logits.shape))
@@ -123,10 +125,11 @@ def count_log_probabilities(ops: Ops, logits: Array) -> Array:
     return xp.where(given.possible | xp.isnan(value), value, -xp.inf + xp.zeros_like(value))
 
 
-def _tilted(ops: Ops, logits: Array, gauge: Tilt) -> tuple[Array, Array]:
-    """t = θ + λ, and −λ(c − m) for every count."""
+def _tilted(ops: Ops, logits: Array, gauge: Tilt, center: Array) -> tuple[Array, Array, Array]:
+    """t = θ + λ, −λ(c − center) for every count, and λ(m − center), m the number of items with t > 0."""
     t = gauge.apply(items_first(ops, logits))
-    return items_last(ops, t), items_last(ops, slopes(ops, t, gauge))
+    slope, lead = slopes(ops, t, gauge, center)
+    return items_last(ops, t), items_last(ops, slope), lead
 
 
 def _padded(ops: Ops, x: Array, low: int, like: Array) -> Array:

@@ -25,6 +25,9 @@ PRODUCTS = 48
 FINE, ROUGH = 64, 4096
 """In rounding errors: what is small enough to stop at once, and what is when it has stopped falling."""
 
+ROUNDING = 32
+"""Rounding errors of each marginal by which a row may miss its sum and still have only been rounded."""
+
 
 @dataclass(frozen=True)
 class Target:
@@ -97,12 +100,14 @@ def _fixed(ops: Ops, mu: Array, size: int | Array) -> Array:
 def _unchosen(ops: Ops, mu: Array, size: int | Array) -> Array:
     """1 − μ, to which a μ near 1 gives few digits: all of them again where μ must sum to k.
 
-    What the sum lacks was lost when the likely items were rounded, and is given back to them.
+    What the sum lacks was lost when the likely items were rounded, and is given back to them; if it is more than
+    rounding takes, all items make up for it.
     """
     xp, rest, likely = ops.xp, 1 - mu, mu > 0.5
     count = xp.astype(likely, mu.dtype)
     surplus = compensated_sum(ops, xp.where(likely, -rest, mu)) + (xp.sum(count, axis=-1) - size)
-    lost = -surplus / xp.clip(xp.sum(count, axis=-1), 1, None)
+    rounded = xp.abs(surplus) <= ROUNDING * mu.shape[-1] * _eps(ops, mu)
+    lost = xp.where(rounded, -surplus / xp.clip(xp.sum(count, axis=-1), 1, None), xp.zeros_like(surplus))
     return xp.where(likely, xp.maximum(xp.minimum(rest - lost[:, None], 2 * rest), rest / 2), rest)
 
 

@@ -72,3 +72,12 @@ def items_last(ops: Ops, x: Array) -> Array:
 def flat_rows(ops: Ops, x: Array) -> Array:
     """Turn (..., n) into (rows, n)."""
     return ops.xp.reshape(x, (prod(x.shape[:-1]), x.shape[-1]))
+
+
+def place_of(row: int, shape: tuple[int, ...]) -> str:
+    """The index of a row of a batch, as the caller would write it."""
+    place: list[int] = []
+    for size in reversed(shape):
+        row, rest = divmod(row, size)
+        place.insert(0, rest)
+    return "(" + ", ".join(map(str, place)) + ")" if len(place) != 1 else str(place[0])

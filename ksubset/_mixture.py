@@ -29,9 +29,12 @@ class Mixture:
     tilted
         t = θ + λ, (..., n), for the tilt of the part with the most weight.
     slope
-        −λ(c − m), (..., n + 1), m the number of items with t > 0.
+        −λ(c − r), (..., n + 1), r the size that this part was tilted to: exactly 0 there, however large λ is.
+    lead
+        λ(m − r), (...), m the number of items with t > 0.
     log_volume
-        log Σ_z exp(ω(Σz) + slope(Σz) − Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}), (...): the log-normaliser less the θ of the m.
+        log Σ_z exp(ω(Σz) + slope(Σz) − Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}), (...): the log-normaliser less lead and the θ
+        of the m.
     chosen, unchosen
         The marginals μ and 1 − μ, (..., n).
     counts
@@ -40,6 +43,7 @@ class Mixture:
 
     tilted: Array
     slope: Array
+    lead: Array
     log_volume: Array
     chosen: Array
     unchosen: Array
@@ -73,18 +77,18 @@ def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> M
 
     def visit(at: Tilted, waiting: Array, state: State) -> tuple[State, Array]:
         part = part_of(at, waiting)
-        merged = _merged(given, state, part, at.tilt, _means(part))
+        merged = _merged(given, state, part, at, _means(part))
         return merged, part.done | at.negligible(merged[0])
 
     items = xp.zeros_like(given.logits)
-    log_total, start, shift, log_volume, *means = sweep(given, visit, _nothing(given, items, items))
+    log_total, start, shift, center, log_volume, *means = sweep(given, visit, _nothing(given, items, items))
     bad, tilt = _bad(ops, log_total), Tilt(start, shift)
     t = tilt.apply(given.logits) + bad
     chosen, unchosen = probability(ops, means[0] + bad, t), probability(ops, means[1] + bad, -t)
     chances = _every_size(ops, logits, low, means[2] + bad)
-    slope = slopes(ops, t, tilt)
+    slope, lead = slopes(ops, t, tilt, center)
     tilted, slope, chosen, unchosen, chances = (items_last(ops, x) for x in (t, slope, chosen, unchosen, chances))
-    return Mixture(tilted, slope, log_volume + bad, chosen, unchosen, chances)
+    return Mixture(tilted, slope, lead, log_volume + bad, chosen, unchosen, chances)
 
 
 def product(
@@ -97,17 +101,17 @@ def product(
     u = xp.where(given.wanted, u, xp.zeros_like(u))
 
     def visit(at: Tilted, waiting: Array, state: State) -> tuple[State, Array]:
-        part, (old_mean, *old_changes) = part_of(at, waiting), state[7:]
+        part, (old_mean, *old_changes) = part_of(at, waiting), state[8:]
         changes, means = part_product(at, part, v, u), _means(part)
         mean = item_sums(ops, v * part.chosen) + xp.sum(u * part.sizes, axis=0)
         share = _share(given, state[0], part)
         cross = share.new * share.old * (mean - old_mean)
-        apart = xp.where(part.chosen > part.unchosen, state[5] - part.unchosen, part.chosen - state[4])
+        apart = xp.where(part.chosen > part.unchosen, state[6] - part.unchosen, part.chosen - state[5])
         crossed = [
             share.merged(x, y) + share.within(cross * z)
-            for x, y, z in zip(old_changes, changes, (apart, part.sizes - state[6]), strict=True)
+            for x, y, z in zip(old_changes, changes, (apart, part.sizes - state[7]), strict=True)
         ]
-        merged = _merged(given, state[:7], part, at.tilt, means)
+        merged = _merged(given, state[:8], part, at, means)
         return (*merged, share.merged(old_mean, mean), *crossed), part.done | at.negligible(merged[0])
 
     items = xp.zeros_like(given.logits)
@@ -161,21 +165,22 @@ def _means(part: Part) -> tuple[Array, Array, Array]:
 
 
 def _nothing(given: Sizes, chosen: Array, unchosen: Array) -> State:
-    """The state before the first part: the log-total, λ and the log-volume of the largest part, the moments."""
+    """The state before the first part: the log-total; λ, target and log-volume of the largest part; the moments."""
     none = given.ops.xp.sum(given.ops.xp.zeros_like(chosen), axis=0)
     sizes = given.ops.xp.zeros_like(given.log_weights)
-    return none - given.ops.xp.inf, none, none, none, chosen, unchosen, sizes
+    return none - given.ops.xp.inf, none, none, none, none, chosen, unchosen, sizes
 
 
-def _merged(given: Sizes, state: State, part: Part, tilt: Tilt, means: tuple[Array, ...]) -> State:
+def _merged(given: Sizes, state: State, part: Part, at: Tilted, means: tuple[Array, ...]) -> State:
     """The state after a part has been added."""
-    xp, (total, start, shift, volume, *old) = given.ops.xp, state
+    xp, (total, start, shift, center, volume, *old) = given.ops.xp, state
     share, larger = _share(given, total, part), part.log_total > total
     top = xp.where(larger, part.log_total, total)
     more = xp.where(xp.isinf(top), xp.zeros_like(top), -xp.log(xp.where(larger, share.new, share.old)))
     log_total, volume = top + given.unit * more, xp.where(larger, part.log_volume, volume) + more
-    start, shift = xp.where(larger, tilt.start, start), xp.where(larger, tilt.shift, shift)
-    return log_total, start, shift, volume, *(share.merged(x, y) for x, y in zip(old, means, strict=True))
+    start, shift = xp.where(larger, at.tilt.start, start), xp.where(larger, at.tilt.shift, shift)
+    center = xp.where(larger, xp.astype(at.target, center.dtype), center)
+    return log_total, start, shift, center, volume, *(share.merged(x, y) for x, y in zip(old, means, strict=True))
 
 
 def _every_size(ops: Ops, logits: Array, low: int, x: Array) -> Array:
@@ -183,11 +188,11 @@ def _every_size(ops: Ops, logits: Array, low: int, x: Array) -> Array:
     return pad(ops, x, low, logits.shape[-1] + 1 - low - x.shape[0])
 
 
-def slopes(ops: Ops, t: Array, tilt: Tilt) -> Array:
-    """−λ(c − m) for c = 0 … n, m the number of items of t, (n, ...), above 0: (n + 1, ...)."""
+def slopes(ops: Ops, t: Array, tilt: Tilt, center: Array) -> tuple[Array, Array]:
+    """−λ(c − r) for c = 0 … n, (n + 1, ...), and λ(m − r), (...): r the center, m the number of items with t > 0."""
     xp, n = ops.xp, t.shape[0]
     count = xp.reshape(xp.astype(iota(ops, n + 1, t), t.dtype), (-1, *(1,) * (t.ndim - 1)))
-    return -tilt.times(count - xp.sum(xp.astype(t > 0, t.dtype), axis=0))
+    return -tilt.times(count - center), tilt.times(xp.sum(xp.astype(t > 0, t.dtype), axis=0) - center)
 
 
 def _bad(ops: Ops, log_total: Array) -> Array:

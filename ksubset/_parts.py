@@ -1,7 +1,7 @@
 """The sizes that one tilt serves, and their share in the moments of a cardinality potential.
 
-Under the tilt λ a size c has the probability P_λ(c), and the weight exp(ω(c) − λ(c − m)) beside it, m the number of
-likely items. A sum of such products is a contour integral like that of one size, with Σ_c w(c) e^−icφ in the place of
+Under the tilt λ a size c has the probability P_λ(c), and the weight exp(ω(c) − λ(c − r)) beside it, r the size that is
+tilted to. A sum of such products is a contour integral like that of one size, with Σ_c w(c) e^−icφ in the place of
 e^−ikφ. Rows of small variance are served size by size, by exchanges.
 """
 
@@ -40,8 +40,8 @@ class Part:
     done
         (sizes, ...).
     log_total, log_volume
-        The logarithm of their weight less the θ of all items above 0, in the unit of the sizes, and less that of the
-        likely items: (...).
+        The logarithm of their weight less the θ of all items above 0, in the unit of the sizes; and that of their
+        weight under the tilt, as seen from the likeliest outcome and the target: (...).
     sizes
         The probability of each size within the part, (sizes, ...).
     chosen, unchosen
@@ -67,12 +67,18 @@ class Weighing:
 
 
 def weigh(at: Tilted, done: Array) -> Weighing:
-    """The weights exp(ω(c) − λ(c − m)) of the sizes that are done."""
+    """The weights exp(ω(c) − λ(c − target)) of the sizes that are done."""
     ops, xp = at.given.ops, at.given.ops.xp
-    slanted = xp.where(done, at.slanted(), fill(ops, (), -float("inf"), at.given.log_weights))
+    slanted = xp.where(done, at.slanted_at_target(), fill(ops, (), -float("inf"), at.given.log_weights))
     log_scale = xp.max(slanted, axis=0)
     log_scale = xp.where(xp.any(done, axis=0), log_scale, xp.zeros_like(log_scale))
     return Weighing(at, done, xp.exp((slanted - log_scale) / at.given.unit), log_scale)
+
+
+def heaviest(at: Tilted, done: Array) -> Array:
+    """The largest ω(c) − λ(c − m) of the sizes that are done, in the unit of the sizes: (...)."""
+    ops, xp, slanted = at.given.ops, at.given.ops.xp, at.slanted()
+    return xp.max(xp.where(done, slanted, fill(ops, (), -float("inf"), slanted)), axis=0)
 
 
 def phases(at: Tilted, form: Form) -> Array:
@@ -127,7 +133,7 @@ def part_of(at: Tilted, waiting: Array) -> Part:
     done, scale, volume, sizes, *sides = choose(
         ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour)
     )
-    total, unit = at.base() + scale + at.given.unit * volume, at.given.unit
+    total, unit = at.base() + heaviest(at, done) + at.given.unit * volume, at.given.unit
     log_total = xp.where(xp.any(done, axis=0), total, fill(ops, (), -float("inf"), total))
     chosen, unchosen = probability(ops, sides[0], x.t), probability(ops, sides[1], -x.t)
     return Part(done, log_total, scale / unit + volume, sizes, chosen, unchosen)

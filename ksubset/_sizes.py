@@ -99,8 +99,15 @@ class Tilted:
 
     def slanted(self) -> Array:
         """ω(c) − λ(c − m), m the number of likely items, in the unit of the sizes: (sizes, ...)."""
+        return self._slanted(self.ahead - self.totals.ahead)
+
+    def slanted_at_target(self) -> Array:
+        """ω(c) − λ(c − target): beside the weight of the target a large λ(m − target) would take all digits."""
+        return self._slanted(self.ahead)
+
+    def _slanted(self, ahead: Array) -> Array:
         unit = self.given.unit
-        return unit * self.given.log_weights - self.tilt.times(unit * (self.ahead - self.totals.ahead))
+        return unit * self.given.log_weights - self.tilt.times(unit * ahead)
 
     def base(self) -> Array:
         """Σ θ over the likely items less Σ θ over those above 0, in the unit of the sizes: (...)."""

@@ -5,12 +5,15 @@ without a synchronisation, or anywhere on request; elsewhere a bad row yields Na
 """
 
 from collections.abc import Callable
+from math import inf
 from numbers import Integral
 from operator import index
 from typing import Any
 
 import array_api_compat
 
+from ksubset._layout import place_of
+from ksubset._masks import LOW, PER_ROW, warn_of_masks
 from ksubset._typing import Array, Backend
 
 
@@ -85,13 +88,13 @@ def broadcast_shapes(first: tuple[int, ...], second: tuple[int, ...]) -> tuple[i
     return None if None in common else tuple(common)  # type: ignore[arg-type]
 
 
-def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any) -> None:
-    """Raise a ValueError that shows the first row for which ``bad``, (...), is true."""
+def check_rows(bad: Array, values: Callable[[int], str], complaint: str, xp: Any, remedy: str = "") -> None:
+    """Raise a ValueError that shows the first row for which ``bad``, (...), is true, and the likely remedy."""
     flat = xp.reshape(bad, (-1,))
     if flat.shape[0] and bool(xp.any(flat)):
         row = int(xp.argmax(xp.astype(flat, xp.int32)))
-        place = f" in row {_place(row, tuple(bad.shape))}" if bad.ndim else ""
-        raise ValueError(f"{complaint}; got {values(row)}{place}")
+        place = f" in row {place_of(row, tuple(bad.shape))}" if bad.ndim else ""
+        raise ValueError(f"{complaint}; got {values(row)}{place}{remedy and ': '}{remedy}")
 
 
 def check_not_nan(x: Array, name: str) -> None:
@@ -101,60 +104,36 @@ def check_not_nan(x: Array, name: str) -> None:
 
 
 def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "logits") -> None:
-    """No NaN, k in range, and infinities that leave a subset to choose."""
-    if isinstance(k, int) and backend.surely_finite(logits):
+    """No NaN, k in range, and infinities that leave a subset to choose; a warning where masked items are chosen."""
+    least, most = backend.extremes(logits)
+    finite = -inf < least and most < inf
+    if finite and least > LOW and isinstance(k, int):
         return
     logits, n = backend.readable(logits), logits.shape[-1]
     k = k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(logits)
-    check_not_nan(logits, name)
-    _check_range(k, n)
-    always, never = _decided(logits, xp)
-    _check_feasible(always > k, always, "+inf", "at most k", name, xp)
-    _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp)
+    if not finite:
+        check_not_nan(logits, name)
+    check_range(k, n)
+    if not finite:
+        always, never = _decided(logits, xp)
+        _check_feasible(always > k, always, "+inf", "at most k", name, xp)
+        _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp, PER_ROW)
+    elif least <= LOW:
+        warn_of_masks(logits, k, name)
 
 
-def _check_range(k: int | Array, n: int) -> None:
+def check_range(k: int | Array, n: int) -> None:
+    """Of an array: in [0, n]."""
     if not isinstance(k, int):
         xp = array_api_compat.array_namespace(k)
         flat = xp.reshape(k, (-1,))
         check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"k must be in [0, {n}]", xp)
 
 
-def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu") -> None:
-    """In [0, 1], and with the sum k."""
-    slack = sum_slack(backend.namespace(mu), mu.dtype, mu.shape[-1])
-    mu, k = backend.readable(mu), k if isinstance(k, int) else backend.readable(k)
-    xp = array_api_compat.array_namespace(mu)
-    check_rows(xp.any(xp.isnan(mu), axis=-1), lambda _: "NaN", f"{name} must not contain NaN", xp)
-    _check_range(k, mu.shape[-1])
-    if mu.shape[-1]:
-        _check_unit_interval(mu, name, xp)
-    excess = sum_excess(xp, mu, k)
-    flat = xp.reshape(excess, (-1,))
-    complaint = f"{name} must sum to k to within {slack:.2g}"
-    check_rows(xp.abs(excess) > slack, lambda row: f"k {float(flat[row]):+.3g}", complaint, xp)
-
-
-def _check_unit_interval(mu: Array, name: str, xp: Any) -> None:
-    low, high = xp.min(mu, axis=-1), xp.max(mu, axis=-1)
-    flat = xp.reshape(xp.where(low < 0, low, high), (-1,))
-    check_rows((low < 0) | (high > 1), lambda row: f"{float(flat[row])}", f"{name} must be in [0, 1]", xp)
-
-
-def sum_excess(xp: Any, mu: Array, k: int | Array) -> Array:
-    """Σμ − k."""
-    return xp.sum(mu, axis=-1) - (k if isinstance(k, int) else xp.astype(k, mu.dtype))
-
-
-def sum_slack(xp: Any, dtype: Any, n: int) -> float:
-    """How far n marginals may be from their sum: rounding, also that of marginals computed from logits."""
-    return 32 * n * float(xp.finfo(dtype).eps)
-
-
-def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any) -> None:
+def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any, remedy: str = "") -> None:
     flat = xp.reshape(count, (-1,))
-    check_rows(bad, lambda row: f"{int(flat[row])}", f"{name} must contain {most} entries of {what}", xp)
+    check_rows(bad, lambda row: f"{int(flat[row])}", f"{name} must contain {most} entries of {what}", xp, remedy)
 
 
 def _decided(logits: Array, xp: Any) -> tuple[Array, Array]:
@@ -188,9 +167,12 @@ def check_order(low: int | Array, high: int | Array, n: int, names: tuple[str, s
 
 def check_feasible_counts(logits: Array, log_weights: Array, backend: Backend, name: str) -> None:
     """No NaN among the logits, and infinities that leave a count with a weight."""
-    n, log_weights = logits.shape[-1], backend.readable(log_weights)
-    logits = backend.readable(logits[..., :0] if backend.surely_finite(logits) else logits)
+    (least, most), n, log_weights = backend.extremes(logits), logits.shape[-1], backend.readable(log_weights)
+    finite = -inf < least and most < inf
+    logits = backend.readable(logits[..., :0] if finite and least > LOW else logits)
     xp = array_api_compat.array_namespace(logits)
+    if finite and least <= LOW:
+        warn_of_masks(logits, xp.argmax(xp.astype(log_weights > -xp.inf, xp.int8), axis=-1), name)
     check_not_nan(logits, name)
     count, (always, never) = xp.arange(n + 1, device=array_api_compat.device(logits)), _decided(logits, xp)
     possible = (count >= always[..., None]) & (count <= n - never[..., None]) & (log_weights > -xp.inf)
@@ -247,15 +229,6 @@ def whole(x: object, name: str) -> int:
     return index(x)
 
 
-def _place(row: int, shape: tuple[int, ...]) -> str:
-    """The index of a row of a batch, as the caller would write it."""
-    place: list[int] = []
-    for size in reversed(shape):
-        row, rest = divmod(row, size)
-        place.insert(0, rest)
-    return "(" + ", ".join(map(str, place)) + ")" if len(place) != 1 else str(place[0])
-
-
 def _is_array(x: object) -> bool:
     """An array rather than a scalar that happens to have a dtype."""
     return hasattr(x, "shape") and hasattr(x, "ndim") and not _is_numpy_scalar(x)
@@ -266,6 +239,7 @@ def _is_numpy_scalar(x: object) -> bool:
 
 
 def kind(x: object) -> str:
-    """A short name for the type of a value, with its framework where that is not Python itself."""
+    """A short name for the type of a value, with its framework where that is not Python itself, and its array."""
     module = type(x).__module__.partition(".")[0]
-    return type(x).__name__ if module == "builtins" else f"{module}.{type(x).__name__}"
+    remedy = ": give what its to_numpy() returns" if hasattr(x, "to_numpy") else ""
+    return type(x).__name__ if module == "builtins" else f"{module}.{type(x).__name__}{remedy}"

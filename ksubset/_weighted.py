@@ -55,16 +55,16 @@ def weighted_marginals_jvp(ops: Ops, logits: Array, low: int, high: int, v: Arra
 
 
 def weighted_log_normalizer(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
-    """Σ_{t > 0} θ + log volume."""
+    """Σ_{t > 0} θ + lead + log volume."""
     found, (theta, _) = solution or solve(ops, logits, low, high), parts(logits)
-    return compensated_sum(ops, _above(ops, found, theta)) + found.log_volume
+    return compensated_sum(ops, _above(ops, found, theta)) + found.lead + found.log_volume
 
 
 def weighted_log_prob_count(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """log E[w(Σz)] over independent items: each θ of the log-normaliser less softplus(θ)."""
     found, (theta, _) = solution or solve(ops, logits, low, high), parts(logits)
     terms = softplus(ops, ops.xp.where(found.tilted > 0, -theta, theta))
-    return found.log_volume - compensated_sum(ops, terms)
+    return found.lead - compensated_sum(ops, terms) + found.log_volume
 
 
 def weighted_entropy(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:

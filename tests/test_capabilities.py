@@ -23,7 +23,7 @@ EXTRA: dict[str, Callable[[Target], dict[str, Any]]] = {
 }
 """The arguments besides logits and k."""
 
-OBJECTS = {"KSubset", "Cardinality", "at_least", "at_most", "between", "show_config"}
+OBJECTS = {"KSubset", "MaskWarning", "Cardinality", "at_least", "at_most", "between", "show_config"}
 """Public names that are no function of logits."""
 
 

@@ -79,7 +79,7 @@ def test_the_adapter_imports_and_keeps_its_functions():
     from ksubset.backends import cupy, load
 
     assert load("cupy") is cupy
-    required = ["ops", "namespace", "is_array", "is_readable", "readable", "surely_finite", "same_device", "uniforms"]
+    required = ["ops", "namespace", "is_array", "is_readable", "readable", "extremes", "same_device", "uniforms"]
     for name in [*required, "solve", "evaluate", "path", "draw"]:
         assert callable(getattr(cupy, name))
 

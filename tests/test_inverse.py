@@ -126,11 +126,54 @@ def test_rare_items_beside_a_likely_one(target: Target) -> None:
 
 
 def test_tolerance_of_the_sum(target: Target) -> None:
+    """Of the dtype's own rounding, and of rounding to float32 or to six digits; what the sum misses is made up."""
     unit = float(np.finfo(target.dtypes[-1]).eps)
-    for error, right in ((16 * 4 * unit, True), (64 * 4 * unit, False)):
-        mu = target.array([0.5 + error, 0.25, 0.125, 0.125])
-        found = target.to_numpy(ksubset.logits_from_marginals(mu, 1, validate=False))
-        assert np.isfinite(found).all() == right
+    for error, right in ((16 * 4 * unit, True), (1e-12, True), (-6e-6, True), (2e-5, False)):
+        mu = [0.5 + error, 0.25, 0.125, 0.125]
+        found = ksubset.logits_from_marginals(target.array(mu), 1, validate=False)
+        assert np.isfinite(target.to_numpy(found)).all() == right
+        if right:
+            again = target.to_numpy(ksubset.marginals(ksubset.logits_from_marginals(target.array(mu), 1), 1))
+            np.testing.assert_allclose(again, mu, rtol=0, atol=abs(error) + target.tolerance(2e-5, 1e-12))
+
+
+@EAGER
+def test_marginals_that_were_once_single_or_printed(target: Target) -> None:
+    target.require("float64")
+    mu = np.random.default_rng(0).dirichlet(np.ones(200), size=20)
+    for given in (mu.astype(np.float32).astype(float), np.round(mu, 6)):
+        assert np.abs(given.sum(axis=-1) - 1).max() > 32 * 200 * np.finfo(float).eps
+        again = ksubset.marginals(ksubset.logits_from_marginals(target.array(given), 1), 1)
+        np.testing.assert_allclose(target.to_numpy(again), given, rtol=0, atol=3e-6)
+
+
+@EAGER
+def test_a_missing_part_of_the_sum_leaves_likely_items_alone(target: Target) -> None:
+    """All items make up for it, in proportion; nothing says that it was lost by those near 1."""
+    target.require("float64")
+    mu = np.array([1 - 1e-7, 0.5 + 2e-6, 0.25, 0.25])
+    again = target.to_numpy(ksubset.marginals(ksubset.logits_from_marginals(target.array(mu), 2), 2))
+    np.testing.assert_allclose(1 - again[0], 1e-7, rtol=1e-4)
+
+
+def test_rescaling(target: Target) -> None:
+    """Odds times one number for each row; 0 and 1 stay, and rows in which nothing can be done are NaN, or errors."""
+    mu = np.array([[0.5, 0.4, 0.2, 0.7], [1.0, 0.0, 0.9, 0.2], [1e-3, 1e-2, 0.5, 0.5], [0.0, 1.0, 1.0, 0.0]])
+    k = np.array([1, 2, 3, 2])
+    theta = ksubset.logits_from_marginals(target.array(mu), target.array(k), rescale=True)
+    again, left = (
+        target.to_numpy(ksubset.marginals(x, target.array(size))).astype(float)
+        for x, size in ((theta, k), (-theta, 4 - k))
+    )
+    np.testing.assert_allclose(again.sum(axis=-1), k, atol=target.tolerance(1e-5, 1e-12))
+    np.testing.assert_array_equal(again[mu % 1 == 0], mu[mu % 1 == 0])
+    for found, rest, given in zip(again[:3], left[:3], mu[:3], strict=True):
+        free = (given > 0) & (given < 1)
+        odds = found[free] / rest[free] / (given[free] / (1 - given[free]))
+        np.testing.assert_allclose(odds, odds[0], rtol=target.tolerance(1e-3, 1e-10))
+    found = ksubset.logits_from_marginals(target.array(mu), target.array([2, 1, 4, 1]), rescale=True, validate=False)
+    assert np.isfinite(target.to_numpy(found[0, :])).all()
+    assert np.isnan(target.to_numpy(found[1:, :])).all()
 
 
 def test_marginals_of_half_precision(target: Target) -> None:
@@ -143,7 +186,8 @@ def test_marginals_of_half_precision(target: Target) -> None:
 
 @pytest.mark.parametrize("shape", [(0,), (3, 0), (0, 4)])
 def test_empty(target: Target, shape: tuple[int, ...]) -> None:
-    assert ksubset.logits_from_marginals(target.array(np.zeros(shape)), 0).shape == shape
+    for rescale in (False, True):
+        assert ksubset.logits_from_marginals(target.array(np.zeros(shape)), 0, rescale=rescale).shape == shape
 
 
 BAD: dict[str, tuple[Callable[[Target], Any], type[Exception], str]] = {
@@ -163,7 +207,7 @@ BAD: dict[str, tuple[Callable[[Target], Any], type[Exception], str]] = {
     "another sum": (
         lambda t: (t.array([[0.5, 0.5], [0.5, 0.75]]), 1),
         ValueError,
-        r"mu must sum to k to within .*e-.*; got k \+0.25 in row 1",
+        r"mu must sum to k to within .*e-.*; got k \+0.25 in row 1: rescale=True multiplies",
     ),
     "another k": (lambda t: (t.array([0.5, 0.5]), 2), ValueError, "mu must sum to k to within .*; got k -1"),
     "k < 0 in an array": (
@@ -185,6 +229,11 @@ def test_errors(target: Target, name: str) -> None:
 def test_values_are_checked_by_default_on_eager_cpu_arrays(target: Target) -> None:
     with pytest.raises(ValueError, match="mu must sum to k"):
         ksubset.logits_from_marginals(target.array([0.5, 0.6]), 1)
+    mu = target.array([[0.5, 0.6, 0.0], [1.0, 0.6, 0.0]])
+    with pytest.raises(
+        ValueError, match=r"fewer than k entries of 1 and more than k above 0, .*; got 1 and 2 in row 1"
+    ):
+        ksubset.logits_from_marginals(mu, 1, rescale=True)
 
 
 def test_unchecked_bad_rows_give_nan_in_that_row_alone(target: Target) -> None:

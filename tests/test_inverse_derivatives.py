@@ -172,3 +172,27 @@ def test_small_marginals_keep_their_digits(target: Target, diff: Transforms) -> 
     found = target.to_numpy(diff.jvp(logits, (target.array(mu),), (target.array(change),))[1])
     expected = change / mu
     np.testing.assert_allclose(found, expected - expected.mean(), rtol=1e-12)
+
+
+def test_rescaling(target: Target, diff: Transforms) -> None:
+    """By finite differences, to the second order; 0 and 1 stay what they are."""
+    mu, k, w = np.array([[0.6, 0.3, 0.8, 1.0, 0.0], [0.2, 0.9, 0.1, 0.3, 0.7]]), np.array([3, 2]), WEIGHTS[:2]
+    free = (mu > 0) & (mu < 1)
+
+    sizes, weights, inside, zero = (target.array(x) for x in (k, w, free, np.zeros_like(mu)))
+
+    def loss(x: Any) -> Any:
+        theta = ksubset.logits_from_marginals(x, sizes, rescale=True, validate=False)
+        return (weights * target.xp.where(inside, theta, zero) ** 2).sum()
+
+    def slope(x: Any) -> Any:
+        return (diff.grad(loss)(x) * weights * inside).sum()
+
+    for function in (loss, slope):
+        found = target.to_numpy(diff.grad(function)(target.array(mu)))
+        for place in np.argwhere(free):
+            change = np.zeros_like(mu)
+            change[tuple(place)] = 1e-5
+            ends = [float(function(target.array(mu + sign * change))) for sign in (1, -1)]
+            np.testing.assert_allclose(found[tuple(place)], (ends[0] - ends[1]) / 2e-5, rtol=1e-6, atol=1e-6)
+    np.testing.assert_allclose(float(diff.compile(loss)(target.array(mu))), float(loss(target.array(mu))), rtol=1e-12)

@@ -125,3 +125,13 @@ def test_samplers_that_would_not_mix_say_so(target: Target, name: str) -> None:
     kernel = inner if name == "NUTS" else getattr(infer, name)(inner)
     with pytest.raises((ValueError, RuntimeError), match=r"owns no sites|discrete"):
         infer.MCMC(kernel, num_warmup=1, num_samples=1, progress_bar=False).run(jax.random.key(0))
+
+
+def test_arrays_of_other_frameworks(target: Target) -> None:
+    from ksubset.backends.numpyro import KSubset
+
+    for x, name in ((np.zeros(4), r"numpy\.ndarray"), ([0.0, 1.0], "list")):
+        with pytest.raises(
+            TypeError, match=rf"logits must be a JAX array; got {name}: convert it by jax\.numpy\.asarray"
+        ):
+            KSubset(x, 1)

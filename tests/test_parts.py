@@ -285,12 +285,12 @@ def test_logits_that_the_tilt_cancels(target: Target) -> None:
         omega = np.where((low <= COUNT) & (high >= COUNT), -50.0 * (COUNT - 12.0) ** 2 - 3.0 * COUNT, -np.inf)
         with np.errstate(all="ignore"):
             found = way.solve(ops, x, target.array(omega[None, :]), low, high)
-            slanted, t = omega + target.to_numpy(found.slope)[0], target.to_numpy(found.tilted)[0]
-        above = t > 0
+            slope, t = target.to_numpy(found.slope)[0], target.to_numpy(found.tilted)[0]
         assert (t == 0).all()
-        total = np.logaddexp.reduce(omega + 3.0 * COUNT + [log(comb(N, c)) for c in COUNT]) - 3.0 * above.sum()
+        assert (slope == 3.0 * (COUNT - 12)).all()
+        assert float(found.lead[0]) == 3.0 * 12
+        total = np.logaddexp.reduce(omega + 3.0 * COUNT + [log(comb(N, c)) for c in COUNT]) - 3.0 * 12
         assert float(found.log_volume[0]) == pytest.approx(float(total), rel=target.tolerance(1e-6, 1e-14))
-        assert slanted[12] == pytest.approx(omega[12] + 3.0 * (12 - above.sum()))
         check_functions(target, np.full(N, 3.0), omega)
 
 

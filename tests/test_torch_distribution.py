@@ -171,3 +171,13 @@ def test_support_without_what_infinite_logits_exclude(target: Target) -> None:
     assert d.has_enumerate_support
     assert not make(target, target.array([1, 2, 3])).has_enumerate_support
     assert not KSubset(target.array(np.zeros(40)), 8).has_enumerate_support
+
+
+def test_arrays_of_other_frameworks(target: Target) -> None:
+    from ksubset.backends.torch import KSubset
+
+    for x, name in ((np.zeros(4), r"numpy\.ndarray"), ([0.0, 1.0], "list")):
+        with pytest.raises(
+            TypeError, match=rf"logits must be a Tensor; got {name}: convert it by torch\.from_numpy or .*"
+        ):
+            KSubset(x, 1)

@@ -10,7 +10,8 @@ import pytest
 from conftest import Target
 
 import ksubset
-from ksubset._validation import check_marginals, check_values, seed_of
+from ksubset._design import check_marginals
+from ksubset._validation import check_values, seed_of
 from ksubset.backends import find
 
 NAN, INF = np.nan, np.inf
@@ -193,11 +194,11 @@ VALUES: dict[str, tuple[Call, str]] = {
     "NaN": (lambda t: ksubset.marginals(t.array([[0.0, 1.0], [NAN, 0.0]]), 1, validate=True), "NaN; got NaN in row 1"),
     "all -inf": (
         lambda t: ksubset.entropy(row(t, -INF, -INF, -INF), 1, validate=True),
-        r"logits must contain at most n - k entries of -inf; got 3$",
+        r"at most n - k entries of -inf; got 3: give each row a k of its own, such as real\.sum\(-1\)\.clip",
     ),
     "too many -inf": (
         lambda t: ksubset.marginals(t.array([[[0.0, -INF, -INF]], [[-INF, -INF, -INF]]]), 1, validate=True),
-        r"at most n - k entries of -inf; got 3 in row \(1, 0\)",
+        r"at most n - k entries of -inf; got 3 in row \(1, 0\): give each row",
     ),
     "too many +inf": (
         lambda t: ksubset.log_normalizer(row(t, INF, INF, 0.0), 1, validate=True),
@@ -242,7 +243,7 @@ VALUES: dict[str, tuple[Call, str]] = {
     ),
     "infeasible other": (
         lambda t: ksubset.kl_divergence(good(t), row(t, INF, INF, 0.0, 0.0), 1, validate=True),
-        r"other must contain at most k entries of \+inf; got 2",
+        r"other must contain at most k entries of \+inf; got 2$",
     ),
 }
 
@@ -339,7 +340,7 @@ def test_values_are_read_through_the_adapter(target: Target) -> None:
     backend, read = find(good(target), "x"), []
     fake = SimpleNamespace(
         namespace=backend.namespace,
-        surely_finite=lambda x: False,
+        extremes=lambda x: (NAN, NAN),
         readable=lambda x: read.append(x) or backend.readable(x),
     )
     x, k = target.array(np.full((2, 4), 0.5)), target.array([2, 2])
@@ -372,8 +373,23 @@ def test_seeds() -> None:
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
 def test_arrays_with_rules_of_their_own_are_no_logits(target: Target) -> None:
     for x in (np.matrix([[0.0, 1.0]]), np.ma.masked_array([0.0, 1.0], [False, True]), np.float64(1)):
-        with pytest.raises(TypeError, match=f"logits must be an array .*got {type(x).__name__}"):
+        with pytest.raises(TypeError, match=rf"logits must be an array .*got numpy.*\.{type(x).__name__}$"):
             ksubset.marginals(x, 1)
+
+
+@pytest.mark.backends("numpy")
+def test_tables_are_told_how_to_become_arrays(target: Target) -> None:
+    """As pandas, polars and xarray do it."""
+    series = type("Series", (), {"__module__": "pandas.core.series", "to_numpy": lambda self: np.zeros(4)})()
+    for message, call in {
+        r"logits must be an array of .*; got pandas\.Series: give what its to_numpy\(\) returns": lambda: ksubset.mode(
+            series, 2
+        ),
+        r"k must be an int .*; got pandas\.Series: give": lambda: ksubset.mode(np.zeros((4, 4)), series),
+        r"v must be .*; got pandas\.Series: give": lambda: ksubset.marginals_jvp(np.zeros(4), 2, series),
+    }.items():
+        with pytest.raises(TypeError, match=message):
+            call()
 
 
 @pytest.mark.backends("numpy", "strict", "torch", "jax")

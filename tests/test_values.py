@@ -12,6 +12,7 @@ from cases import Batch, all_sizes, with_infinities
 from conftest import Target
 from oracle import Enumeration
 from potentials import compiled_elsewhere
+from transforms import Transforms
 
 import ksubset
 from ksubset import _functions, _inference
@@ -189,6 +190,50 @@ def test_half_precision_is_computed_in_single(target: Target, rng: np.random.Gen
     found = ksubset.marginals(target.array(logits, "float16"), 4)
     single = ksubset.marginals(target.array(logits, "float32"), 4)
     assert (target.to_numpy(found) == target.to_numpy(single).astype(np.float16)).all()
+
+
+def test_marginals_in_another_dtype(target: Target, rng: np.random.Generator) -> None:
+    """Of half-precision logits without the rounding of a result in half precision; of single ones in double."""
+    logits = rng.normal(size=(3, 99))
+    if target.backend != "strict":
+        narrow = target.array(logits, "float16")
+        for k in (40, ksubset.at_most(40)):
+            found = ksubset.marginals(narrow, k, dtype=target.xp.float32)
+            assert found.dtype == target.xp.float32
+            expected = ksubset.marginals(target.array(target.to_numpy(narrow).astype(np.float32), "float32"), k)
+            assert (target.to_numpy(found) == target.to_numpy(expected)).all()
+    single = target.array(logits, "float32")
+    assert ksubset.marginals(single, 4, dtype=target.xp.float32).dtype == target.xp.float32
+    if "float64" in target.dtypes:
+        found = ksubset.marginals(single, 4, dtype=target.xp.float64)
+        expected = ksubset.marginals(target.array(target.to_numpy(single).astype(float), "float64"), 4)
+        np.testing.assert_array_equal(target.to_numpy(found), target.to_numpy(expected))
+    for wrong in (target.xp.int32, "none", 3):
+        with pytest.raises(TypeError, match="dtype"):
+            ksubset.marginals(single, 4, dtype=wrong)
+
+
+@pytest.mark.backends("torch", "jax")
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_gradients_of_marginals_in_another_dtype(target: Target, diff: Transforms, dtype: str) -> None:
+    xp = target.xp
+    wide = target.array(np.random.default_rng(0).normal(size=9), "float32")
+    logits = wide.to(getattr(xp, dtype)) if target.backend == "torch" else wide.astype(dtype)
+    w = target.array(np.arange(9.0), "float32")
+
+    def loss(x: Any) -> Any:
+        return (w * ksubset.marginals(x, 4, dtype=xp.float32)).sum()
+
+    slope = diff.grad(loss)(logits)
+    assert slope.dtype == logits.dtype
+    wide = logits.to(xp.float32) if target.backend == "torch" else logits.astype("float32")
+    expected = ksubset.marginals_jvp(wide, 4, w)
+    found = slope.to(xp.float32) if target.backend == "torch" else slope.astype("float32")
+    np.testing.assert_allclose(target.to_numpy(found), target.to_numpy(expected), rtol=1e-2, atol=1e-3)
+    assert abs(float(diff.compile(lambda x: ksubset.marginals(x, 4, dtype=xp.float32).sum())(logits)) - 4) < 1e-5
+    image = diff.compile(lambda x: ksubset.marginals_jvp(x, 4, w))(logits)
+    assert image.dtype == xp.float32
+    np.testing.assert_allclose(target.to_numpy(image), target.to_numpy(expected), rtol=1e-5, atol=1e-5)
 
 
 def test_masking_with_the_most_negative_float_is_like_minus_infinity(target: Target, rng: np.random.Generator) -> None:

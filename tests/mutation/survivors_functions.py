@@ -147,8 +147,8 @@ REST: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_validation": {
-        "logits = backend.readable(logits[..., :0] if backend.surely_finite(logits) else logits)": {
-            "logits[..., :0] if backend.surely_finite(logits) else logits → logits": "Finite logits rule out no count.",
+        "logits = backend.readable(logits[..., :0] if finite and least > LOW else logits)": {
+            "logits[..., :0] if finite and least > LOW else logits → logits": "Finite logits rule out no count.",
             "0 → 1": "Finite logits rule out no count.",
         },
         "return xp.astype(k, xp.int64 if k.dtype == xp.uint64 else xp.int32)": {
