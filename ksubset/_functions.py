@@ -13,7 +13,8 @@ from math import comb, log
 from ksubset._elementary import magnitude, positive_part, softplus
 from ksubset._inference import Solution, draw, jacobian_product, solve
 from ksubset._inverse import invert, solve_jacobian
-from ksubset._layout import constant, fill, iota
+from ksubset._layout import constant, fill
+from ksubset._selection import largest
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
 from ksubset._validation import broadcast_shapes
@@ -66,16 +67,16 @@ def jacobian_solve(ops: Ops, logits: Array, k: Count, width: int, v: Array, *, s
 def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """Σ_M [θ + max(−t, 0)] + Σ_{not M} max(t, 0) + log volume, M the k largest logits: no large terms cancel."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)
-    theta, t, top = _ranked(ops, logits, solution, k)
-    terms = xp.where(top, theta, xp.zeros_like(theta)) + positive_part(ops, xp.where(top, -t, t))
+    t, top = solution.tilted, largest(ops, logits, k).chosen
+    terms = xp.where(top, logits, xp.zeros_like(logits)) + positive_part(ops, xp.where(top, -t, t))
     return compensated_sum(ops, terms) + solution.log_volume
 
 
 def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """Σ_M [max(−t, 0) − softplus(−θ)] + Σ_{not M} [max(t, 0) − softplus(θ)] + log volume."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)
-    theta, t, top = _ranked(ops, logits, solution, k)
-    terms = positive_part(ops, xp.where(top, -t, t)) - softplus(ops, xp.where(top, -theta, theta))
+    t, top = solution.tilted, largest(ops, logits, k).chosen
+    terms = positive_part(ops, xp.where(top, -t, t)) - softplus(ops, xp.where(top, -logits, logits))
     return compensated_sum(ops, terms) + solution.log_volume
 
 
@@ -127,21 +128,11 @@ def kl_to_uniform(ops: Ops, logits: Array, k: Count, width: int, *, solution: Kn
 
 def mode(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = None) -> Array:
     """The k largest logits, ties to the lower index; NaN in an infeasible row."""
-    xp, n = ops.xp, logits.shape[-1]
-    order = xp.argsort(-logits, axis=-1, stable=True)
-    rank = xp.argsort(order, axis=-1, stable=True)
-    k = iota(ops, 1, logits) * 0 + (k if isinstance(k, int) else k[..., None])
-    always = xp.sum(xp.astype(logits == xp.inf, k.dtype), axis=-1, keepdims=True)
-    never = xp.sum(xp.astype(logits == -xp.inf, k.dtype), axis=-1, keepdims=True)
-    valid = (always <= k) & (k <= n - never) & ~xp.any(xp.isnan(logits), axis=-1, keepdims=True)
-    return xp.where(valid, xp.astype(rank < k, logits.dtype), fill(ops, (), float("nan"), logits))
-
-
-def _ranked(ops: Ops, logits: Array, solution: Solution, k: Count) -> tuple[Array, Array, Array]:
-    """θ and t in ascending order, and which positions hold the k largest."""
-    n = logits.shape[-1]
-    place = iota(ops, n, logits) >= n - (k if isinstance(k, int) else k[..., None])
-    return ops.sort(logits), ops.sort(solution.tilted), place
+    xp, inf = ops.xp, float("inf")
+    chosen, least, crowded = largest(ops, logits, k)
+    none = k == 0 if isinstance(k, int) else k[..., None] == 0
+    valid = ~(crowded & (least == inf)) & (none | (least > -inf)) & ~xp.any(xp.isnan(logits), axis=-1, keepdims=True)
+    return xp.where(valid, xp.astype(chosen, logits.dtype), fill(ops, (), float("nan"), logits))
 
 
 def cost(ops: Ops, t: Array, unlikely: Array) -> Array:

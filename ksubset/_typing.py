@@ -97,6 +97,9 @@ class Ops:
         ``ranked(x, count)``: the count-th and the next largest of each row, (rows,), where that is faster than a sort.
         Where the two are closer than ``_tilt.NEAR``, any values so close to both will do.
         ``count`` is an int or (rows,), at least 0; for 0 the first of the two may be anything.
+    kth_largest
+        ``kth_largest(x, k)``: the k-th largest along the last axis, which stays, the largest for k = 0; where that is
+        faster than a sort. ``k`` is an int or (..., 1).
     stop_gradient
         Cuts an array off from differentiation; the identity where there is none.
     choose
@@ -129,6 +132,7 @@ class Ops:
     sort: Callable[[Array], Array]
     repeat: Callable[[Step, State, int], State] = repeat_all
     ranked: Callable[[Array, int | Array], tuple[Array, Array]] | None = None
+    kth_largest: Callable[[Array, int | Array], Array] | None = None
     choose: Choose | None = None
     stop_gradient: Callable[[Array], Array] = lambda x: x
     scan: Scan | None = None
