@@ -214,6 +214,7 @@ def test_validation(target: Target) -> None:
     ):
         with pytest.raises(TypeError, match=message):
             KSubset(logits, k)
+    assert KSubset(LOGITS, np.int64(2)).enumerate_support().shape == (10, 3, 5)
     with pytest.raises(NotImplementedError, match="needs one k, an int, for all rows"):
         KSubset(LOGITS, np.array([1, 2, 3])).enumerate_support()
 
