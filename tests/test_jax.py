@@ -37,6 +37,18 @@ def test_inside_scan_cond_and_checkpoint(target: Target) -> None:
     assert np.isfinite(target.to_numpy(jax.grad(total)(x))).all()
 
 
+def test_rows_that_a_program_has_built_in(target: Target) -> None:
+    """Logits and sizes that are constants of the program: XLA evaluates what it can before it runs."""
+    import jax
+
+    x = np.tile(np.random.default_rng(8).normal(size=5), (4, 1))
+    x[1, 2] = -np.inf
+    logits, k = target.array(x), target.array([0, 1, 2, 5])
+    found = jax.jit(lambda: (ksubset.log_normalizer(logits, k), ksubset.entropy(logits, k)))()
+    expected = ksubset.log_normalizer(x, np.array([0, 1, 2, 5])), ksubset.entropy(x, np.array([0, 1, 2, 5]))
+    np.testing.assert_allclose(found, expected, atol=1e-12)
+
+
 def test_value_and_grad_vjp_and_linearize(target: Target) -> None:
     import jax
 
