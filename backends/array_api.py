@@ -67,6 +67,10 @@ def astype(x: Array, dtype: Any) -> Array:
         return namespace(x).astype(x, dtype)
 
 
+def by_own_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    return np.errstate(all="ignore")(function)
+
+
 def surely_finite(x: Array) -> bool:
     xp = namespace(x)
     return bool(xp.all(xp.isfinite(x)))

@@ -41,7 +41,7 @@ def _sort_on_cpu(x: torch.Tensor) -> torch.Tensor:
         import numpy as np
     except ImportError:
         return _sort(x)
-    return torch.from_numpy(np.sort(x.detach().numpy(), axis=-1))
+    return torch.from_numpy(np.sort(x.numpy(force=True), axis=-1))
 
 
 EAGER = Ops(

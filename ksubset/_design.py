@@ -1,7 +1,7 @@
 """The distribution from the marginals that it shall have, as sampling designs prescribe them."""
 
 from ksubset import _functions
-from ksubset._call import Problem, own_rows, prepare
+from ksubset._call import Problem, by_own_settings, own_rows, prepare
 from ksubset._layout import device
 from ksubset._typing import Array
 from ksubset._validation import check_marginals, sum_excess, sum_slack
@@ -74,7 +74,16 @@ def logits_from_marginals(
 def _inverted(problem: Problem) -> Array:
     """NaN also in rows whose sum is not k."""
     theta, xp = problem.rows(_functions.logits_from_marginals), problem.xp
-    fits = xp.abs(sum_excess(xp, problem.logits, problem.k)) <= sum_slack(xp, problem.dtype, problem.logits.shape[-1])
+    fits = _fits(problem)
     if problem.backend.is_readable(fits) and xp.all(fits):
         return theta
     return xp.where(fits[..., None], theta, xp.full((), float("nan"), dtype=theta.dtype, device=device(theta)))
+
+
+@by_own_settings
+def _fits(problem: Problem) -> Array:
+    """Whether the sum of a row is k."""
+    xp = problem.xp
+    slack = sum_slack(xp, problem.dtype, problem.logits.shape[-1])
+    fits: Array = xp.abs(sum_excess(xp, problem.logits, problem.k)) <= slack
+    return fits
