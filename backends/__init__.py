@@ -35,9 +35,13 @@ and may, where the framework's own conversion warns,
 
 13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it;
 
-and may, where arrays are computed later and in parts, offer in the place of ``ops``, ``extremes`` and 5 to 13
+and may, where a user can have faults found in a program,
 
-14. ``prepare(start, logits, k, max_k, validate, name)``: the `ksubset._call.Problem` of a call, whose methods put off
+14. ``by_own_settings(function)``: the function, in which none are found;
+
+and may, where arrays are computed later and in parts, offer in the place of ``ops``, ``extremes`` and 5 to 14
+
+15. ``prepare(start, logits, k, max_k, validate, name)``: the `ksubset._call.Problem` of a call, whose methods put off
     the work; ``start`` makes one of a part of the logits and of its k.
 
 Adapters contain no mathematics beyond "the gradient of this is J · v". They are given arrays that are whole on this

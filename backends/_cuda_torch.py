@@ -36,7 +36,8 @@ def suits(logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torc
 
 
 def _takes(logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> bool:
-    plain = all(is_plain(x, DEVICE) for x in (logits, k, *arrays) if isinstance(x, torch.Tensor))
+    tensors = [x for x in (logits, k, *arrays) if isinstance(x, torch.Tensor)]
+    plain = all(is_plain(x, DEVICE) and not x.is_neg() for x in tensors)  # whose memory holds what it says
     return plain and obstacle(logits.device.index) is None
 
 

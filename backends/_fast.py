@@ -50,6 +50,8 @@ def _import_obstacle() -> str | None:
 
         if numba.version_info[:2] < OLDEST:
             return f"numba {numba.__version__} is older than {'.'.join(map(str, OLDEST))}"
+        if numba.config.DISABLE_JIT:
+            return "NUMBA_DISABLE_JIT is set"
         import ksubset.backends._cpu  # noqa: F401
     except ImportError as error:
         return f"numba cannot be imported: {error}"

@@ -31,6 +31,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     """The kernel for logits of a shape, or why the core is taken; see ``_fast.choose``."""
     if jax.default_backend() != "cpu":
         return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
+    if not all(isinstance(size, int) for size in shape):
+        return f"the shape {shape} is symbolic, and there is a kernel for each size"
     if name == "draw" and several_devices():
         return (
             f"samples of {jax.device_count()} devices come from JAX's own generator, which does not depend on sharding"

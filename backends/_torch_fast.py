@@ -25,13 +25,21 @@ if TYPE_CHECKING:
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
+_is_included, _PRE_DISPATCH = torch._C._dispatch_tls_is_dispatch_key_included, torch._C.DispatchKey.PreDispatch
+
+
+def is_recorded() -> bool:
+    """Whether a dispatch mode records what happens: that of `make_fx`, before dispatch too, or one of a user's."""
+    return bool(torch._C._len_torch_dispatch_stack()) or _is_included(_PRE_DISPATCH)
+
+
 def is_plain(x: Tensor, device: str = "cpu") -> bool:
     """Whether ``x`` has memory on such a device: eager, of no subclass, and no dispatch mode records what happens."""
     if type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling() or x.layout is not torch.strided:
         return False
     if not x.is_cpu if device == "cpu" else x.device.type != device:
         return False
-    return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or torch._C._len_torch_dispatch_stack())
+    return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or is_recorded())
 
 
 def path(name: str, logits: Tensor, width: int) -> "Path | str":

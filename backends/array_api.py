@@ -68,6 +68,10 @@ def astype(x: Array, dtype: Any) -> Array:
         return namespace(x).astype(x, dtype)
 
 
+def by_own_settings(function: Callable[..., Any]) -> Callable[..., Any]:
+    return np.errstate(all="ignore")(function)
+
+
 def extremes(x: Array) -> tuple[float, float]:
     if not prod(x.shape):
         return 0.0, 0.0

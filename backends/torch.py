@@ -41,7 +41,7 @@ def _sort_on_cpu(x: torch.Tensor) -> torch.Tensor:
         import numpy as np
     except ImportError:
         return _sort(x)
-    return torch.from_numpy(np.sort(x.detach().numpy(), axis=-1))
+    return torch.from_numpy(np.sort(x.numpy(force=True), axis=-1))
 
 
 EAGER = Ops(
@@ -83,8 +83,8 @@ def is_array(x: object, like: object = None) -> bool:
 
 
 def is_readable(x: Array) -> bool:
-    """On the CPU with data of its own, and neither under `torch.func` nor under `torch.compile`."""
-    if not x.is_cpu or torch.compiler.is_compiling():
+    """On the CPU with data of its own, neither under `torch.func` nor `torch.compile`, and nothing records it."""
+    if not x.is_cpu or torch.compiler.is_compiling() or _torch_fast.is_recorded():
         return False
     if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
         return False
@@ -116,7 +116,8 @@ def same_device(x: Array, y: Array) -> bool:
 
 def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
     """From a `torch.Generator`, an int that seeds one, or None for torch's global generator."""
-    u = torch.rand(shape, dtype=torch.float64, device=like.device, generator=generator(rng, like))
+    own: Any = {} if rng is None else {"generator": generator(rng, like)}  # a None forbids symbolic shapes
+    u = torch.rand(shape, dtype=torch.float64, device=like.device, **own)
     return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
 
 
@@ -128,6 +129,10 @@ def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
     """A generator on the device of ``like``; None stands for torch's global one."""
     if rng is None:
         return None
+    if torch.compiler.is_exporting():
+        raise ValueError(
+            "rng must be None under torch.export, whose programs draw from torch's global generator; got one"
+        )
     if (seed := seed_of(rng, -(2**63), 2**64 - 1)) is not None:
         rng = torch.Generator(like.device).manual_seed(seed)
     if not isinstance(rng, torch.Generator):

@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import partial, wraps
 from math import prod
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from array_api_compat import array_namespace
 
@@ -22,6 +22,7 @@ from ksubset._validation import (
     check_logits,
     check_rows,
     check_shape,
+    check_unsigned,
     check_values,
     whole,
 )
@@ -173,6 +174,22 @@ class Problem:
         return replace(self, logits=logits, dtype=dtype), xp.astype(other, compute, copy=False)
 
 
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def by_own_settings(function: Callable[Concatenate[Problem, P], R]) -> Callable[Concatenate[Problem, P], R]:
+    """A function of a problem, in which no setting of the user's finds faults, and of which NumPy does not warn."""
+
+    @wraps(function)
+    def wrapped(problem: Problem, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        settings = getattr(problem.backend, "by_own_settings", None)
+        run: Callable[Concatenate[Problem, P], R] = settings(function) if settings else function
+        return run(problem, *args, **kwargs)
+
+    return wrapped
+
+
 def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:
     """The logits and k of the rows of this process, and where those are if others have more of them."""
     spread = backends.spread(logits, name)
@@ -198,11 +215,12 @@ def prepare(
         return later(partial(prepare, name=name, check=check), logits, k, max_k, validate, name)
     xp = backend.namespace(logits)
     check_logits(logits, xp, name)
-    k = check_k(k, logits, backend, xp, name)
+    given, k = k, check_k(k, logits, backend, xp, name)
     reads = validate
     if reads is None:
         reads = backend.is_readable(logits) and (isinstance(k, int) or backend.is_readable(k))
     if reads:
+        check_unsigned(given, int(logits.shape[-1]), backend)
         check(logits, k, backend, name)
     width = static_width(k, int(logits.shape[-1]), max_k, backend, reads)
     dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)

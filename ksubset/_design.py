@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 
 from ksubset import _functions
-from ksubset._call import Problem, own_rows, prepare
+from ksubset._call import Problem, by_own_settings, own_rows, prepare
 from ksubset._layout import device
 from ksubset._rescaling import rescaled
 from ksubset._typing import Array, Backend
@@ -91,15 +91,26 @@ def logits_from_marginals(
 
 def _inverted(problem: Problem, *, rescale: bool) -> Array:
     """NaN also in rows whose sum is not k."""
-    xp, mu = problem.xp, problem.logits
-    if rescale and mu.shape[-1]:
-        mu = rescaled(problem.backend.ops(mu), mu, problem.k)
-        problem = replace(problem, logits=mu)
-    theta = problem.rows(_functions.logits_from_marginals)
-    fits = xp.abs(sum_excess(xp, mu, problem.k)) <= sum_slack(xp, problem.dtype, mu.shape[-1])
+    xp, problem = problem.xp, _rescaled(problem) if rescale else problem
+    theta, fits = problem.rows(_functions.logits_from_marginals), _fits(problem)
     if problem.backend.is_readable(fits) and xp.all(fits):
         return theta
     return xp.where(fits[..., None], theta, xp.full((), float("nan"), dtype=theta.dtype, device=device(theta)))
+
+
+@by_own_settings
+def _rescaled(problem: Problem) -> Problem:
+    mu = problem.logits
+    return replace(problem, logits=rescaled(problem.backend.ops(mu), mu, problem.k) if mu.shape[-1] else mu)
+
+
+@by_own_settings
+def _fits(problem: Problem) -> Array:
+    """Whether the sum of a row is k."""
+    xp = problem.xp
+    slack = sum_slack(xp, problem.dtype, problem.logits.shape[-1])
+    fits: Array = xp.abs(sum_excess(xp, problem.logits, problem.k)) <= slack
+    return fits
 
 
 def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu", *, rescale: bool = False) -> None:

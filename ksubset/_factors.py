@@ -98,7 +98,9 @@ def _pairwise(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> A
 def _in_a_loop(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> Array:
     """At all nodes, by a loop over items that is compiled once; those of a long row are gathered in columns first."""
     xp, n = ops.xp, x.a.shape[0]
-    columns = max(1, min(COLUMNS // max(1, prod(fall.shape)), n), -(-n // LONGEST_LOOP))
+    numbers: object = prod(fall.shape)  # of rows whose number a program leaves open there may be many
+    gathered = COLUMNS // max(1, numbers) if isinstance(numbers, int) else 1
+    columns = max(1, min(gathered, n), -(-n // LONGEST_LOOP))
     fall, sine, floor = (y[:, None, None, ...] for y in (fall, sine, floor))
     fillings = (x.small, 0.0), (x.small_signed, 0.0), (x.lean, 1.0), (x.twice, 0.0), (x.even_signed, 0.0)
     given = tuple(_in_columns(ops, y, columns, filling) for y, filling in fillings)

@@ -7,7 +7,15 @@ import array_api_compat
 
 from ksubset._layout import device
 from ksubset._typing import Array, Backend, Spread
-from ksubset._validation import check_companion, check_floating, check_k, check_log_weights, check_order, check_shape
+from ksubset._validation import (
+    check_companion,
+    check_floating,
+    check_k,
+    check_log_weights,
+    check_order,
+    check_shape,
+    check_unsigned,
+)
 
 
 class Cardinality:
@@ -114,6 +122,8 @@ class Between(Cardinality):
         n, batch = int(logits.shape[-1]), tuple(logits.shape[:-1])
         low = check_k(self.low, logits, backend, xp, name=self.names[0])
         high = n if self.high is None else check_k(self.high, logits, backend, xp, name=self.names[1])
+        for name, given in zip(self.names, (self.low, self.high), strict=True) if reads else ():
+            check_unsigned(given, n, backend, name)
         least, most = (x if isinstance(x, int) else backend.readable(x) if reads else None for x in (low, high))
         if least is not None and most is not None:
             check_order(least, most, n, self.names)

@@ -123,12 +123,18 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
         warn_of_masks(logits, k, name)
 
 
-def check_range(k: int | Array, n: int) -> None:
+def check_range(k: int | Array, n: int, name: str = "k") -> None:
     """Of an array: in [0, n]."""
     if not isinstance(k, int):
         xp = array_api_compat.array_namespace(k)
         flat = xp.reshape(k, (-1,))
-        check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"k must be in [0, {n}]", xp)
+        check_rows((k < 0) | (k > n), lambda row: str(int(flat[row])), f"{name} must be in [0, {n}]", xp)
+
+
+def check_unsigned(k: Any, n: int, backend: Backend, name: str = "k") -> None:
+    """That integers as they were given are in range, if they would look negative as signed ones."""
+    if backend.is_array(k) and str(k.dtype).endswith("uint64"):
+        check_range(backend.readable(k), n, name)
 
 
 def _check_feasible(bad: Array, count: Array, what: str, most: str, name: str, xp: Any, remedy: str = "") -> None:

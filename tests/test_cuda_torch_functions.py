@@ -95,6 +95,14 @@ def test_both_arguments_of_a_divergence_go_through_the_kernel(launched, k, other
     same(actual, ksubset.kl_divergence(LOGITS, other, k))
 
 
+def test_memory_with_the_negative_bit_is_left_to_the_core(launched):
+    """It holds the opposite numbers."""
+    given = torch.complex(tensor(V), -tensor(LOGITS)).conj().imag
+    assert given.is_neg()
+    same(ksubset.marginals(given, K), ksubset.marginals(LOGITS, K))
+    assert launched == []
+
+
 def test_half_precision_is_computed_in_single(launched):
     actual = ksubset.marginals(tensor(LOGITS).to(torch.bfloat16), K)
     assert launched == [SOLVE]

@@ -103,6 +103,19 @@ def test_no_choice(target: Target, name: str, k: int) -> None:
     assert (target.to_numpy(z) == (k > 0)).all()
 
 
+@pytest.mark.parametrize("name", SAMPLES)
+@pytest.mark.parametrize("size", [1.0, 1e308])
+def test_masked_and_huge_logits(target: Target, name: str, size: float) -> None:
+    """NumPy would warn of what is not a number on the way."""
+    dtype = "float64" if "float64" in target.dtypes else "float32"
+    row = np.array([0.9, -0.9, -np.inf, 0.0, 0.8]) * min(size, 3e38 if dtype == "float32" else size)
+    z = target.to_numpy(sampler(target, name, dtype)(target.array(row, dtype), rng=target.rng(0), sample_shape=(3,)))
+    assert np.isfinite(z).all()
+    assert (z[:, 2] == 0).all()
+    if name != "l2x":
+        np.testing.assert_allclose(z.sum(axis=-1), K, rtol=1e-5)
+
+
 @pytest.mark.parametrize("name", RELAXED)
 def test_nothing_to_choose(target: Target, name: str) -> None:
     assert (target.to_numpy(SAMPLES[name](target.array(THETA), 0, rng=target.rng(0))) == 0).all()

@@ -236,6 +236,14 @@ def test_values_are_checked_by_default_on_eager_cpu_arrays(target: Target) -> No
         ksubset.logits_from_marginals(mu, 1, rescale=True)
 
 
+@pytest.mark.backends("numpy")
+def test_unchecked_sums_overflow_in_silence(target: Target) -> None:
+    mu = target.array([[1e308, 1e308, -1e308, 0.0], [0.5] * 4])
+    theta = target.to_numpy(ksubset.logits_from_marginals(mu, 2, validate=False))
+    assert np.isnan(theta[0]).all()
+    np.testing.assert_allclose(theta[1], 0, atol=1e-12)
+
+
 def test_unchecked_bad_rows_give_nan_in_that_row_alone(target: Target) -> None:
     bad = [[0.5, np.nan, 0.5], [-0.5, 0.5, 1.0], [1.5, -0.25, -0.25], [0.5, 0.5, 0.5], [1.0, 1.0, 0.0], [np.inf, 0, 0]]
     mu = np.concatenate([[[0.5, 0.25, 0.25]], bad, [[1.0, 0.0, 0.0]]])

@@ -12,6 +12,8 @@ import jax.numpy as jnp
 from conftest import Target
 
 import ksubset
+from ksubset import estimators
+from ksubset.estimators import AIMLEState, Gumbel, SumOfGamma
 
 pytestmark = pytest.mark.backends("jax")
 X, V = np.random.default_rng(0).normal(size=(2, 3, 7))
@@ -60,3 +62,43 @@ def test_the_inverse_and_the_law_of_a_count(target: Target) -> None:
     assert np.isinf(np.asarray(theta)).sum() == 2
     assert jnp.isfinite(jax.grad(lambda x: ksubset.logits_from_marginals(x, 2).sum())(mu[:1])).all()
     assert jnp.isfinite(ksubset.count_log_pmf(target.array(X))).all()
+
+
+def loss(z: Any) -> Any:
+    return (z * jnp.broadcast_to(jnp.asarray(V), z.shape)).sum(axis=-1)
+
+
+DRAWN = {"rng": 0, "sample_shape": (2,)}
+ESTIMATORS: dict[str, Callable[[Any], Any]] = {
+    "simple": lambda x: estimators.simple(x, 3, **DRAWN),
+    "simple_f": lambda x: estimators.simple_f(x, 3, lambda_=0.7, **DRAWN),
+    "simple_b": lambda x: estimators.simple_b(x, 3, noise=SumOfGamma(), **DRAWN),
+    "simple_b difference": lambda x: estimators.simple_b(x, 3, noise=Gumbel(), lambda_=0.7, **DRAWN),
+    "gumbel_topk_st": lambda x: estimators.gumbel_topk_st(x, 3, **DRAWN),
+    "softsub": lambda x: estimators.softsub(x, 3, **DRAWN),
+    "l2x": lambda x: estimators.l2x(x, 3, **DRAWN),
+    "imle": lambda x: estimators.imle(x, 3, lambda_=0.7, S=2, **DRAWN),
+    "aimle": lambda x: estimators.aimle(x, 3, AIMLEState.start(jnp.asarray(0.5)).beta, symmetric=True, **DRAWN),
+    "score_function": lambda x: estimators.score_function(loss, x, 3, S=2, rng=0),
+    "simple_unbiased": lambda x: estimators.simple_unbiased(loss, x, 3, S=2, rng=0),
+    "exact_gradient": lambda x: estimators.exact_gradient(loss, x, 3),
+}
+
+
+QUICK = ("gumbel_topk_st", "softsub", "l2x", "imle")
+
+
+@pytest.mark.parametrize("masked", [False, True])
+@pytest.mark.parametrize("name", [pytest.param(x, marks=() if x in QUICK else pytest.mark.slow) for x in ESTIMATORS])
+def test_estimators_and_their_gradients(target: Target, name: str, masked: bool) -> None:
+    x = target.array(X).at[0, 1].set(-jnp.inf if masked else 0.0)
+    value, pullback = jax.vjp(ESTIMATORS[name], x)
+    (gradient,) = pullback(jnp.ones_like(value))
+    assert jnp.isfinite(value).all()
+    assert jnp.isfinite(gradient).all()
+
+
+def test_the_settings_hold_in_a_loss(target: Target) -> None:
+    """Which is the user's own."""
+    with pytest.raises(ValueError, match="rank_promotion"):
+        estimators.score_function(lambda z: (z * jnp.asarray(V[0])).sum(axis=-1), target.array(X), 3, rng=0)

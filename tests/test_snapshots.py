@@ -1,5 +1,6 @@
 """An object is one distribution: that of the arrays as they were when it was made."""
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,6 +9,7 @@ from conftest import Target
 from oracle import Enumeration
 
 import ksubset
+from ksubset import estimators
 
 MUTABLE = pytest.mark.backends("numpy", "strict", "torch", "cupy")
 X = np.array([[2.0, 1.0, 0.0, -1.0], [0.5, 0.0, -0.5, 3.0]])
@@ -76,6 +78,76 @@ def test_a_trace_is_refused(target: Target) -> None:
     for function in (ksubset.marginals, ksubset.rsample, ksubset.entropy, ksubset.mode):
         with pytest.raises(RuntimeError, match=r"use torch.compile or torch.export"):
             torch.jit.trace(lambda x, function=function: function(x, 2), target.array(X))
+
+
+DECIDED = 99.0 * np.array([[1, 0, 1, 0], [0, 1, 0, 1], [1, 1, 0, 0]])
+"""Logits of which every sample is the mode."""
+TRACED: dict[str, Callable[..., Any]] = {
+    "marginals": lambda x: ksubset.marginals(x, 2, validate=False),
+    "sample": lambda x: ksubset.sample(x, 2),
+    "rsample": lambda x: ksubset.rsample(x, 2, validate=False, sample_shape=(2,)),
+    "entropy": lambda x: ksubset.entropy(x, 2),
+    "log_prob": lambda x: ksubset.log_prob(x, 2, ksubset.mode(x, 2)),
+    "gumbel_topk_st": lambda x: estimators.gumbel_topk_st(x, 2),
+}
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.parametrize("early", [False, True])
+@pytest.mark.parametrize("name", TRACED)
+def test_a_recorded_graph_holds_no_values(target: Target, name: str, early: bool) -> None:
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    later, function = target.array(DECIDED[::-1].copy()), TRACED[name]
+    graph = make_fx(function, pre_dispatch=early)(target.array(DECIDED))
+    torch.testing.assert_close(graph(later), function(later))
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.parametrize("strict", [False, True])
+@pytest.mark.parametrize("name", TRACED)
+def test_an_exported_program_takes_any_batch(target: Target, name: str, strict: bool) -> None:
+    import torch
+
+    class Layer(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return TRACED[name](x)
+
+    rows, later = {0: torch.export.Dim("rows")}, target.array(DECIDED)
+    program = torch.export.export(Layer(), (target.array(X),), dynamic_shapes=(rows,), strict=strict).module()
+    torch.testing.assert_close(program(later), TRACED[name](later))
+
+
+@pytest.mark.backends("torch")
+def test_an_exported_program_has_no_generator_of_its_own(target: Target) -> None:
+    import torch
+
+    class Layer(torch.nn.Module):
+        def forward(self, x: torch.Tensor) -> Any:
+            return ksubset.sample(x, 2, rng=0)
+
+    with pytest.raises(ValueError, match=r"rng must be None under torch\.export"):
+        torch.export.export(Layer(), (target.array(X),))
+
+
+@pytest.mark.backends("jax")
+@pytest.mark.parametrize("fast", ["0", "1"])
+@pytest.mark.parametrize("name", ["marginals", "entropy", "log_prob", "rsample"])
+def test_a_program_of_jax_takes_any_batch(
+    target: Target, monkeypatch: pytest.MonkeyPatch, name: str, fast: str
+) -> None:
+    import jax
+    from jax import export
+
+    def function(x: Any) -> Any:
+        return ksubset.rsample(x, 2, rng=0) if name == "rsample" else TRACED[name](x)
+
+    monkeypatch.setenv("KSUBSET_FAST", fast)
+    shape = (*export.symbolic_shape("rows"), 4)
+    program = export.export(jax.jit(function))(jax.ShapeDtypeStruct(shape, "float64"))
+    later = target.array(DECIDED)
+    np.testing.assert_allclose(program.call(later), function(later), atol=1e-12)
 
 
 @pytest.mark.parametrize(("n", "k"), [(0, 0), (10, 10), (10, 0), (20, 3), (300, 2)])

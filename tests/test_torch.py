@@ -3,6 +3,7 @@
 import copy
 import pickle
 import threading
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -73,6 +74,29 @@ def test_any_memory_layout(target: Target, layout: str) -> None:
         function(two.as_strided(two.shape, two.stride()), 3).sum().backward()
         torch.testing.assert_close(function(x, 3), function(one, 3).detach())
         torch.testing.assert_close(one.grad, two.grad)
+
+
+@pytest.mark.parametrize("fast", ["0", "1"])
+def test_the_negative_bit(target: Target, monkeypatch: pytest.MonkeyPatch, fast: str) -> None:
+    """Of the imaginary part of a conjugate, whose memory holds the opposite numbers."""
+    import torch
+
+    monkeypatch.setenv("KSUBSET_FAST", fast)
+    given = torch.complex(*torch.randn(2, 3, 8, dtype=torch.float64)).conj().imag
+    assert given.is_neg()
+    z = ksubset.mode(given, 3)
+    for function in (
+        ksubset.log_normalizer,
+        ksubset.log_prob_count,
+        ksubset.marginals,
+        ksubset.entropy,
+        partial(ksubset.sample, rng=0, sample_shape=(4,)),
+        lambda x, k: ksubset.marginals_jvp(x, k, x),
+        lambda x, k: ksubset.log_prob(x, k, z),
+        lambda x, k: ksubset.marginals(x, ksubset.at_most(k)),
+        lambda x, k: ksubset.count_log_pmf(x),
+    ):
+        torch.testing.assert_close(function(given, 3), function(given.resolve_neg(), 3), rtol=0, atol=0)
 
 
 def test_without_gradient_nothing_is_saved(target: Target) -> None:

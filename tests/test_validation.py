@@ -356,6 +356,14 @@ def test_sizes_are_not_wrapped_around(target: Target) -> None:
         ksubset.marginals(good(target), target.array(2**32 + 2, "uint64"), validate=True)
 
 
+@pytest.mark.parametrize("name", ["k", "low", "high"])
+def test_the_largest_sizes_are_shown_as_they_are(target: Target, name: str) -> None:
+    sizes = target.array(np.array([1, 2**64 - 1], np.uint64), "uint64")
+    given = {"k": lambda: sizes, "low": lambda: ksubset.between(sizes, 3), "high": lambda: ksubset.between(1, sizes)}
+    with pytest.raises(ValueError, match=rf"{name} must be in \[0, 4\]; got 18446744073709551615 in row 1"):
+        ksubset.marginals(target.array(np.zeros((2, 4))), given[name](), validate=True)
+
+
 def test_seeds() -> None:
     """The least and the greatest are among them."""
     for seed, least, most in [(0, 0, None), (9, 0, None), (-5, -5, 7), (7, -5, 7), (np.int64(7), -5, 7)]:

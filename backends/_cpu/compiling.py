@@ -1,16 +1,17 @@
-"""How kernels are compiled: without the GIL, IEEE semantics, cached on disk where a folder is writable.
+"""How kernels are compiled: without the GIL, IEEE semantics, cached on disk where there is a folder for it.
 
-Only the kernels that Python calls are cached: they contain the functions they call. Numba looks at the time stamp of a
-kernel's own file alone, so after an edit elsewhere in this package delete the cache.
+Only the kernels that Python calls are cached: they contain the functions they call.
 """
 
 import logging
-import warnings
 from collections.abc import Callable
 from typing import Any
 
-from numba import cfunc, njit, types
+from numba import njit, types
 from numba.core import event
+from numba.core.ccallback import CFunc
+
+from ksubset.backends._cpu.caching import cache_for
 
 LOGGER = logging.getLogger("ksubset")
 OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
@@ -46,30 +47,17 @@ def inlined(function: Callable[..., Any]) -> Any:
 
 def kernel(function: Callable[..., Any]) -> Any:
     """Compile a function that Python calls."""
-    try:
-        dispatcher = njit(function, cache=True, **OPTIONS)
-    except RuntimeError:  # Numba found no folder to cache in
-        dispatcher = njit(function, **OPTIONS)
-        _warn_once()
+    dispatcher = njit(function, **OPTIONS)
+    dispatcher._cache = cache_for(function)
     _kernels.append(dispatcher)
     return dispatcher
 
 
 def handler(function: Callable[..., Any], kind: Any) -> int:
     """Compile a function that XLA calls with a pointer, and give its address; ``kind`` selects the version."""
-    signature = types.intp(types.CPointer(kind))
-    try:
-        compiled = cfunc(signature, cache=True, error_model="numpy", _nrt=False)(function)
-    except RuntimeError:
-        compiled = cfunc(signature, error_model="numpy", _nrt=False)(function)
-        _warn_once()
-    _kernels.append(compiled)
+    signature, options = ((types.CPointer(kind),), types.intp), {"error_model": "numpy", "_nrt": False}
+    compiled: Any = CFunc(function, signature, {}, options)
+    compiled._cache = cache_for(function)
+    compiled.compile()
     address: int = compiled.address
     return address
-
-
-def _warn_once() -> None:
-    if "uncached" not in _said:
-        _said.add("uncached")
-        message = "no folder is writable for compiled kernels (set NUMBA_CACHE_DIR): each process compiles them anew"
-        warnings.warn(message, RuntimeWarning, stacklevel=2)

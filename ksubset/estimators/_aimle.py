@@ -11,7 +11,7 @@ from ksubset._typing import Array
 from ksubset._validation import check_companion
 from ksubset.backends import find
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
-from ksubset.estimators._surrogate import check_count, frozen, top, with_pullback
+from ksubset.estimators._surrogate import check_count, frozen, perturbed, top, with_pullback
 
 
 class AIMLEState(NamedTuple):
@@ -117,8 +117,7 @@ def aimle(
     total = check_count(S, "S")
     problem, draws = prepare(logits, k, max_k, validate), checked_shape(sample_shape)
     _check_beta(problem, beta)
-    theta = frozen(problem).logits
-    epsilon = noise.draw(problem, rng, (total, *draws, *theta.shape))
+    epsilon = noise.draw(problem, rng, (total, *draws, *problem.logits.shape))
 
     def pullback(g: Array, problem: Problem, beta: Array, epsilon: Array) -> tuple[Array, Array]:
         xp, theta = problem.xp, problem.logits
@@ -130,7 +129,7 @@ def aimle(
         width = xp.where(step > 0, step, xp.ones_like(step)) * (2 if symmetric else 1)
         return xp.mean(change, axis=0) / width, xp.mean(count)
 
-    return with_pullback(problem, top(problem, theta + epsilon[0, ...]), pullback, beta, epsilon)
+    return with_pullback(problem, top(problem, perturbed(frozen(problem), epsilon[0, ...])), pullback, beta, epsilon)
 
 
 def _norm(xp: Any, x: Array) -> Array:

@@ -4,7 +4,7 @@ from ksubset._call import Problem, prepare
 from ksubset._draws import checked_shape
 from ksubset._typing import Array
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
-from ksubset.estimators._surrogate import check_count, check_positive, frozen, top, with_pullback
+from ksubset.estimators._surrogate import check_count, check_positive, frozen, perturbed, top, with_pullback
 
 
 def imle(
@@ -65,12 +65,11 @@ def imle(
     step, count = check_positive(lambda_, "lambda_"), check_count(S, "S")
     check_noise(noise)
     problem, draws = prepare(logits, k, max_k, validate), checked_shape(sample_shape)
-    theta = frozen(problem).logits
-    epsilon = noise.draw(problem, rng, (count, *draws, *theta.shape))
+    epsilon = noise.draw(problem, rng, (count, *draws, *problem.logits.shape))
 
     def pullback(g: Array, problem: Problem, epsilon: Array) -> tuple[Array]:
         before = top(problem, problem.logits + epsilon)
         after = top(problem, problem.logits - step * g + epsilon)
         return (problem.xp.mean(before - after, axis=0) / step,)
 
-    return with_pullback(problem, top(problem, theta + epsilon[0, ...]), pullback, epsilon)
+    return with_pullback(problem, top(problem, perturbed(frozen(problem), epsilon[0, ...])), pullback, epsilon)

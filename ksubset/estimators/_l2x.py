@@ -4,7 +4,7 @@ from ksubset._call import prepare
 from ksubset._draws import checked_shape
 from ksubset._typing import Array
 from ksubset.estimators._noise import gumbel
-from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, softmax
+from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, perturbed, softmax
 
 
 def l2x(
@@ -60,5 +60,5 @@ def l2x(
     size = check_single_k(problem, "l2x")
     check_relaxable(problem)
     noise = gumbel(problem, rng, (size, *draws, *problem.logits.shape))
-    soft = softmax(problem, (problem.logits + noise) / temperature)
+    soft = softmax(problem, perturbed(problem, noise), temperature)
     return problem.cast(problem.xp.max(soft, axis=0) if size else problem.xp.sum(soft, axis=0))

@@ -84,6 +84,7 @@ class SumOfGamma:
         kappa = self._kappa(problem)
         terms = gammas(rng, 1 / kappa, (*shape, self.s), problem.logits)
         scales = constant(ops(problem), [kappa / (i + 1) for i in range(self.s)], terms)
+        scales = problem.xp.broadcast_to(scales, terms.shape)
         return (problem.xp.sum(terms * scales, axis=-1) - log(self.s)) * (self.tau / kappa)
 
     def _kappa(self, problem: Problem) -> float:

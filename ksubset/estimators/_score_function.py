@@ -65,4 +65,4 @@ def score_function(
 def _advantages(problem: Problem, values: Array) -> Array:
     """Each loss less the mean of the others."""
     count = values.shape[0]
-    return (values - problem.xp.mean(values, axis=0)) * (count / (count - 1)) if count > 1 else values
+    return (values - problem.xp.mean(values, axis=0, keepdims=True)) * (count / (count - 1)) if count > 1 else values

@@ -10,6 +10,7 @@ from ksubset.estimators._surrogate import (
     check_positive,
     evaluate,
     frozen,
+    perturbed,
     straight_through,
     top,
     with_pullback,
@@ -132,8 +133,7 @@ def simple_b(
     check_noise(noise)
     step = None if lambda_ is None else check_positive(lambda_, "lambda_")
     problem, draws = prepare(logits, k, max_k, validate), checked_shape(sample_shape)
-    theta = frozen(problem).logits
-    z = top(problem, theta + noise.draw(problem, rng, (*draws, *theta.shape)))
+    z = top(problem, perturbed(frozen(problem), noise.draw(problem, rng, (*draws, *problem.logits.shape))))
     if step is None:
         return problem.cast(straight_through(problem, z, evaluate(problem, _functions.marginals)))
 

@@ -1,10 +1,10 @@
 """Relaxed subset sampling by successive softmaxes."""
 
-from ksubset._call import Problem, prepare
+from ksubset._call import Problem, by_own_settings, prepare
 from ksubset._draws import checked_shape
 from ksubset._typing import Array
 from ksubset.estimators._noise import gumbel
-from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, softmax
+from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, perturbed, softmax
 
 
 def softsub(
@@ -60,16 +60,17 @@ def softsub(
     problem, draws = prepare(logits, k, None, validate), checked_shape(sample_shape)
     size = check_single_k(problem, "softsub")
     check_relaxable(problem)
-    noisy = problem.logits + gumbel(problem, rng, (*draws, *problem.logits.shape))
+    noisy = perturbed(problem, gumbel(problem, rng, (*draws, *problem.logits.shape)))
     return problem.cast(_relaxed(problem, noisy, size, temperature))
 
 
+@by_own_settings
 def _relaxed(problem: Problem, keys: Array, k: int, t: float) -> Array:
     xp, zero = problem.xp, problem.xp.zeros_like(keys)
     total = xp.where(xp.isinf(keys), zero, 0 * keys)  # differentiable, with k = 0 too
     least = xp.full_like(keys, float(xp.finfo(keys.dtype).smallest_normal))
     for _ in range(k):
-        chosen = softmax(problem, keys / t)
+        chosen = softmax(problem, keys, t)
         total = total + chosen
         keys = keys + xp.log(xp.maximum(1 - chosen, least))
     return total

@@ -4,7 +4,7 @@ from ksubset._call import prepare
 from ksubset._draws import checked_shape
 from ksubset._typing import Array
 from ksubset.estimators._noise import gumbel
-from ksubset.estimators._surrogate import check_positive, check_relaxable, softmax, straight_through, top
+from ksubset.estimators._surrogate import check_positive, check_relaxable, perturbed, softmax, straight_through, top
 
 
 def gumbel_topk_st(
@@ -59,5 +59,5 @@ def gumbel_topk_st(
     temperature = check_positive(tau, "tau")
     problem, draws = prepare(logits, k, max_k, validate), checked_shape(sample_shape)
     check_relaxable(problem)
-    noisy = problem.logits + gumbel(problem, rng, (*draws, *problem.logits.shape))
-    return problem.cast(straight_through(problem, top(problem, noisy), softmax(problem, noisy / temperature)))
+    noisy = perturbed(problem, gumbel(problem, rng, (*draws, *problem.logits.shape)))
+    return problem.cast(straight_through(problem, top(problem, noisy), softmax(problem, noisy, temperature)))

@@ -6,7 +6,7 @@ from math import inf
 from numbers import Real
 
 from ksubset import _functions
-from ksubset._call import Problem
+from ksubset._call import Problem, by_own_settings
 from ksubset._typing import Array, Ops
 from ksubset._validation import whole
 
@@ -60,11 +60,16 @@ def with_pullback(problem: Problem, value: Array, pullback: Pullback, *arrays: A
     def rule(g: Array, logits: Array, *rest: Array) -> tuple[Array | None, ...]:
         size = rest[0] if counts else outline.k
         rest = rest[len(counts) :]
-        first, *others = pullback(g, replace(outline, logits=logits, k=size), *rest)
-        summed = over_draws(outline, first, logits)
-        return (summed, *(None for _ in counts), *others, *(None for _ in rest[len(others) :]))
+        first, *others = _pulled(replace(outline, logits=logits, k=size), pullback, g, *rest)
+        return (first, *(None for _ in counts), *others, *(None for _ in rest[len(others) :]))
 
     return problem.cast(attach(rule, value, problem.logits, *counts, *arrays))
+
+
+@by_own_settings
+def _pulled(problem: Problem, pullback: Pullback, g: Array, *arrays: Array) -> tuple[Array, ...]:
+    first, *others = pullback(g, problem, *arrays)
+    return (over_draws(problem, first, problem.logits), *others)
 
 
 def over_draws(problem: Problem, x: Array, like: Array) -> Array:
@@ -72,15 +77,24 @@ def over_draws(problem: Problem, x: Array, like: Array) -> Array:
     return problem.xp.sum(x, axis=tuple(range(x.ndim - like.ndim))) if x.ndim > like.ndim else x
 
 
+@by_own_settings
 def straight_through(problem: Problem, value: Array, smooth: Array) -> Array:
     """``value``, with the derivative of ``smooth``."""
     return stop_gradient(problem, value) + (smooth - stop_gradient(problem, smooth))
 
 
-def softmax(problem: Problem, x: Array) -> Array:
-    """Along the last axis."""
+@by_own_settings
+def perturbed(problem: Problem, noise: Array) -> Array:
+    """The logits, with noise that may have the dimensions of draws in front."""
+    noisy: Array = problem.logits + noise
+    return noisy
+
+
+@by_own_settings
+def softmax(problem: Problem, x: Array, t: float) -> Array:
+    """Along the last axis, at the temperature t, whatever the magnitude of x."""
     xp = problem.xp
-    raised = xp.exp(x - stop_gradient(problem, xp.max(x, axis=-1, keepdims=True)))
+    raised = xp.exp((x - stop_gradient(problem, xp.max(x, axis=-1, keepdims=True))) / t)
     return raised / xp.sum(raised, axis=-1, keepdims=True)
 
 
