@@ -23,14 +23,15 @@ def batch_first(
     size: int, in_dims: tuple[Any, ...], logits: Tensor, k: Tensor | None, arrays: tuple[Tensor, ...], draws: int
 ) -> list[Any]:
     """Give every tensor the mapped dimension as its first batch dimension, so that they broadcast."""
-    rank = logits.ndim - (in_dims[0] is not None)
-    logits = logits.movedim(in_dims[0], 0) if in_dims[0] is not None else logits.expand(size, *logits.shape)
-    if k is not None:
-        k = k.movedim(in_dims[1], 0) if in_dims[1] is not None else k.expand(size, *k.shape)
-    moved = []
-    for x, dim in zip(arrays, in_dims[2:], strict=True):
+    ranks = [x.ndim - (dim is not None) for x, dim in zip((logits, *arrays), (in_dims[0], *in_dims[2:]), strict=True)]
+    rank = max(ranks[:1] + [rank - draws for rank in ranks[1:]])
+
+    def first(x: Tensor, dim: int | None, rank: int, draws: int = 0) -> Tensor:
         x = x.movedim(dim, 0) if dim is not None else x.expand(size, *x.shape)
         missing = rank - (x.ndim - 1 - draws)
-        x = x.reshape(size, *x.shape[1 : 1 + draws], *(1,) * max(0, missing), *x.shape[1 + draws :])
-        moved.append(x.movedim(0, draws))
-    return [logits, k, *moved]
+        x = x.reshape(size, *x.shape[1 : 1 + draws], *(1,) * missing, *x.shape[1 + draws :])
+        return x.movedim(0, draws)
+
+    counts = None if k is None else first(k, in_dims[1], rank - 1)
+    companions = [first(x, dim, rank, draws) for x, dim in zip(arrays, in_dims[2:], strict=True)]
+    return [first(logits, in_dims[0], rank), counts, *companions]
