@@ -162,10 +162,7 @@ class Evaluate(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
-        draws = 0
-        if call.function in DRAWING:
-            draws = arrays[0].ndim - logits.ndim - (in_dims[3] is not None) + (in_dims[1] is not None)
-        moved = batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
+        moved, draws = mapped(call.function, info.batch_size, in_dims[1:], logits, k, arrays)
         return evaluate(call, *moved), draws
 
 
@@ -245,6 +242,16 @@ class ProductForward(Product):
 
 DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_sample)
 """Functions whose uniforms have the dimensions of the draws in front."""
+
+
+def mapped(
+    function: Callable[..., Any], size: int, in_dims: tuple[Any, ...], logits: Tensor, k: Any, arrays: tuple[Tensor, ...]
+) -> tuple[list[Any], int]:
+    """The tensors of a function as `batch_first` gives them, and where its value has the mapped dimension."""
+    draws = 0
+    if function in DRAWING:
+        draws = arrays[0].ndim - logits.ndim - (in_dims[2] is not None) + (in_dims[0] is not None)
+    return batch_first(size, in_dims, logits, k, arrays, draws), draws
 
 
 def _remember_signature(function: Any) -> None:
