@@ -25,7 +25,7 @@ from ksubset._derivatives import (
     moments,
 )
 from ksubset._inference import Solution
-from ksubset.backends._torch_transforms import batch_first, forward_over_forward, is_tracked
+from ksubset.backends._torch_transforms import batch_first, forward_over_forward, is_differentiated, is_tracked
 
 Value = Callable[..., Tensor]
 
@@ -108,7 +108,7 @@ def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | No
     """Choose the form of a Function that the caller's transformation understands."""
     result: Tensor
     if torch.compiler.is_compiling():
-        needed = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *arrays))
+        needed = is_differentiated(logits, *arrays)
         result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
     elif not is_tracked(logits, *arrays):
         result = call.value(call, logits, k, *arrays)
@@ -245,7 +245,12 @@ DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_sample)
 
 
 def mapped(
-    function: Callable[..., Any], size: int, in_dims: tuple[Any, ...], logits: Tensor, k: Any, arrays: tuple[Tensor, ...]
+    function: Callable[..., Any],
+    size: int,
+    in_dims: tuple[Any, ...],
+    logits: Tensor,
+    k: Tensor | None,
+    arrays: tuple[Tensor, ...],
 ) -> tuple[list[Any], int]:
     """The tensors of a function as `batch_first` gives them, and where its value has the mapped dimension."""
     draws = 0

@@ -37,7 +37,16 @@ def _(name: str, size: int, width: int, logits: Tensor, k: Tensor | None, arrays
 
 
 @evaluate_compiled.register_vmap
-def _(info: Any, in_dims: tuple[Any, ...], name: str, size: int, width: int, logits: Tensor, k: Any, arrays: Any) -> Any:
+def _(
+    info: Any,
+    in_dims: tuple[Any, ...],
+    name: str,
+    size: int,
+    width: int,
+    logits: Tensor,
+    k: Tensor | None,
+    arrays: Sequence[Tensor],
+) -> tuple[Tensor, int]:
     dims = (*in_dims[3:5], *in_dims[5])
     (logits, k, *arrays), place = mapped(find(name), info.batch_size, dims, logits, k, tuple(arrays))
     return evaluate_compiled(name, size, width, logits, k, arrays), place

@@ -10,6 +10,11 @@ def is_tracked(*tensors: Tensor) -> bool:
     """Whether some derivative or transformation is under way; if not, a Function would only cost time."""
     if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
         return True
+    return is_differentiated(*tensors)
+
+
+def is_differentiated(*tensors: Tensor) -> bool:
+    """Whether torch's own autograd records what becomes of some tensor."""
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
