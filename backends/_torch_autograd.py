@@ -25,7 +25,13 @@ from ksubset._derivatives import (
     moments,
 )
 from ksubset._inference import Solution
-from ksubset.backends._torch_transforms import batch_first, forward_over_forward, is_differentiated, is_tracked
+from ksubset.backends._torch_transforms import (
+    batch_first,
+    for_each_draw,
+    forward_over_forward,
+    is_differentiated,
+    is_tracked,
+)
 
 Value = Callable[..., Tensor]
 
@@ -124,11 +130,13 @@ class Evaluate(torch.autograd.Function):
 
     @staticmethod
     def forward(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
-        return call.value(call, logits, k, *arrays)
+        value = call.value(call, logits, k, *arrays)
+        return value.clone() if call.function is _functions.rsample else value  # of views torch takes no tangents
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.call, *tensors = inputs
+        ctx.shape = output.shape
         ctx.set_materialize_grads(False)
         if ctx.call.function in JACOBIANS:
             tensors = tensors[:2]
@@ -176,7 +184,9 @@ class EvaluateForward(Evaluate):
         logits, k, *arrays = ctx.saved_tensors
         rules, call = Differentiable(ctx.call, k), ctx.call
         if call.function in JACOBIANS:
-            return None if dlogits is None else JACOBIANS[call.function] * rules.product(logits, dlogits)
+            if dlogits is None:
+                return None
+            return for_each_draw(JACOBIANS[call.function] * rules.product(logits, dlogits), ctx.shape)
         if call.function in INVERSES:
             return None if dlogits is None else change_of_logits(rules, logits, dlogits)
         if call.function in MAPS:

@@ -40,3 +40,8 @@ def batch_first(
     counts = None if k is None else first(k, in_dims[1], rank - 1)
     companions = [first(x, dim, rank, draws) for x, dim in zip(arrays, in_dims[2:], strict=True)]
     return [first(logits, in_dims[0], rank), counts, *companions]
+
+
+def for_each_draw(tangent: Tensor, shape: torch.Size) -> Tensor:
+    """The tangent of a row for each of its samples; torch takes no view of it."""
+    return tangent if tangent.shape == shape else tangent.expand(shape).clone()

@@ -78,10 +78,11 @@ def straight_through(problem: Problem, value: Array, smooth: Array) -> Array:
 
 
 def softmax(problem: Problem, x: Array) -> Array:
-    """Along the last axis."""
-    xp = problem.xp
-    raised = xp.exp(x - stop_gradient(problem, xp.max(x, axis=-1, keepdims=True)))
-    return raised / xp.sum(raised, axis=-1, keepdims=True)
+    """Along the last axis; 0 where all is −∞ and nothing can be chosen."""
+    xp, top = problem.xp, stop_gradient(problem, problem.xp.max(x, axis=-1, keepdims=True))
+    raised = xp.exp(x - xp.where(top == -xp.inf, xp.zeros_like(top), top))
+    total = xp.sum(raised, axis=-1, keepdims=True)
+    return raised / xp.where(total == 0, xp.ones_like(total), total)
 
 
 def check_positive(value: object, name: str) -> float:

@@ -36,7 +36,9 @@ def numbers(program: Program) -> Numbers:
         logits[1:], k[1:] = logits[:1], k[:1]
     companions = companion(program, rng, logits, k)
     if program.equal:
-        arrays, log_weights, companions = (repeated(x) for x in (arrays, log_weights, companions))
+        arrays, log_weights = repeated(arrays), repeated(log_weights)
+        if FUNCTIONS[program.function].companion != "uniforms":
+            companions = repeated(companions)
     arrays["logits"] = logits
     if companions is not None:
         arrays["companion"] = companions

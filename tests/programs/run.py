@@ -38,7 +38,8 @@ def main() -> int:
         program = draw(options.target, options.seed, index, fast=index // BLOCK % CORE[options.target] > 0)
         if options.verbose:
             print(f"{index}: {program}", flush=True)
-        if index % BLOCK == 0:
+        if index % BLOCK == 0 and index > options.first:
+            print(f"{index - options.first} done, {time.monotonic() - start:.0f} s", flush=True)
             forget(options.target)
         failures += not passes(program, options, index)
     print(f"{options.programs} programs, {failures} failed, {time.monotonic() - start:.0f} s")

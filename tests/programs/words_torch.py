@@ -173,7 +173,7 @@ TRANSFORMS = {
     "jvp": derivative(lambda f, x, v: func.jvp(f, (x,), (v,))[1]),
     "forward": derivative(forward),
     "jacrev": derivative(lambda f, x, _: func.jacrev(f)(x)),
-    "jacfwd": derivative(lambda f, x, _: func.jacfwd(f)(x)),
+    "jacfwd": derivative(lambda f, x, _: func.jacfwd(f, randomness="different")(x)),
     "vmap": mapped(0),
     "vmap of the second axis": mapped(1),
     "compile": compiled,
