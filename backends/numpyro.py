@@ -17,6 +17,18 @@ from ksubset._support import MOST_SUBSETS, subsets
 from ksubset._typing import Array
 
 
+class _Logits(constraints.ParameterFreeConstraint):
+    """Numbers and infinities along the last axis, but no NaN."""
+
+    event_dim = 1
+
+    def __call__(self, x: Array) -> Array:
+        return (x == x).all(axis=-1)
+
+    def feasible_like(self, prototype: Array) -> Array:
+        return jnp.zeros_like(prototype)
+
+
 class _Subset(constraints.ParameterFreeConstraint):
     """0 and 1 along the last axis; their number is the distribution's own affair."""
 
@@ -59,7 +71,7 @@ class KSubset(dist.Distribution):
     Array([2., 2., 2.], dtype=float32)
     """
 
-    arg_constraints: ClassVar[dict[str, Any]] = {"logits": constraints.real_vector}
+    arg_constraints: ClassVar[dict[str, Any]] = {"logits": _Logits()}
     pytree_data_fields = ("logits",)
     pytree_aux_fields = ("k",)
     support = _Subset()

@@ -259,8 +259,7 @@ def dimensions(program: Program) -> bool:
 
 def layouts(program: Program) -> bool:
     """Layouts of tensors that have the dimensions for it; torch makes no duals of expanded ones."""
-    forward = {*PUSH, "jacfwd"} & set(program.transforms)
-    if program.layout == "expanded" and forward:
+    if program.layout == "expanded" and {*PUSH, "jacfwd"} & set(program.transforms):
         return False
     return program.layout != "transposed" or len(program.batch) > 0
 
@@ -285,6 +284,8 @@ def torch_nesting(program: Program) -> bool:
     if {"backward", "forward"} & set(inner) or names.count("checkpoint") > 1 or names.count("compile") > 1:
         return False
     if "forward" in names and {"jvp", "jacfwd"} & set(inner):
+        return False
+    if "two threads" in program.transforms and {*PUSH, "jacfwd"} & set(names):  # its levels are of all threads
         return False
     if "checkpoint" in names and names[-2:] != ["checkpoint", "backward"]:
         return False
