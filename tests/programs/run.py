@@ -18,13 +18,7 @@ sys.path.remove(str(Path(__file__).parent)) if str(Path(__file__).parent) in sys
 
 from programs.compare import check  # noqa: E402
 from programs.execute import answer  # noqa: E402
-from programs.grammar import Program, draw  # noqa: E402
-
-BLOCK = 125
-"""Programs with the same setting of KSUBSET_FAST: JAX keeps in its caches which path was taken."""
-
-CORE = {"torch": 2, "jax": 8}
-"""One block of so many takes the core, which XLA compiles for long."""
+from programs.grammar import BLOCK, Program, draw  # noqa: E402
 
 IGNORED = (".*torch.jit.script", ".*should not be instantiated", ".*multi-threaded, use of fork")
 """Warnings that torch raises within itself, as in pyproject.toml; and Python's of forks, which are asked for here."""
@@ -35,7 +29,7 @@ def main() -> int:
     print(f"{options.target}: programs {options.first} to {options.first + options.programs - 1}, seed {options.seed}")
     start, failures = time.monotonic(), 0
     for index in range(options.first, options.first + options.programs):
-        program = draw(options.target, options.seed, index, fast=index // BLOCK % CORE[options.target] > 0)
+        program = draw(options.target, options.seed, index)
         if options.verbose:
             print(f"{index}: {program}", flush=True)
         if index % BLOCK == 0 and index > options.first:
