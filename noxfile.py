@@ -216,6 +216,15 @@ def nightly(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def programs(session: nox.Session) -> None:
+    """Functions under random transformations, 1000 in torch and in JAX; a seed after the dashes repeats them."""
+    session.install("-e", ".", *TEST, *EVERYTHING)
+    seed = session.posargs[0] if session.posargs else str(random.randrange(2**32))
+    for target in ("torch", "jax"):
+        session.run("python", "tests/programs/run.py", "--target", target, "--programs", "1000", "--seed", seed)
+
+
+@nox.session(default=False)
 def scale(session: nox.Session) -> None:
     """Devices of JAX, processes of torch, clusters of Dask: a batch in parts gives what it gives in one place."""
     session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0], TORCH, *DASK)

@@ -25,7 +25,13 @@ from ksubset._derivatives import (
     moments,
 )
 from ksubset._inference import Solution
-from ksubset.backends._torch_transforms import batch_first, forward_over_forward, is_tracked
+from ksubset.backends._torch_transforms import (
+    batch_first,
+    for_each_draw,
+    forward_over_forward,
+    is_differentiated,
+    is_tracked,
+)
 
 Value = Callable[..., Tensor]
 
@@ -108,7 +114,7 @@ def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | No
     """Choose the form of a Function that the caller's transformation understands."""
     result: Tensor
     if torch.compiler.is_compiling():
-        needed = torch.is_grad_enabled() and any(x.requires_grad for x in (logits, *arrays))
+        needed = is_differentiated(logits, *arrays)
         result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
     elif not is_tracked(logits, *arrays):
         result = call.value(call, logits, k, *arrays)
@@ -124,11 +130,13 @@ class Evaluate(torch.autograd.Function):
 
     @staticmethod
     def forward(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
-        return call.value(call, logits, k, *arrays)
+        value = call.value(call, logits, k, *arrays)
+        return value.clone() if call.function is _functions.rsample else value  # of views torch takes no tangents
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
         ctx.call, *tensors = inputs
+        ctx.shape = output.shape
         ctx.set_materialize_grads(False)
         if ctx.call.function in JACOBIANS:
             tensors = tensors[:2]
@@ -162,10 +170,7 @@ class Evaluate(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
-        draws = 0
-        if call.function in DRAWING:
-            draws = arrays[0].ndim - logits.ndim - (in_dims[3] is not None) + (in_dims[1] is not None)
-        moved = batch_first(info.batch_size, in_dims[1:], logits, k, arrays, draws)
+        moved, draws = mapped(call.function, info.batch_size, in_dims[1:], logits, k, arrays)
         return evaluate(call, *moved), draws
 
 
@@ -179,7 +184,9 @@ class EvaluateForward(Evaluate):
         logits, k, *arrays = ctx.saved_tensors
         rules, call = Differentiable(ctx.call, k), ctx.call
         if call.function in JACOBIANS:
-            return None if dlogits is None else JACOBIANS[call.function] * rules.product(logits, dlogits)
+            if dlogits is None:
+                return None
+            return for_each_draw(JACOBIANS[call.function] * rules.product(logits, dlogits), ctx.shape)
         if call.function in INVERSES:
             return None if dlogits is None else change_of_logits(rules, logits, dlogits)
         if call.function in MAPS:
@@ -245,6 +252,21 @@ class ProductForward(Product):
 
 DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_sample)
 """Functions whose uniforms have the dimensions of the draws in front."""
+
+
+def mapped(
+    function: Callable[..., Any],
+    size: int,
+    in_dims: tuple[Any, ...],
+    logits: Tensor,
+    k: Tensor | None,
+    arrays: tuple[Tensor, ...],
+) -> tuple[list[Any], int]:
+    """The tensors of a function as `batch_first` gives them, and where its value has the mapped dimension."""
+    draws = 0
+    if function in DRAWING:
+        draws = arrays[0].ndim - logits.ndim - (in_dims[2] is not None) + (in_dims[0] is not None)
+    return batch_first(size, in_dims, logits, k, arrays, draws), draws
 
 
 def _remember_signature(function: Any) -> None:

@@ -6,11 +6,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from ksubset.backends._torch_transforms import is_differentiated
+
 Rule = Callable[..., tuple[Tensor | None, ...]]
 
 
 def surrogate(rule: Rule, value: Tensor, *arrays: Tensor) -> Tensor:
     """``value``, of which ``rule(g, *arrays)`` gives the gradients with respect to ``arrays``."""
+    if torch.compiler.is_compiling() and not is_differentiated(*arrays):  # it would take the rule for the value
+        return value
     result: Tensor = Surrogate.apply(rule, value, *arrays)  # type: ignore[no-untyped-call]  # torch leaves it so
     return result
 

@@ -16,6 +16,7 @@ from ksubset import _functions
 from ksubset._inference import Solution
 from ksubset._mixture import Mixture
 from ksubset.backends import _fast, _fast_weighted
+from ksubset.backends._torch_transforms import for_each_draw
 
 if TYPE_CHECKING:
     import numpy as np
@@ -176,6 +177,7 @@ class Drawn(torch.autograd.Function):
     @staticmethod
     def forward(ctx: Any, logits: Tensor, counts: Tensor | None, drawn: tuple[Tensor, _Draw]) -> Tensor:
         z, ctx.draw = drawn
+        ctx.shape = z.shape
         ctx.save_for_backward(logits, counts)
         ctx.save_for_forward(logits)
         return z
@@ -191,8 +193,7 @@ class Drawn(torch.autograd.Function):
     @staticmethod
     def jvp(ctx: Any, dlogits: Tensor, *_: None) -> Tensor:
         (logits,) = ctx.saved_tensors
-        result: Tensor = ctx.draw.differentiate(logits, dlogits)
-        return result
+        return for_each_draw(ctx.draw.differentiate(logits, dlogits), ctx.shape)
 
 
 def _view(x: Tensor) -> "np.ndarray":

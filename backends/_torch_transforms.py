@@ -10,6 +10,11 @@ def is_tracked(*tensors: Tensor) -> bool:
     """Whether some derivative or transformation is under way; if not, a Function would only cost time."""
     if torch._C._are_functorch_transforms_active() or torch.autograd.forward_ad._current_level >= 0:
         return True
+    return is_differentiated(*tensors)
+
+
+def is_differentiated(*tensors: Tensor) -> bool:
+    """Whether torch's own autograd records what becomes of some tensor."""
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
@@ -23,14 +28,20 @@ def batch_first(
     size: int, in_dims: tuple[Any, ...], logits: Tensor, k: Tensor | None, arrays: tuple[Tensor, ...], draws: int
 ) -> list[Any]:
     """Give every tensor the mapped dimension as its first batch dimension, so that they broadcast."""
-    rank = logits.ndim - (in_dims[0] is not None)
-    logits = logits.movedim(in_dims[0], 0) if in_dims[0] is not None else logits.expand(size, *logits.shape)
-    if k is not None:
-        k = k.movedim(in_dims[1], 0) if in_dims[1] is not None else k.expand(size, *k.shape)
-    moved = []
-    for x, dim in zip(arrays, in_dims[2:], strict=True):
+    ranks = [x.ndim - (dim is not None) for x, dim in zip((logits, *arrays), (in_dims[0], *in_dims[2:]), strict=True)]
+    rank = max(ranks[:1] + [rank - draws for rank in ranks[1:]])
+
+    def first(x: Tensor, dim: int | None, rank: int, draws: int = 0) -> Tensor:
         x = x.movedim(dim, 0) if dim is not None else x.expand(size, *x.shape)
         missing = rank - (x.ndim - 1 - draws)
-        x = x.reshape(size, *x.shape[1 : 1 + draws], *(1,) * max(0, missing), *x.shape[1 + draws :])
-        moved.append(x.movedim(0, draws))
-    return [logits, k, *moved]
+        x = x.reshape(size, *x.shape[1 : 1 + draws], *(1,) * missing, *x.shape[1 + draws :])
+        return x.movedim(0, draws)
+
+    counts = None if k is None else first(k, in_dims[1], rank - 1)
+    companions = [first(x, dim, rank, draws) for x, dim in zip(arrays, in_dims[2:], strict=True)]
+    return [first(logits, in_dims[0], rank), counts, *companions]
+
+
+def for_each_draw(tangent: Tensor, shape: torch.Size) -> Tensor:
+    """The tangent of a row for each of its samples; torch takes no view of it."""
+    return tangent if tangent.shape == shape else tangent.expand(shape).clone()

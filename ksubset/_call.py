@@ -228,19 +228,22 @@ def prepare(
     return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate), spread)
 
 
+def wider(xp: Any, dtype: Any, other: Any) -> Any:
+    """The dtype to which floats of two are promoted; float32 for float16 beside bfloat16.
+
+    In the words of no framework, because `torch.compile` does not follow torch's own promotion of half precision.
+    """
+    bits, others = xp.finfo(dtype).bits, xp.finfo(other).bits
+    if bits == others:
+        return dtype if dtype == other else xp.float32
+    return dtype if bits > others else other
+
+
 def computing_dtype(xp: Any, dtype: Any) -> Any:
     """float32 for float16 and bfloat16, else the dtype itself."""
     if dtype in (xp.float32, xp.float64):
         return dtype
     return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
-
-
-def wider(xp: Any, first: Any, second: Any) -> Any:
-    """The common dtype of two real floating ones; torch.compile cannot ask torch about half precision."""
-    bits = [xp.finfo(x).bits for x in (first, second)]
-    if first == second or bits[0] != bits[1]:
-        return first if bits[0] >= bits[1] else second
-    return xp.result_type(first, second)
 
 
 def binary(problem: Problem, z: Array) -> Array:

@@ -2,10 +2,12 @@
 
 from collections.abc import Callable
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from ksubset import _api, _draws, _functions, _information
+from ksubset._call import Problem
 from ksubset._cardinality import prepare
 from ksubset._inference import Solution
 from ksubset._potentials import Cardinality
@@ -74,21 +76,23 @@ class KSubset:
             self._solved = self._problem.solve()
         return self._solved
 
-    def _side(self, function: Callable[..., Array]) -> Array:
-        """One side of the marginals: by a kernel of its own where there is one and the shared passes have not run."""
+    def _known(self, function: Callable[..., Array]) -> Solution | None:
+        """The shared passes, unless they have not run and a kernel of its own computes this side of the marginals."""
         path = self._problem.path(function.__name__) if self._solved is None else ""
         alone = not isinstance(path, str) and not path.solves
-        return self._problem.rows(function, solution=None if alone else self._solution)
+        return None if alone else self._solution
 
     @property
     def mean(self) -> Array:
         """The marginals; see `marginals`."""
-        return self._problem.whole(self._side(_functions.marginals))
+        known = self._known(_functions.marginals)
+        return self._problem.evaluate(_functions.marginals, solution=known)
 
     @property
     def variance(self) -> Array:
         """μ (1 − μ), accurate at both ends."""
-        return self._problem.whole(self._side(_functions.marginals) * self._side(_functions.unchosen))
+        known = [self._known(side) for side in SIDES]
+        return self._problem.apply(partial(_variance, known), *self.event_shape)
 
     def log_normalizer(self) -> Array:
         """See `log_normalizer`."""
@@ -142,6 +146,16 @@ class KSubset:
     def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
         """See `rsample`."""
         return _draws.draw(self._problem, rng, sample_shape, _functions.rsample)
+
+
+SIDES = (_functions.marginals, _functions.unchosen)
+
+
+def _variance(known: list[Solution | None], problem: Problem) -> Array:
+    """The product of both sides, rounded once to the dtype of the results."""
+    wide = replace(problem, dtype=problem.logits.dtype)
+    chosen, unchosen = (wide.rows(side, solution=solution) for side, solution in zip(SIDES, known, strict=True))
+    return problem.cast(chosen * unchosen)
 
 
 def _own(x: Any) -> Any:

@@ -7,7 +7,7 @@ cannot be read, and where a framework differentiates its way through the product
 from dataclasses import dataclass
 
 from ksubset import _functions
-from ksubset._elementary import positive_part
+from ksubset._elementary import misplaced
 from ksubset._inference import Solution, jacobian_product
 from ksubset._inference import solve as solve_rows
 from ksubset._layout import fill, iota, items_first, items_last
@@ -48,7 +48,7 @@ class Counts:
         t, own = ops.sort(t)[..., None, :], ops.sort(found.tilted)
         top, above = iota(ops, n, t) >= n - self.k[..., None], t > 0
         moved = xp.where(top == above, xp.zeros_like(t), xp.where(above, -t, t))
-        terms = moved + positive_part(ops, xp.where(top, -own, own))
+        terms = moved + misplaced(ops, own, top)
         return compensated_sum(ops, terms) + found.log_volume
 
     def gauge(self, ops: Ops, found: Solution) -> tuple[Tilt, Array]:

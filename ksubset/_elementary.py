@@ -44,7 +44,14 @@ def softplus(ops: Ops, x: Array) -> Array:
 
 
 def positive_part(ops: Ops, x: Array) -> Array:
-    return ops.xp.maximum(x, fill(ops, (), 0.0, x))
+    """max(x, 0) whose derivative at 0 is 0, as that of `magnitude` asks; a library's own may be 1/2 there."""
+    return ops.xp.where(x <= 0, ops.xp.zeros_like(x), x)
+
+
+def misplaced(ops: Ops, t: Array, top: Array) -> Array:
+    """max(−t, 0) of the items in ``top``, max(t, 0) of the others, as of a t that is not above 0 where it is 0."""
+    zero = ops.xp.zeros_like(t)
+    return ops.xp.where(t > 0, ops.xp.where(top, zero, t), ops.xp.where(top, -t, zero))
 
 
 def magnitude(ops: Ops, x: Array) -> Array:

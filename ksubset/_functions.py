@@ -10,7 +10,7 @@ from functools import lru_cache
 from itertools import accumulate
 from math import comb, log
 
-from ksubset._elementary import magnitude, positive_part, softplus
+from ksubset._elementary import magnitude, misplaced, softplus
 from ksubset._inference import Solution, draw, jacobian_product, solve
 from ksubset._inverse import invert, solve_jacobian
 from ksubset._layout import constant, fill
@@ -68,7 +68,7 @@ def log_normalizer(ops: Ops, logits: Array, k: Count, width: int, *, solution: K
     """Σ_M [θ + max(−t, 0)] + Σ_{not M} max(t, 0) + log volume, M the k largest logits: no large terms cancel."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)
     t, top = solution.tilted, largest(ops, logits, k).chosen
-    terms = xp.where(top, logits, xp.zeros_like(logits)) + positive_part(ops, xp.where(top, -t, t))
+    terms = xp.where(top, logits, xp.zeros_like(logits)) + misplaced(ops, t, top)
     return compensated_sum(ops, terms) + solution.log_volume
 
 
@@ -76,7 +76,7 @@ def log_prob_count(ops: Ops, logits: Array, k: Count, width: int, *, solution: K
     """Σ_M [max(−t, 0) − softplus(−θ)] + Σ_{not M} [max(t, 0) − softplus(θ)] + log volume."""
     xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)
     t, top = solution.tilted, largest(ops, logits, k).chosen
-    terms = positive_part(ops, xp.where(top, -t, t)) - softplus(ops, xp.where(top, -logits, logits))
+    terms = misplaced(ops, t, top) - softplus(ops, xp.where(top, -logits, logits))
     return compensated_sum(ops, terms) + solution.log_volume
 
 

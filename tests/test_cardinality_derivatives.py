@@ -108,9 +108,10 @@ def test_kl_divergence(target: Target, diff: Transforms, rng: np.random.Generato
     np.testing.assert_allclose(target.to_numpy(found[1]), cut(there)[0], atol=1e-11)
 
 
-def test_marginals_jvp(target: Target, diff: Transforms, rng: np.random.Generator) -> None:
-    """The derivative of J · v in (θ, ω) is the third cumulant."""
-    row = rows(4, 5)[2]
+@pytest.mark.parametrize("logits", [rows(4, 5)[2].logits, np.zeros(4), np.array([-1.0, 0.75, 0.75, 1.5])])
+def test_marginals_jvp(target: Target, diff: Transforms, rng: np.random.Generator, logits: np.ndarray) -> None:
+    """The derivative of J · v in (θ, ω) is the third cumulant, for equal logits too."""
+    row = Potential(logits, rows(4, 5)[2].log_weights)
     v, g = rng.normal(size=4), rng.normal(size=4)
     direction, weights = target.array(v), target.array(g)
 
@@ -120,6 +121,20 @@ def test_marginals_jvp(target: Target, diff: Transforms, rng: np.random.Generato
     found = diff.grad(total, (0, 1))(target.array(row.logits), target.array(row.log_weights))
     expected = np.einsum("ijk,j,k->i", row.third_cumulant[:, :4, :4], v, g)
     np.testing.assert_allclose(np.concatenate([target.to_numpy(x) for x in found]), expected, atol=1e-12)
+
+
+@pytest.mark.parametrize("name", ["log_normalizer", "log_prob_count", "entropy"])
+def test_hessian_of_equal_logits(target: Target, diff: Transforms, name: str) -> None:
+    """By forward mode within forward mode, which in torch goes through the core's own array code."""
+    row, k = Potential(np.zeros(4), np.zeros(5)), ksubset.at_least(0)
+    x, v = target.array(row.logits), target.array(np.array([0.3, -1.0, 0.5, 2.0]))
+
+    def slope(x: Any) -> Any:
+        return diff.jvp(lambda x: getattr(ksubset, name)(x, k), (x,), (v,))[1]
+
+    curvature = {"log_normalizer": row.covariance, "entropy": -row.covariance}.get(name, 0 * row.covariance)[:4, :4]
+    found = float(diff.jvp(slope, (x,), (v,))[1])
+    assert found == pytest.approx(target.to_numpy(v) @ curvature @ target.to_numpy(v), abs=1e-12)
 
 
 def test_hessian_in_the_log_weights(target: Target, diff: Transforms) -> None:

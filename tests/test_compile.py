@@ -104,3 +104,30 @@ def test_no_retrace_on_new_values(target: Target) -> None:
     for seed in range(3):
         function(target.array(X) * (seed + 1), target.array([1, 2, 3, 4, seed]), jax.random.key(seed))
     assert len(traces) == 1
+
+
+def test_vmap_inside(target: Target, diff: Transforms) -> None:
+    """Over rows, beside subsets that all rows share, and with uniforms for each."""
+    x, z = target.array(X), ksubset.mode(target.array(X), 3)
+    functions = [lambda row: ksubset.marginals(row, 3), lambda row: ksubset.log_prob(row, 3, z), ksubset.count_log_pmf]
+    for function in functions:
+        mapped = diff.vmap(function)
+        np.testing.assert_allclose(target.to_numpy(diff.compile(mapped)(x)), target.to_numpy(mapped(x)), rtol=1e-12)
+    if target.backend == "torch":
+        draws = diff.compile(diff.vmap(lambda row: ksubset.sample(row, 3, sample_shape=(2,))))(x)
+        assert tuple(draws.shape) == (len(X), 2, X.shape[1])
+        assert (draws.sum(-1) == 3).all()
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.parametrize("dtype", ["float16", "bfloat16"])
+def test_two_arrays_in_half_precision(target: Target, diff: Transforms, dtype: str) -> None:
+    import torch
+
+    x = target.array(X, "float32").to(getattr(torch, dtype))
+    z = ksubset.mode(x, 3)
+    for second in (z, z.float()):
+        for function in (lambda x, y: ksubset.log_prob(x, 3, y), lambda x, y: ksubset.kl_divergence(x, y, 3)):
+            found, expected = diff.compile(function)(x, second), function(x, second)
+            assert found.dtype == expected.dtype == torch.promote_types(x.dtype, second.dtype)
+            torch.testing.assert_close(found, expected)

@@ -127,6 +127,16 @@ def test_nothing_to_choose_has_a_gradient(target: Target, diff: Transforms) -> N
     assert (target.to_numpy(slope) == 0).all()
 
 
+@differentiable
+@pytest.mark.parametrize("name", ["gumbel_topk_st", "softsub", "l2x", "imle"])
+def test_a_row_without_items(target: Target, diff: Transforms, name: str) -> None:
+    """All of them masked, as in a batch of rows of different lengths."""
+    x = target.array(np.full((2, 3), -np.inf))
+    assert (target.to_numpy(SAMPLES[name](x, 0, rng=target.rng(0))) == 0).all()
+    slope = diff.grad(lambda x: SAMPLES[name](x, 0, rng=target.rng(0)).sum())(x)
+    assert (target.to_numpy(slope) == 0).all()
+
+
 def test_simple_is_rsample() -> None:
     assert estimators.simple is ksubset.rsample
 
@@ -341,6 +351,8 @@ def test_compile_without_a_graph_break(target: Target, diff: Transforms, name: s
     loss(x).backward()
     assert abs(float(x.grad.sum())) < 1e-10
     assert x.grad.abs().max() > 0
+    with torch.no_grad():
+        assert torch.isfinite(loss(x))
 
 
 @differentiable

@@ -67,6 +67,16 @@ def test_unbiased(target: Target, diff: Transforms, name: str) -> None:
     check_mean(target.to_numpy(found), GRADIENT)
 
 
+@pytest.mark.backends("numpy", "torch", "jax")
+@pytest.mark.parametrize("name", MEANS)
+def test_the_dtype_of_the_losses(target: Target, name: str) -> None:
+    """That of the logits where the losses have it, half precision included; a wider one where they are wider."""
+    x = target.array(THETA, "float16")
+    for dtype in ("float16", "float32"):
+        loss = quadratic(target.array(COST, dtype))
+        assert MEANS[name](loss, x, K, rng=target.rng(0)).dtype == target.array(COST, dtype).dtype
+
+
 @differentiable
 @pytest.mark.usefixtures("one_sampler")
 @pytest.mark.parametrize("S", [1, 3])

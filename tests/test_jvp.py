@@ -50,3 +50,24 @@ def test_two_arguments(target: Target, diff: Transforms, rng: np.random.Generato
     both = float(diff.jvp(divergence, (x, y), (v, v))[1])
     gradients = [target.to_numpy(diff.grad(divergence, i)(x, y)) @ row.v for i in (0, 1)]
     assert both == pytest.approx(sum(gradients), abs=1e-12)
+
+
+@pytest.mark.parametrize("fast", ["0", "1"])
+@pytest.mark.parametrize("draws", [(), (2,), (2, 3)])
+def test_every_sample_has_the_tangent_of_its_row(
+    target: Target, diff: Transforms, draws: tuple[int, ...], fast: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("KSUBSET_FAST", fast)
+    x, v = target.array(LOGITS[12:15]), target.array(DIRECTIONS[:3])
+
+    def sample(x: Any) -> Any:
+        return ksubset.rsample(x, 3, rng=target.rng(0), sample_shape=draws)
+
+    expected = target.to_numpy(ksubset.marginals_jvp(x, 3, v)) + np.zeros((*draws, 3, 7))
+    np.testing.assert_allclose(target.to_numpy(diff.jvp(sample, (x,), (v,))[1]), expected, atol=1e-13)
+    if target.backend == "torch":
+        import torch.autograd.forward_ad as forward
+
+        with forward.dual_level():
+            found = forward.unpack_dual(sample(forward.make_dual(x, v))).tangent
+        np.testing.assert_allclose(target.to_numpy(found), expected, atol=1e-13)

@@ -66,6 +66,19 @@ def test_under_jit_vmap_and_grad(target: Target) -> None:
     np.testing.assert_allclose(jax.vmap(lambda d: d.entropy())(make(target)), make(target).entropy())
 
 
+def test_masked_logits(target: Target) -> None:
+    """Infinities are no invalid logits; NaN is."""
+    from ksubset.backends.numpyro import KSubset
+
+    logits = LOGITS.copy()
+    logits[0, 1], logits[1, 2] = -np.inf, np.inf
+    d = KSubset(target.array(logits), 2, validate_args=True)
+    np.testing.assert_allclose(d.mean, ksubset.marginals(logits, 2), atol=1e-12)
+    logits[2, 0] = np.nan
+    with pytest.raises(ValueError, match="invalid logits"):
+        KSubset(target.array(logits), 2, validate_args=True)
+
+
 def test_observed_site_recovers_inclusion_probabilities(target: Target) -> None:
     import jax
     from jax.example_libraries.optimizers import adam

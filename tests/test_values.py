@@ -190,6 +190,9 @@ def test_half_precision_is_computed_in_single(target: Target, rng: np.random.Gen
     found = ksubset.marginals(target.array(logits, "float16"), 4)
     single = ksubset.marginals(target.array(logits, "float32"), 4)
     assert (target.to_numpy(found) == target.to_numpy(single).astype(np.float16)).all()
+    for k in (4, ksubset.at_most(4)):
+        found, single = (ksubset.KSubset(target.array(logits, d), k).variance for d in ("float16", "float32"))
+        assert (target.to_numpy(found) == target.to_numpy(single).astype(np.float16)).all()
 
 
 def test_marginals_in_another_dtype(target: Target, rng: np.random.Generator) -> None:

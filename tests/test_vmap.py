@@ -42,6 +42,21 @@ def test_over_companions(target: Target, diff: Transforms) -> None:
     same(target, diff.vmap(lambda v: ksubset.kl_divergence(v, x, 3))(v), ksubset.kl_divergence(v, x, 3))
 
 
+@pytest.mark.parametrize("name", ["log_prob", "marginals_jvp", "kl_divergence"])
+def test_of_companions_with_a_dimension_of_their_own(target: Target, diff: Transforms, name: str) -> None:
+    """Four companions for every row, whose number the rows do not know."""
+    x, v = target.array(X[:3]), target.array(DIRECTIONS[:4])
+    second = ksubset.mode(v, 3) if name == "log_prob" else v
+
+    def function(row: Any, k: Any) -> Any:
+        given = (second, k) if name == "kl_divergence" else (k, second)
+        return getattr(ksubset, name)(row, *given)
+
+    rows, sizes = x[:, None, :] + 0 * v, target.array([1, 3, 3])
+    same(target, diff.vmap(lambda row: function(row, 3))(x), function(rows, 3))
+    same(target, diff.vmap(function)(x, sizes), function(rows, target.array(np.tile([[1], [3], [3]], 4))))
+
+
 def test_over_another_axis(target: Target, diff: Transforms) -> None:
     x = target.array(X)
     found = diff.vmap(lambda row: ksubset.marginals(row, 2), in_axes=1) if target.backend == "jax" else None

@@ -35,3 +35,8 @@ def score(problem: Problem, z: Array, weights: Array) -> Array:
     """0, with the gradient of the weighted log-probabilities, (z − μ) times the weights."""
     log_p = evaluate(problem, _functions.log_prob, problem.xp.astype(z, problem.logits.dtype, copy=False))
     return stop_gradient(problem, weights) * (log_p - stop_gradient(problem, log_p))
+
+
+def in_given_dtype(problem: Problem, values: Array, result: Array) -> Array:
+    """A mean of losses in the dtype that the logits have, if the losses ``values`` have it; else in the wider one."""
+    return problem.cast(result) if values.dtype == problem.dtype else result

@@ -2,7 +2,7 @@
 
 from ksubset._call import Problem, prepare
 from ksubset._typing import Array
-from ksubset.estimators._losses import Loss, sampled, score
+from ksubset.estimators._losses import Loss, in_given_dtype, sampled, score
 
 
 def score_function(
@@ -59,7 +59,8 @@ def score_function(
     """
     problem = prepare(logits, k, max_k, validate)
     z, values = sampled(problem, loss, S, rng)
-    return problem.xp.mean(values + score(problem, z, _advantages(problem, values)), axis=0)
+    mean = problem.xp.mean(values + score(problem, z, _advantages(problem, values)), axis=0)
+    return in_given_dtype(problem, values, mean)
 
 
 def _advantages(problem: Problem, values: Array) -> Array:

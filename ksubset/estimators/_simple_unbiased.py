@@ -5,7 +5,7 @@ from collections.abc import Callable
 from ksubset import _functions
 from ksubset._call import prepare
 from ksubset._typing import Array
-from ksubset.estimators._losses import Loss, losses, sampled, score
+from ksubset.estimators._losses import Loss, in_given_dtype, losses, sampled, score
 from ksubset.estimators._surrogate import evaluate, stop_gradient
 
 
@@ -73,4 +73,4 @@ def simple_unbiased(
     level, slope = gradient(lambda x: losses(loss, x), centre)
     remainder = values - level - problem.xp.sum(slope * (z - centre), axis=-1)
     linear = problem.xp.sum(slope[0, ...] * (mu - stop_gradient(problem, mu)), axis=-1)
-    return mean + linear + problem.xp.mean(score(problem, z, remainder), axis=0)
+    return in_given_dtype(problem, values, mean + linear + problem.xp.mean(score(problem, z, remainder), axis=0))

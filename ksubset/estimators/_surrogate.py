@@ -92,10 +92,11 @@ def perturbed(problem: Problem, noise: Array) -> Array:
 
 @by_own_settings
 def softmax(problem: Problem, x: Array, t: float) -> Array:
-    """Along the last axis, at the temperature t, whatever the magnitude of x."""
-    xp = problem.xp
-    raised = xp.exp((x - stop_gradient(problem, xp.max(x, axis=-1, keepdims=True))) / t)
-    return raised / xp.sum(raised, axis=-1, keepdims=True)
+    """Along the last axis, at the temperature t, whatever the magnitude of x; 0 where all is −∞."""
+    xp, top = problem.xp, stop_gradient(problem, problem.xp.max(x, axis=-1, keepdims=True))
+    raised = xp.exp((x - xp.where(top == -xp.inf, xp.zeros_like(top), top)) / t)
+    total = xp.sum(raised, axis=-1, keepdims=True)
+    return raised / xp.where(total == 0, xp.ones_like(total), total)
 
 
 def check_positive(value: object, name: str) -> float:

@@ -1,0 +1,1 @@
+"""Generated programs: a function of the library under transformations of torch or JAX, compared with enumeration."""

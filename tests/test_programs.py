@@ -1,0 +1,88 @@
+"""Generated programs: a few in every slow session, 1000 of each framework in `nox -s programs`; and what they find."""
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from conftest import Target
+from programs.compare import check
+from programs.execute import answer
+from programs.grammar import BLOCK, draw
+
+import ksubset
+from ksubset import _functions
+from ksubset.backends import torch as adapter
+
+generated = pytest.mark.backends("torch", "jax")
+
+
+@generated
+def test_a_seed_repeats_a_program(target: Target) -> None:
+    texts = [str(draw(target.backend, seed, 3)) for seed in (5, 5, 6)]
+    assert texts[0] == texts[1] != texts[2]
+    assert texts[0].startswith(f"{target.backend}: ")
+
+
+@generated
+@pytest.mark.slow
+@pytest.mark.parametrize("block", [0, 1])
+def test_programs(target: Target, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("KSUBSET_FAST", str(block))
+    for index in range(block * BLOCK, block * BLOCK + (100 if target.backend == "torch" else 20)):
+        program = draw(target.backend, 0, index)
+        try:
+            check(program, answer(program))
+        except Exception as error:
+            error.add_note(f"program {index}: {program}")
+            raise
+
+
+def by_address(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Read a tensor as if it were contiguous."""
+
+    def wrong(logits: Any, k: Any, *rest: Any, **options: Any) -> Any:
+        strides = logits.new_empty(logits.shape, device="meta").stride()
+        fits = logits.numel() and not logits.is_contiguous() and 0 not in logits.stride()
+        return function(logits.as_strided(logits.shape, strides) if fits else logits, k, *rest, **options)
+
+    return wrong
+
+
+def one_more(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Another k in one kernel."""
+
+    def wrong(name: str, logits: Any, k: Any, width: int, *arrays: Any) -> Any:
+        n = logits.shape[-1]
+        moved = name == "marginals_jvp" and isinstance(k, int) and k + 1 < n
+        return function(
+            name, logits, k + 1 if moved else k, max(width, min(k + 1, n - k - 1)) if moved else width, *arrays
+        )
+
+    return wrong
+
+
+FAULTS: dict[str, tuple[Any, str, Callable[[Any], Any]]] = {
+    "strides": (ksubset, "marginals", by_address),
+    "k + 1": (adapter._torch_fast, "evaluate", one_more),
+    "masks": (_functions, "cost", lambda _: lambda ops, t, unlikely: (abs(t) * unlikely).sum(-1)),
+}
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAULTS)
+def test_a_fault_is_found_within_300_programs(target: Target, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    module, attribute, fault = FAULTS[name]
+    monkeypatch.setattr(module, attribute, fault(getattr(module, attribute)))
+    found = next(index for index in range(300) if fails(index))
+    monkeypatch.undo()
+    assert not fails(found)
+
+
+def fails(index: int) -> bool:
+    program = draw("torch", 1, index)
+    try:
+        check(program, answer(program))
+    except Exception:
+        return True
+    return False
