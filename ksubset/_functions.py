@@ -13,7 +13,7 @@ from math import comb, log
 from ksubset._elementary import magnitude, misplaced, softplus
 from ksubset._inference import Solution, draw, jacobian_product, solve
 from ksubset._inverse import invert, solve_jacobian
-from ksubset._layout import constant, fill
+from ksubset._layout import constant, fill, iota
 from ksubset._selection import largest
 from ksubset._summation import compensated_sum
 from ksubset._typing import Array, Ops
@@ -130,8 +130,9 @@ def mode(ops: Ops, logits: Array, k: Count, width: int, *, solution: Known = Non
     """The k largest logits, ties to the lower index; NaN in an infeasible row."""
     xp, inf = ops.xp, float("inf")
     chosen, least, crowded = largest(ops, logits, k)
-    none = k == 0 if isinstance(k, int) else k[..., None] == 0
-    valid = ~(crowded & (least == inf)) & (none | (least > -inf)) & ~xp.any(xp.isnan(logits), axis=-1, keepdims=True)
+    size = iota(ops, 1, logits) + (k if isinstance(k, int) else k[..., None])
+    valid = ~(crowded & (least == inf)) & ((size == 0) | (least > -inf)) & (size >= 0) & (size <= logits.shape[-1])
+    valid = valid & ~xp.any(xp.isnan(logits), axis=-1, keepdims=True)
     return xp.where(valid, xp.astype(chosen, logits.dtype), fill(ops, (), float("nan"), logits))
 
 
