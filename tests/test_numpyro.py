@@ -75,7 +75,7 @@ def test_masked_logits(target: Target) -> None:
     d = KSubset(target.array(logits), 2, validate_args=True)
     np.testing.assert_allclose(d.mean, ksubset.marginals(logits, 2), atol=1e-12)
     logits[2, 0] = np.nan
-    with pytest.raises(ValueError, match="invalid logits"):
+    with pytest.raises(ValueError, match="must not contain NaN"):
         KSubset(target.array(logits), 2, validate_args=True)
 
 
