@@ -33,7 +33,7 @@ class _State(NamedTuple):
 
 
 class SubsetMetropolis(MCMCKernel):
-    r"""A kernel of NumPyro's MCMC for latent `KSubset` sites: swaps of a chosen item for one that is not.
+    r"""A kernel of NumPyro's MCMC for latent ``KSubset`` sites: swaps of a chosen item for one that is not.
 
     A swap of two items picked uniformly is accepted with probability :math:`\min(1, p(z') / p(z))`, :math:`p` the joint
     density of the model, of which nothing else is asked. Under a `ksubset.Cardinality` every other move flips random
