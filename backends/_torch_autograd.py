@@ -27,6 +27,7 @@ from ksubset._derivatives import (
 from ksubset._inference import Solution
 from ksubset.backends._torch_transforms import (
     batch_first,
+    derivatives_while_compiling,
     for_each_draw,
     forward_over_forward,
     is_differentiated,
@@ -110,11 +111,19 @@ def _linear(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     return _apply(Product, ProductForward, call, logits, k, v)
 
 
+OUTSIDE = (
+    "within a program that torch.compile traces, ksubset takes one derivative, by torch.func.grad or vjp; take others "
+    "and forward ones of the compiled function, or do not compile"
+)
+
+
 def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
     """Choose the form of a Function that the caller's transformation understands."""
     result: Tensor
     if torch.compiler.is_compiling():
-        needed = is_differentiated(logits, *arrays)
+        if (levels := derivatives_while_compiling()) > 1:
+            raise NotImplementedError(OUTSIDE)
+        needed = levels == 1 or is_differentiated(logits, *arrays)
         result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
     elif not is_tracked(logits, *arrays):
         result = call.value(call, logits, k, *arrays)

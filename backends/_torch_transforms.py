@@ -45,3 +45,16 @@ def batch_first(
 def for_each_draw(tangent: Tensor, shape: torch.Size) -> Tensor:
     """The tangent of a row for each of its samples; torch takes no view of it."""
     return tangent if tangent.shape == shape else tangent.expand(shape).clone()
+
+
+@torch.compiler.assume_constant_result
+def derivatives_while_compiling() -> int:
+    """How many levels of `torch.func` are around a call in the program that is traced, if they take derivatives.
+
+    2 stands for what a Function would answer wrongly there: forward derivatives, and any other level beside a reverse
+    one.
+    """
+    kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
+    forward = torch._C._functorch.TransformType.Jvp in kinds or torch.autograd.forward_ad._current_level >= 0
+    reverse = torch._C._functorch.TransformType.Grad in kinds
+    return 2 if forward or (reverse and len(kinds) > 1) else int(reverse)

@@ -46,7 +46,7 @@ def _kth_largest(ops: Ops, x: Array, k: int | Array) -> Array:
         return ops.kth_largest(x, k)
     ordered = ops.sort(x)
     if isinstance(k, int):
-        place = min(n - k, n - 1)
+        place = max(0, min(n - k, n - 1))
         return ordered[..., place : place + 1]
     at = iota(ops, n, x) == xp.clip(n - k, None, n - 1)
     return xp.sum(xp.where(at, ordered, fill(ops, (), 0.0, x)), axis=-1, keepdims=True)
