@@ -100,6 +100,17 @@ def find_weighted_path(rows: int, n: int, high: int, dtype: Any) -> Path | None:
     return Path(RECURSION, ROWS, f"{_lanes(ROWS, kind)}, {reach}")
 
 
+def find_count_path(rows: int, n: int, dtype: Any) -> Path | None:
+    """Say the same of the probabilities of all counts."""
+    if kind_of(rows, n, dtype) is None or n > LONGEST_COUNTS:
+        return None
+    reach = "all counts, item by item in float64; the core takes rows of logits more than 680 apart"
+    return Path(RECURSION, ITEMS, f"{_lanes(ITEMS, np.dtype(dtype))}, {reach}")
+
+
+LONGEST_COUNTS = 1 << 20
+"""Items up to which a block of counts fits the floats: C(2²⁰, 64) < 2⁹⁸⁵."""
+
 LARGEST_TABLE = 1 << 20
 """Items times sizes; potentials of more are computed by the core, whose memory does not grow with the sizes."""
 
@@ -172,3 +183,10 @@ def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, w
     shared = team.board_bytes(n, 2) if n >= SHARED else 0
     scratch += 3 * items if across == ROWS else 0
     return Plan(LAYOUTS[dtype, across], lanes, scratch, n * TYPICAL[method], shared, team.ALONE)
+
+
+@lru_cache(maxsize=1024)
+def arrange_counts(n: int) -> Plan:
+    """Plan the kernel for the probabilities of all counts."""
+    dtype, lanes = np.dtype(np.float64), 8 * WIDTH[float64]
+    return Plan(LAYOUTS[dtype, ITEMS], 1, 64 * (n // lanes + 3) * lanes, n * (TYPICAL[CONTOUR] + n / 4))
