@@ -27,6 +27,9 @@ VECTORS, GROUP, STAGE = 8, 16, 64
 SPAN = 680.0
 """Between the largest and the smallest logit of a row: e^680 fits with room for the products."""
 
+SIMILAR, SHORT = 4.0, 1 << 17
+"""Logits of a block are replaced by their mean if they are no further apart, in rows of so many items at most."""
+
 FAR = 1e300
 """A logit of items that are not there, whose inverse odds are 0."""
 
@@ -117,39 +120,66 @@ def read(theta, first, size, work, like):
         work.x[j] = theta[first + size - 1 - j]
     for j in range(size, size + lanes):
         work.x[j] = FAR
-    for j in range(0, padded(size, like), lanes):
-        store_numbers(work.u, j, full(like, 0))
     if size and max(abs(work.x[0]), abs(work.x[size - 1])) > SPAN / 2:
         shift = -0.5 * work.x[0] - 0.5 * work.x[size - 1]
     outcome, rest = full(like, 0), full(like, 0)
     for j in range(0, size, lanes):
         x = load_numbers(work.x, j, like)
         t, error = two_sum(x, full(like, shift))
-        w, u = exp(t), exp(-t)
+        w = exp(t)
         store_numbers(work.w, j, plus(w, w, error))
-        store_numbers(work.u, j + 1, plus(u, -u, error))
-        away = where(x < full(like, 0), x, -x)
-        outcome, error = two_sum(outcome, log_of_more(exp(away)))
+        outcome, error = two_sum(outcome, log_of_more(exp(where(x < full(like, 0), x, -x))))
         rest = rest + error
     for j in range(size, size + GROUP):
         work.w[j] = 0.0
-    sum_logits(size, work)
+    measure(size, full(like, shift), work)
     return total_of(outcome, rest, work)
 
 
 @inner
-def sum_logits(size, work):
-    """The largest term's logit less that of the likeliest outcome, for every count: sums of one sign, in two parts."""
-    center = 0
-    while center < size and work.x[center] > 0:
-        center += 1
-    work.high[center], work.low[center] = 0.0, 0.0
-    for c in range(center + 1, size + 1):
-        work.high[c], error = two_sum(work.high[c - 1], work.x[c - 1])
+def measure(size, shift, work):
+    """Choose what the terms of each count are measured by: the largest, or one power in a block of similar logits."""
+    lanes = width(shift)
+    block, positive, rest = VECTORS * lanes, 0.0, 0.0
+    for b in range(size // block + 1):
+        set_references(b * block, block, size, work)
+        for c in range(b * block, (b + 1) * block, lanes):
+            t, error = two_sum(load_numbers(work.low, c, shift), shift)
+            u = exp(-t)
+            store_numbers(work.high, c, plus(u, -u, error))
+        turn(work.high, work.u, b, VECTORS, lanes)
+    for j in range(size):
+        if work.x[j] > 0:
+            positive, error = two_sum(positive, -work.x[j])
+            rest += error
+    work.high[0], work.low[0] = positive, rest
+    for c in range(1, size + 1):
+        work.high[c], error = two_sum(work.high[c - 1], work.low[c])
         work.low[c] = work.low[c - 1] + error
-    for c in range(center - 1, -1, -1):
-        work.high[c], error = two_sum(work.high[c + 1], -work.x[c])
-        work.low[c] = work.low[c + 1] + error
+
+
+@inlined
+def set_references(first, block, size, work):
+    """The logit by which each count of a block is measured: that of its own item, or for all counts their mean."""
+    begin, stop = max(first, 1), first + block
+    for c in range(first, stop):
+        work.low[c] = work.x[max(c, 1) - 1] if c <= size else FAR
+    if stop <= size + 1 and size <= SHORT and work.low[begin] - work.low[stop - 1] <= SIMILAR:
+        mean = 0.0
+        for c in range(begin, stop):
+            mean += work.low[c] - work.low[begin]
+        mean = work.low[begin] + mean / (stop - begin)
+        for c in range(first, stop):
+            work.low[c] = mean
+
+
+@inner
+def turn(source, target, b, columns, rows):
+    """Transpose the numbers of a block: count ``columns`` · i + j of it is number ``rows`` · j + i, lane i of vector j."""
+    at = b * columns * rows
+    for i in range(rows):
+        for j in range(columns):
+            target[at + j * rows + i] = source[at + i * columns + j]
 
 
 @inlined
@@ -205,20 +235,24 @@ def rescale(b, work, like):
 def take_group(first, b, gap, work):
     """Take the items of a group into a block, whose exponent is ``gap`` less than that of the block before."""
     half = floor(full(gap, 0.5) * gap)
-    scale, rest = power_of_two(half), power_of_two(gap - half)
-    u0, u1, u2, u3, u4, u5, u6, u7 = vectors(work.u, b, gap)
+    scale, rest, at = power_of_two(half), power_of_two(gap - half), b * VECTORS * width(gap)
     f0, f1, f2, f3, f4, f5, f6, f7 = vectors(work.f, b, gap)
-    for k in range(GROUP):
-        w, below = full(gap, work.w[first + k]), load(work.carry, k, gap) * scale * rest
-        store(work.carry, k, f7)
-        f7 = plus(f7, w * u7, shifted(f6, f7))
-        f6 = plus(f6, w * u6, shifted(f5, f6))
-        f5 = plus(f5, w * u5, shifted(f4, f5))
-        f4 = plus(f4, w * u4, shifted(f3, f4))
-        f3 = plus(f3, w * u3, shifted(f2, f3))
-        f2 = plus(f2, w * u2, shifted(f1, f2))
-        f1 = plus(f1, w * u1, shifted(f0, f1))
-        f0 = plus(f0, w * u0, shifted(below, f0))
+    if work.u[at] == work.u[at + VECTORS * width(gap) - 1]:
+        u = load(work.u, b * VECTORS, gap)
+        for k in range(GROUP):
+            w = full(gap, work.w[first + k]) * u
+            below = shifted(load(work.carry, k, gap) * scale * rest, f7)
+            store(work.carry, k, f7)
+            f7, f6, f5, f4 = plus(f7, w, f6), plus(f6, w, f5), plus(f5, w, f4), plus(f4, w, f3)
+            f3, f2, f1, f0 = plus(f3, w, f2), plus(f2, w, f1), plus(f1, w, f0), plus(f0, w, below)
+    else:
+        u0, u1, u2, u3, u4, u5, u6, u7 = vectors(work.u, b, gap)
+        for k in range(GROUP):
+            w = full(gap, work.w[first + k])
+            below = shifted(load(work.carry, k, gap) * scale * rest, f7)
+            store(work.carry, k, f7)
+            f7, f6, f5, f4 = plus(f7, w * u7, f6), plus(f6, w * u6, f5), plus(f5, w * u5, f4), plus(f4, w * u4, f3)
+            f3, f2, f1, f0 = plus(f3, w * u3, f2), plus(f2, w * u2, f1), plus(f1, w * u1, f0), plus(f0, w * u0, below)
     at = b * VECTORS
     store(work.f, at, f0)
     store(work.f, at + 1, f1)
@@ -252,10 +286,11 @@ def write(out, at, size, outcome, work, like):
     for b in range(size // (VECTORS * width(like)) + 1):
         rescale(b, work, like)
         e = load(work.exponents, b, like)
+        turn(work.f, work.u, b, width(like), VECTORS)
         scale, rest = two_sum(e * full(like, LN2), full(like, -outcome[0]))
         rest = rest + (e * full(like, LN2_LOW) - full(like, outcome[1]))
         for j in range(b * VECTORS, (b + 1) * VECTORS):
             c = j * width(like)
             x, error = two_sum(scale, load(work.high, j, like))
             error = error + (rest + load(work.low, j, like))
-            store_items(out, at, c, size + 1, x + (error + log(load(work.f, j, like))))
+            store_items(out, at, c, size + 1, x + (error + log(load(work.u, j, like))))
