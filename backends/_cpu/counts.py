@@ -30,8 +30,8 @@ SPAN = 680.0
 SIMILAR, SHORT = 4.0, 1 << 17
 """Logits of a block are replaced by their mean if they are no further apart, in rows of so many items at most."""
 
-FAR = 1e300
-"""A logit of items that are not there, whose inverse odds are 0."""
+LONGEST, FAR = 1 << 20, 1e300
+"""Items of a row at most; and a logit of items that are not there, whose inverse odds are 0."""
 
 LN2, LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 """log 2 in two parts; whole numbers below 2²¹ times the first are exact."""
@@ -104,12 +104,18 @@ def log_pmf(theta, _k, _same, n, count, begin, stop, served, out, scratch, end, 
         size = last - first
         if bad:
             continue
-        if size and not theta[last - 1] - theta[first] <= SPAN:
+        if size and not serves(theta[first], theta[last - 1]):
             served[row] = 0
             continue
         outcome = read(theta, first, size, work, zero)
         take_in(size, work, zero)
         write(out, at + row * n + n - last, size, outcome, work, zero)
+
+
+@inlined
+def serves(least, most):
+    """Whether ratios of odds and sums of logits are floats."""
+    return most - least <= SPAN and max(-least, most) <= FAR / LONGEST
 
 
 @inner
@@ -140,7 +146,7 @@ def read(theta, first, size, work, like):
 def measure(size, shift, work):
     """Choose what the terms of each count are measured by: the largest, or one power in a block of similar logits."""
     lanes = width(shift)
-    block, positive, rest = VECTORS * lanes, 0.0, 0.0
+    block = VECTORS * lanes
     for b in range(size // block + 1):
         set_references(b * block, block, size, work)
         for c in range(b * block, (b + 1) * block, lanes):
@@ -148,14 +154,31 @@ def measure(size, shift, work):
             u = exp(-t)
             store_numbers(work.high, c, plus(u, -u, error))
         turn(work.high, work.u, b, VECTORS, lanes)
-    for j in range(size):
-        if work.x[j] > 0:
-            positive, error = two_sum(positive, -work.x[j])
-            rest += error
-    work.high[0], work.low[0] = positive, rest
+    sum_references(size, work)
+
+
+@inner
+def sum_references(size, work):
+    """The logarithm of what each count is measured by, less that of the likeliest outcome, in two parts.
+
+    Sums of logits have one sign from the number of positive ones on. What the means differ by is in the second part.
+    """
+    work.low[0], gap, rest, center = 0.0, 0.0, 0.0, 0
     for c in range(1, size + 1):
-        work.high[c], error = two_sum(work.high[c - 1], work.low[c])
-        work.low[c] = work.low[c - 1] + error
+        center += work.x[c - 1] > 0
+        gap, error = two_sum(gap, work.low[c] - work.x[c - 1])
+        rest += error
+        work.low[c] = gap + rest
+    work.high[center], rest = 0.0, 0.0
+    for c in range(center + 1, size + 1):
+        work.high[c], error = two_sum(work.high[c - 1], work.x[c - 1])
+        rest += error
+        work.low[c] += rest
+    rest = 0.0
+    for c in range(center - 1, -1, -1):
+        work.high[c], error = two_sum(work.high[c + 1], -work.x[c])
+        rest += error
+        work.low[c] += rest
 
 
 @inlined

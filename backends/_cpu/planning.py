@@ -102,14 +102,13 @@ def find_weighted_path(rows: int, n: int, high: int, dtype: Any) -> Path | None:
 
 def find_count_path(rows: int, n: int, dtype: Any) -> Path | None:
     """Say the same of the probabilities of all counts."""
-    if kind_of(rows, n, dtype) is None or n > LONGEST_COUNTS:
+    from ksubset.backends._cpu.counts import LONGEST
+
+    if kind_of(rows, n, dtype) is None or n > LONGEST:
         return None
     reach = "all counts, item by item in float64; the core takes rows of logits more than 680 apart"
     return Path(RECURSION, ITEMS, f"{_lanes(ITEMS, np.dtype(dtype))}, {reach}")
 
-
-LONGEST_COUNTS = 1 << 20
-"""Items up to which a block of counts fits the floats: C(2²⁰, 64) < 2⁹⁸⁵."""
 
 LARGEST_TABLE = 1 << 20
 """Items times sizes; potentials of more are computed by the core, whose memory does not grow with the sizes."""
