@@ -15,7 +15,7 @@ def tails(xp: Any, log_pmf: Array) -> tuple[Array, Array]:
     So both keep their relative accuracy, and so do their logarithms where they are close to 0.
     """
     lower = _sums(xp, log_pmf)
-    none = xp.full_like(log_pmf[..., :1], -float("inf"))
+    none = xp.where(xp.isnan(lower[..., -1:]), lower[..., -1:], xp.full_like(lower[..., -1:], -float("inf")))
     upper = xp.concat([xp.flip(_sums(xp, xp.flip(log_pmf, axis=-1)), axis=-1)[..., 1:], none], axis=-1)
     return _larger(xp, lower, upper), _larger(xp, upper, lower)
 
