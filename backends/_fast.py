@@ -1,6 +1,6 @@
 """The one place where the CPU fast path is chosen, and how calls of the core are put to its kernels.
 
-It takes the functions of `FUNCTIONS`. Those of `SOLVING` are array code that starts from a solution, found by a kernel.
+It takes the functions of `FUNCTIONS` and `COUNTS`. Those of `SOLVING` are array code that starts from a solution, found by a kernel.
 Nothing of numba or NumPy is imported before the first call that would use it.
 """
 
@@ -31,6 +31,7 @@ KERNELS = {
 SOLVING = {function.__name__ for function in _functions.SOLVING}
 SOLVING_WEIGHTED = {function.__name__ for function in _weighted.SOLVING}
 COUNTS = "count_log_pmf"
+"""The law of the number of independent items, which has a kernel of its own."""
 WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw", "weighted_solve")
 """The same under a cardinality potential."""
 
@@ -107,7 +108,7 @@ def _find(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | 
 def evaluate(
     name: str, logits: "np.ndarray", k: "int | np.ndarray", width: int, *v: "np.ndarray", threads: int | None = None
 ) -> "np.ndarray":
-    """Compute μ, 1 − μ, or the product of J and ``v``, against which the logits broadcast; `COUNTS`; or one of `WEIGHTED`."""
+    """Compute μ, 1 − μ, J · ``v``, against which the logits broadcast, `COUNTS`, or one of `WEIGHTED`."""
     value: np.ndarray
     if name in WEIGHTED:
         from ksubset.backends import _fast_weighted

@@ -19,10 +19,10 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
     NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and for the first two what
-    entropies, log-probabilities and normalisers are made of, and `count_log_pmf`. This is the CPU fast path. The environment variable
-    ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has compiled keeps the path it has. CUDA kernels
-    compute everything but `mode` for CuPy arrays and CUDA tensors, up to a size, and take a k that is a number. The
-    core, which is written against the array API standard, computes the rest.
+    entropies, log-probabilities and normalisers are made of, and `count_log_pmf`. This is the CPU fast path. The
+    environment variable ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has compiled keeps the path
+    it has. CUDA kernels compute everything but `mode` and `count_log_pmf` for CuPy arrays and CUDA tensors, up to a
+    size, and take a k that is a number. The core, which is written against the array API standard, computes the rest.
 
     Parameters
     ----------

@@ -41,8 +41,9 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     References
     ----------
     Hong, "On computing the distribution function for the Poisson binomial distribution", Computational Statistics and
-    Data Analysis 59 (2013). Here by direct convolution, P(c) = P_λ(c) · e^−λc · Π (1 + e^(θ+λ))/(1 + e^θ), under one
-    tilt λ after another until every count has been within reach of the floats.
+    Data Analysis 59 (2013). Here by direct convolution: in the core P(c) = P_λ(c) · e^−λc · Π (1 + e^(θ+λ))/(1 + e^θ),
+    under one tilt λ after another until every count has been within reach of the floats; in a CPU kernel of blocks of
+    counts with exponents of their own.
 
     Examples
     --------

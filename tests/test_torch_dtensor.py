@@ -58,6 +58,8 @@ def test_functions_with_work_of_their_own(mesh: Any, logits: Any) -> None:
         (ksubset.sample_from_uniforms(here, 2, spread(mesh, u, 1)), ksubset.sample_from_uniforms(logits, 2, u)),
         (ksubset.logits_from_marginals(spread(mesh, mu), 2), ksubset.logits_from_marginals(mu, 2)),
         (ksubset.count_log_pmf(here), ksubset.count_log_pmf(logits)),
+        (ksubset.count_log_cdf(here), ksubset.count_log_cdf(logits)),
+        (ksubset.count_quantile(here, 0.3), ksubset.count_quantile(logits, 0.3)),
         (ksubset.covariance(here, 2), ksubset.covariance(logits, 2)),
         (ksubset.entropy(here, most), ksubset.entropy(logits, ksubset.at_most(k))),
         (
