@@ -118,7 +118,11 @@ def test_bad_input(target: Target) -> None:
         found = target.to_numpy(function(bad, validate=False))
         assert np.isnan(found[1]).all()
         assert np.isfinite(found[0, :2]).all()
-    for q, message in ((1.5, r"q must be in \[0, 1\]; got 1.5"), (np.nan, "got nan"), (np.array([0.1, 0.2, 0.3]), "q must broadcast")):
+    for q, message in (
+        (1.5, r"q must be in \[0, 1\]; got 1.5"),
+        (np.nan, "got nan"),
+        (np.array([0.1, 0.2, 0.3]), "q must broadcast"),
+    ):
         with pytest.raises(ValueError, match=message):
             ksubset.count_quantile(x, target.array(q) if isinstance(q, np.ndarray) else q)
     with pytest.raises(ValueError, match=r"q must be in \[0, 1\]; got -0.5 in row 1"):
@@ -170,7 +174,9 @@ def test_forward_mode(target: Target, diff: Transforms) -> None:
     x, v = target.array(LOGITS[:6]), target.array(DIRECTIONS[:6])
     for side, function in enumerate(SIDES):
         found = diff.jvp(function, (x,), (v,))[1]
-        expected = np.stack([tail_slopes(row.logits, side) @ np.where(np.isinf(row.logits), 0, row.v) for row in ROWS[:6]])
+        expected = np.stack(
+            [tail_slopes(row.logits, side) @ np.where(np.isinf(row.logits), 0, row.v) for row in ROWS[:6]]
+        )
         np.testing.assert_allclose(target.to_numpy(found), expected, rtol=1e-9, atol=1e-11)
 
 

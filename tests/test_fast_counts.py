@@ -62,8 +62,10 @@ def test_every_way_to_fill_a_block(n: int, rng: np.random.Generator, left: list[
         ([1e200] * 3, 0),
         ([1e-310, 0.0, -1e-320], 0),
         ([340.0, -340.0, 0.0], 0),
-        ([341.0, -340.0, 0.0], 1),
-        ([1e9, -1e9, 0.0, 1.0], 1),
+        ([341.0, -340.0, 0.0], 0),
+        ([1e9, -1e9, 0.0, 1.0], 0),
+        ([1e9, 1e9 - 1, 0.0, 1.0, -1e9, -1e9 + 3, -1e9 + 1], 0),
+        ([76.0, 0.0, 74.0, 150.0], 0),
         ([1e300, 1e300], 1),
     ],
 )
@@ -75,11 +77,24 @@ def test_extreme_logits(row: list[float], count: int, left: list[int]) -> None:
     assert sum(left) == count
 
 
+@pytest.mark.parametrize("n", [30, 150, 200])
+def test_logits_that_are_far_apart(n: int, rng: np.random.Generator, left: list[int]) -> None:
+    """Factors of one item and of many, and factors of which every block has a unit of its own."""
+    masked = np.where(rng.random(n) < 0.4, -1e9, rng.normal(size=n))
+    levels = rng.choice([-2000.0, -40.0, 60.0, 3000.0], size=n) + rng.normal(size=n)
+    for row in (masked, levels, rng.normal(size=n) * 300, np.linspace(-5.0 * n, 5.0 * n, n)):
+        check(_fast_counts.log_pmf(row), exact(row), absolute=3e-13)
+    assert left == []
+    row = np.linspace(-25.0 * n, 25.0 * n, n)
+    check(_fast_counts.log_pmf(row), exact(row), absolute=3e-13)
+    assert left == [1]
+
+
 def test_rows_for_the_core_beside_others(rng: np.random.Generator, left: list[int]) -> None:
     logits = rng.normal(size=(2, 5, 4))
-    logits[0, 1] = [1e4, -1e4, 0, 1]
+    logits[0, 1] = [1e300, -1e4, 0, 1]
     logits[1, 2] = np.nan
-    logits[1, 3] = [-INF, 2e3, -2e3, INF]
+    logits[1, 3] = [-INF, 1e300, -2e3, INF]
     found = ksubset.count_log_pmf(logits, validate=False)
     assert left == [2]
     assert np.isnan(found[1, 2]).all()
@@ -150,7 +165,9 @@ def binomials(n: int, first: int, a: float, b: float) -> list[mpmath.mpf]:
         ]
 
 
-@pytest.mark.parametrize(("first", "a", "b"), [(3000, -0.3, 0.0), (1100, 1.5, -2.0), (30, 200.0, -9.0), (1500, 0.1, 0.0)])
+@pytest.mark.parametrize(
+    ("first", "a", "b"), [(3000, -0.3, 0.0), (1100, 1.5, -2.0), (30, 200.0, -9.0), (1500, 0.1, 0.0)]
+)
 def test_long_rows_of_two_logits(first: int, a: float, b: float) -> None:
     n = 3000
     found = _fast_counts.log_pmf(np.where(np.arange(n) < first, a, b))[:: n // 40]
@@ -171,7 +188,7 @@ def test_a_binomial_of_twenty_thousand() -> None:
     check(found[places], expected, absolute=5e-12)
 
 
-@pytest.mark.parametrize(("n", "scale"), [(3000, 1.0), (3000, 40.0), (20_000, 2.0)])
+@pytest.mark.parametrize(("n", "scale"), [(3000, 1.0), (3000, 40.0), (3000, 900.0), (20_000, 2.0)])
 def test_long_rows_and_single_counts(n: int, scale: float, rng: np.random.Generator) -> None:
     """Against the contour integrals of `log_prob_count`, which have nothing in common with the recursion."""
     logits = rng.normal(size=n) * scale

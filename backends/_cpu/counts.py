@@ -7,7 +7,7 @@ sums of positive numbers, which keep their relative accuracy. For items in any n
     f_c/C(c + B, B) ≤ f_{c+B} ≤ C(n − c, B) f_c,
 
 so that a block of up to 64 counts fits the floats, whatever the logits, if it has an exponent of its own, and goes on
-doing so for 64 more items, if there are up to 2²⁰. Rows whose logits are so far apart that w_k/w_c does not fit are left to the core.
+doing so for 64 more items, if there are up to 2²⁰. Between logits that are far apart the polynomial falls into factors.
 """
 
 from typing import Any, NamedTuple
@@ -25,7 +25,10 @@ VECTORS, GROUP, STAGE = 8, 16, 64
 """Vectors of a block, items that are taken into one before the next, and items between looks at the exponents."""
 
 SPAN = 680.0
-"""Between the largest and the smallest logit of a row: e^680 fits with room for the products."""
+"""Between the largest and the smallest logit whose odds are measured alike: e^680 fits with room for the products."""
+
+APART = 75.0
+"""Between factors of the polynomial: (2²⁰)² e^−75 is below rounding."""
 
 SIMILAR, SHORT = 4.0, 1 << 17
 """Logits of a block are replaced by their mean if they are no further apart, in rows of so many items at most."""
@@ -36,20 +39,25 @@ LONGEST, FAR = 1 << 20, 1e300
 LN2, LN2_LOW = 0.693147180369123816490, 1.90821492927058770002e-10
 """log 2 in two parts; whole numbers below 2²¹ times the first are exact."""
 
+TABLES = 10
+
 
 class Work(NamedTuple):
-    """Scratch memory of a row.
+    """Scratch memory.
 
-    Logits in descending order and their odds; inverse odds, f, and the sums of logits in two parts, by counts; a vector
-    with the exponent of each block; of each item of a group the last counts of a block before it is taken in.
+    Of a row: logits in descending order, and their sums in two parts. Of a factor: its odds; by counts the logits that
+    they are measured by, the inverse odds of these in two orders, and f; a vector with the exponent of each block; of
+    each item of a group the last counts of a block before it is taken in.
     """
 
     x: Any
-    w: Any
-    u: Any
-    f: Any
     high: Any
     low: Any
+    w: Any
+    reference: Any
+    plain: Any
+    u: Any
+    f: Any
     exponents: Any
     carry: Any
 
@@ -57,18 +65,19 @@ class Work(NamedTuple):
 @inlined
 def workspace(at, n, like):
     """Cut it from scratch memory."""
-    size = padded(n, like)
-    x, w, u, f, high, low, exponents, carry = (
+    size = 8 * padded(n, like)
+    return Work(
         table_at(at, 0, like),
+        table_at(at + size, 0, like),
+        table_at(at + 2 * size, 0, like),
+        table_at(at + 3 * size, 0, like),
+        table_at(at + 4 * size, 0, like),
+        table_at(at + 5 * size, 0, like),
+        table_at(at + 6 * size, 0, like),
+        table_at(at + 7 * size, 0, like),
         table_at(at + 8 * size, 0, like),
-        table_at(at + 16 * size, 0, like),
-        table_at(at + 24 * size, 0, like),
-        table_at(at + 32 * size, 0, like),
-        table_at(at + 40 * size, 0, like),
-        table_at(at + 48 * size, 0, like),
-        table_at(at + 56 * size, 0, like),
+        table_at(at + 9 * size, 0, like),
     )
-    return Work(x, w, u, f, high, low, exponents, carry)
 
 
 @inlined
@@ -101,125 +110,145 @@ def log_pmf(theta, _k, _same, n, count, begin, stop, served, out, scratch, end, 
             first += 1
         while first < last and theta[last - 1] == np.inf:
             last -= 1
-        size = last - first
-        if bad:
-            continue
-        if size and not serves(theta[first], theta[last - 1]):
-            served[row] = 0
-            continue
-        outcome = read(theta, first, size, work, zero)
-        take_in(size, work, zero)
-        write(out, at + row * n + n - last, size, outcome, work, zero)
+        if not bad:
+            served[row] = put_counts(theta, first, last - first, out, at + row * n + n - last, work, zero)
 
 
 @inlined
-def serves(least, most):
-    """Whether ratios of odds and sums of logits are floats."""
-    return most - least <= SPAN and max(-least, most) <= FAR / LONGEST
+def put_counts(theta, first, size, out, at, work, like):
+    """log P of ``size`` finite items, factor by factor; 0 if a factor does not fit."""
+    if size == 0:
+        out[at] = 0.0
+        return 1
+    if max(-theta[first], theta[first + size - 1]) > FAR / LONGEST:
+        return 0
+    outcome, begin, good = read(theta, first, size, work, like), 0, 1
+    while begin < size and good:
+        end = begin + 1
+        while end < size and work.x[end - 1] - work.x[end] <= APART:
+            end += 1
+        wide = work.x[begin] - work.x[end - 1] > SPAN
+        good = measure(begin, end - begin, wide, work, like)
+        if good:
+            take_in(begin, end - begin, wide, work, like)
+            write(out, at + begin, begin, end - begin, outcome, work, like)
+        begin = end
+    return good
 
 
 @inner
 def read(theta, first, size, work, like):
-    """Everything about the items; returns Σ log(1 + e^−|θ|) in two parts."""
-    lanes, shift = width(like), 0.0
+    """The logits of a row and their sums; returns Σ log(1 + e^−|θ|) in two parts."""
     for j in range(size):
         work.x[j] = theta[first + size - 1 - j]
-    for j in range(size, size + lanes):
+    for j in range(size, size + width(like)):
         work.x[j] = FAR
-    if size and max(abs(work.x[0]), abs(work.x[size - 1])) > SPAN / 2:
-        shift = -0.5 * work.x[0] - 0.5 * work.x[size - 1]
-    outcome, rest = full(like, 0), full(like, 0)
-    for j in range(0, size, lanes):
+    high, low = full(like, 0), full(like, 0)
+    for j in range(0, size, width(like)):
         x = load_numbers(work.x, j, like)
-        t, error = two_sum(x, full(like, shift))
-        w = exp(t)
-        store_numbers(work.w, j, plus(w, w, error))
-        outcome, error = two_sum(outcome, log_of_more(exp(where(x < full(like, 0), x, -x))))
-        rest = rest + error
-    for j in range(size, size + GROUP):
-        work.w[j] = 0.0
-    measure(size, full(like, shift), work)
-    return total_of(outcome, rest, work)
+        high, error = two_sum(high, log_of_more(exp(where(x < full(like, 0), x, -x))))
+        low = low + error
+    sum_logits(size, work)
+    store(work.carry, 0, high)
+    store(work.carry, 1, low)
+    top, rest = 0.0, 0.0
+    for i in range(width(like)):
+        top, error = two_sum(top, work.carry[i])
+        rest += error + work.carry[width(like) + i]
+    return top, rest
 
 
 @inner
-def measure(size, shift, work):
-    """Choose what the terms of each count are measured by: the largest, or one power in a block of similar logits."""
-    lanes = width(shift)
-    block = VECTORS * lanes
-    for b in range(size // block + 1):
-        set_references(b * block, block, size, work)
-        for c in range(b * block, (b + 1) * block, lanes):
-            t, error = two_sum(load_numbers(work.low, c, shift), shift)
-            u = exp(-t)
-            store_numbers(work.high, c, plus(u, -u, error))
-        turn(work.high, work.u, b, VECTORS, lanes)
-    sum_references(size, work)
-
-
-@inner
-def sum_references(size, work):
-    """The logarithm of what each count is measured by, less that of the likeliest outcome, in two parts.
-
-    Sums of logits have one sign from the number of positive ones on. What the means differ by is in the second part.
-    """
-    work.low[0], gap, rest, center = 0.0, 0.0, 0.0, 0
-    for c in range(1, size + 1):
-        center += work.x[c - 1] > 0
-        gap, error = two_sum(gap, work.low[c] - work.x[c - 1])
-        rest += error
-        work.low[c] = gap + rest
-    work.high[center], rest = 0.0, 0.0
+def sum_logits(size, work):
+    """The largest term's logit less that of the likeliest outcome, for every count: sums of one sign, in two parts."""
+    center = 0
+    while center < size and work.x[center] > 0:
+        center += 1
+    work.high[center], work.low[center] = 0.0, 0.0
     for c in range(center + 1, size + 1):
         work.high[c], error = two_sum(work.high[c - 1], work.x[c - 1])
-        rest += error
-        work.low[c] += rest
-    rest = 0.0
+        work.low[c] = work.low[c - 1] + error
     for c in range(center - 1, -1, -1):
         work.high[c], error = two_sum(work.high[c + 1], -work.x[c])
+        work.low[c] = work.low[c + 1] + error
+
+
+@inner
+def measure(begin, size, wide, work, like):
+    """The odds of a factor, and what measures each count: its own logit, or the mean of a block; 0 if that overflows.
+
+    Of a wide factor each block measures in a unit of its own.
+    """
+    lanes = width(like)
+    block, good = VECTORS * lanes, 1
+    for b in range(size // block + 1):
+        set_references(begin, b * block, block, size, work)
+    for b in range(size // block + 1):
+        shift = unit_of(b, block, size, wide, work)
+        if wide and work.reference[b * block] - work.reference[min(b * block + block - 1, size)] > SPAN:
+            good = 0
+        for c in range(b * block, (b + 1) * block, lanes):
+            t, error = two_sum(load_numbers(work.reference, c, like), full(like, shift))
+            u = exp(-t)
+            store_numbers(work.plain, c, plus(u, -u, error))
+        turn(work.plain, work.u, b, VECTORS, lanes)
+    put_odds(begin, 0, size, size, unit_of(0, block, size, False, work), work, like)
+    gap, rest, work.plain[0] = 0.0, 0.0, 0.0
+    for c in range(1, size + 1):
+        gap, error = two_sum(gap, work.reference[c] - work.x[begin + c - 1])
         rest += error
-        work.low[c] += rest
+        work.plain[c] = gap + rest
+    return good
 
 
 @inlined
-def set_references(first, block, size, work):
+def set_references(begin, first, block, size, work):
     """The logit by which each count of a block is measured: that of its own item, or for all counts their mean."""
-    begin, stop = max(first, 1), first + block
+    start, stop = max(first, 1), first + block
     for c in range(first, stop):
-        work.low[c] = work.x[max(c, 1) - 1] if c <= size else FAR
-    if stop <= size + 1 and size <= SHORT and work.low[begin] - work.low[stop - 1] <= SIMILAR:
+        work.reference[c] = work.x[begin + max(c, 1) - 1] if c <= size else FAR
+    top = work.reference[start]
+    if stop <= size + 1 and size <= SHORT and top - work.reference[stop - 1] <= SIMILAR:
         mean = 0.0
-        for c in range(begin, stop):
-            mean += work.low[c] - work.low[begin]
-        mean = work.low[begin] + mean / (stop - begin)
+        for c in range(start, stop):
+            mean += work.reference[c] - top
+        mean = top + mean / (stop - start)
         for c in range(first, stop):
-            work.low[c] = mean
+            work.reference[c] = mean
+
+
+@inlined
+def unit_of(b, block, size, wide, work):
+    """What is added to logits before their odds are taken, those of a block or of all counts."""
+    first, last = (b * block, min(b * block + block - 1, size)) if wide else (0, size)
+    top, bottom = work.reference[first], work.reference[last]
+    return -0.5 * top - 0.5 * bottom if wide or max(top, -bottom) > SPAN / 2 else 0.0
+
+
+@inner
+def put_odds(begin, first, stop, size, shift, work, like):
+    """The odds of items first … stop − 1; 0 for those from ``size`` on. Of those before a block f is still 0 there."""
+    most = full(like, SPAN / 2 + 2 * SIMILAR)
+    for j in range(first, stop, width(like)):
+        t, error = two_sum(load_numbers(work.x, begin + j, like), full(like, shift))
+        w = exp(where(t > most, most, t))
+        store_numbers(work.w, j, plus(w, w, error))
+    for j in range(min(stop, size), min(stop, size) + GROUP):
+        work.w[j] = 0.0
 
 
 @inner
 def turn(source, target, b, columns, rows):
-    """Transpose the numbers of a block: count ``columns`` · i + j of it is number ``rows`` · j + i, lane i of vector j."""
+    """Transpose a block: count ``columns`` · i + j of it is number ``rows`` · j + i, which is lane i of vector j."""
     at = b * columns * rows
     for i in range(rows):
         for j in range(columns):
             target[at + j * rows + i] = source[at + i * columns + j]
 
 
-@inlined
-def total_of(high, low, work):
-    """The sum of all lanes of numbers in two parts."""
-    store(work.carry, 0, high)
-    store(work.carry, 1, low)
-    top, rest = 0.0, 0.0
-    for i in range(width(high)):
-        top, error = two_sum(top, work.carry[i])
-        rest += error + work.carry[width(high) + i]
-    return top, rest
-
-
 @inner
-def take_in(size, work, like):
-    """f of all items."""
+def take_in(begin, size, wide, work, like):
+    """f of all items of a factor."""
     block = VECTORS * width(like)
     for j in range(size // block * VECTORS + VECTORS):
         store(work.f, j, full(like, 0))
@@ -234,6 +263,8 @@ def take_in(size, work, like):
             store(work.carry, k, full(like, 0))
         before = load(work.exponents, 0, like)
         for b in range(min(first + GROUP, size) // block + 1):
+            if wide:
+                put_odds(begin, first, first + GROUP, size, unit_of(b, block, size, wide, work), work, like)
             here = load(work.exponents, b, like)
             take_group(first, b, before - here, work)
             before = here
@@ -304,16 +335,16 @@ def vectors(table, b, like):
 
 
 @inner
-def write(out, at, size, outcome, work, like):
+def write(out, at, begin, size, outcome, work, like):
     """The logarithms; what two large terms leave of each other is exact."""
     for b in range(size // (VECTORS * width(like)) + 1):
         rescale(b, work, like)
-        e = load(work.exponents, b, like)
         turn(work.f, work.u, b, width(like), VECTORS)
+        e = load(work.exponents, b, like)
         scale, rest = two_sum(e * full(like, LN2), full(like, -outcome[0]))
         rest = rest + (e * full(like, LN2_LOW) - full(like, outcome[1]))
         for j in range(b * VECTORS, (b + 1) * VECTORS):
             c = j * width(like)
-            x, error = two_sum(scale, load(work.high, j, like))
-            error = error + (rest + load(work.low, j, like))
+            x, error = two_sum(scale, load_numbers(work.high, begin + c, like))
+            error = error + (rest + (load_numbers(work.low, begin + c, like) + load(work.plain, j, like)))
             store_items(out, at, c, size + 1, x + (error + log(load(work.u, j, like))))

@@ -106,7 +106,7 @@ def find_count_path(rows: int, n: int, dtype: Any) -> Path | None:
 
     if kind_of(rows, n, dtype) is None or n > LONGEST:
         return None
-    reach = "all counts, item by item in float64; the core takes rows of logits more than 680 apart"
+    reach = "all counts, item by item in float64; the core takes rows with logits 11 to 75 apart throughout"
     return Path(RECURSION, ITEMS, f"{_lanes(ITEMS, np.dtype(dtype))}, {reach}")
 
 
@@ -187,5 +187,7 @@ def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, w
 @lru_cache(maxsize=1024)
 def arrange_counts(n: int) -> Plan:
     """Plan the kernel for the probabilities of all counts."""
-    dtype, lanes = np.dtype(np.float64), 8 * WIDTH[float64]
-    return Plan(LAYOUTS[dtype, ITEMS], 1, 64 * (n // lanes + 3) * lanes, n * (TYPICAL[CONTOUR] + n / 4))
+    from ksubset.backends._cpu.counts import TABLES, VECTORS
+
+    dtype, block = np.dtype(np.float64), VECTORS * WIDTH[float64]
+    return Plan(LAYOUTS[dtype, ITEMS], 1, 8 * TABLES * (n // block + 3) * block, n * (TYPICAL[CONTOUR] + n / 4))

@@ -69,7 +69,9 @@ def main() -> None:
         for name, job in jobs.items():
             if name != "ksubset":
                 time, decades = times[name]["median_ms"], reliable(np.array(job.run()).reshape(log_pmf.shape), log_pmf)
-                print(f"    {name}: {time:.3g} ms, {time / mine:.2f} times as long, right to 1e-10 down to 1e{decades:.0f}")
+                print(
+                    f"    {name}: {time:.3g} ms, {time / mine:.2f} times as long, right to 1e-10 down to 1e{decades:.0f}"
+                )
 
 
 if __name__ == "__main__":
