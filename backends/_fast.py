@@ -1,6 +1,7 @@
 """The one place where the CPU fast path is chosen, and how calls of the core are put to its kernels.
 
-It takes the functions of `FUNCTIONS` and `COUNTS`. Those of `SOLVING` are array code that starts from a solution, found by a kernel.
+It takes the functions of `FUNCTIONS`, and `COUNTS`. Those of `SOLVING` are array code that starts from a solution,
+found by a kernel.
 Nothing of numba or NumPy is imported before the first call that would use it.
 """
 
@@ -64,7 +65,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     Parameters
     ----------
     name
-        One of `FUNCTIONS` or `WEIGHTED`, `COUNTS`, or another function of ``ksubset._functions`` or ``ksubset._weighted``.
+        One of `FUNCTIONS` or `WEIGHTED`, `COUNTS`, or another function of ``ksubset._functions`` or
+        ``ksubset._weighted``.
     shape, width, dtype
         The shape of the logits, a bound of min(k, n − k), and anything ``numpy.dtype`` accepts.
 

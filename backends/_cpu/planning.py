@@ -187,7 +187,7 @@ def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, w
 @lru_cache(maxsize=1024)
 def arrange_counts(n: int) -> Plan:
     """Plan the kernel for the probabilities of all counts."""
-    from ksubset.backends._cpu.counts import TABLES, VECTORS
+    from ksubset.backends._cpu.count_units import TABLES, VECTORS
 
     dtype, block = np.dtype(np.float64), VECTORS * WIDTH[float64]
     return Plan(LAYOUTS[dtype, ITEMS], 1, 8 * TABLES * (n // block + 3) * block, n * (TYPICAL[CONTOUR] + n / 4))

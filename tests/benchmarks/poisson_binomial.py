@@ -1,8 +1,8 @@
 """Speed and accuracy of `count_log_pmf` beside SciPy's `poisson_binom` and the package fast_poibin.
 
-Prints a table: ``python tests/benchmarks/poisson_binomial.py [--quick]``. Normal logits, float64, one thread, medians; and
-the largest probability that is wrong by 1e-10, as `count_log_pmf` has it: tests/test_fast_counts.py bounds its own error.
-The other two compute probabilities and not logarithms: below 1e-308 they have none. They take one row at a time.
+Prints a table: ``python tests/benchmarks/poisson_binomial.py [--quick]``. Normal logits, float64, one thread, medians;
+and the largest probability that is wrong by 1e-10, as `count_log_pmf` has it: tests/test_fast_counts.py bounds its own
+error. The other two compute probabilities and not logarithms: below 1e-308 they have none. They take one row at a time.
 """
 
 import argparse
@@ -69,9 +69,7 @@ def main() -> None:
         for name, job in jobs.items():
             if name != "ksubset":
                 time, decades = times[name]["median_ms"], reliable(np.array(job.run()).reshape(log_pmf.shape), log_pmf)
-                print(
-                    f"    {name}: {time:.3g} ms, {time / mine:.2f} times as long, right to 1e-10 down to 1e{decades:.0f}"
-                )
+                print(f"    {name}: {time:.3g} ms, {time / mine:.2f} times as long, right to 1e-10 to 1e{decades:.0f}")
 
 
 if __name__ == "__main__":
