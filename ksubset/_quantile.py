@@ -81,7 +81,7 @@ def _number(q: float) -> tuple[list[float], list[float]]:
 
 
 def _array(problem: Problem, q: Array) -> tuple[Array, Array]:
-    """The same, (..., 1), NaN for levels out of range."""
+    """The same, (..., 1), positive for levels out of range."""
     xp, batch = problem.xp, tuple(problem.logits.shape[:-1])
     check_companion(q, "q", problem.logits, problem.backend)
     check_floating(q, "q", xp)
@@ -90,7 +90,7 @@ def _array(problem: Problem, q: Array) -> tuple[Array, Array]:
     if problem.checks(q):
         _check_levels(problem.backend.readable(q))
     inside = (q >= 0) & (q <= 1)
-    low, high = (_log(xp, xp.where(inside, x, xp.full_like(x, float("nan"))))[..., None] for x in (q, 1 - q))
+    low, high = (_log(xp, xp.where(inside, x, xp.full_like(x, 2.0)))[..., None] for x in (q, 1 - q))
     return low, high
 
 

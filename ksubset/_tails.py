@@ -43,10 +43,10 @@ def _larger(xp: Any, x: Array, other: Array) -> Array:
 
 
 def least_count(xp: Any, log_pmf: Array, log_q: Array, log_rest: Array) -> Array:
-    """The least c with P(S ≤ c) ≥ q, for log q and log(1 − q) of the rank of ``log_pmf``; −1 where one is NaN."""
+    """The least c with P(S ≤ c) ≥ q; −1 where one is NaN, or the logarithms of q and 1 − q, (..., 1), are positive."""
     (lower, upper), slack = tails(xp, log_pmf), SLACK * float(xp.finfo(log_pmf.dtype).eps)
     enough = lower >= log_q * (1 + slack) - slack
     little = upper <= log_rest * (1 - slack) + slack
     short = xp.astype(~xp.where(log_q < log(0.5), enough, little), xp.int32)
-    count, bad = xp.sum(short, axis=-1), xp.isnan(lower[..., 0] + log_q[..., 0])
+    count, bad = xp.sum(short, axis=-1), xp.isnan(lower[..., 0]) | (log_q[..., 0] > 0)
     return xp.where(bad, xp.full_like(count, -1), count)

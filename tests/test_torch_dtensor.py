@@ -96,6 +96,7 @@ def test_errors(mesh: Any, logits: Any) -> None:
         (ValueError, "logits must not be split along the items", lambda: ksubset.marginals(spread(mesh, logits, 1), 2)),
         (ValueError, "logits must be placed by Shard and Replicate", lambda: ksubset.marginals(partial, 2)),
         (TypeError, "v must be a DTensor, as logits is", lambda: ksubset.marginals_jvp(here, 2, logits)),
+        (TypeError, "q must be a number where", lambda: ksubset.count_quantile(here, logits[:, 0])),
         (TypeError, "v must be an array of the same", lambda: ksubset.marginals_jvp(logits, 2, here)),
         (ValueError, "v must be on the device mesh", lambda: ksubset.marginals_jvp(here, 2, on_other)),
         (ValueError, "v must have size 3", lambda: ksubset.marginals_jvp(here, 2, spread(mesh, logits[:2]))),
