@@ -27,7 +27,7 @@ OTHERS = tuple(
 )
 """Files that concern other backends, or that a session of their own runs."""
 
-NUMBERS = ("accuracy", "battery_*", "inverse*", "count_log_pmf", "engines", "parts")
+NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
 
 
 def files(*names: str) -> list[str]:

@@ -1,6 +1,7 @@
 """The one place where the CPU fast path is chosen, and how calls of the core are put to its kernels.
 
-It takes the functions of `FUNCTIONS`. Those of `SOLVING` are array code that starts from a solution, found by a kernel.
+It takes the functions of `FUNCTIONS`, and `COUNTS`. Those of `SOLVING` are array code that starts from a solution,
+found by a kernel.
 Nothing of numba or NumPy is imported before the first call that would use it.
 """
 
@@ -30,6 +31,8 @@ KERNELS = {
 """What each is called in ``_cpu``."""
 SOLVING = {function.__name__ for function in _functions.SOLVING}
 SOLVING_WEIGHTED = {function.__name__ for function in _weighted.SOLVING}
+COUNTS = "count_log_pmf"
+"""The law of the number of independent items, which has a kernel of its own."""
 WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw", "weighted_solve")
 """The same under a cardinality potential."""
 
@@ -64,7 +67,8 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     Parameters
     ----------
     name
-        One of `FUNCTIONS` or `WEIGHTED`, or another function of ``ksubset._functions`` or ``ksubset._weighted``.
+        One of `FUNCTIONS` or `WEIGHTED`, `COUNTS`, or another function of ``ksubset._functions`` or
+        ``ksubset._weighted``.
     shape, width, dtype
         The shape of the logits, a bound of min(k, n − k), and anything ``numpy.dtype`` accepts.
 
@@ -77,7 +81,7 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         name = "solve"
     if name in SOLVING_WEIGHTED:
         name = "weighted_solve"
-    if name not in FUNCTIONS and name not in WEIGHTED:
+    if name not in (*FUNCTIONS, *WEIGHTED, COUNTS):
         return "there is no kernel for it"
     return obstacle() or _find(name, shape, width, dtype)
 
@@ -92,12 +96,14 @@ def kernels() -> Any:
 
 @lru_cache(maxsize=1024)
 def _find(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
-    from ksubset.backends._cpu.planning import find_path, find_weighted_path
+    from ksubset.backends._cpu.planning import find_count_path, find_path, find_weighted_path
 
     rows, n = prod(shape[:-1]), shape[-1]
     if name in WEIGHTED:
         n = (n - 1) // 2
         path = find_weighted_path(rows, n, width, dtype)
+    elif name == COUNTS:
+        path = find_count_path(rows, n, dtype)
     else:
         path = find_path(KERNELS[name], rows, n, width, dtype)
     return path or f"there are kernels for float32 and float64 and no empty arrays; got {dtype} ({rows}, {n})"
@@ -106,12 +112,16 @@ def _find(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | 
 def evaluate(
     name: str, logits: "np.ndarray", k: "int | np.ndarray", width: int, *v: "np.ndarray", threads: int | None = None
 ) -> "np.ndarray":
-    """Compute μ, 1 − μ, or the product of J and ``v``, against which the logits broadcast; or one of `WEIGHTED`."""
+    """Compute μ, 1 − μ, J · ``v``, against which the logits broadcast, `COUNTS`, or one of `WEIGHTED`."""
     value: np.ndarray
     if name in WEIGHTED:
         from ksubset.backends import _fast_weighted
 
         value = _fast_weighted.evaluate(name, logits, int(k), width, *v, threads=threads)
+    elif name == COUNTS:
+        from ksubset.backends import _fast_counts
+
+        value = _fast_counts.log_pmf(logits, threads=threads)
     elif name == "marginals_jvp":
         value = jacobian_product(logits, k, v[0], width, threads=threads)
     else:

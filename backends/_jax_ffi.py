@@ -39,7 +39,7 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         )
     if is_long(shape[-1]):
         return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
-    if name in ("solve", "weighted_solve") or name in _fast.SOLVING or name in _fast.SOLVING_WEIGHTED:
+    if name in ("solve", "weighted_solve", _fast.COUNTS) or name in _fast.SOLVING or name in _fast.SOLVING_WEIGHTED:
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
     if name.startswith("weighted_") and several_devices():
         return f"potentials on {jax.device_count()} devices take the core, whose programs XLA partitions"

@@ -2,13 +2,14 @@
 
 from ksubset._api import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
 from ksubset._config import show_config
-from ksubset._count import count_log_pmf
+from ksubset._count import count_log_cdf, count_log_pmf, count_log_sf
 from ksubset._design import logits_from_marginals
 from ksubset._distribution import KSubset
 from ksubset._draws import rsample, sample, sample_from_uniforms
 from ksubset._information import entropy, kl_divergence, kl_to_uniform, log_prob
 from ksubset._masks import MaskWarning
 from ksubset._potentials import Cardinality, at_least, at_most, between
+from ksubset._quantile import count_quantile
 
 __all__ = [
     "Cardinality",
@@ -17,7 +18,10 @@ __all__ = [
     "at_least",
     "at_most",
     "between",
+    "count_log_cdf",
     "count_log_pmf",
+    "count_log_sf",
+    "count_quantile",
     "covariance",
     "entropy",
     "kl_divergence",

@@ -5,6 +5,7 @@ from os import environ
 
 from ksubset._call import Problem
 from ksubset._cardinality import prepare
+from ksubset._count import rows as count_rows
 from ksubset._typing import Array
 from ksubset.backends import _fast
 
@@ -18,10 +19,10 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
     NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and for the first two what
-    entropies, log-probabilities and normalisers are made of. This is the CPU fast path. The environment variable
-    ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has compiled keeps the path it has. CUDA kernels
-    compute everything but `mode` for CuPy arrays and CUDA tensors, up to a size, and take a k that is a number. The
-    core, which is written against the array API standard, computes the rest.
+    entropies, log-probabilities and normalisers are made of, and `count_log_pmf`. This is the CPU fast path. The
+    environment variable ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has compiled keeps the path
+    it has. CUDA kernels compute everything but `mode` and `count_log_pmf` for CuPy arrays and CUDA tensors, up to a
+    size, and take a k that is a number. The core, which is written against the array API standard, computes the rest.
 
     Parameters
     ----------
@@ -44,6 +45,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     marginals_jvp: ...
     sample, rsample: ...
     entropies, log-probabilities, normalisers: ...
+    count_log_pmf: ...
     everything else: the core...
     """
     from ksubset import __version__
@@ -62,7 +64,8 @@ def paths(logits: Array, k: int | Array | None) -> dict[str, str]:
     """By which path each function would be computed, and why."""
     problem = prepare(logits, k, None, None)
     found = {NAMES.get(name, name): _path(problem, name) for name in _fast.FUNCTIONS}
-    return found | {"everything else": _path(problem, "mode")}
+    counts = _path(count_rows(logits, validate=False), _fast.COUNTS)
+    return found | {"count_log_pmf": counts, "everything else": _path(problem, "mode")}
 
 
 def _version(name: str) -> str | None:

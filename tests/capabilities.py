@@ -20,6 +20,9 @@ FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
     "log_normalizer": "gradient",
     "log_prob_count": "gradient",
     "count_log_pmf": "gradient",
+    "count_log_cdf": "gradient",
+    "count_log_sf": "gradient",
+    "count_quantile": "value",
     "marginals": "gradient",
     "marginals_jvp": "gradient",
     "logits_from_marginals": "gradient",
@@ -34,6 +37,9 @@ FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
     "rsample": "gradient",
 }
 """Whether a function has a gradient where the backend has reverse mode."""
+
+WITHOUT_SIZE = tuple(name for name in FUNCTIONS if name.startswith("count_"))
+"""Functions that take no k."""
 
 PLAIN = ("numpy", "strict", "cupy", "dask")
 NO_AUTODIFF = "no automatic differentiation; `marginals_jvp` is the derivative"

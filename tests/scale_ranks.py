@@ -49,6 +49,9 @@ FUNCTIONS: dict[str, Function] = {
     "log_normalizer": lambda b: ksubset.log_normalizer(b.x, 2),
     "log_prob_count": lambda b: ksubset.log_prob_count(b.x, b.k),
     "count_log_pmf": lambda b: ksubset.count_log_pmf(b.x),
+    "count_log_cdf": lambda b: ksubset.count_log_cdf(b.x),
+    "count_log_sf": lambda b: ksubset.count_log_sf(b.x),
+    "count_quantile": lambda b: ksubset.count_quantile(b.x, 0.3),
     "marginals": lambda b: ksubset.marginals(b.x, 2),
     "marginals, a k for each row": lambda b: ksubset.marginals(b.x, b.k),
     "marginals, half precision": lambda b: ksubset.marginals(b.x.half(), 2),
@@ -83,7 +86,7 @@ RANDOM: dict[str, Function] = {
 TWICE = ("entropy", "log_prob", "marginals", "marginals_jvp, one v")
 """Functions of which a second derivative is taken."""
 
-APART = {"KSubset", "Cardinality", "at_least", "at_most", "between", "show_config"}
+APART = {"KSubset", "MaskWarning", "Cardinality", "at_least", "at_most", "between", "show_config"}
 assert {name.partition(",")[0] for name in FUNCTIONS | RANDOM} >= set(ksubset.__all__) - APART
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from capabilities import FUNCTIONS
+from capabilities import FUNCTIONS, WITHOUT_SIZE
 
 import ksubset
 
@@ -34,7 +34,9 @@ def arguments(name: str, kind: str, wrap: Wrap) -> dict[str, Any]:
     uniforms = UNIFORMS if kind in ("weights", "range") else UNIFORMS[..., 1:]
     extra = {"marginals_jvp": {"v": V}, "kl_divergence": {"other": V}, "sample_from_uniforms": {"u": uniforms}}
     extra["log_prob"] = {"z": ksubset.mode(X, K[kind](lambda x: x))}
-    size = {} if name == "count_log_pmf" else {"k": K[kind](wrap)}
+    size = {} if name in WITHOUT_SIZE else {"k": K[kind](wrap)}
+    if name == "count_quantile":
+        return {"q": 0.3}
     return size | {key: wrap(x) for key, x in extra.get(name, {}).items()}
 
 
@@ -54,4 +56,4 @@ def part(rows: slice) -> Wrap:
 
 def cases() -> list[tuple[str, str]]:
     pairs = [(name, kind) for name in FUNCTIONS for kind in K]
-    return [(n, k) for n, k in pairs if k == "int" or n not in ("logits_from_marginals", "count_log_pmf")]
+    return [(n, k) for n, k in pairs if k == "int" or n not in ("logits_from_marginals", *WITHOUT_SIZE)]

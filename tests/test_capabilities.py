@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from capabilities import FEATURES, FUNCTIONS
+from capabilities import FEATURES, FUNCTIONS, WITHOUT_SIZE
 from conftest import Target
 from transforms import Transforms
 
@@ -15,6 +15,7 @@ from ksubset.backends import find
 LOGITS, DIRECTION, SUBSET = np.array([1.0, 0.3, -0.5, 0.0]), np.array([0.5, -1.0, 2.0, 0.1]), np.array([1.0, 1.0, 0, 0])
 EXTRA: dict[str, Callable[[Target], dict[str, Any]]] = {
     "marginals_jvp": lambda target: {"v": target.array(DIRECTION)},
+    "count_quantile": lambda target: {"q": 0.3},
     "log_prob": lambda target: {"z": target.array(SUBSET)},
     "kl_divergence": lambda target: {"other": target.array(DIRECTION)},
     "sample": lambda target: {"rng": target.rng(0)},
@@ -29,7 +30,7 @@ OBJECTS = {"KSubset", "MaskWarning", "Cardinality", "at_least", "at_most", "betw
 
 def call(target: Target, name: str, x: Any) -> Any:
     x = ksubset.marginals(x, k=2) if name == "logits_from_marginals" else x
-    size = {} if name == "count_log_pmf" else {"k": 2}
+    size = {} if name in WITHOUT_SIZE else {"k": 2}
     return getattr(ksubset, name)(x, **size, **EXTRA.get(name, lambda _: {})(target))
 
 

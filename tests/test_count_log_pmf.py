@@ -1,14 +1,13 @@
 """The log-probability of every count: against 80-digit arithmetic down both tails, and its derivatives."""
 
-from functools import cache
 from typing import Any
 
-import mpmath
 import numpy as np
 import pytest
 from conftest import Target
+from counts import exact, truth
 from derivatives import DIRECTIONS, LOGITS, ROWS, sigmoid
-from oracle import Enumeration, families
+from oracle import Enumeration
 from transforms import Transforms, differentiable
 
 import ksubset
@@ -16,28 +15,6 @@ from ksubset import _each_count, _mixture
 from ksubset.backends import find
 
 TAIL = np.log(1e-300)
-
-
-def exact(theta: np.ndarray) -> np.ndarray:
-    """log P(c) by convolution of 80 digits with unbounded exponents."""
-    with mpmath.workdps(80):
-        table = [mpmath.mpf(1)]
-        for x in map(float, theta):
-            p, q = (
-                mpmath.mpf(float(x == s * np.inf)) if np.isinf(x) else 1 / (1 + mpmath.exp(-s * x)) for s in (1, -1)
-            )
-            table = [q * a + p * b for a, b in zip([*table, 0], [0, *table], strict=True)]
-        return np.array([float(mpmath.log(x)) if x else -np.inf for x in table])
-
-
-@cache
-def truth(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Rows that are hard in different ways, exact in float32; in the last of few items each count has its own tilt."""
-    rows = list(families(n, np.random.default_rng(n)).values())
-    if n < 300:
-        rows.append(1000.0 * (np.arange(n) - n // 3))
-    logits = np.stack(rows).astype(np.float32).astype(np.float64)
-    return logits, np.stack([exact(row) for row in logits])
 
 
 @pytest.mark.parametrize("n", [3, 40, 300])

@@ -213,7 +213,8 @@ def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     ksubset.show_config(np.zeros((128, 350), np.float32), 10)
     printed = capsys.readouterr().out.splitlines()
     assert printed[2].startswith("marginals: the fast path: ")
-    assert printed[-2].startswith("entropies, log-probabilities, normalisers: the fast path: ")
+    assert printed[-3].startswith("entropies, log-probabilities, normalisers: the fast path: ")
+    assert printed[-2].startswith("count_log_pmf: the fast path: ")
     assert printed[-1] == "everything else: the core: there is no kernel for it"
     ksubset.show_config(np.zeros((0, 350)), 10)
     assert "sample, rsample: the core: there are kernels for float32 and float64 and no empty arrays" in (

@@ -62,6 +62,9 @@ def test_the_inverse_and_the_law_of_a_count(target: Target) -> None:
     assert np.isinf(np.asarray(theta)).sum() == 2
     assert jnp.isfinite(jax.grad(lambda x: ksubset.logits_from_marginals(x, 2).sum())(mu[:1])).all()
     assert jnp.isfinite(ksubset.count_log_pmf(target.array(X))).all()
+    assert jnp.isfinite(jax.grad(lambda x: ksubset.count_log_cdf(x).sum())(target.array(X))).all()
+    q = target.array(np.full((3, *(1,) * (X.ndim - 1)), 0.3))
+    assert ksubset.count_quantile(target.array(X), q).shape == (3, *X.shape[:-1])
 
 
 def loss(z: Any) -> Any:

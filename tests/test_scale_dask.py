@@ -29,7 +29,7 @@ def test_values_of_each_chunk(name: str, kind: str) -> None:
         expected = function(x[rows], validate=False, **arguments(name, kind, part(rows)))
         np.testing.assert_array_equal(chunk.compute(scheduler="synchronous"), expected)
     assert found.compute(scheduler="synchronous").shape == found.shape
-    assert found.dtype == found.compute(scheduler="synchronous").dtype == x.dtype
+    assert found.dtype == found.compute(scheduler="synchronous").dtype == expected.dtype
 
 
 @pytest.mark.parametrize(("name", "kind"), cases())

@@ -34,6 +34,8 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
         (lambda x: ksubset.mode(x, ksubset.Cardinality(da.zeros(N))), ValueError, "log_weights must have shape"),
         (lambda x: ksubset.sample(x, 2, rng="0"), TypeError, "rng must be a numpy.random.Generator or SeedSequence"),
         (lambda x: ksubset.sample(x, 2, rng=-1), ValueError, "rng must be at least 0"),
+        (lambda x: ksubset.count_quantile(x, x[:, 0]), TypeError, "q must be a number where .*: ask for one level"),
+        (lambda x: ksubset.count_quantile(x, 2), ValueError, "q must be in"),
         (lambda x: estimators.l2x(x, 2, rng=0), TypeError, "the estimators do not take Dask arrays"),
         (lambda x: estimators.softsub(x, 2, rng=0), TypeError, "the estimators do not take Dask arrays"),
     ],

@@ -58,6 +58,8 @@ def test_functions_with_work_of_their_own(mesh: Any, logits: Any) -> None:
         (ksubset.sample_from_uniforms(here, 2, spread(mesh, u, 1)), ksubset.sample_from_uniforms(logits, 2, u)),
         (ksubset.logits_from_marginals(spread(mesh, mu), 2), ksubset.logits_from_marginals(mu, 2)),
         (ksubset.count_log_pmf(here), ksubset.count_log_pmf(logits)),
+        (ksubset.count_log_cdf(here), ksubset.count_log_cdf(logits)),
+        (ksubset.count_quantile(here, 0.3), ksubset.count_quantile(logits, 0.3)),
         (ksubset.covariance(here, 2), ksubset.covariance(logits, 2)),
         (ksubset.entropy(here, most), ksubset.entropy(logits, ksubset.at_most(k))),
         (
@@ -94,6 +96,7 @@ def test_errors(mesh: Any, logits: Any) -> None:
         (ValueError, "logits must not be split along the items", lambda: ksubset.marginals(spread(mesh, logits, 1), 2)),
         (ValueError, "logits must be placed by Shard and Replicate", lambda: ksubset.marginals(partial, 2)),
         (TypeError, "v must be a DTensor, as logits is", lambda: ksubset.marginals_jvp(here, 2, logits)),
+        (TypeError, "q must be a number where", lambda: ksubset.count_quantile(here, logits[:, 0])),
         (TypeError, "v must be an array of the same", lambda: ksubset.marginals_jvp(logits, 2, here)),
         (ValueError, "v must be on the device mesh", lambda: ksubset.marginals_jvp(here, 2, on_other)),
         (ValueError, "v must have size 3", lambda: ksubset.marginals_jvp(here, 2, spread(mesh, logits[:2]))),

@@ -100,6 +100,16 @@ def find_weighted_path(rows: int, n: int, high: int, dtype: Any) -> Path | None:
     return Path(RECURSION, ROWS, f"{_lanes(ROWS, kind)}, {reach}")
 
 
+def find_count_path(rows: int, n: int, dtype: Any) -> Path | None:
+    """Say the same of the probabilities of all counts."""
+    from ksubset.backends._cpu.counts import LONGEST
+
+    if kind_of(rows, n, dtype) is None or n > LONGEST:
+        return None
+    reach = "all counts, item by item in float64; the core takes rows with logits 11 to 75 apart throughout"
+    return Path(RECURSION, ITEMS, f"{_lanes(ITEMS, np.dtype(dtype))}, {reach}")
+
+
 LARGEST_TABLE = 1 << 20
 """Items times sizes; potentials of more are computed by the core, whose memory does not grow with the sizes."""
 
@@ -172,3 +182,12 @@ def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, w
     shared = team.board_bytes(n, 2) if n >= SHARED else 0
     scratch += 3 * items if across == ROWS else 0
     return Plan(LAYOUTS[dtype, across], lanes, scratch, n * TYPICAL[method], shared, team.ALONE)
+
+
+@lru_cache(maxsize=1024)
+def arrange_counts(n: int) -> Plan:
+    """Plan the kernel for the probabilities of all counts."""
+    from ksubset.backends._cpu.count_units import TABLES, VECTORS
+
+    dtype, block = np.dtype(np.float64), VECTORS * WIDTH[float64]
+    return Plan(LAYOUTS[dtype, ITEMS], 1, 8 * TABLES * (n // block + 3) * block, n * (TYPICAL[CONTOUR] + n / 4))

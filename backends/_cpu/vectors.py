@@ -9,6 +9,7 @@ from numba.core.typing.templates import AbstractTemplate, infer_global, signatur
 from numba.extending import intrinsic, lower_builtin
 
 from ksubset.backends._cpu.lanes import (
+    I32,
     ITEMS,
     WIDTH,
     Dual,
@@ -168,6 +169,18 @@ def tangent(typingctx: Any, x: Any) -> Any:
 def where(typingctx: Any, mask: Any, x: Any, y: Any) -> Any:
     """``x`` where the mask is set, else ``y``."""
     return x(mask, x, x), lambda context, builder, sig, args: builder.select(*args)
+
+
+@intrinsic
+def shifted(typingctx: Any, x: Any, y: Any) -> Any:
+    """The last lane of ``x``, then all of ``y`` but its last."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        size = WIDTH[x.dtype]
+        order = ir.Constant(ir.VectorType(I32, size), list(range(size - 1, 2 * size - 1)))
+        return builder.shuffle_vector(*args, order)
+
+    return x(x, x), codegen
 
 
 @intrinsic
