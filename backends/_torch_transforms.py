@@ -20,6 +20,8 @@ def is_differentiated(*tensors: Tensor) -> bool:
 
 def forward_over_forward() -> bool:
     """Inside two forward-mode transforms torch drops the outer tangent of a Function (pytorch issue 197867)."""
+    if torch.compiler.is_compiling():  # a frame by itself, whose answer is not used
+        return False
     stack = torch._C._functorch.get_interpreter_stack() or []
     return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack) > 1
 
@@ -47,7 +49,7 @@ def for_each_draw(tangent: Tensor, shape: torch.Size) -> Tensor:
     return tangent if tangent.shape == shape else tangent.expand(shape).clone()
 
 
-@torch.compiler.assume_constant_result
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch leaves it so
 def derivatives_while_compiling() -> int:
     """How many levels of `torch.func` are around a call in the program that is traced, if they take derivatives.
 

@@ -146,7 +146,9 @@ def evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
     size, counts = (k, None) if isinstance(k, int) else (-1, k)
-    known = None if torch.compiler.is_compiling() or _is_mapped(logits, *arrays) else solution
+    known = solution
+    if torch.compiler.is_compiling() or any(map(torch._C._functorch.is_functorch_wrapped_tensor, (logits, *arrays))):
+        known = None
     call = Call(function.__name__, size, width, _value, known)
     if function in PRODUCTS:
         return product(call, logits, counts, arrays[0])
@@ -177,10 +179,6 @@ def _known(call: Call, logits: torch.Tensor, k: int | torch.Tensor, *arrays: tor
         return dict(_weighted.solutions(call.function, solve_weighted, logits, *arrays))
     solve = partial(_torch_fast.solve, k=k)
     return dict(_functions.solutions(call.function, solve, logits, *arrays, solution=call.solution))
-
-
-def _is_mapped(*tensors: torch.Tensor) -> bool:
-    return any(torch._C._functorch.is_functorch_wrapped_tensor(x) for x in tensors)
 
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:

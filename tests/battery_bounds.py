@@ -19,14 +19,14 @@ def check_scalars(case: Rows, found: np.ndarray, truth: Any) -> None:
     truth = np.where(np.abs(truth) > most, np.copysign(np.inf, truth), truth)
     same = found == truth
     error = np.abs(np.where(same, 0, found) - np.where(same, 0, truth))
-    slack = bound(case) * np.maximum(1, np.abs(truth)) + rounding_of_the_truth(case)
-    assert (same | (error <= slack)).all(), f"{found} is not {truth}"
+    lost = np.reshape(rounding_of_the_truth(case), (-1, *(1,) * (error.ndim - 1)))
+    assert (same | (error <= bound(case) * np.maximum(1, np.abs(truth)) + lost)).all(), f"{found} is not {truth}"
 
 
 def rounding_of_the_truth(case: Rows) -> np.ndarray:
     """What a sum in long double may miss where logits as large as 1e19 cancel."""
-    finite = np.where(np.isinf(case.logits), 0, np.abs(case.logits))
-    return np.finfo(np.longdouble).eps * finite.sum(axis=1).astype(np.longdouble)
+    finite = np.abs(np.where(np.isinf(case.logits), 0, case.logits)).astype(np.longdouble)
+    return np.finfo(np.longdouble).eps * finite.sum(axis=1)
 
 
 def check_marginals(case: Rows, found: np.ndarray, truth: np.ndarray) -> None:
@@ -45,7 +45,7 @@ def rounding_of_nothing(case: Rows) -> np.ndarray:
     """Where J · v is 0 because all v are equal, they differ from their mean by what its own rounding leaves of it."""
     size = [np.abs(np.where(np.isinf(x), 0, x)).reshape(len(x), -1).max(axis=1) for x in (case.logits, case.v)]
     n = case.logits.shape[1]
-    return np.maximum(SMALLEST, n * float(np.finfo(case.dtype).eps) ** 2 * np.maximum(*size))
+    return np.maximum(SMALLEST, n * float(np.finfo(case.dtype).eps) ** 2 * np.maximum(*size).astype(float))
 
 
 def check_images(case: Rows, found: np.ndarray, truth: np.ndarray) -> None:
