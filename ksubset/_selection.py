@@ -40,13 +40,15 @@ def largest(ops: Ops, x: Array, k: int | Array) -> Largest:
 
 
 def _kth_largest(ops: Ops, x: Array, k: int | Array) -> Array:
-    """The k-th largest number of each row, (..., 1); the largest for k = 0."""
+    """The k-th largest number of each row, (..., 1); the largest for k = 0, and 0 where there is none."""
     xp, n = ops.xp, x.shape[-1]
-    if n and ops.kth_largest:
+    if n == 0:
+        return xp.sum(x, axis=-1, keepdims=True)
+    if ops.kth_largest:
         return ops.kth_largest(x, k)
     ordered = ops.sort(x)
     if isinstance(k, int):
-        place = max(0, min(n - k, n - 1))
+        place = min(n - k, n - 1)
         return ordered[..., place : place + 1]
     at = iota(ops, n, x) == xp.clip(n - k, None, n - 1)
     return xp.sum(xp.where(at, ordered, fill(ops, (), 0.0, x)), axis=-1, keepdims=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from battery_bounds import check_images, check_marginals, check_scalars, check_sums
+from battery_bounds import check_images, check_marginals, check_scalars, check_sums, rounding_of_the_truth
 from conftest import Target
 from oracle import Enumeration, recursion
 from significance import check_frequencies
@@ -73,7 +73,7 @@ def test_long_rows(target: Target, case: Rows) -> None:
     unchosen = target.to_numpy(ksubset.marginals(-logits, case.logits.shape[1] - k))
     check_marginals(case, unchosen, np.stack([row.unchosen for row in truth]))
     scale = np.where((case.logits == np.inf).any(axis=1), np.inf, [float(row.log_normalizer) for row in truth])
-    check_scalars(case, target.to_numpy(ksubset.log_normalizer(logits, k)), scale)
+    check_scalars(case, target.to_numpy(ksubset.log_normalizer(logits, k)), scale, rounding_of_the_truth(case))
     check_scalars(case, target.to_numpy(ksubset.entropy(logits, k)), [row.entropy for row in truth])
     image = target.to_numpy(ksubset.marginals_jvp(logits, k, target.array(case.v, case.dtype)))
     check_images(case, image, np.stack([row.jvp for row in truth]))
