@@ -71,7 +71,7 @@ NESTED = (second, forward_over_reverse, mapped)
 
 @pytest.mark.parametrize("function", [marginal_sum, entropy_of_up_to_three])
 @pytest.mark.parametrize("transform", TRANSFORMS)
-@pytest.mark.parametrize("inside", [True, False])
+@pytest.mark.parametrize("inside", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_against_eager(target: Target, transform: Any, function: Callable[[Any], Any], inside: bool) -> None:
     """Right, or where torch cannot do it an error: forward derivatives were 0 without a word."""
     import torch
