@@ -5,14 +5,12 @@ from functools import partial
 from typing import Any
 
 import pytest
-from capabilities import needs
 from conftest import Target
 from derivatives import LOGITS
 
 import ksubset
 
 pytestmark = [
-    needs("jit or compile"),
     pytest.mark.backends("torch"),
     pytest.mark.filterwarnings("ignore:The .grad attribute:UserWarning"),  # Dynamo's, of frames it compiles alone
 ]

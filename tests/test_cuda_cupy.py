@@ -95,6 +95,7 @@ def launched(monkeypatch, emulator):
     runtime = replace(emulator.runtime, run=lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
     generator = SimpleNamespace(random=lambda size, dtype: SEED if size == 2 else np.full(size, 0.5))
     monkeypatch.setitem(backends.REGISTRY, "numpy", "cupy")
+    monkeypatch.delitem(backends.KNOWN, np.ndarray, raising=False)
     monkeypatch.setattr(adapter, "is_array", lambda x, like=None: isinstance(x, np.ndarray))
     monkeypatch.setattr(adapter, "namespace", lambda x: np)
     monkeypatch.setattr(adapter, "OPS", NUMPY)
