@@ -30,6 +30,19 @@ OTHERS = tuple(
 NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
 
 
+COMPILED = (
+    "capabilities",
+    "cardinality*",
+    "compile",
+    "contour",
+    "masks_forced",
+    "numpyro_mcmc",
+    "second_order",
+    "values",
+)
+"""Files that keep XLA's compiler busy for a minute or more."""
+
+
 def files(*names: str) -> list[str]:
     """Test files by the patterns of their names."""
     return sorted(str(file) for name in names for file in Path("tests").glob(f"test_{name}.py"))
@@ -37,9 +50,8 @@ def files(*names: str) -> list[str]:
 
 LATER = {
     "strict": files(*NUMBERS),
-    "jax": files(
-        *NUMBERS, "cardinality*", "contour", "count_tails", "masks_forced", "numpyro_mcmc", "second_order", "values"
-    ),
+    "fast": files("compile*", "experiments*"),
+    "jax": files(*NUMBERS, *COMPILED),
     "jax-fast": files("estimators"),
 }
 """Ordinary tests whose numbers other backends show as well, or that keep XLA's compiler busy: run by ``slow``."""
@@ -47,6 +59,7 @@ LATER = {
 EVERY = [file for file in files("*") if not Path(file).name.startswith(OTHERS)]
 FILES = {
     "strict": EVERY,
+    "fast": [file for file in files("*") if file not in files("scale_*")],
     "jax": EVERY,
     "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
 }
