@@ -13,7 +13,7 @@ import array_api_compat.torch as xp
 import torch
 from torch import Tensor
 
-from ksubset import _functions, _weighted
+from ksubset import _functions
 from ksubset._derivatives import (
     GRADIENTS,
     INVERSES,
@@ -26,12 +26,12 @@ from ksubset._derivatives import (
 )
 from ksubset._inference import Solution
 from ksubset.backends._torch_transforms import (
-    batch_first,
-    derivatives_while_compiling,
     for_each_draw,
     forward_over_forward,
+    is_derived_while_compiling,
     is_differentiated,
     is_tracked,
+    mapped,
 )
 
 Value = Callable[..., Tensor]
@@ -111,19 +111,11 @@ def _linear(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     return _apply(Product, ProductForward, call, logits, k, v)
 
 
-OUTSIDE = (
-    "within a program that torch.compile traces, ksubset takes one derivative, by torch.func.grad or vjp; take others "
-    "and forward ones of the compiled function, or do not compile"
-)
-
-
 def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
     """Choose the form of a Function that the caller's transformation understands."""
     result: Tensor
     if torch.compiler.is_compiling():
-        if (levels := derivatives_while_compiling()) > 1:
-            raise NotImplementedError(OUTSIDE)
-        needed = levels == 1 or is_differentiated(logits, *arrays)
+        needed = is_derived_while_compiling() or is_differentiated(logits, *arrays)
         result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
     elif not is_tracked(logits, *arrays):
         result = call.value(call, logits, k, *arrays)
@@ -179,8 +171,8 @@ class Evaluate(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
-        moved, draws = mapped(call.function, info.batch_size, in_dims[1:], logits, k, arrays)
-        return evaluate(call, *moved), draws
+        moved, place = mapped(call.function, info.batch_size, in_dims[1:], logits, k, arrays)
+        return evaluate(call, *moved), place
 
 
 class EvaluateForward(Evaluate):
@@ -240,7 +232,8 @@ class Product(torch.autograd.Function):
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, v: Tensor) -> Any:
-        return _linear(call, *batch_first(info.batch_size, in_dims[1:], logits, k, (v,), 0)), 0
+        moved, place = mapped(call.function, info.batch_size, in_dims[1:], logits, k, (v,))
+        return _linear(call, *moved), place
 
 
 class ProductForward(Product):
@@ -257,25 +250,6 @@ class ProductForward(Product):
         if dv is not None:
             terms.append(_linear(call, logits, k, dv))
         return sum(terms[1:], terms[0])
-
-
-DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_sample)
-"""Functions whose uniforms have the dimensions of the draws in front."""
-
-
-def mapped(
-    function: Callable[..., Any],
-    size: int,
-    in_dims: tuple[Any, ...],
-    logits: Tensor,
-    k: Tensor | None,
-    arrays: tuple[Tensor, ...],
-) -> tuple[list[Any], int]:
-    """The tensors of a function as `batch_first` gives them, and where its value has the mapped dimension."""
-    draws = 0
-    if function in DRAWING:
-        draws = arrays[0].ndim - logits.ndim - (in_dims[2] is not None) + (in_dims[0] is not None)
-    return batch_first(size, in_dims, logits, k, arrays, draws), draws
 
 
 def _remember_signature(function: Any) -> None:

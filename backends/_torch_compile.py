@@ -12,7 +12,7 @@ from torch import Tensor
 
 from ksubset._derivatives import find
 from ksubset.backends import _cuda_torch
-from ksubset.backends._torch_autograd import mapped
+from ksubset.backends._torch_transforms import mapped
 
 
 @torch.library.custom_op("ksubset::evaluate", mutates_args=())

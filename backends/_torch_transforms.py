@@ -1,9 +1,12 @@
 """What torch has under way when a function is called, and how the operands of `torch.func.vmap` come to broadcast."""
 
+from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor
+
+from ksubset import _functions, _weighted
 
 
 def is_tracked(*tensors: Tensor) -> bool:
@@ -26,7 +29,26 @@ def forward_over_forward() -> bool:
     return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack) > 1
 
 
-def batch_first(
+DRAWING = (_functions.sample, _functions.rsample, _weighted.weighted_sample)
+"""Functions whose uniforms have the dimensions of the draws in front."""
+
+
+def mapped(
+    function: Callable[..., Any],
+    size: int,
+    in_dims: tuple[Any, ...],
+    logits: Tensor,
+    k: Tensor | None,
+    arrays: tuple[Tensor, ...],
+) -> tuple[list[Any], int]:
+    """The tensors of a function as `_batch_first` gives them, and where its value has the mapped dimension."""
+    draws = 0
+    if function in DRAWING:
+        draws = arrays[0].ndim - logits.ndim - (in_dims[2] is not None) + (in_dims[0] is not None)
+    return _batch_first(size, in_dims, logits, k, arrays, draws), draws
+
+
+def _batch_first(
     size: int, in_dims: tuple[Any, ...], logits: Tensor, k: Tensor | None, arrays: tuple[Tensor, ...], draws: int
 ) -> list[Any]:
     """Give every tensor the mapped dimension as its first batch dimension, so that they broadcast."""
@@ -49,14 +71,30 @@ def for_each_draw(tangent: Tensor, shape: torch.Size) -> Tensor:
     return tangent if tangent.shape == shape else tangent.expand(shape).clone()
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch leaves it so
-def derivatives_while_compiling() -> int:
-    """How many levels of `torch.func` are around a call in the program that is traced, if they take derivatives.
+def is_derived_while_compiling() -> bool:
+    """Whether `torch.func` takes a reverse derivative of a call, within the program that `torch.compile` traces.
 
-    2 stands for what a Function would answer wrongly there: forward derivatives, and any other level beside a reverse
-    one.
+    Raises
+    ------
+    NotImplementedError
+        If it takes others, which a Function would answer wrongly there: forward ones, or any beside another level.
+        `torch.compile` then runs what is around the call uncompiled, unless it must not.
     """
+    reverse, others = _levels_while_compiling()
+    if others:
+        raise NotImplementedError(
+            "within a program that torch.compile traces, ksubset takes one derivative, by torch.func.grad or vjp; take "
+            "others and forward ones of the compiled function, or do not compile"
+        )
+    return reverse
+
+
+def _levels_while_compiling() -> tuple[bool, bool]:
+    """Whether there is a reverse derivative, and any that a Function would answer wrongly."""
     kinds = [level.key() for level in torch._C._functorch.get_interpreter_stack() or ()]
     forward = torch._C._functorch.TransformType.Jvp in kinds or torch.autograd.forward_ad._current_level >= 0
     reverse = torch._C._functorch.TransformType.Grad in kinds
-    return 2 if forward or (reverse and len(kinds) > 1) else int(reverse)
+    return reverse, forward or (reverse and len(kinds) > 1)
+
+
+vars(_levels_while_compiling)["_dynamo_marked_constant"] = True  # torch.compiler.assume_constant_result imports Dynamo

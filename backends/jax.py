@@ -14,13 +14,13 @@ from ksubset._derivatives import GRADIENTS, PRODUCTS
 from ksubset._inference import Solution
 from ksubset._inference import solve as solve_rows
 from ksubset._summation import sums_from_both_ends
-from ksubset._tilt import NEAR
 from ksubset._typing import Answers, Array, Ops, State, Step
 from ksubset._validation import kind, seed_of
 from ksubset.backends import _jax_estimators
 from ksubset.backends._jax_autodiff import evaluate as evaluate_differentiable
 from ksubset.backends._jax_autodiff import product
 from ksubset.backends._jax_ffi import DRAW, choose, takes
+from ksubset.backends._jax_order import kth_largest, ranked
 from ksubset.backends._jax_settings import by_own_settings
 from ksubset.backends._jax_sharding import (
     automatic,
@@ -61,65 +61,6 @@ def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, leng
     return fold(step, carry, xs, length=length)
 
 
-def _keys(x: Array) -> Array:
-    """Integers that are ordered as floats are, and stand for them."""
-    x = cast("Any", jax.lax).optimization_barrier(x)  # XLA's own evaluation of loops over constants has been wrong
-    whole = jnp.int64 if x.dtype == jnp.float64 else jnp.int32
-    bits = jax.lax.bitcast_convert_type(x, whole)
-    return jnp.where(bits < 0, bits ^ np.iinfo(whole).max, bits)
-
-
-def _value(key: Array, dtype: Any) -> Array:
-    return jax.lax.bitcast_convert_type(jnp.where(key < 0, key ^ np.iinfo(key.dtype).max, key), dtype)
-
-
-def _halve(keys: Array, count: int | Array, bounds: tuple[Array, Array], axis: int) -> tuple[Array, Array]:
-    """A step towards the largest key that ``count`` keys reach, from bounds that keep the axis as one."""
-    low, high = bounds
-    middle = (low >> 1) + (high >> 1) + (low & high & 1)
-    enough = jnp.sum(keys > middle, axis=axis, keepdims=True) >= count
-    return jnp.where(enough, middle + 1, low), jnp.where(enough, high, middle)
-
-
-def _ends(keys: Array, axis: int) -> tuple[Array, Array]:
-    return jnp.min(keys, axis=axis, keepdims=True), jnp.max(keys, axis=axis, keepdims=True)
-
-
-def _kth_largest(x: Array, k: int | Array) -> Array:
-    """By halving the integers that floats are ordered like: XLA's sort takes ten times as long."""
-    keys = _keys(x)
-
-    def apart(bounds: tuple[Array, Array]) -> Array:
-        return jnp.any(bounds[0] < bounds[1])
-
-    def halve(bounds: tuple[Array, Array]) -> tuple[Array, Array]:
-        return _halve(keys, jnp.maximum(k, 1), bounds, -1)
-
-    return _value(jax.lax.while_loop(apart, halve, _ends(keys, -1))[0], x.dtype)
-
-
-def _ranked(x: Array, count: int | Array, *, fixed: bool = False) -> tuple[Array, Array]:
-    """Order statistics in the same way."""
-    keys, flip = _keys(x), np.iinfo(_keys(x).dtype).max
-
-    def apart(bounds: tuple[Array, Array]) -> Array:
-        low, high = bounds
-        return jnp.any((low < high) & ~(_value(high, x.dtype) - _value(low, x.dtype) <= NEAR))
-
-    def halve(bounds: tuple[Array, Array]) -> tuple[Array, Array]:
-        return _halve(keys, count, bounds, 0)
-
-    if fixed:
-        low, _ = repeat(halve, _ends(keys, 0), 8 * keys.dtype.itemsize)
-    else:
-        low, _ = jax.lax.while_loop(apart, halve, _ends(keys, 0))
-    above, low = keys >= low, low[0]
-    parted = jnp.sum(above, axis=0) == count
-    upper = jnp.where(parted, jnp.min(jnp.where(above, keys, flip), axis=0), low)
-    lower = jnp.where(parted, jnp.max(jnp.where(above, ~flip, keys), axis=0), low)
-    return _value(upper, x.dtype), _value(lower, x.dtype)
-
-
 LONGEST_PRODUCT = 256
 """Of more numbers the sums would take longer to run than to compile."""
 
@@ -151,7 +92,7 @@ _COMMON: dict[str, Any] = {
     "matmul_from": 9,
     "sweeps": True,
 }
-ON_CPU = Ops(**_COMMON, ranked=_ranked, kth_largest=_kth_largest, sums_from_both_ends=_sums_from_both_ends)
+ON_CPU = Ops(**_COMMON, ranked=ranked, kth_largest=kth_largest, sums_from_both_ends=_sums_from_both_ends)
 ELSEWHERE = Ops(**_COMMON)
 
 surrogate = _jax_estimators.surrogate
@@ -168,7 +109,8 @@ def ops(x: Array) -> Ops:
 @cache
 def _spread(on_cpu: bool, devices: int, long: bool) -> Ops:
     """Rows on different devices ask nothing of each other; a long row is on all of them."""
-    ops = replace(ON_CPU, ranked=partial(_ranked, fixed=True)) if on_cpu else ELSEWHERE
+    steady = partial(ranked, fixed=True), partial(kth_largest, fixed=True)
+    ops = replace(ON_CPU, ranked=steady[0], kth_largest=steady[1]) if on_cpu else ELSEWHERE
     choose = ops.choose if long else None
     return replace(ops, repeat=repeat, choose=choose, sweeps=long, devices=spread_over(devices))
 

@@ -30,6 +30,11 @@ def iota(ops: Ops, size: int, like: Array) -> Array:
     return ops.xp.arange(size, device=device(like))
 
 
+def entry_at(ops: Ops, x: Array, mark: Array) -> Array:
+    """The entry of each row (..., n) that is marked, 0 if there is none."""
+    return ops.xp.sum(ops.xp.where(mark, x, ops.xp.zeros_like(x)), axis=-1)
+
+
 def whole(ops: Ops, k: int | Array, like: Array) -> Array:
     """Counts as an array of whole numbers in the dtype of ``like``."""
     return ops.xp.astype(iota(ops, 1, like)[0] + k, like.dtype)

@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from ksubset._layout import fill, iota
+from ksubset._layout import entry_at, iota
 from ksubset._typing import Array, Ops, choose
 
 
@@ -50,8 +50,7 @@ def _kth_largest(ops: Ops, x: Array, k: int | Array) -> Array:
     if isinstance(k, int):
         place = min(n - k, n - 1)
         return ordered[..., place : place + 1]
-    at = iota(ops, n, x) == xp.clip(n - k, None, n - 1)
-    return xp.sum(xp.where(at, ordered, fill(ops, (), 0.0, x)), axis=-1, keepdims=True)
+    return entry_at(ops, ordered, iota(ops, n, x) == xp.clip(n - k, None, n - 1))[..., None]
 
 
 def _count(ops: Ops, marks: Array) -> Array:

@@ -24,13 +24,21 @@ def item_sums(ops: Ops, x: Array) -> Array:
 
 
 def _folded(ops: Ops, x: Array) -> Array:
-    """Sums over the second axis, by products with ones that take terms a part of the axis apart."""
+    """Sums over the second axis, of terms that are a part of the axis apart."""
     xp, (parts, _, *rest) = ops.xp, x.shape
     while (size := x.shape[1] // FOLD) > 0:
-        whole = xp.reshape(x[:, : FOLD * size, ...], (parts, FOLD, size * prod(rest)))
-        head = xp.reshape(ops.matmul(fill(ops, (1, FOLD), 1.0, x), whole), (parts, size, *rest))
+        head = _sums_of_some(ops, xp.reshape(x[:, : FOLD * size, ...], (parts, FOLD, size, *rest)))
         x = xp.concat([head, x[:, FOLD * size :, ...]], axis=1) if x.shape[1] % FOLD else head
     return xp.sum(x, axis=1)
+
+
+def _sums_of_some(ops: Ops, x: Array) -> Array:
+    """Sums over the second axis by products with ones, which would gather rows that are spread over devices."""
+    if ops.devices:
+        return ops.xp.sum(x, axis=1)
+    parts, size, *rest = x.shape
+    whole = ops.xp.reshape(x, (parts, size, prod(rest)))
+    return ops.xp.reshape(ops.matmul(fill(ops, (1, size), 1.0, x), whole), (parts, *rest))
 
 
 def sums_from_both_ends(xp: Any, x: Array) -> tuple[Array, Array]:

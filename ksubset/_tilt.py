@@ -6,7 +6,7 @@ deviation of the count is plenty) and carries no gradient.
 
 from dataclasses import dataclass
 
-from ksubset._layout import fill, iota, items_last, whole
+from ksubset._layout import entry_at, fill, iota, items_last, whole
 from ksubset._summation import item_sums
 from ksubset._typing import Array, Ops, State, choose
 
@@ -171,9 +171,4 @@ def _ranked(ops: Ops, logits: Array, k: int | Array) -> tuple[Array, Array, Arra
     if isinstance(k, int):
         return ordered[..., min(n - k, n - 1)], ordered[..., max(n - 1 - k, 0)], sound
     place = iota(ops, n, logits) + k[..., None]
-    return _at(ops, ordered, place == n), _at(ops, ordered, place == n - 1), sound
-
-
-def _at(ops: Ops, x: Array, mark: Array) -> Array:
-    """The entry of each row that is marked, 0 if there is none."""
-    return ops.xp.sum(ops.xp.where(mark, x, ops.xp.zeros_like(x)), axis=-1)
+    return entry_at(ops, ordered, place == n), entry_at(ops, ordered, place == n - 1), sound

@@ -80,7 +80,7 @@ def batches(mesh: Mesh) -> None:
 
 
 def windows(mesh: Mesh) -> None:
-    """Rows whose polynomials are windows, multiplied by Fourier transforms."""
+    """Rows of thousands of items, whose sums are made in several steps."""
     x = jnp.asarray(rng.normal(size=(8, 17_000)), jnp.float32)
     sharded = jax.device_put(x, NamedSharding(mesh, P("rows")))
     for function in (lambda x: ksubset.marginals(x, 1000), lambda x: ksubset.marginals_jvp(x, 1000, x)):

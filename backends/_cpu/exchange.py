@@ -9,7 +9,7 @@ from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.elementary import total
 from ksubset.backends._cpu.memory import load, load_items, step, store
 from ksubset.backends._cpu.nodes import add
-from ksubset.backends._cpu.team import board_of, chunk, meet, post, posted, posted_sum, section, sections
+from ksubset.backends._cpu.team import add_to_posts, board_of, chunk, clear_posts, meet, posted_sum, section, sections
 from ksubset.backends._cpu.variables import pushed, variable
 from ksubset.backends._cpu.vectors import full, where
 
@@ -35,13 +35,11 @@ def sum_odds(row, start, shift, mean, few, part, table, like):
     board = board_of(row, like)
     s = row.team.rank
     while s < sections(row):
-        for j in range(4 * SPAN):
-            post(board, s, j, full(like, 0))
+        clear_posts(board, s, 0, 4 * SPAN, like)
         first, stop = section(row, s, like)
         for i in range(first, stop, chunk(like)):
             sum_some_odds(row, i, min(i + chunk(like), stop), start, shift, mean, few, part, exchanged(table), like)
-            for j in range(4 * SPAN):
-                post(board, s, j, posted(board, s, j, like) + load(part, j, like))
+            add_to_posts(board, s, part, 0, 4 * SPAN, like)
         s += row.team.size
     meet(row.team)
     for j in range(4 * SPAN):

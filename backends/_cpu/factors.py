@@ -25,7 +25,18 @@ from ksubset.backends._cpu.nodes import (
     add,
     put_integrand,
 )
-from ksubset.backends._cpu.team import board_of, chunk, meet, post, posted, posted_sum, section, sections
+from ksubset.backends._cpu.team import (
+    add_to_posts,
+    board_of,
+    chunk,
+    clear_posts,
+    meet,
+    post,
+    posted,
+    posted_sum,
+    section,
+    sections,
+)
 from ksubset.backends._cpu.variables import pushed, variable
 from ksubset.backends._cpu.vectors import any_lane, full, where, width
 
@@ -144,14 +155,12 @@ def log_derivative(row, start, shift, mean, nodes, size, spare, like):
     board = board_of(row, like)
     s = row.team.rank
     while s < sections(row):
-        for j in range(MOST + size):
-            post(board, s, j, full(like, 0))
+        clear_posts(board, s, 0, MOST + size, like)
         first, stop = section(row, s, like)
         for i in range(first, stop, chunk(like)):
             sum_changes(row, i, min(i + chunk(like), stop), start, shift, mean, nodes, size, spare, like)
-            for j in range(size):
-                post(board, s, j, posted(board, s, j, like) + load(spare, j, like))
-                post(board, s, MOST + j, posted(board, s, MOST + j, like) + load(spare, MOST + j, like))
+            add_to_posts(board, s, spare, 0, size, like)
+            add_to_posts(board, s, spare, MOST, MOST + size, like)
         s += row.team.size
     meet(row.team)
     for j in range(size):

@@ -161,20 +161,14 @@ def part_of(frame, call, i, like):
     return Part(row, call.k + 8 * i * share, words(seeds)[i] & WORD, share, drawn)
 
 
-@inner
-def arguments_of(frame, call, i, like):
-    """The first arguments of a kernel for share ``i``, and the share."""
-    part = part_of(frame, call, i, like)
-    return (part.theta, part.k, call.same, call.n), part
-
-
 def sample_recursion(pointer):
     """Subsets, as many from each row as the second number says."""
     frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
         c = read_call(frame, 2, zeros(layout))
         for i in range(seeds_of(frame)):
-            rows, p = arguments_of(frame, c, i, zeros(layout))
+            p = part_of(frame, c, i, zeros(layout))
+            rows = p.theta, p.k, c.same, c.n
             recursion.sample(*rows, c.most, p.rows, 0, p.rows, c.shifts, p.seed, c.choice, p.out, c.at, c.end, layout)
     return 0
 
@@ -185,7 +179,8 @@ def sample_contour(pointer):
     if executes(frame):
         c = read_call(frame, 2, zeros(layout))
         for i in range(seeds_of(frame)):
-            rows, p = arguments_of(frame, c, i, zeros(layout))
+            p = part_of(frame, c, i, zeros(layout))
+            rows = p.theta, p.k, c.same, c.n
             last = p.seed, c.choice, p.out, c.at, c.end
             sampling.sample(*rows, p.rows, 0, p.rows, c.shifts, *last, *ALONE, layout)
     return 0

@@ -20,7 +20,7 @@ from ksubset.backends._cpu.nodes import (
     add,
     put_integrand,
 )
-from ksubset.backends._cpu.team import board_of, chunk, meet, post, posted, posted_sum, section, sections
+from ksubset.backends._cpu.team import add_to_posts, board_of, chunk, clear_posts, meet, posted_sum, section, sections
 from ksubset.backends._cpu.terms import TERMS
 from ksubset.backends._cpu.variables import pushed, variable
 from ksubset.backends._cpu.vectors import full, where
@@ -43,13 +43,11 @@ def sum_powers(row, start, shift, mean, terms, tangents, part, sums, like):
     used, board = (4 if tangents else 2) * terms, board_of(row, like)
     s = row.team.rank
     while s < sections(row):
-        for j in range(used):
-            post(board, s, j, full(like, 0))
+        clear_posts(board, s, 0, used, like)
         first, stop = section(row, s, like)
         for i in range(first, stop, chunk(like)):
             sum_some_powers(row, i, min(i + chunk(like), stop), start, shift, mean, terms, tangents, part, like)
-            for j in range(used):
-                post(board, s, j, posted(board, s, j, like) + load(part, j, like))
+            add_to_posts(board, s, part, 0, used, like)
         s += row.team.size
     meet(row.team)
     for j in range(used):

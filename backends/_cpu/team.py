@@ -11,6 +11,7 @@ from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.lanes import VECTOR_BYTES
 from ksubset.backends._cpu.memory import load, step, store
 from ksubset.backends._cpu.tables import table_at
+from ksubset.backends._cpu.vectors import full
 from ksubset.backends._cpu.waiting import fresh, give_way, put
 
 SECTIONS = 16
@@ -110,6 +111,20 @@ def post(board, s, j, x):
 def posted(board, s, j, like):
     """Read it."""
     return load(board, s * POSTS + j, like)
+
+
+@inlined
+def clear_posts(board, s, first, stop, like):
+    """Make sums ``first`` … ``stop`` − 1 of a section 0."""
+    for j in range(first, stop):
+        post(board, s, j, full(like, 0))
+
+
+@inlined
+def add_to_posts(board, s, table, first, stop, like):
+    """Add vectors of a table to the sums of the same numbers."""
+    for j in range(first, stop):
+        post(board, s, j, posted(board, s, j, like) + load(table, j, like))
 
 
 @inlined

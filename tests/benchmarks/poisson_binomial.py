@@ -8,6 +8,7 @@ error. The other two compute probabilities and not logarithms: below 1e-308 they
 import argparse
 import importlib
 import os
+from collections.abc import Callable
 from functools import partial
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,9 +23,9 @@ LONGEST = {"scipy": 3000}
 """Items beyond which a package takes minutes."""
 
 
-def one_by_one(pmf: object, rows: np.ndarray) -> list[np.ndarray]:
+def one_by_one(pmf: Callable[[np.ndarray], np.ndarray], rows: np.ndarray) -> list[np.ndarray]:
     """A peer's probabilities for every row."""
-    return [pmf(p) for p in rows]  # type: ignore[operator]
+    return [pmf(p) for p in rows]
 
 
 def peers(p: np.ndarray) -> dict[str, Job]:

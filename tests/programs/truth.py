@@ -1,6 +1,5 @@
 """What is true of one row: the value of a function and its derivatives, by enumeration."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 from math import comb, log
@@ -185,5 +184,4 @@ def restricted(tensors: Tensors, part: slice) -> Tensors:
     """Derivatives with respect to some parameters alone."""
     first = tensors[0]
     rank = tensors[1].ndim - 1 if len(tensors) > 1 else 0
-    cut: Callable[[np.ndarray], np.ndarray] = lambda x: x[(slice(None),) * rank + (part,) * (x.ndim - rank)]  # noqa: E731
-    return first, *map(cut, tensors[1:])
+    return first, *(x[(slice(None),) * rank + (part,) * (x.ndim - rank)] for x in tensors[1:])

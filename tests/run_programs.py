@@ -1,4 +1,4 @@
-"""Run generated programs: `python tests/programs/run.py --target torch --programs 1000 --seed 7`.
+"""Run generated programs: `python tests/run_programs.py --target torch --programs 1000 --seed 7`.
 
 It prints each program whose answer is not the truth, and the command that repeats that one alone.
 """
@@ -10,15 +10,10 @@ import sys
 import time
 import traceback
 import warnings
-from pathlib import Path
 
-os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # XLA's: programs run once, and compile for longer
-sys.path[:0] = [str(Path(__file__).parents[1])]  # where tests find what they share
-sys.path.remove(str(Path(__file__).parent)) if str(Path(__file__).parent) in sys.path else None
-
-from programs.compare import check  # noqa: E402
-from programs.execute import answer  # noqa: E402
-from programs.grammar import BLOCK, Program, draw  # noqa: E402
+from programs.compare import check
+from programs.execute import answer
+from programs.grammar import BLOCK, Program, draw
 
 IGNORED = (".*torch.jit.script", ".*should not be instantiated", ".*multi-threaded, use of fork")
 """Warnings that torch raises within itself, as in pyproject.toml; and Python's of forks, which are asked for here."""
@@ -26,6 +21,7 @@ IGNORED = (".*torch.jit.script", ".*should not be instantiated", ".*multi-thread
 
 def main() -> int:
     options = arguments()
+    os.environ.setdefault("JAX_DISABLE_MOST_OPTIMIZATIONS", "1")  # XLA's: programs run once, and compile for longer
     print(f"{options.target}: programs {options.first} to {options.first + options.programs - 1}, seed {options.seed}")
     start, failures = time.monotonic(), 0
     for index in range(options.first, options.first + options.programs):
@@ -64,7 +60,7 @@ def passes(program: Program, options: argparse.Namespace, index: int) -> bool:
         print(f"\n{index}: {program}\n    {type(error).__name__}: {str(error)[:600]}")
         print(f"    at {where.filename}:{where.lineno}")
         command = f"--target {options.target} --seed {options.seed} --first {index} --programs 1"
-        print(f"    again: python tests/programs/run.py {command}", flush=True)
+        print(f"    again: python tests/run_programs.py {command}", flush=True)
         if options.verbose:
             traceback.print_exc()
         return False
