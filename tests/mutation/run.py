@@ -14,6 +14,8 @@ import random
 import signal
 import sys
 import time
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from contextlib import redirect_stdout
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -62,6 +64,19 @@ TESTS = {
     "_potentials": POTENTIALS,
     "_layout": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py"],
     "_draws": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
+    "_inverse": ["test_inverse.py", "test_validation.py"],
+    "_rescaling": ["test_inverse.py", "test_validation.py"],
+    "_call": ["test_validation.py", *QUICK, "test_cardinality_arguments.py", "test_masks.py", "test_snapshots.py"],
+    "_config": ["test_capabilities.py", "test_fast_choice.py"],
+    "_count": ["test_count_log_pmf.py", "test_count_tails.py", "test_validation.py"],
+    "_tails": ["test_count_tails.py"],
+    "_quantile": ["test_count_tails.py"],
+    "_distribution": ["test_snapshots.py", "test_validation.py", *QUICK, "test_cardinality.py", "test_masks.py"],
+    "_masks": ["test_masks.py", "test_masks_forced.py"],
+    "_selection": [*QUICK, "test_tilt.py"],
+    "_support": ["test_masks.py", "test_capabilities.py", "test_validation.py"],
+    "_design": ["test_inverse.py", "test_validation.py", "test_sampling.py"],
+    "_api": ["test_validation.py", *QUICK, "test_capabilities.py"],
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, "--hypothesis-seed=0"]
@@ -81,17 +96,34 @@ class Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         exec(self.code, module.__dict__)
 
 
-def fate(module: str, mutant: Mutant | None, limit: float) -> str:
-    """What the tests say of a mutant: killed, out of time, or survived."""
+def fates(module: str, chosen: Iterable[Mutant | None], limit: float, jobs: int) -> Iterator[tuple[Mutant | None, str]]:
+    """What the tests say of mutants, a few of them at once: killed, out of time, or survived."""
+    waiting, running = list(chosen)[::-1], {}
+    while waiting or running:
+        while waiting and len(running) < jobs:
+            mutant = waiting.pop()
+            running[_start(module, mutant)] = mutant, time.monotonic() + limit
+        for child, (mutant, deadline) in list(running.items()):
+            if end := _end(child, deadline):
+                del running[child]
+                yield mutant, end
+        time.sleep(0.02)
+
+
+def _start(module: str, mutant: Mutant | None) -> int:
     child = os.fork()
     if child == 0:
         os._exit(_trial(module, mutant))
-    deadline = time.monotonic() + limit
-    while time.monotonic() < deadline:
-        found, status = os.waitpid(child, os.WNOHANG)
-        if found:
-            return "survived" if status == 0 else "killed"
-        time.sleep(0.02)
+    return child
+
+
+def _end(child: int, deadline: float) -> str:
+    """How a child ended, or nothing while it runs."""
+    found, status = os.waitpid(child, os.WNOHANG)
+    if found:
+        return "survived" if status == 0 else "killed"
+    if time.monotonic() < deadline:
+        return ""
     os.kill(child, signal.SIGKILL)
     os.waitpid(child, 0)
     return "out of time"
@@ -108,24 +140,24 @@ def _trial(module: str, mutant: Mutant | None) -> int:
         return int(pytest.main([*OPTIONS, *files]))
 
 
-def report(module: str, sample: int | None, seed: int) -> list[str]:
+def report(module: str, sample: int | None, seed: int, jobs: int) -> list[str]:
     """Try the mutants of a module, or some of them; the survivors that nobody has explained."""
     found = list(mutants((ROOT / "ksubset" / f"{module}.py").read_text()))
     chosen = sorted(random.Random(seed).sample(range(len(found)), min(sample or len(found), len(found))))
     start = time.monotonic()
-    if fate(module, None, 600) != "survived":
+    if [end for _, end in fates(module, [None], 600, jobs)] != ["survived"]:
         raise SystemExit(f"the tests of {module} fail without a mutant")
     limit = 30 + 4 * (time.monotonic() - start)
-    open_cases, ends = [], {"killed": 0, "out of time": 0, "explained": 0}
-    for i in chosen:
-        end, mutant = fate(module, found[i], limit), found[i]
-        reason = HARMLESS.get((module, mutant.text, mutant.change))
-        if end == "survived" and reason is None:
+    open_cases, ends = [], Counter()
+    for mutant, end in fates(module, [found[i] for i in chosen], limit, jobs):
+        if end != "survived":
+            ends[end] += 1
+        elif (module, mutant.text, mutant.change) in HARMLESS:
+            ends["explained"] += 1
+        else:
             open_cases.append(f"{module}.py:{mutant.line}: {mutant.change}   in   {mutant.text}")
             print(open_cases[-1], flush=True)
-        else:
-            ends["explained" if end == "survived" else end] += 1
-    print(f"{module}: {len(chosen)} of {len(found)} mutants, {ends}, {len(open_cases)} unexplained", flush=True)
+    print(f"{module}: {len(chosen)} of {len(found)} mutants, {dict(ends)}, {len(open_cases)} unexplained", flush=True)
     return open_cases
 
 
@@ -134,6 +166,7 @@ def main() -> None:
     parser.add_argument("modules", nargs="*", help=f"of {', '.join(TESTS)}; all by default")
     parser.add_argument("--sample", type=int, help="try so many mutants of each module, chosen by --seed")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many mutants to try at once")
     options = parser.parse_args()
     os.environ |= {"KSUBSET_FAST": "0", "KSUBSET_CASES": os.environ.get("KSUBSET_CASES", "300")}
     for name in ("numpy", "scipy.stats", "hypothesis.strategies", "mpmath", "array_api_compat", "pytest"):
@@ -143,7 +176,7 @@ def main() -> None:
         os.environ["KSUBSET_TARGETS"] = "torch-cpu" if module in TORCH else "numpy-cpu"
         if module in TORCH:
             importlib.import_module("torch")
-        unexplained += report(module, options.sample, options.seed)
+        unexplained += report(module, options.sample, options.seed, options.jobs)
     raise SystemExit(1 if unexplained else 0)
 
 
