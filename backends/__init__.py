@@ -2,7 +2,7 @@
 
 A module in this package is an adapter if it provides
 
-1. ``ops(x)``: the framework as the core sees it, a `ksubset._typing.Ops`, and ``namespace(x)``, its ``xp``;
+1. ``ops(x)``: the framework as the core sees it, a `ksubset._engine.ops.Ops`, and ``namespace(x)``, its ``xp``;
 2. ``is_array(x, like=None)``: whether ``x`` belongs to the framework, that of ``like`` if the adapter serves several;
 3. ``is_readable(x)``: whether the values of ``x`` may be read here and now: it is eager, and on a CPU;
    ``readable(x)``: its values in the form in which they are checked fastest; ``extremes(x)``: the least
@@ -10,15 +10,15 @@ A module in this package is an adapter if it provides
 4. ``same_device(x, y)``: whether two arrays may be used in one operation;
 5. ``uniforms(rng, shape, like)``: independent uniforms in [−1/2, 1/2), in the dtype and on the device of ``like``,
    resolved near 0 from both sides to at least 2⁻⁵², from the framework's own generator, an int seed or None;
-6. ``solve(logits, k, width)``: the `ksubset._inference.Solution` of a batch, without gradients;
-7. ``evaluate(function, logits, k, width, *arrays, solution)``: the value of one of ``ksubset._functions``, or of
-   ``ksubset._weighted``, whose ``logits`` hold log-weights too and whose k and width are the least and largest count,
-   with whatever the framework needs around it: derivatives, compilation, a faster kernel;
+6. ``solve(logits, k, width)``: the `ksubset._engine.inference.Solution` of a batch, without gradients;
+7. ``evaluate(function, logits, k, width, *arrays, solution)``: the value of one of ``ksubset._law.functions``, or of
+   ``ksubset._law.weighted``, whose ``logits`` hold log-weights too and whose k and width are the least and largest
+   count, with whatever the framework needs around it: derivatives, compilation, a faster kernel;
 
 and may, where it has faster kernels, offer
 
-8. ``path(name, logits, width)``: how kernels compute one of ``ksubset._functions`` or ``ksubset._weighted``, or
-   ``draw`` or ``weighted_draw``, a ``_cpu.Path`` or ``_cuda_launch.Launch``; or why the core does;
+8. ``path(name, logits, width)``: how kernels compute one of ``ksubset._law.functions`` or ``ksubset._law.weighted``, or
+   ``draw`` or ``weighted_draw``, a ``_cpu.calls.Path`` or ``_cuda.geometry.Launch``; or why the core does;
 9. ``draw(function, logits, k, width, rng, sample_shape)``: the value of ``sample`` or ``rsample`` without uniforms that
    the core could use, or None where they go through `uniforms` and `evaluate`; and ``draw_weighted(logits, low, high,
    rng, sample_shape)``, samples under a cardinality potential;
@@ -41,17 +41,20 @@ and may, where a user can have faults found in a program,
 
 and may, where arrays are computed later and in parts, offer in the place of ``ops``, ``extremes`` and 5 to 14
 
-15. ``prepare(start, logits, k, max_k, validate, name)``: the `ksubset._call.Problem` of a call, whose methods put off
+15. ``prepare(start, logits, k, max_k, validate, name)``: the `_call.problem.Problem` of a call, whose methods put off
     the work; ``start`` makes one of a part of the logits and of its k.
 
 Adapters contain no mathematics beyond "the gradient of this is J · v". They are given arrays that are whole on this
 process: of one that is spread over several, `spread` takes out the rows of this one first.
 """
 
-from typing import cast
+from typing import TYPE_CHECKING, cast
 
-from ksubset._typing import Array, Backend, Spread
-from ksubset._validation import kind
+from ksubset._call.arguments import kind
+from ksubset._call.backend import Backend, Spread
+
+if TYPE_CHECKING:
+    from ksubset._engine.ops import Array
 
 REGISTRY = {
     "numpy": "array_api",
@@ -100,7 +103,7 @@ def spread(x: object, name: str) -> Spread | None:
     """Where the rows of ``x`` are, if it is spread over processes; adapters see the rows of one alone."""
     if not is_spread(x):
         return None
-    from ksubset.backends._torch_sharding import Shards
+    from ksubset.backends.torch.dtensor import Shards
 
     return Shards(cast("Array", x), name)
 

@@ -8,15 +8,16 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
-from ksubset import _functions, _weighted
-from ksubset._inference import Solution
-from ksubset._inference import solve as solve_rows
-from ksubset._typing import Array, Ops, choose_needed, repeat_all, repeat_until_settled
-from ksubset._validation import kind, seed_of
-from ksubset.backends import KNOWN, _fast, _fast_weighted, load
+from ksubset._call.arguments import kind, seed_of
+from ksubset._engine.inference import Solution
+from ksubset._engine.inference import solve as solve_rows
+from ksubset._engine.ops import Array, Ops, choose_needed, repeat_all, repeat_until_settled
+from ksubset._law import functions, weighted
+from ksubset.backends import KNOWN, load
+from ksubset.backends._cpu import dispatch, dispatch_weighted
 
 if TYPE_CHECKING:
-    from ksubset.backends._cpu import Path
+    from ksubset.backends._cpu.calls import Path
 
 
 NUMPY = Ops(
@@ -119,12 +120,12 @@ def evaluate(
 ) -> Array:
     known: dict[str, Any] = {"solution": solution}
     if not isinstance(path(function.__name__, logits, width), str):
-        if function in _functions.SOLVING:
-            known = _functions.solutions(function, partial(_fast.solve, k=k), logits, *arrays, solution=solution)
-        elif function in _weighted.SOLVING:
-            known = _weighted.solutions(function, partial(_fast_weighted.solve, low=k, high=width), logits, *arrays)
+        if function in functions.SOLVING:
+            known = functions.solutions(function, partial(dispatch.solve, k=k), logits, *arrays, solution=solution)
+        elif function in weighted.SOLVING:
+            known = weighted.solutions(function, partial(dispatch_weighted.solve, low=k, high=width), logits, *arrays)
         elif solution is None:
-            return _fast.evaluate(function.__name__, logits, k, width, *arrays)
+            return dispatch.evaluate(function.__name__, logits, k, width, *arrays)
     with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
         value = function(ops(logits), logits, k, width, *arrays, **known)
     return value if value.dtype == logits.dtype else astype(value, logits.dtype)
@@ -132,7 +133,7 @@ def evaluate(
 
 def solve(logits: Array, k: int | Array, width: int) -> Solution:
     if not isinstance(path("solve", logits, width), str):
-        return _fast.solve(logits, k)
+        return dispatch.solve(logits, k)
     with np.errstate(all="ignore"):
         return solve_rows(ops(logits), logits, k)
 
@@ -140,7 +141,7 @@ def solve(logits: Array, k: int | Array, width: int) -> Solution:
 def path(name: str, logits: Array, width: int) -> "Path | str":
     if type(logits) not in (np.ndarray, np.memmap):
         return "kernels take NumPy arrays and plain CPU tensors"
-    return _fast.choose(name, logits.shape, width, logits.dtype)
+    return dispatch.choose(name, logits.shape, width, logits.dtype)
 
 
 def draw(
@@ -153,13 +154,13 @@ def draw(
 ) -> Array | None:
     if isinstance(path("draw", logits, width), str):
         return None
-    return _fast.sample(logits, k, width, int(_generator(rng).integers(2**63)), sample_shape)
+    return dispatch.sample(logits, k, width, int(_generator(rng).integers(2**63)), sample_shape)
 
 
 def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
     if isinstance(path("weighted_draw", logits, high), str):
         return None
-    return _fast_weighted.sample(logits, low, high, int(_generator(rng).integers(2**63)), sample_shape)
+    return dispatch_weighted.sample(logits, low, high, int(_generator(rng).integers(2**63)), sample_shape)
 
 
 KNOWN[np.ndarray] = load("array_api")

@@ -1,15 +1,15 @@
 """Exact, differentiable k-subset sampling on every array framework."""
 
-from ksubset._api import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
-from ksubset._config import show_config
-from ksubset._count import count_log_cdf, count_log_pmf, count_log_sf
-from ksubset._design import logits_from_marginals
-from ksubset._distribution import KSubset
-from ksubset._draws import rsample, sample, sample_from_uniforms
-from ksubset._information import entropy, kl_divergence, kl_to_uniform, log_prob
-from ksubset._masks import MaskWarning
-from ksubset._potentials import Cardinality, at_least, at_most, between
-from ksubset._quantile import count_quantile
+from ksubset._api.distribution import KSubset
+from ksubset._api.information import entropy, kl_divergence, kl_to_uniform, log_prob
+from ksubset._api.inverse_map import logits_from_marginals
+from ksubset._api.marginals import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
+from ksubset._api.poisson_binomial import count_log_cdf, count_log_pmf, count_log_sf
+from ksubset._api.quantile import count_quantile
+from ksubset._api.sampling import rsample, sample, sample_from_uniforms
+from ksubset._api.show_config import show_config
+from ksubset._call.cardinality import Cardinality, at_least, at_most, between
+from ksubset._call.masks import MaskWarning
 
 __all__ = [
     "Cardinality",

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from conftest import Target
 
-from ksubset._inference import jacobian_product, solve
-from ksubset._typing import Array, Ops, repeat_all
+from ksubset._engine.inference import jacobian_product, solve
+from ksubset._engine.ops import Array, Ops, repeat_all
 from ksubset.backends import find
 
 

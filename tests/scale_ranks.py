@@ -21,8 +21,8 @@ from torch.distributed.tensor.debug import CommDebugMode
 
 import ksubset
 from ksubset import estimators
-from ksubset.backends._torch_sharding import Shards
 from ksubset.backends.torch import KSubset
+from ksubset.backends.torch.dtensor import Shards
 
 ROWS, N = 7, 5
 generator = torch.Generator().manual_seed(0)

@@ -12,7 +12,7 @@ from jax.sharding import PartitionSpec as P
 from scale_devices import collectives
 
 import ksubset
-from ksubset import _summation
+from ksubset._engine import summation
 
 
 def functions(k: int) -> dict[str, Callable[[Any, Any], Any]]:
@@ -40,7 +40,7 @@ def sent(program: Any) -> int:
 
 def check(n: int, k: int, mesh: Any) -> None:
     """What is sent does not grow with n, and answers lie where the logits do."""
-    _summation.SPREAD_FROM = n
+    summation.SPREAD_FROM = n
     x, v = arrays(n)
     place = NamedSharding(mesh, P("items"))
     bounded, others = functions(k), gathered(k)
@@ -50,10 +50,10 @@ def check(n: int, k: int, mesh: Any) -> None:
         if name in bounded:
             assert 0 < sent(program) < n // 2, f"{name}: {sent(program)} of {n}"
             assert not result.ndim or "items" in result.sharding.spec, name
-        _summation.SPREAD_FROM, usual = 2 * n, _summation.SPREAD_FROM
+        summation.SPREAD_FROM, usual = 2 * n, summation.SPREAD_FROM
         jax.clear_caches()
         np.testing.assert_allclose(result, jax.jit(function)(x, v), rtol=2e-5, atol=2e-6, err_msg=name)
-        _summation.SPREAD_FROM = usual
+        summation.SPREAD_FROM = usual
         jax.clear_caches()
 
 

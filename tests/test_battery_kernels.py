@@ -16,9 +16,9 @@ from oracle import recursion
 from strategies import Rows, battery
 
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
-from ksubset import _functions, _inference
-from ksubset.backends import _cpu, _fast
-from ksubset.backends._cpu import planning
+from ksubset._engine import inference
+from ksubset._law import functions
+from ksubset.backends._cpu import calls, dispatch, planning
 from ksubset.backends.array_api import NUMPY
 
 MANY = 10**9
@@ -40,16 +40,16 @@ def kernels(widest: int, fewest: int) -> Way:
 
     def answers(logits: np.ndarray, k: Any, v: np.ndarray) -> Answers:
         with planned(widest, fewest):
-            found = _cpu.solve(logits, k, volume=False)
-            return found.chosen, found.unchosen, _cpu.jacobian_product(logits, k, v)
+            found = calls.solve(logits, k, volume=False)
+            return found.chosen, found.unchosen, calls.jacobian_product(logits, k, v)
 
     return answers
 
 
 def core(logits: np.ndarray, k: Any, v: np.ndarray) -> Answers:
     with np.errstate(all="ignore"):
-        found = _inference.solve(NUMPY, logits, k, volume=False)
-        return found.chosen, found.unchosen, _inference.jacobian_product(NUMPY, logits, k, v)
+        found = inference.solve(NUMPY, logits, k, volume=False)
+        return found.chosen, found.unchosen, inference.jacobian_product(NUMPY, logits, k, v)
 
 
 WAYS: dict[str, Way] = {
@@ -64,11 +64,11 @@ def log_normalizers(logits: np.ndarray, k: Any) -> Iterator[np.ndarray]:
     """By the core, and from the log-volume of the contour's kernels, which is found in float64 for all dtypes."""
     wide = logits.astype(float)
     with np.errstate(all="ignore"):
-        yield _functions.log_normalizer(NUMPY, logits, k, logits.shape[1])
+        yield functions.log_normalizer(NUMPY, logits, k, logits.shape[1])
         for fewest in (1, MANY):
             with planned(-1, fewest):
-                solution = _fast.solve(wide, k, sides=False)
-            yield _functions.log_normalizer(NUMPY, wide, k, logits.shape[1], solution=solution)
+                solution = dispatch.solve(wide, k, sides=False)
+            yield functions.log_normalizer(NUMPY, wide, k, logits.shape[1], solution=solution)
 
 
 def varied(case: Rows) -> Rows:

@@ -10,7 +10,8 @@ from potentials import Potential, compiled_elsewhere, rows
 from significance import check_frequencies
 
 import ksubset
-from ksubset import _each_count, _mixture, _weighted
+from ksubset._engine.potential import each_size, mixture
+from ksubset._law import weighted
 from ksubset.backends import find
 
 N = 6
@@ -190,11 +191,11 @@ def test_both_ways_to_tilt_agree(target: Target, rng: np.random.Generator) -> No
     v, u = target.array(rng.normal(size=LOGITS.shape)), target.array(rng.normal(size=WEIGHTS.shape))
     ops = find(x, "x").ops(x)
     with np.errstate(all="ignore"):
-        one, two = (way.solve(ops, x, omega, 0, N) for way in (_mixture, _each_count))
-        images = [way.product(ops, x, omega, 0, N, v, u) for way in (_mixture, _each_count)]
+        one, two = (way.solve(ops, x, omega, 0, N) for way in (mixture, each_size))
+        images = [way.product(ops, x, omega, 0, N, v, u) for way in (mixture, each_size)]
         together = ops.xp.concat([x, omega], axis=-1)
         scalars = {
-            name: _weighted.FUNCTIONS[name](ops, together, 0, N, solution=two)
+            name: weighted.FUNCTIONS[name](ops, together, 0, N, solution=two)
             for name in ("log_normalizer", "log_prob_count", "entropy")
         }
     for name in ("chosen", "unchosen", "counts"):

@@ -12,14 +12,14 @@ from ops_variants import moments, own, product, variants
 from oracle import Recursion, families, recursion
 from scipy.special import expit
 
-from ksubset import _inference
-from ksubset._contour import Form, curve
-from ksubset._direct import Direct
-from ksubset._exchange import Exchanges, serves
-from ksubset._items import Items, Totals, centred, tilted, totals
-from ksubset._nodes import Nodes, place
-from ksubset._power_sums import FROM, PowerSums, terms
-from ksubset._typing import Ops
+from ksubset._engine import inference
+from ksubset._engine.contour import Form, curve
+from ksubset._engine.direct import Direct
+from ksubset._engine.exchange import Exchanges, serves
+from ksubset._engine.items import Items, Totals, centred, tilted, totals
+from ksubset._engine.nodes import Nodes, place
+from ksubset._engine.ops import Ops
+from ksubset._engine.power_sums import FROM, PowerSums, terms
 from ksubset.backends.array_api import NUMPY
 
 each_dtype = pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -237,11 +237,11 @@ def test_what_no_row_asks_for_is_not_computed(target: Target, monkeypatch: pytes
     v = target.array(np.ones((2, 9)))
     apart, even = (target.array(np.where(np.arange(18).reshape(2, 9) % 9 < 3, t, -t)) for t in (9.0, 0.1))
     with monkeypatch.context() as patch:
-        patch.setattr(_inference, "with_form", never)
+        patch.setattr(inference, "with_form", never)
         moments(target, own(target), apart, 3)
         product(target, own(target), apart, 3, v)
     with monkeypatch.context() as patch:
-        patch.setattr(_inference, "Exchanges", never)
+        patch.setattr(inference, "Exchanges", never)
         moments(target, own(target), even, 3)
         product(target, own(target), even, 3, v)
 
@@ -250,7 +250,7 @@ def test_what_is_not_asked_for_is_none() -> None:
     x = np.zeros((2, 4))
     for asked in np.ndindex(2, 2, 2):
         wanted = dict(zip(("volume", "chosen", "unchosen"), map(bool, asked), strict=True))
-        found = _inference.solve(NUMPY, x, 2, **wanted)
+        found = inference.solve(NUMPY, x, 2, **wanted)
         answers = (found.log_volume, found.chosen, found.unchosen)
         assert [answer is not None for answer in answers] == list(wanted.values())
         assert found.tilted.shape == (2, 4)

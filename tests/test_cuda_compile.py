@@ -10,12 +10,12 @@ import pytest
 from cuda_on_cpu.emulator import OWN_SESSION
 from cuda_on_cpu.nvrtc import NVRTC, library
 
-from ksubset.backends import _cuda, _cuda_launch
-from ksubset.backends._cuda_launch import Device, Launch
+from ksubset.backends._cuda import calls, geometry
+from ksubset.backends._cuda.geometry import Device, Launch
 
 KERNELS = ("ksubset_solve", "ksubset_jacobian", "ksubset_sample")
 OLDEST = 75
-REGISTERS = 65536 // _cuda_launch.MOST_THREADS
+REGISTERS = 65536 // geometry.MOST_THREADS
 """What a thread may use if the largest block is to run."""
 
 SHARED = {"sm_75": 64, "sm_80": 163, "sm_86": 99, "sm_90": 227}
@@ -49,7 +49,7 @@ def report(architecture: int, real: str, slab: bool) -> str:
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
     options = [*Launch("", real, slab, 0, 0, 0, 0, 0).options, f"-arch=sm_{architecture}", "--ptxas-options=-v"]
     array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-    nvrtc().nvrtcCreateProgram(ctypes.byref(program), _cuda.source().encode(), b"_cuda.cu", 0, None, None)
+    nvrtc().nvrtcCreateProgram(ctypes.byref(program), calls.source().encode(), b"kernels.cu", 0, None, None)
     status = nvrtc().nvrtcCompileProgram(program, len(options), array)
     nvrtc().nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
@@ -89,14 +89,14 @@ def test_shapes_fit(dtype):
         for kernel in KERNELS:
             x, draws = np.broadcast_to(np.zeros((), dtype), (rows, n)), 1 if kernel == "ksubset_sample" else 0
             launches = [
-                _cuda_launch.plan(kernel, x, k, Device(size * 1024, 132), draws=draws, outside=not draws)
+                geometry.plan(kernel, x, k, Device(size * 1024, 132), draws=draws, outside=not draws)
                 for size in (*SHARED.values(), 1 << 20)
             ]
             needed.append(launches[-1].shared_bytes)
             for launch, size in zip(launches, SHARED.values(), strict=False):
                 assert launch.slab == (needed[-1] > size * 1024)
                 assert launch.shared_bytes <= size * 1024
-                assert launch.threads <= _cuda_launch.MOST_THREADS
-                assert launch.threads % _cuda_launch.WARP == 0
+                assert launch.threads <= geometry.MOST_THREADS
+                assert launch.threads % geometry.WARP == 0
         cells = " | ".join(f"{size / 1024:.1f}" for size in needed)
         print(f"\n| {rows}, {n}, {k} | {dtype} | {launches[-1].threads} | {cells} |", end="")

@@ -14,9 +14,10 @@ from cuda_on_cpu.philox import uniforms
 
 import ksubset
 from ksubset import backends
-from ksubset._config import NAMES
-from ksubset.backends import _cuda, _cuda_launch, _fast
-from ksubset.backends._cuda import Device, Launch
+from ksubset._api.show_config import NAMES
+from ksubset.backends._cpu import dispatch
+from ksubset.backends._cuda import calls, geometry
+from ksubset.backends._cuda.calls import Device, Launch
 
 pytest.importorskip("cupy", reason="a test of CuPy's adapter, which needs CuPy", exc_type=ImportError)
 pytestmark = [NEEDED, OWN_SESSION]
@@ -30,7 +31,7 @@ class Module:
     """Stands in for `cupy.RawModule`."""
 
     def __init__(self, emulator: Emulator, code: str, options: tuple[str, ...]) -> None:
-        assert code == _cuda.source()
+        assert code == calls.source()
         self.emulator, self.options = emulator, options
 
     def get_function(self, name: str) -> "Kernel":
@@ -56,19 +57,19 @@ class Kernel:
 
 @pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
 def emulator(request, monkeypatch, tmp_path):
-    from ksubset.backends import _cuda_cupy
+    from ksubset.backends.cupy import cuda
 
-    inner = Emulator(lru_cache(lambda real, slab: compile_kernels(tmp_path, _cuda.source(), real, slab)))
+    inner = Emulator(lru_cache(lambda real, slab: compile_kernels(tmp_path, calls.source(), real, slab)))
     outer = Emulator(inner.build, shared_bytes=request.param)
     like = SimpleNamespace(device=CurrentDevice())
-    outer.runtime = replace(outer.runtime, run=lambda launch, values, _: _cuda_cupy._run(launch, values, like))
-    monkeypatch.setattr(_cuda_cupy, "_device", lambda index: Device(request.param, 2))
+    outer.runtime = replace(outer.runtime, run=lambda launch, values, _: cuda._run(launch, values, like))
+    monkeypatch.setattr(cuda, "_device", lambda index: Device(request.param, 2))
     monkeypatch.setattr("cupy.RawModule", lambda code, options: Module(inner, code, options))
-    _cuda_cupy._module.cache_clear()
-    _cuda_cupy._kernel.cache_clear()
+    cuda._module.cache_clear()
+    cuda._kernel.cache_clear()
     yield outer
-    _cuda_cupy._module.cache_clear()
-    _cuda_cupy._kernel.cache_clear()
+    cuda._module.cache_clear()
+    cuda._kernel.cache_clear()
 
 
 def test_cupy_launches_every_kernel(emulator):
@@ -115,7 +116,7 @@ def test_samples_are_drawn_by_the_kernels_own_generator(launched, draw):
 
 
 def test_what_no_block_suits_is_drawn_by_the_core(launched, monkeypatch):
-    monkeypatch.setattr(_cuda_launch, "MOST_ITEMS", 8)
+    monkeypatch.setattr(geometry, "MOST_ITEMS", 8)
     assert ksubset.sample(np.zeros(9), 4).sum() == 4
     assert launched == []
 
@@ -131,5 +132,5 @@ def test_both_arguments_of_a_divergence_go_through_the_kernel(launched, monkeypa
 def test_show_config_says_which_kernels(launched, capsys):
     ksubset.show_config(np.zeros((3, 9)), 4)
     printed = capsys.readouterr().out
-    for name in (NAMES.get(function, function) for function in _fast.FUNCTIONS):
+    for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS):
         assert f"{name}: the CUDA kernels: blocks of 32 threads, the tree in " in printed

@@ -12,8 +12,8 @@ import pytest
 from cuda_on_cpu.battery import SEED
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 
-from ksubset._inference import Solution
-from ksubset.backends import _cuda
+from ksubset._engine.inference import Solution
+from ksubset.backends._cuda import calls
 
 pytestmark = [NEEDED, OWN_SESSION]
 N, DRAWS = 200, 20
@@ -23,7 +23,7 @@ TOLERANCE = {"float32": 1e-6, "float64": 1e-14}
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(lambda real, slab: compile_kernels(folder, _cuda.source(), real, slab))
+    return lru_cache(lambda real, slab: compile_kernels(folder, calls.source(), real, slab))
 
 
 @pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
@@ -100,14 +100,14 @@ def assert_subsets(z: np.ndarray, k: np.ndarray) -> None:
 
 def test_equal_items_by_symmetry(emulator, rows, dtype):
     runtime, width, tolerance = emulator.runtime, rows.logits.shape[1] // 2, TOLERANCE[dtype.name]
-    solution, (chosen, unchosen) = _cuda.solve(runtime, rows.logits, rows.k, width), rows.marginals()
+    solution, (chosen, unchosen) = calls.solve(runtime, rows.logits, rows.k, width), rows.marginals()
     np.testing.assert_allclose(solution.chosen, chosen, rtol=tolerance)
     np.testing.assert_allclose(solution.unchosen, unchosen, rtol=tolerance)
     v = direction(rows.logits)
-    product, exact = _cuda.jacobian_product(runtime, rows.logits, rows.k, width, v), rows.product(v)
+    product, exact = calls.jacobian_product(runtime, rows.logits, rows.k, width, v), rows.product(v)
     error = np.linalg.norm(product - exact, axis=1) / np.linalg.norm(exact, axis=1)
     assert (error < tolerance).all()
-    assert_subsets(_cuda.draw(runtime, rows.logits, rows.k, width, (DRAWS,), seed=SEED), rows.k)
+    assert_subsets(calls.draw(runtime, rows.logits, rows.k, width, (DRAWS,), seed=SEED), rows.k)
 
 
 def test_a_level_of_logits_cancels_exactly(emulator, rows):
@@ -115,9 +115,9 @@ def test_a_level_of_logits_cancels_exactly(emulator, rows):
     runtime, width, v = emulator.runtime, rows.logits.shape[1] // 2, direction(rows.logits)
 
     def answers(x: np.ndarray) -> tuple[Solution, np.ndarray, np.ndarray]:
-        product = _cuda.jacobian_product(runtime, x, rows.k, width, v)
-        drawn = _cuda.draw(runtime, x, rows.k, width, (DRAWS,), seed=SEED)
-        return _cuda.solve(runtime, x, rows.k, width), product, drawn
+        product = calls.jacobian_product(runtime, x, rows.k, width, v)
+        drawn = calls.draw(runtime, x, rows.k, width, (DRAWS,), seed=SEED)
+        return calls.solve(runtime, x, rows.k, width), product, drawn
 
     (huge, *others), (plain, *expected) = answers(rows.logits), answers(rows.plain)
     np.testing.assert_array_equal(huge.tilted[rows.free], plain.tilted[rows.free])
@@ -132,18 +132,18 @@ def test_a_masked_row_that_chooses_none(emulator, dtype):
     logits, k = np.random.default_rng(8).normal(size=(3, N)).astype(dtype), np.array([5, 0, 100])
     logits[1] = np.finfo(dtype).min
     runtime, v = emulator.runtime, direction(logits)
-    solution = _cuda.solve(runtime, logits, k, N // 2)
+    solution = calls.solve(runtime, logits, k, N // 2)
     assert (1 / (1 + np.exp(-solution.tilted[1]))).sum() < 1
     np.testing.assert_array_equal(solution.chosen[1], 0)
     np.testing.assert_array_equal(solution.unchosen[1], 1)
-    product = _cuda.jacobian_product(runtime, logits, k, N // 2, v)
+    product = calls.jacobian_product(runtime, logits, k, N // 2, v)
     np.testing.assert_array_equal(product[1], 0)
-    assert_subsets(_cuda.draw(runtime, logits, k, N // 2, (DRAWS,), seed=SEED), k)
+    assert_subsets(calls.draw(runtime, logits, k, N // 2, (DRAWS,), seed=SEED), k)
     for i in (0, 2):
-        alone = _cuda.solve(runtime, logits[[i]], k[[i]], N // 2)
+        alone = calls.solve(runtime, logits[[i]], k[[i]], N // 2)
         for name in ("tilted", "log_volume", "chosen", "unchosen"):
             np.testing.assert_allclose(getattr(solution, name)[i], getattr(alone, name)[0], rtol=TOLERANCE[dtype.name])
-        expected = _cuda.jacobian_product(runtime, logits[[i]], k[[i]], N // 2, v[[i]])[0]
+        expected = calls.jacobian_product(runtime, logits[[i]], k[[i]], N // 2, v[[i]])[0]
         np.testing.assert_allclose(product[i], expected, rtol=TOLERANCE[dtype.name], atol=1e-30)
 
 
@@ -158,7 +158,7 @@ def test_whatever_rounding_does_a_draw_has_k_ones(emulator, dtype, n):
     special = rng.choice([0, 0.5, 1, 1 - 2.0**-24, -0.5, np.nan, np.inf, -np.inf], ordinary.shape)
     constant = np.broadcast_to(np.array([0, 0.5, np.nan, np.inf, -np.inf])[:, None, None], (5, k.size, n - 1))
     u = np.concat([special, np.where(ordinary < 0.5, ordinary, special), constant]).astype(dtype)
-    drawn = _cuda.draw(emulator.runtime, logits, k, n // 2, (len(u),), u=u)
+    drawn = calls.draw(emulator.runtime, logits, k, n // 2, (len(u),), u=u)
     feasible = (k >= 0) & (k <= n)
     assert np.isnan(drawn[:, ~feasible]).all()
     assert_subsets(drawn[:, feasible], k[feasible])

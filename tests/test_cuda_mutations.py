@@ -13,7 +13,7 @@ import pytest
 from cuda_on_cpu.emulator import HERE, NEEDED, OWN_SESSION, compile_kernels
 from cuda_on_cpu.mutants import Mutant, mutants
 
-from ksubset.backends import _cuda
+from ksubset.backends._cuda import calls
 
 pytestmark = [NEEDED, OWN_SESSION, pytest.mark.slow]
 TIMEOUT = 60
@@ -59,7 +59,7 @@ def reason(mutant: Mutant) -> str | None:
 
 
 def test_every_mutant_is_noticed_or_harmless(tmp_path):
-    found = list(mutants(_cuda.source()))
+    found = list(mutants(calls.source()))
     with ThreadPoolExecutor(os.cpu_count()) as pool:
         fates = list(pool.map(lambda i: fate(found[i], tmp_path, i), range(len(found))))
     for mutant, end in zip(found, fates, strict=True):
@@ -68,5 +68,5 @@ def test_every_mutant_is_noticed_or_harmless(tmp_path):
     unexplained = [f"line {m.line}, {m.change}: {m.text}" for m in survivors if reason(m) is None]
     assert not unexplained
     assert {reason(mutant) for mutant in survivors} == set(HARMLESS.values())
-    assert sum(mutant.change == "barrier deleted" for mutant in found) == _cuda.source().count("__syncthreads();")
+    assert sum(mutant.change == "barrier deleted" for mutant in found) == calls.source().count("__syncthreads();")
     assert sum(mutant.change == "λ added up" for mutant in found) == 1

@@ -10,9 +10,10 @@ from cuda_on_cpu.battery import SEED
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 from cuda_on_cpu.nvrtc import NVRTC, library
 
-from ksubset import _functions
-from ksubset.backends import _cuda, array_api
-from ksubset.backends._cuda import Launch
+from ksubset._law import functions
+from ksubset.backends import array_api
+from ksubset.backends._cuda import calls
+from ksubset.backends._cuda.calls import Launch
 
 torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
 pytestmark = [NEEDED, OWN_SESSION]
@@ -21,29 +22,28 @@ pytestmark = [NEEDED, OWN_SESSION]
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(lambda real, slab: compile_kernels(folder, _cuda.source(), real, slab))
+    return lru_cache(lambda real, slab: compile_kernels(folder, calls.source(), real, slab))
 
 
 @pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
 def runtime(request, monkeypatch, build):
     from cuda_on_cpu import torch_hook
 
-    from ksubset.backends import _cuda_torch
-    from ksubset.backends.torch import LAZY
+    from ksubset.backends.torch import LAZY, cuda
 
     torch_hook.install(monkeypatch, Emulator(build), request.param)
-    return _cuda_torch.runtime(LAZY)
+    return cuda.runtime(LAZY)
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", ["marginals", "log_normalizer", "unchosen", "marginals_jvp", "sample"])
 def test_torch_agrees_with_numpy(runtime, dtype, name):
-    rng, n, function = np.random.default_rng(0), 40, getattr(_functions, name)
+    rng, n, function = np.random.default_rng(0), 40, getattr(functions, name)
     logits, k = rng.normal(size=(3, n)).astype(dtype), np.array([0, 11, 33])
     arrays = {"marginals_jvp": rng.normal(size=(3, n)), "sample": rng.random((2, 3, n - 1))}
     given = [arrays[name].astype(dtype)] if name in arrays else []
     tensors = [torch.from_numpy(x) for x in (logits, k, *given)]
-    actual = _cuda.evaluate(runtime, function, tensors[0], tensors[1], n // 2, *tensors[2:], solution=None)
+    actual = calls.evaluate(runtime, function, tensors[0], tensors[1], n // 2, *tensors[2:], solution=None)
     expected = array_api.evaluate(function, logits, k, n // 2, *given, solution=None)
     assert actual.dtype == tensors[0].dtype
     tolerance = {"float32": 2e-5, "float64": 1e-13}[dtype]
@@ -51,7 +51,7 @@ def test_torch_agrees_with_numpy(runtime, dtype, name):
 
 
 def test_torch_draws_from_a_seed(runtime):
-    drawn = _cuda.draw(runtime, torch.zeros(3, 12), torch.tensor([0, 5, 12]), 6, (4,), seed=torch.from_numpy(SEED))
+    drawn = calls.draw(runtime, torch.zeros(3, 12), torch.tensor([0, 5, 12]), 6, (4,), seed=torch.from_numpy(SEED))
     np.testing.assert_array_equal(drawn.sum(-1).numpy(), np.broadcast_to([0, 5, 12], (4, 3)))
 
 
@@ -74,6 +74,6 @@ def test_the_hook_of_this_torch_compiles_the_kernels(monkeypatch):
     monkeypatch.setattr(cpp_extension, "CUDA_HOME", "no such folder")
     monkeypatch.setattr(torch.version, "cuda", "13.0")
     options = list(Launch("", "float", False, 0, 0, 0, 0, 0).options)
-    code, name = _utils._nvrtc_compile(_cuda.source(), "ksubset_sample", "90", nvcc_options=options)
+    code, name = _utils._nvrtc_compile(calls.source(), "ksubset_sample", "90", nvcc_options=options)
     assert name == "ksubset_sample"
     assert b"ksubset_sample" in code

@@ -14,9 +14,10 @@ from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 from cuda_on_cpu.philox import uniforms
 
 import ksubset
-from ksubset._config import NAMES
-from ksubset.backends import _cuda, _cuda_launch, _fast
-from ksubset.backends._cuda import Device, Launch
+from ksubset._api.show_config import NAMES
+from ksubset.backends._cpu import dispatch
+from ksubset.backends._cuda import calls, geometry
+from ksubset.backends._cuda.calls import Device, Launch
 
 torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
 pytestmark = [NEEDED, OWN_SESSION]
@@ -31,7 +32,7 @@ SOLVE, JACOBIAN, SAMPLE = "ksubset_solve", "ksubset_jacobian", "ksubset_sample"
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(lambda real, slab: compile_kernels(folder, _cuda.source(), real, slab))
+    return lru_cache(lambda real, slab: compile_kernels(folder, calls.source(), real, slab))
 
 
 @pytest.fixture
@@ -39,15 +40,15 @@ def launched(monkeypatch, build):
     """The names of the kernels launched, as they come; CPU tensors count as CUDA tensors."""
     from cuda_on_cpu import torch_hook
 
-    from ksubset.backends import _cuda_torch
     from ksubset.backends import torch as adapter
+    from ksubset.backends.torch import cuda
 
     names: list[str] = []
     emulator = Emulator(build)
     run = emulator.run
     monkeypatch.setattr(emulator, "run", lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
     torch_hook.install(monkeypatch, emulator, 200_000)
-    monkeypatch.setattr(_cuda_torch, "DEVICE", "cpu")
+    monkeypatch.setattr(cuda, "DEVICE", "cpu")
     monkeypatch.setattr(adapter, "is_readable", lambda x: False)
     monkeypatch.setenv("KSUBSET_FAST", "0")
     return names
@@ -214,7 +215,7 @@ def test_tensors_without_memory_of_their_own_take_the_core(launched):
 
 
 def test_rows_that_no_block_suits_go_to_the_core(launched, monkeypatch):
-    monkeypatch.setattr(_cuda_launch, "MOST_ITEMS", N - 1)
+    monkeypatch.setattr(geometry, "MOST_ITEMS", N - 1)
     same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
     same(ksubset.KSubset(tensor(LOGITS), K).mean, ksubset.marginals(LOGITS, K))
     same(ksubset.marginals_jvp(tensor(LOGITS), K, tensor(V)), ksubset.marginals_jvp(LOGITS, K, V))
@@ -238,7 +239,7 @@ def test_without_the_hook_the_core_runs(launched, monkeypatch, capsys):
 def test_show_config_says_which_kernels(launched, capsys):
     ksubset.show_config(tensor(LOGITS), K)
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines() if ": " in line)
-    for name in (NAMES.get(function, function) for function in _fast.FUNCTIONS):
+    for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS):
         assert lines[name].startswith("the CUDA kernels: blocks of 32 threads, the tree in "), name
     ksubset.show_config(torch.zeros(1, 20_000), 3)
     assert "marginals: the core: blocks take 1 to 16384 items" in capsys.readouterr().out
@@ -247,7 +248,7 @@ def test_show_config_says_which_kernels(launched, capsys):
 @pytest.fixture
 def unread(monkeypatch):
     """The names of the kernels that would be launched; meta tensors count as CUDA tensors."""
-    from ksubset.backends import _cuda_torch
+    from ksubset.backends.torch import cuda
 
     names: list[str] = []
 
@@ -255,10 +256,10 @@ def unread(monkeypatch):
         assert {x.device for x in arguments if isinstance(x, torch.Tensor)} == {like.device}
         names.append(launch.kernel)
 
-    monkeypatch.setattr(_cuda_torch, "_run", run)
-    monkeypatch.setattr(_cuda_torch, "_device", lambda index: Device(100_000, 100))
-    monkeypatch.setattr(_cuda_torch, "obstacle", lambda index: None)
-    monkeypatch.setattr(_cuda_torch, "DEVICE", "meta")
+    monkeypatch.setattr(cuda, "_run", run)
+    monkeypatch.setattr(cuda, "_device", lambda index: Device(100_000, 100))
+    monkeypatch.setattr(cuda, "obstacle", lambda index: None)
+    monkeypatch.setattr(cuda, "DEVICE", "meta")
     return names
 
 

@@ -13,7 +13,7 @@ from transforms import Transforms, differentiable
 
 import ksubset
 from ksubset import estimators
-from ksubset._call import prepare
+from ksubset._call.problem import prepare
 from ksubset.estimators import Gumbel, SumOfGamma
 
 THETA = np.array([0.3, -1.0, 0.5, 2.0, 0.0])

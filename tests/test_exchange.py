@@ -9,10 +9,10 @@ from conftest import Target
 from ops_variants import moments, own, product
 from oracle import Enumeration, recursion
 
-from ksubset._exchange import EXCHANGED, Exchanges, serves
-from ksubset._inference import jacobian_product, solve
-from ksubset._items import Totals, centred, items, totals
-from ksubset._typing import Ops
+from ksubset._engine.exchange import EXCHANGED, Exchanges, serves
+from ksubset._engine.inference import jacobian_product, solve
+from ksubset._engine.items import Totals, centred, items, totals
+from ksubset._engine.ops import Ops
 from ksubset.backends.array_api import NUMPY
 
 TINY = {"float32": 1e-32, "float64": 1e-280}

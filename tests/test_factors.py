@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from ops_variants import python_scan
 
-from ksubset import _factors
-from ksubset._items import Items, items
-from ksubset._nodes import Nodes, place
+from ksubset._engine import factors
+from ksubset._engine.items import Items, items
+from ksubset._engine.nodes import Nodes, place
 from ksubset.backends.array_api import NUMPY
 
 ITEMS: dict[str, np.ndarray] = {
@@ -30,13 +30,13 @@ def test_products_of_factors(name: str, scan: Any) -> None:
     """
     x = items(NUMPY, ITEMS[name].astype(np.float32)[:, None])
     nodes = place(NUMPY, x.spread.sum(axis=0), np.zeros(1, np.float32), (1e9, 0.25))
-    sizes = np.where(nodes.half_cosine[:, 0] ** 2 > _factors.FAR, 1, 0)
+    sizes = np.where(nodes.half_cosine[:, 0] ** 2 > factors.FAR, 1, 0)
     for ops in (replace(NUMPY, scan=scan), replace(NUMPY, scan=scan, eager_on_cpu=False)):
-        found = _factors.product_at_each(ops, x, nodes)[:, 0]
+        found = factors.product_at_each(ops, x, nodes)[:, 0]
         assert found.dtype == np.complex64
         exact = np.array([exact_product(x, float(nodes.period[0]), j) for j in range(len(found))])
         error = np.abs(found - exact) / np.maximum(np.abs(exact), sizes)
-        steps = len(x.t) * len(found) // _factors.COLUMNS if scan else 0
+        steps = len(x.t) * len(found) // factors.COLUMNS if scan else 0
         assert error.max() < (60 + 2 * steps) * 2.0**-24
 
 
@@ -52,12 +52,12 @@ def test_far_from_an_angle_of_pi_one_product_is_enough(monkeypatch: pytest.Monke
     """Two are needed where nearly even items have small factors; either way gives the same."""
     x = items(NUMPY, np.random.default_rng(0).normal(size=(50, 1)))
     nodes = place(NUMPY, x.spread.sum(axis=0), np.zeros(1), (1.0, 0.25))
-    assert (nodes.half_cosine**2).min() < _factors.FAR
+    assert (nodes.half_cosine**2).min() < factors.FAR
     first = nodes.turns < 0.16
     near = Nodes(*(y[first[:, 0]] for y in (nodes.turns, nodes.half_sine, nodes.half_cosine, nodes.used)), nodes.period)
-    assert (near.half_cosine**2).min() > _factors.FAR
-    one = _factors.product_at_each(NUMPY, x, near)
-    two = _factors.product_at_each(replace(NUMPY, eager_on_cpu=False), x, near)
+    assert (near.half_cosine**2).min() > factors.FAR
+    one = factors.product_at_each(NUMPY, x, near)
+    two = factors.product_at_each(replace(NUMPY, eager_on_cpu=False), x, near)
     np.testing.assert_allclose(one, two, rtol=1e-14)
 
 
@@ -67,7 +67,7 @@ def test_one_row_near_an_angle_of_pi_brings_both_products_to_all() -> None:
     near, far = (np.sin(np.array([[angle / 2], [np.pi / 2 - angle / 2]])) for angle in (3.1, 0.5))
     sine, cosine = np.concatenate([near, far], axis=1)[:, None, :].astype(np.float32)
     nodes = Nodes(np.array([[3.1, 0.5]], np.float32), sine, cosine, np.ones_like(sine), np.ones(2, np.float32))
-    found, a = _factors.product_at_each(NUMPY, x, nodes)[0], x.p.astype(np.longdouble)
+    found, a = factors.product_at_each(NUMPY, x, nodes)[0], x.p.astype(np.longdouble)
     a, turns = np.where(x.chosen, 1 - a, a), np.where(x.chosen, -1, 1)
     exact = np.prod(1 - 2 * a * sine**2.0 + 2j * turns * a * sine * cosine.astype(np.longdouble), axis=0)
     assert np.abs(found / exact - 1).max() < 400 * 2.0**-24
@@ -76,7 +76,7 @@ def test_one_row_near_an_angle_of_pi_brings_both_products_to_all() -> None:
 def test_items_near_even_have_their_own_product() -> None:
     """|f|² is at least 1/2 for all others, whatever the angle; of even ones there are at most 8V."""
     x = items(NUMPY, np.linspace(-4, 4, 801)[:, None])
-    found = _factors.factors(NUMPY, x)
+    found = factors.factors(NUMPY, x)
     even = found.twice[:, 0, 0] > 0
     assert (x.lean[~even] ** 2 >= 0.5).all()
     assert even.sum() <= 8 * x.spread.sum()

@@ -11,9 +11,9 @@ from potentials import Potential, rows
 from significance import check_binomial, check_frequencies
 
 import ksubset
-from ksubset import _config, _weighted
-from ksubset.backends import _fast, _fast_weighted
-from ksubset.backends._cpu import potentials
+from ksubset._api import show_config
+from ksubset._law import weighted
+from ksubset.backends._cpu import calls_weighted, dispatch, dispatch_weighted
 from ksubset.backends.array_api import NUMPY
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -50,8 +50,8 @@ def test_moments_and_products_agree_with_enumeration(low, high, count, dtype):
     directions = np.random.default_rng(0).normal(size=x.shape).astype(dtype)
     for start in range(0, len(x), count):
         part, f = x[start : start + count], directions[start : start + count]
-        found = [_fast_weighted.evaluate(f"weighted_{name}", part, low, high) for name in ("marginals", "unchosen")]
-        image = _fast_weighted.evaluate("weighted_marginals_jvp", part, low, high, f)
+        found = [dispatch_weighted.evaluate(f"weighted_{name}", part, low, high) for name in ("marginals", "unchosen")]
+        image = dispatch_weighted.evaluate("weighted_marginals_jvp", part, low, high, f)
         for r, row in enumerate(truths[start : start + count]):
             bound = TOLERANCE[dtype] * scale(row)
             np.testing.assert_allclose(found[0][r], row.mean, atol=bound)
@@ -96,9 +96,9 @@ def test_float32_is_as_accurate_as_the_core_in_float64_allows(count, n, kind, fa
     v = rng.normal(size=x.shape).astype(np.float32)
     for name in ("marginals", "unchosen", "marginals_jvp"):
         arrays = (v,) if name == "marginals_jvp" else ()
-        found = _fast_weighted.evaluate(f"weighted_{name}", x, low, high, *arrays)
+        found = dispatch_weighted.evaluate(f"weighted_{name}", x, low, high, *arrays)
         with np.errstate(all="ignore"):
-            exact = getattr(_weighted, f"weighted_{name}")(NUMPY, x.astype(float), low, high, *arrays)
+            exact = getattr(weighted, f"weighted_{name}")(NUMPY, x.astype(float), low, high, *arrays)
         if arrays:
             size = np.maximum(np.linalg.norm(exact, axis=1), 1e-3)
             assert (np.linalg.norm(found - exact, axis=1) <= 2e-6 * size).all()
@@ -114,20 +114,20 @@ def test_long_rows_are_computed_in_segments():
     x = np.concatenate([rng.normal(size=n) - 0.5, np.where(np.arange(n + 1) <= high, 0, -np.inf)])[None]
     v = rng.normal(size=x.shape)
     for name, arrays in (("marginals", ()), ("marginals_jvp", (v,))):
-        found = _fast_weighted.evaluate(f"weighted_{name}", x, low, high, *arrays)
+        found = dispatch_weighted.evaluate(f"weighted_{name}", x, low, high, *arrays)
         with np.errstate(all="ignore"):
-            expected = getattr(_weighted, f"weighted_{name}")(NUMPY, x, low, high, *arrays)
+            expected = getattr(weighted, f"weighted_{name}")(NUMPY, x, low, high, *arrays)
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
     several = np.concatenate([x] * 4)
-    z = _fast_weighted.sample(several, low, high, 0, (2,))
+    z = dispatch_weighted.sample(several, low, high, 0, (2,))
     assert (z.sum(axis=-1) <= high).all()
-    assert (z.reshape(8, n) == _fast_weighted.sample(np.concatenate([several] * 2), low, high, 0, ())).all()
+    assert (z.reshape(8, n) == dispatch_weighted.sample(np.concatenate([several] * 2), low, high, 0, ())).all()
 
 
 def test_rows_that_need_several_tilts_are_left_to_the_core():
     truths = rows(6)
     x = together(truths, np.float64)
-    served = potentials.moments(x[:, :6], x[:, 6:], 0).served
+    served = calls_weighted.moments(x[:, :6], x[:, 6:], 0).served
     assert served[:-1].all()
     assert not served[-1]  # all counts of logits that lie far apart are alike
 
@@ -136,7 +136,7 @@ def test_rows_that_need_several_tilts_are_left_to_the_core():
 def test_one_tilt_is_found_far_from_where_the_search_begins(slope):
     """Steep weights bring the count to where float32 does not reach from the typical one."""
     x = np.random.default_rng(0).normal(size=(20, 200)).astype(np.float32)
-    found = potentials.moments(x, np.tile(slope * np.arange(201, dtype=np.float32), (20, 1)), 0, chosen=True)
+    found = calls_weighted.moments(x, np.tile(slope * np.arange(201, dtype=np.float32), (20, 1)), 0, chosen=True)
     assert found.served.all()
     np.testing.assert_allclose(found.chosen, 1 / (1 + np.exp(-slope - x.astype(float))), rtol=2e-5)
 
@@ -144,7 +144,7 @@ def test_one_tilt_is_found_far_from_where_the_search_begins(slope):
 def test_counts_that_infinite_logits_rule_out_do_not_matter():
     x, omega = np.zeros((20, 6)), np.zeros((20, 7))
     x[:, 0], x[:, 5], omega[:, 0], omega[:, 6] = np.inf, -np.inf, 900.0, 900.0
-    found = potentials.moments(x, omega, 0, chosen=True)
+    found = calls_weighted.moments(x, omega, 0, chosen=True)
     assert found.served.all()
     np.testing.assert_allclose(found.chosen, np.array([1, 0.5, 0.5, 0.5, 0.5, 0]) + np.zeros((20, 1)), rtol=1e-14)
 
@@ -157,7 +157,7 @@ def test_law_of_samples(low, high, count, dtype):
         if row is None:
             continue
         x = np.tile(together([row], dtype), (count, 1))
-        z = _fast_weighted.sample(x, low, high, 7, (20_000 // count,)).reshape(-1, 6)
+        z = dispatch_weighted.sample(x, low, high, 7, (20_000 // count,)).reshape(-1, 6)
         codes, known = z @ 2 ** np.arange(6), row.subsets @ 2 ** np.arange(6)
         assert np.isin(codes, known).all()
         check_frequencies(np.array([(codes == code).sum() for code in known]), row.probabilities)
@@ -170,7 +170,7 @@ def test_rare_counts_keep_their_probability(sign, dtype):
     log_weights = np.where(np.arange(5) == (4 if sign > 0 else 0), -11.0, 0.0)
     row = Potential(np.zeros(4), log_weights)
     x, draws = np.tile(together([row], dtype), (64, 1)), 100_000
-    sizes = _fast_weighted.sample(x, 0, 4, 3, (draws,)).sum(axis=-1)
+    sizes = dispatch_weighted.sample(x, 0, 4, 3, (draws,)).sum(axis=-1)
     check_binomial((sizes == (4 if sign > 0 else 0)).sum(), 64 * draws, row.mean[4:][4 if sign > 0 else 0])
 
 
@@ -179,10 +179,10 @@ def test_a_sample_depends_on_its_row_seed_and_number_alone():
     x = np.concatenate(
         [rng.normal(size=(100, 400)), np.where(np.arange(401) <= 150, 0, -np.inf) + np.zeros((100, 1))], 1
     )
-    z = _fast_weighted.sample(x, 0, 150, 9, (3,), threads=1)
-    assert (z == _fast_weighted.sample(x, 0, 150, 9, (3,), threads=3)).all()
-    assert (z[0, :3] == _fast_weighted.sample(x[:3], 0, 150, 9, ())).all()
-    assert (z != _fast_weighted.sample(x, 0, 150, 10, (3,))).any()
+    z = dispatch_weighted.sample(x, 0, 150, 9, (3,), threads=1)
+    assert (z == dispatch_weighted.sample(x, 0, 150, 9, (3,), threads=3)).all()
+    assert (z[0, :3] == dispatch_weighted.sample(x[:3], 0, 150, 9, ())).all()
+    assert (z != dispatch_weighted.sample(x, 0, 150, 10, (3,))).any()
 
 
 @pytest.mark.backends("numpy", "torch")
@@ -190,9 +190,9 @@ def test_calls_take_the_kernels(target, monkeypatch):
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
     taken = []
     for name in ("evaluate", "solve", "sample"):
-        whole = getattr(_fast_weighted, name)
+        whole = getattr(dispatch_weighted, name)
         monkeypatch.setattr(
-            _fast_weighted, name, lambda *args, f=whole, **options: taken.append(f.__name__) or f(*args, **options)
+            dispatch_weighted, name, lambda *args, f=whole, **options: taken.append(f.__name__) or f(*args, **options)
         )
     logits = target.array(np.stack([row.logits for row in rows(6)]))
     potential = ksubset.Cardinality(target.array(np.stack([row.log_weights for row in rows(6)])))
@@ -210,9 +210,11 @@ def test_gradients_take_the_kernels(target, monkeypatch):
     x, w = (target.array(np.stack([getattr(r, name) for r in truths])) for name in ("logits", "log_weights"))
     x, w = x.requires_grad_(), w.requires_grad_()
     z = ksubset.rsample(x, ksubset.Cardinality(w), rng=target.rng(0))
-    taken, whole = [], _fast_weighted.evaluate
+    taken, whole = [], dispatch_weighted.evaluate
     monkeypatch.setattr(
-        _fast_weighted, "evaluate", lambda name, *args, **options: taken.append(name) or whole(name, *args, **options)
+        dispatch_weighted,
+        "evaluate",
+        lambda name, *args, **options: taken.append(name) or whole(name, *args, **options),
     )
     z[:, 0].sum().backward()
     assert taken == ["weighted_marginals_jvp"]
@@ -223,12 +225,12 @@ def test_gradients_take_the_kernels(target, monkeypatch):
 
 def test_show_config_names_the_kernels_for_potentials(monkeypatch):
     monkeypatch.setenv("KSUBSET_FAST", "1")
-    paths = _config.paths(np.zeros((64, 100)), ksubset.at_least(93))
-    for name in [_config.NAMES.get(name, name) for name in _fast.FUNCTIONS]:
+    paths = show_config.paths(np.zeros((64, 100)), ksubset.at_least(93))
+    for name in [show_config.NAMES.get(name, name) for name in dispatch.FUNCTIONS]:
         assert "all sizes up to 7 under one tilt" in paths[name]
     assert paths["everything else"].startswith("the core: there is no kernel")
     monkeypatch.setenv("KSUBSET_FAST", "0")
-    assert "KSUBSET_FAST is 0" in _config.paths(np.zeros((64, 100)), ksubset.at_most(7))["marginals"]
+    assert "KSUBSET_FAST is 0" in show_config.paths(np.zeros((64, 100)), ksubset.at_most(7))["marginals"]
 
 
 def test_results_without_warnings():

@@ -13,24 +13,24 @@ pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra
 from conftest import Target
 
 import ksubset
-from ksubset.backends import _cpu
+from ksubset.backends._cpu import calls
 
 
-def record(calls: list[str], name: str, function: Callable[..., object], *args: object, **options: object) -> object:
+def record(names: list[str], name: str, function: Callable[..., object], *args: object, **options: object) -> object:
     if name == "solve" and not options.get("volume", True):
         name = "marginals" if options["chosen"] else "unchosen"
-    calls.append(name)
+    names.append(name)
     return function(*args, **options)
 
 
 @pytest.fixture
 def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the calls that the fast path takes, as they come."""
-    calls: list[str] = []
+    names: list[str] = []
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
     for function, name in {"jacobian_product": "marginals_jvp", "sample": "draw", "solve": "solve"}.items():
-        monkeypatch.setattr(_cpu, function, partial(record, calls, name, getattr(_cpu, function)))
-    return calls
+        monkeypatch.setattr(calls, function, partial(record, names, name, getattr(calls, function)))
+    return names
 
 
 @pytest.mark.backends("numpy", "torch")

@@ -12,9 +12,9 @@ from conftest import Target
 from counts import exact, truth
 
 import ksubset
-from ksubset import _config
-from ksubset.backends import _fast, _fast_counts
-from ksubset.backends._cpu import counts
+from ksubset._api import show_config
+from ksubset.backends._cpu import dispatch, dispatch_counts
+from ksubset.backends._cpu.kernels import counts
 
 INF, TAIL = np.inf, np.log(1e-300)
 
@@ -28,8 +28,8 @@ def with_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
 def left(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many rows each call leaves to the core."""
     calls: list[int] = []
-    by_core = _fast_counts._by_core
-    monkeypatch.setattr(_fast_counts, "_by_core", lambda rows: calls.append(len(rows)) or by_core(rows))
+    by_core = dispatch_counts._by_core
+    monkeypatch.setattr(dispatch_counts, "_by_core", lambda rows: calls.append(len(rows)) or by_core(rows))
     return calls
 
 
@@ -45,8 +45,8 @@ def check(found: np.ndarray, expected: np.ndarray, absolute: float = 1e-13) -> N
 def test_every_way_to_fill_a_block(n: int, rng: np.random.Generator, left: list[int]) -> None:
     for scale in (0.1, 2.0, 60.0):
         logits = rng.normal(size=n) * scale
-        check(_fast_counts.log_pmf(logits), exact(logits))
-    check(_fast_counts.log_pmf(np.zeros(n)), exact(np.zeros(n)))
+        check(dispatch_counts.log_pmf(logits), exact(logits))
+    check(dispatch_counts.log_pmf(np.zeros(n)), exact(np.zeros(n)))
     assert left == []
 
 
@@ -72,7 +72,7 @@ def test_every_way_to_fill_a_block(n: int, rng: np.random.Generator, left: list[
 def test_extreme_logits(row: list[float], count: int, left: list[int]) -> None:
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        found = _fast_counts.log_pmf(np.array(row))
+        found = dispatch_counts.log_pmf(np.array(row))
     check(found, exact(np.array(row)))
     assert sum(left) == count
 
@@ -83,10 +83,10 @@ def test_logits_that_are_far_apart(n: int, rng: np.random.Generator, left: list[
     masked = np.where(rng.random(n) < 0.4, -1e9, rng.normal(size=n))
     levels = rng.choice([-2000.0, -40.0, 60.0, 3000.0], size=n) + rng.normal(size=n)
     for row in (masked, levels, rng.normal(size=n) * 300, np.linspace(-5.0 * n, 5.0 * n, n)):
-        check(_fast_counts.log_pmf(row), exact(row), absolute=3e-13)
+        check(dispatch_counts.log_pmf(row), exact(row), absolute=3e-13)
     assert left == []
     row = np.linspace(-25.0 * n, 25.0 * n, n)
-    check(_fast_counts.log_pmf(row), exact(row), absolute=3e-13)
+    check(dispatch_counts.log_pmf(row), exact(row), absolute=3e-13)
     assert left == [1]
 
 
@@ -119,8 +119,8 @@ def test_layouts_and_single_precision(target: Target, rng: np.random.Generator, 
 
 @pytest.mark.backends("numpy", "torch")
 def test_it_is_taken(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, log_pmf = [], _fast_counts.log_pmf
-    monkeypatch.setattr(_fast_counts, "log_pmf", lambda x, **options: calls.append(x.shape) or log_pmf(x, **options))
+    calls, log_pmf = [], dispatch_counts.log_pmf
+    monkeypatch.setattr(dispatch_counts, "log_pmf", lambda x, **options: calls.append(x.shape) or log_pmf(x, **options))
     logits, expected = truth(40)
     x = target.array(logits)
     fast = target.to_numpy(ksubset.count_log_pmf(x))
@@ -134,18 +134,18 @@ def test_it_is_taken(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_threads_give_the_same_numbers(rng: np.random.Generator) -> None:
     logits = rng.normal(size=(40, 3000))
-    one, two = (_fast_counts.log_pmf(logits, threads=threads) for threads in (1, 2))
+    one, two = (dispatch_counts.log_pmf(logits, threads=threads) for threads in (1, 2))
     np.testing.assert_array_equal(one, two)
 
 
 def test_which_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
     name = "count_log_pmf"
-    assert "all counts" in _config.paths(np.zeros((2, 100)), 3)[name]
-    assert "all counts" in _config.paths(np.zeros((2, 100)), ksubset.at_most(3))[name]
-    assert isinstance(_fast.choose(name, (3, 0), 0, "float64"), str)
-    assert isinstance(_fast.choose(name, (counts.LONGEST + 1,), 0, "float64"), str)
+    assert "all counts" in show_config.paths(np.zeros((2, 100)), 3)[name]
+    assert "all counts" in show_config.paths(np.zeros((2, 100)), ksubset.at_most(3))[name]
+    assert isinstance(dispatch.choose(name, (3, 0), 0, "float64"), str)
+    assert isinstance(dispatch.choose(name, (counts.LONGEST + 1,), 0, "float64"), str)
     monkeypatch.setenv("KSUBSET_FAST", "0")
-    assert "KSUBSET_FAST is 0" in _config.paths(np.zeros((2, 100)), 3)[name]
+    assert "KSUBSET_FAST is 0" in show_config.paths(np.zeros((2, 100)), 3)[name]
 
 
 @cache
@@ -170,7 +170,7 @@ def binomials(n: int, first: int, a: float, b: float) -> list[mpmath.mpf]:
 )
 def test_long_rows_of_two_logits(first: int, a: float, b: float) -> None:
     n = 3000
-    found = _fast_counts.log_pmf(np.where(np.arange(n) < first, a, b))[:: n // 40]
+    found = dispatch_counts.log_pmf(np.where(np.arange(n) < first, a, b))[:: n // 40]
     with mpmath.workdps(60):
         expected = np.array([float(mpmath.log(x)) for x in binomials(n, first, a, b)])
     assert expected.min() < TAIL
@@ -179,7 +179,7 @@ def test_long_rows_of_two_logits(first: int, a: float, b: float) -> None:
 
 def test_a_binomial_of_twenty_thousand() -> None:
     n, x = 20_000, -2.0
-    found = _fast_counts.log_pmf(np.full(n, x))
+    found = dispatch_counts.log_pmf(np.full(n, x))
     with mpmath.workdps(60):
         p, q = mpmath.log(1 / (1 + mpmath.exp(-x))), mpmath.log(1 / (1 + mpmath.exp(x)))
         places = np.r_[0:n:333, n]
@@ -192,7 +192,7 @@ def test_a_binomial_of_twenty_thousand() -> None:
 def test_long_rows_and_single_counts(n: int, scale: float, rng: np.random.Generator) -> None:
     """Against the contour integrals of `log_prob_count`, which have nothing in common with the recursion."""
     logits = rng.normal(size=n) * scale
-    found = _fast_counts.log_pmf(logits)
+    found = dispatch_counts.log_pmf(logits)
     middle = int(np.argmax(found))
     near = [np.flatnonzero(found > TAIL)[[0, -1]], [middle - 40, middle, middle + 40]]
     places = np.unique(np.concatenate([np.linspace(0, n, 9).astype(int), *near]))

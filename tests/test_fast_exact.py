@@ -6,8 +6,9 @@ import pytest
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from fast_cases import FAMILIES, counts_for, enumerated, rows_of
 
-from ksubset import _functions, _inference
-from ksubset.backends import _cpu, _fast
+from ksubset._engine import inference
+from ksubset._law import functions
+from ksubset.backends._cpu import calls, dispatch
 from ksubset.backends.array_api import NUMPY
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 3e-14}
@@ -25,8 +26,8 @@ def test_every_answer_agrees_with_enumeration(family, n, count, dtype):
     rng = np.random.default_rng(n)
     logits = rows_of(family, count, n, rng).astype(dtype)
     k, v = counts_for(family, count, n, rng), rng.normal(size=(count, n)).astype(dtype)
-    found, product = _fast.solve(logits, k), _cpu.jacobian_product(logits, k, v)
-    entropies = _functions.entropy(NUMPY, logits, k, n // 2, solution=found)
+    found, product = dispatch.solve(logits, k), calls.jacobian_product(logits, k, v)
+    entropies = functions.entropy(NUMPY, logits, k, n // 2, solution=found)
     for r in range(count):
         _, _, mu, covariance, entropy = enumerated(logits[r].astype(float), int(k[r]))
         np.testing.assert_allclose(found.chosen[r], mu, rtol=TOLERANCE[dtype], atol=1e-30)
@@ -42,9 +43,9 @@ def test_every_answer_agrees_with_enumeration(family, n, count, dtype):
 def test_every_k_of_one_row(count, dtype):
     logits = np.tile(np.random.default_rng(0).normal(size=7).astype(dtype), (count, 1))
     for k in range(8):
-        found = _cpu.solve(logits, k)
+        found = calls.solve(logits, k)
         np.testing.assert_allclose(found.chosen[-1], enumerated(logits[0].astype(float), k)[2], rtol=2e-6, atol=1e-30)
-        assert (_cpu.sample(logits, k, 5)[0].sum(-1) == k).all()
+        assert (calls.sample(logits, k, 5)[0].sum(-1) == k).all()
 
 
 @PARAMETERS
@@ -52,9 +53,9 @@ def test_every_k_of_one_row(count, dtype):
 def test_log_volume_is_that_of_the_core(count, dtype):
     logits = (5 * np.random.default_rng(1).normal(size=(count, 60))).astype(dtype)
     for k in (20, np.arange(count) * 3):
-        found = _fast.solve(logits, k, sides=False)
+        found = dispatch.solve(logits, k, sides=False)
         t = found.tilted.astype(float)
-        core = _inference.solve(NUMPY, t, k)  # λ of a row that is tilted already is another one
+        core = inference.solve(NUMPY, t, k)  # λ of a row that is tilted already is another one
         shift = core.tilted[:, 0] - t[:, 0]
         expected = core.log_volume + np.maximum(core.tilted, 0).sum(-1) - np.maximum(t, 0).sum(-1) - k * shift
         np.testing.assert_allclose(found.log_volume, expected, atol=1e-5 if dtype == np.float32 else 1e-12)
@@ -74,12 +75,12 @@ def test_a_bad_row_gives_nan_in_that_row_alone(defect, count, dtype):
     }[defect]
     rest = np.arange(count) != 1
     for k in (7, np.full(count, 7)):
-        found, reference = _cpu.solve(logits, k), _cpu.solve(good, k)
+        found, reference = calls.solve(logits, k), calls.solve(good, k)
         pairs = list(zip(found[2:], reference[2:], strict=True))
         assert np.isnan(found.shifts[:, 1].sum())
         assert np.isnan(found.log_volume[1])
-        pairs.append((_cpu.jacobian_product(logits, k, good), _cpu.jacobian_product(good, k, good)))
-        pairs.append((_cpu.sample(logits, k, 3)[0], _cpu.sample(good, k, 3)[0]))
+        pairs.append((calls.jacobian_product(logits, k, good), calls.jacobian_product(good, k, good)))
+        pairs.append((calls.sample(logits, k, 3)[0], calls.sample(good, k, 3)[0]))
         for bad, expected in pairs:
             assert np.isnan(bad[1]).all()
             np.testing.assert_allclose(bad[rest], expected[rest], rtol=3e-5, atol=1e-6)
@@ -93,7 +94,7 @@ def test_infinite_logits_decide_exactly(count, dtype):
     logits[:, :3], logits[:, 3:9] = np.inf, -np.inf
     v[:, 9:] = rng.normal(size=(count, 21))
     for k in (3, 10, 20, 24):
-        found, product, z = _cpu.solve(logits, k), _cpu.jacobian_product(logits, k, v), _cpu.sample(logits, k, 0)[0]
+        found, product, z = calls.solve(logits, k), calls.jacobian_product(logits, k, v), calls.sample(logits, k, 0)[0]
         for x in (found.chosen, z, 1 - found.unchosen):
             assert (x[:, :3] == 1).all()
             assert (x[:, 3:9] == 0).all()
@@ -105,10 +106,10 @@ def test_infinite_logits_decide_exactly(count, dtype):
 @pytest.mark.parametrize("family", FAMILIES)
 def test_no_rows_and_read_only_rows(family, dtype):
     rng = np.random.default_rng(4)
-    assert _cpu.solve(np.empty((0, 5), dtype), 2).chosen.shape == (0, 5)
+    assert calls.solve(np.empty((0, 5), dtype), 2).chosen.shape == (0, 5)
     logits = rows_of(family, 4, 9, rng).astype(dtype)
     logits.flags.writeable = False
-    assert np.allclose(_cpu.solve(logits, 3).chosen.sum(1), 3, atol=1e-5)
+    assert np.allclose(calls.solve(logits, 3).chosen.sum(1), 3, atol=1e-5)
 
 
 @PARAMETERS
@@ -119,8 +120,8 @@ def test_a_k_out_of_range_gives_nan(wrong, count, dtype):
     k = np.full(count, 7, np.int32)
     k[-1] = wrong
     for counts, bad in ((k, slice(count - 1, None)), (wrong, slice(None))):
-        answers = _cpu.solve(logits, counts).chosen, _cpu.jacobian_product(logits, counts, logits)
-        for x in (*answers, _cpu.sample(logits, counts, 0)[0]):
+        answers = calls.solve(logits, counts).chosen, calls.jacobian_product(logits, counts, logits)
+        for x in (*answers, calls.sample(logits, counts, 0)[0]):
             assert np.isnan(x[bad]).all()
             assert np.isfinite(x[: bad.start or 0]).all()
 
@@ -128,6 +129,6 @@ def test_a_k_out_of_range_gives_nan(wrong, count, dtype):
 def test_strided_logits_and_other_dtypes_of_v():
     logits = np.random.default_rng(6).normal(size=(40, 20)).astype(np.float32).T
     copy = logits.copy()
-    assert (_cpu.solve(logits, 4).chosen == _cpu.solve(copy, 4).chosen).all()
+    assert (calls.solve(logits, 4).chosen == calls.solve(copy, 4).chosen).all()
     v = logits.astype(float)[:, ::-1]
-    assert (_cpu.jacobian_product(logits, 4, v) == _cpu.jacobian_product(copy, 4, v.astype(np.float32).copy())).all()
+    assert (calls.jacobian_product(logits, 4, v) == calls.jacobian_product(copy, 4, v.astype(np.float32).copy())).all()

@@ -9,14 +9,16 @@ import pytest
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from oracle import TwoGroups
 
-from ksubset import _exchange, _factors, _nodes
-from ksubset.backends import _cpu
-from ksubset.backends._cpu import exchange, factors, nodes, planning, stages, terms
+from ksubset._engine import exchange as exchange_of_core
+from ksubset._engine import factors as factors_of_core
+from ksubset._engine import nodes as nodes_of_core
+from ksubset.backends._cpu import calls, planning
 from ksubset.backends._cpu.compiling import OPTIONS
-from ksubset.backends._cpu.lanes import ROWS, WIDTH
-from ksubset.backends._cpu.memory import load, store
-from ksubset.backends._cpu.tables import table_at
-from ksubset.backends._cpu.vectors import zeros
+from ksubset.backends._cpu.kernels import exchange, factors, nodes, stages, terms
+from ksubset.backends._cpu.simd.lanes import ROWS, WIDTH
+from ksubset.backends._cpu.simd.memory import load, store
+from ksubset.backends._cpu.simd.tables import table_at
+from ksubset.backends._cpu.simd.vectors import zeros
 from ksubset.backends.array_api import NUMPY
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -44,7 +46,7 @@ def placing() -> Callable[..., int]:
 PLACES = [nodes.HALF, nodes.SINE, nodes.FALL, nodes.FLOOR, nodes.ANGLE]
 
 
-def places(core: _nodes.Nodes) -> list[np.ndarray]:
+def places(core: nodes_of_core.Nodes) -> list[np.ndarray]:
     return [core.half_sine, core.sine, core.fall, core.half_cosine**2, core.turns]
 
 
@@ -58,7 +60,7 @@ def test_nodes_are_those_of_the_core(dtype: type) -> None:
         reach = ((0.0, 0.25, 1.0, 6.0)[i % 4] * np.sqrt(variance)).astype(dtype)
         given, found = np.stack([variance, reach]), np.full((nodes.KINDS, nodes.MOST, lanes), np.nan, dtype)
         count = place(given.ctypes.data, found.ctypes.data, layout)
-        core = _nodes.place(NUMPY, variance, reach, (1e9, 9.0))
+        core = nodes_of_core.place(NUMPY, variance, reach, (1e9, 9.0))
         same = given[0] == core.period
         alike.append([count == len(core.used), same.mean()])
         for ours, theirs in zip(found[PLACES, : len(core.used)][..., same], places(core), strict=True):
@@ -68,9 +70,13 @@ def test_nodes_are_those_of_the_core(dtype: type) -> None:
 
 
 def test_the_numbers_of_the_core() -> None:
-    assert {32: nodes.LOG_ERROR_SINGLE, 64: nodes.LOG_ERROR_DOUBLE} == _nodes.LOG_ERROR
-    assert {32: exchange.SINGLE, 64: exchange.DOUBLE} == _exchange.EXCHANGED
-    assert (nodes.LEAST, exchange.BELOW, factors.EVEN) == (_nodes.LEAST, _exchange.BELOW, _factors.EVEN)
+    assert {32: nodes.LOG_ERROR_SINGLE, 64: nodes.LOG_ERROR_DOUBLE} == nodes_of_core.LOG_ERROR
+    assert {32: exchange.SINGLE, 64: exchange.DOUBLE} == exchange_of_core.EXCHANGED
+    assert (nodes.LEAST, exchange.BELOW, factors.EVEN) == (
+        nodes_of_core.LEAST,
+        exchange_of_core.BELOW,
+        factors_of_core.EVEN,
+    )
     assert terms.FROM_DOUBLE < stages.RECURSION  # from where on the sampler takes power sums
 
 
@@ -84,7 +90,7 @@ def check_groups(groups: list[TwoGroups], dtype: type) -> None:
     """Both sides of the marginals, and J · v."""
     logits, k = np.stack([group.logits for group in groups]), np.array([group.k for group in groups])
     v = np.random.default_rng(0).normal(size=logits.shape).astype(np.float32).astype(float)
-    found, product = _cpu.solve(logits.astype(dtype), k), _cpu.jacobian_product(logits.astype(dtype), k, v)
+    found, product = calls.solve(logits.astype(dtype), k), calls.jacobian_product(logits.astype(dtype), k, v)
     for i, group in enumerate(groups):
         assert np.abs(found.chosen[i] / group.chosen - 1).max() < RELATIVE[dtype]
         assert np.abs(found.unchosen[i] / group.unchosen - 1).max() < RELATIVE[dtype]

@@ -13,10 +13,10 @@ from fast_cases import enumerated
 from oracle import TwoGroups
 from significance import check_binomial, check_frequencies, check_mean
 
-from ksubset import _inference
-from ksubset._items import tilted
-from ksubset.backends import _cpu
-from ksubset.backends._cpu import planning, stages, team
+from ksubset._engine import inference
+from ksubset._engine.items import tilted
+from ksubset.backends._cpu import calls, planning
+from ksubset.backends._cpu.kernels import stages, team
 from ksubset.backends.array_api import NUMPY
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -36,13 +36,13 @@ DEEP = {"LAST": 0.2, "FEW": 2, "SHARE_BELOW": 0.5, "BLOCK": 2, "ATTEMPTS": 100}
 SCRIPT = f"""
 import sys
 import numpy as np
-from ksubset.backends import _cpu
-from ksubset.backends._cpu import planning, stages, team
+from ksubset.backends._cpu import calls, planning
+from ksubset.backends._cpu.kernels import stages, team
 vars(stages).update({DEEP})
 planning.WIDEST = dict.fromkeys(planning.WIDEST, -1)
 given, z = np.load(sys.argv[1]), []
 for row, k in zip(given["rows"], given["k"]):
-    z.append(_cpu.sample(row[None], int(k), len(z), (int(given["draws"]),))[0][:, 0])
+    z.append(calls.sample(row[None], int(k), len(z), (int(given["draws"]),))[0][:, 0])
 np.save(sys.argv[2], np.stack(z).astype(np.int8))
 """
 
@@ -93,7 +93,7 @@ def block_counts(row: np.ndarray, k: int, draws: int, starts: np.ndarray) -> np.
     """How many items of each block are chosen, (draws, blocks)."""
     found = []
     for seed in range(draws // AT_ONCE):
-        z = _cpu.sample(row[None], k, seed, (AT_ONCE,))[0][:, 0]
+        z = calls.sample(row[None], k, seed, (AT_ONCE,))[0][:, 0]
         found.append(np.add.reduceat(z, starts, axis=1))
         assert (found[-1].sum(axis=1) == k).all()
     return np.concatenate(found).astype(int)
@@ -166,10 +166,10 @@ def test_rare_events_keep_their_probability(n: int, dtype: type) -> None:
         row = np.full(n, -14.0 * sign, dtype)
         row[:6], row[-2:] = 0, [-np.inf, np.inf]
         k = 4 if sign == 1 else n - 4
-        found = _inference.solve(NUMPY, row.astype(float)[None], k, volume=False)
+        found = inference.solve(NUMPY, row.astype(float)[None], k, volume=False)
         events = 0
         for seed in range(parts):
-            z = _cpu.sample(row[None], k, seed, (draws,))[0][:, 0]
+            z = calls.sample(row[None], k, seed, (draws,))[0][:, 0]
             assert (z[:, -2:] == [0, 1]).all()
             events += int(np.abs(z[:, 6:-2] - (sign == -1)).sum())
         rare = (found.chosen if sign == 1 else found.unchosen)[0, 6:-2]

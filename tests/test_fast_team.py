@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
-from ksubset.backends import _cpu
-from ksubset.backends._cpu import planning, team, threads
+from ksubset.backends._cpu import calls, planning, threads
+from ksubset.backends._cpu.kernels import team
 
 N = planning.SHARED + 1237
 """The last section and the last group of items are not full."""
@@ -31,9 +31,9 @@ def rows_of(form: str, dtype: type, rows: int = 1) -> tuple[np.ndarray, int]:
 def answers(logits: np.ndarray, k: int | np.ndarray, size: int) -> list[np.ndarray]:
     """Everything that kernels compute."""
     v = np.cos(np.arange(logits.size)).reshape(logits.shape).astype(logits.dtype)
-    z, shifts = _cpu.sample(logits, k, 3, (2,), threads=size)
-    known = _cpu.jacobian_product(logits, k, v, shifts=shifts, threads=size)
-    return [z, shifts, known, _cpu.jacobian_product(logits, k, v, threads=size), *_cpu.solve(logits, k, threads=size)]
+    z, shifts = calls.sample(logits, k, 3, (2,), threads=size)
+    known = calls.jacobian_product(logits, k, v, shifts=shifts, threads=size)
+    return [z, shifts, known, calls.jacobian_product(logits, k, v, threads=size), *calls.solve(logits, k, threads=size)]
 
 
 @DTYPES
@@ -81,7 +81,7 @@ def test_nobody_waits_for_a_member_that_failed(failing: int) -> None:
         if rank == failing:
             raise KeyboardInterrupt
         head = logits.ctypes.data, 0, 1000, N, 1, 0, 1, shifts.ctypes.data, 0, 0, 0
-        _cpu.moments.solve(*head, own, own + plan.scratch, rank, size, shared, plan.layout)
+        calls.moments.solve(*head, own, own + plan.scratch, rank, size, shared, plan.layout)
 
     with pytest.raises(KeyboardInterrupt):
         threads.run_together(member, 3, plan.shared, plan.scratch)
@@ -94,7 +94,7 @@ def test_members_keep_what_they_read(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(threads, "run_together", lambda member, *_: members.append(member))
     arrays = [rows_of("factors", np.float32)[0], np.full(1, 6), np.zeros((1, N), np.float32)]
     alive = [weakref.ref(x) for x in arrays]
-    _cpu.jacobian_product(*arrays, threads=2)
+    calls.jacobian_product(*arrays, threads=2)
     del arrays
     assert members
     assert all(x() is not None for x in alive)
@@ -104,7 +104,7 @@ def test_sections_cover_the_row() -> None:
     """Whole chunks, none of them empty."""
     from numba import njit
 
-    from ksubset.backends._cpu.vectors import zeros
+    from ksubset.backends._cpu.simd.vectors import zeros
 
     layout = planning.LAYOUTS[np.dtype(np.float32), "items"]
 

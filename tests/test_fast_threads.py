@@ -10,14 +10,14 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
-from ksubset.backends import _cpu
+from ksubset.backends._cpu import calls
 
 LOGITS = np.random.default_rng(0).normal(size=(512, 350)).astype(np.float32)
 
 
 def answers(threads):
-    z, shifts = _cpu.sample(LOGITS, 10, 3, threads=threads)
-    return z, _cpu.jacobian_product(LOGITS, 10, z, shifts=shifts, threads=threads), _cpu.solve(LOGITS, 10).chosen
+    z, shifts = calls.sample(LOGITS, 10, 3, threads=threads)
+    return z, calls.jacobian_product(LOGITS, 10, z, shifts=shifts, threads=threads), calls.solve(LOGITS, 10).chosen
 
 
 def same(ours, theirs):
@@ -38,10 +38,10 @@ def test_many_callers_at_once():
 def test_a_part_keeps_what_it_reads(monkeypatch):
     """It may outlive the call, where an interrupt ends the wait for it."""
     parts = []
-    monkeypatch.setattr(_cpu.threads, "run", lambda part, *_: parts.append(part))
+    monkeypatch.setattr("ksubset.backends._cpu.threads.run", lambda part, *_: parts.append(part))
     arrays = [LOGITS.copy(), np.full(len(LOGITS), 10), LOGITS.copy()]
     alive = [weakref.ref(x) for x in arrays]
-    _cpu.jacobian_product(*arrays)
+    calls.jacobian_product(*arrays)
     del arrays
     assert all(x() is not None for x in alive)
 
@@ -66,8 +66,8 @@ def test_works_uncached_with_a_warning():
 import numpy as np
 from numba.core import caching
 caching.FunctionCache._impl_class._locator_classes = []
-from ksubset.backends import _cpu
-print(_cpu.solve(np.zeros((1, 4)), 2).chosen)
+from ksubset.backends._cpu import calls
+print(calls.solve(np.zeros((1, 4)), 2).chosen)
 """
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["[[0.5", "0.5", "0.5", "0.5]]"]

@@ -7,8 +7,8 @@ import pytest
 from conftest import Target
 
 import ksubset
-from ksubset._config import NAMES
-from ksubset.backends import _fast
+from ksubset._api.show_config import NAMES
+from ksubset.backends._cpu import dispatch
 
 FUNCTIONS = ["log_normalizer", "log_prob_count", "marginals", "entropy", "covariance"]
 
@@ -25,7 +25,7 @@ def cuda(target: Target) -> Target:
 def test_the_kernels_are_taken(cuda: Target, capsys: pytest.CaptureFixture[str], dtype: str) -> None:
     ksubset.show_config(cuda.array(np.zeros((3, 9)), dtype), 4)
     printed = capsys.readouterr().out
-    for name in (NAMES.get(function, function) for function in _fast.FUNCTIONS):
+    for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS):
         assert f"{name}: the CUDA kernels: " in printed
 
 

@@ -10,7 +10,7 @@ from inverse_cases import centred, enumerated, hard
 from oracle import recursion
 
 import ksubset
-from ksubset import _inverse
+from ksubset._law import inverse_map
 
 EAGER = pytest.mark.backends("numpy", "strict", "torch")
 """JAX compiles the same array code anew for every length and k, which takes seconds."""
@@ -78,8 +78,8 @@ def test_hard_rows_of_other_lengths(target: Target, n: int) -> None:
 @pytest.mark.backends("numpy")
 @pytest.mark.parametrize("n", [2, 4, 10, 100])
 def test_few_steps_are_enough(target: Target, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, solve = [], _inverse.solve
-    monkeypatch.setattr(_inverse, "solve", lambda *a, **options: calls.append(1) or solve(*a, **options))
+    calls, solve = [], inverse_map.solve
+    monkeypatch.setattr(inverse_map, "solve", lambda *a, **options: calls.append(1) or solve(*a, **options))
     for mu, k in zip((rows := hard(n)).mu, rows.k, strict=True):
         calls.clear()
         ksubset.logits_from_marginals(mu, int(k))
@@ -88,7 +88,7 @@ def test_few_steps_are_enough(target: Target, n: int, monkeypatch: pytest.Monkey
 
 @EAGER
 def test_a_search_cut_short_is_nan_in_its_row_alone(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_inverse, "STEPS", 2)
+    monkeypatch.setattr(inverse_map, "STEPS", 2)
     mu = target.array([[0.5, 0.25, 0.25], [0.9, 0.09, 0.01], [1.0, 0.0, 0.0]])
     found = target.to_numpy(ksubset.logits_from_marginals(target.array(np.full((1, 3), 1 / 3)), 1))
     np.testing.assert_allclose(found, 0, atol=1e-6)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from ksubset._items import centred, items, tilted, totals
-from ksubset._tilt import TOLERANCE
+from ksubset._engine.items import centred, items, tilted, totals
+from ksubset._engine.tilt import TOLERANCE
 from ksubset.backends.array_api import NUMPY
 
 both = pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -19,7 +19,8 @@ from derivatives import ROWS
 from fast_cases import FAMILIES, counts_for, rows_of
 
 import ksubset
-from ksubset import _functions, _inference
+from ksubset._engine import inference
+from ksubset._law import functions
 from ksubset.backends import jax as adapter
 from ksubset.backends.array_api import NUMPY
 
@@ -37,7 +38,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def answers(logits: Any, k: Any, v: Any) -> tuple[Any, Any, Any]:
     """μ, 1 − μ and J · v by JAX."""
-    other = adapter.evaluate(_functions.unchosen, logits, k, logits.shape[-1] // 2, solution=None)
+    other = adapter.evaluate(functions.unchosen, logits, k, logits.shape[-1] // 2, solution=None)
     return ksubset.marginals(logits, k), other, ksubset.marginals_jvp(logits, k, v)
 
 
@@ -45,8 +46,8 @@ def core(logits: np.ndarray, k: Any, v: np.ndarray) -> tuple[Any, Any, Any]:
     """The same by the core, in float64."""
     logits, v = logits.astype(float), v.astype(float)
     with np.errstate(all="ignore"):
-        found = _inference.solve(NUMPY, logits, k)
-        product = _inference.jacobian_product(NUMPY, logits, k, v)
+        found = inference.solve(NUMPY, logits, k)
+        product = inference.jacobian_product(NUMPY, logits, k, v)
     return found.chosen, found.unchosen, product
 
 

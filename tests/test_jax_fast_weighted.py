@@ -13,7 +13,7 @@ from oracle import Enumeration
 from significance import check_frequencies
 
 import ksubset
-from ksubset.backends import _fast_weighted
+from ksubset.backends._cpu import dispatch_weighted
 
 pytestmark = pytest.mark.backends("jax")
 N = 9
@@ -69,7 +69,9 @@ def test_rows_that_no_kernel_serves(target: Target, monkeypatch: pytest.MonkeyPa
     mixed = np.stack([FAR, X[1]])
     k = [ksubset.Cardinality(wrap(ENDS)) for wrap in (target.array, np.asarray)]
     served = (
-        _fast_weighted.Call(np.concatenate([mixed, np.broadcast_to(ENDS, (2, 3, N + 1))], -1), 0, N).moments(1).served
+        dispatch_weighted.Call(np.concatenate([mixed, np.broadcast_to(ENDS, (2, 3, N + 1))], -1), 0, N)
+        .moments(1)
+        .served
     )
     assert 0 < served.sum() < served.size
     found = jax.jit(lambda x: ksubset.marginals(x, k[0]))(target.array(mixed))

@@ -14,7 +14,7 @@ from conftest import Target
 from test_memory import MEASURED, calls
 
 import ksubset
-from ksubset.backends import _fast
+from ksubset.backends._cpu import dispatch
 
 CALLS, WARM = 10_000, 1_000
 TRACED = 50_000
@@ -63,8 +63,8 @@ def resident(functions: list[Callable[[], object]]) -> int:
 @pytest.fixture(params=[pytest.param("the core", marks=pytest.mark.slow), "the fast path"])
 def path(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     monkeypatch.setenv("KSUBSET_FAST", "0" if request.param == "the core" else "1")
-    if request.param != "the core" and _fast.obstacle():
-        pytest.skip(f"no fast path: {_fast.obstacle()}")
+    if request.param != "the core" and dispatch.obstacle():
+        pytest.skip(f"no fast path: {dispatch.obstacle()}")
     return request.param
 
 

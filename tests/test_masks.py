@@ -9,7 +9,7 @@ import pytest
 from conftest import Target
 
 import ksubset
-from ksubset import _masks
+from ksubset._call import masks
 
 MASKS = {"float64": [-1e4, -1e9, np.finfo(np.float64).min], "float32": [-1e4, -1e9, np.finfo(np.float32).min]}
 HALF = {"float16": [-1e4, -65504.0], "bfloat16": [-1e4, -1e9, -3.3e38]}
@@ -19,7 +19,7 @@ readable = pytest.mark.backends("numpy", "strict", "torch", "jax")
 @pytest.fixture(autouse=True)
 def forget(monkeypatch: pytest.MonkeyPatch) -> None:
     """As in a process that has not warned yet."""
-    monkeypatch.setattr(_masks, "_told", set())
+    monkeypatch.setattr(masks, "_told", set())
 
 
 def padded(mask: float, added: bool = False) -> np.ndarray:

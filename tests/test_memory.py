@@ -11,8 +11,8 @@ from conftest import Target
 from oracle import Enumeration
 
 import ksubset
-from ksubset import _api
-from ksubset.backends import _fast
+from ksubset._api import marginals
+from ksubset.backends._cpu import dispatch
 
 pytestmark = pytest.mark.backends("numpy", "torch")
 HEADROOM = 1.5
@@ -142,7 +142,7 @@ def multiple(target: Target, function: Callable[[Any], Any], x: Any) -> float:
 
 def forget_scratch() -> None:
     """So that the memory which a thread of the fast path keeps is allocated anew, and seen."""
-    if _fast.obstacle() is None:
+    if dispatch.obstacle() is None:
         from ksubset.backends._cpu import threads
 
         threads._local.__dict__.clear()
@@ -161,8 +161,8 @@ def one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("shape", ["layer", "wide", pytest.param("long", marks=pytest.mark.slow)])
 def test_peak(target: Target, path: str, shape: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("KSUBSET_FAST", "0" if path == "the core" else "1")
-    if path != "the core" and _fast.obstacle():
-        pytest.skip(f"no fast path: {_fast.obstacle()}")
+    if path != "the core" and dispatch.obstacle():
+        pytest.skip(f"no fast path: {dispatch.obstacle()}")
     if (measured := MEASURED.get(f"{path} on {target.name}")) is None:
         pytest.skip(f"nobody measured it on {target.name}")
     x, functions = calls(target, *SHAPES[shape])
@@ -192,7 +192,7 @@ def test_peak_of_the_covariance(target: Target, shape: tuple[int, int, int], mon
 @pytest.mark.backends("numpy", "strict", "torch", "jax", "cupy")
 @pytest.mark.parametrize("block", [1, 40, 100])
 def test_blocks_of_the_covariance(target: Target, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_api, "BLOCK", block)
+    monkeypatch.setattr(marginals, "BLOCK", block)
     logits = np.random.default_rng(0).normal(size=(2, 3, 5))
     k = np.array([1, 2, 4])
     found = target.to_numpy(ksubset.covariance(target.array(logits), target.array(k)))

@@ -9,11 +9,11 @@ import pytest
 from ops_variants import python_scan
 from scipy import stats
 
-from ksubset._direct import Direct
-from ksubset._elementary import turn
-from ksubset._items import items, totals
-from ksubset._nodes import LEAST, LOG_ERROR, Nodes, at_each, node_bound, place, total_of_each
-from ksubset._typing import Ops
+from ksubset._engine.direct import Direct
+from ksubset._engine.elementary import turn
+from ksubset._engine.items import items, totals
+from ksubset._engine.nodes import LEAST, LOG_ERROR, Nodes, at_each, node_bound, place, total_of_each
+from ksubset._engine.ops import Ops
 from ksubset.backends.array_api import NUMPY
 
 REACHES = [0.25, 1.25, 2.25]

@@ -12,8 +12,9 @@ from ops_variants import own, variants
 from potentials import compiled_elsewhere
 
 import ksubset
-from ksubset import _each_count, _mixture, _parts, _sizes, _weighted
-from ksubset._typing import Ops
+from ksubset._engine.ops import Ops
+from ksubset._engine.potential import each_size, mixture, parts, sizes
+from ksubset._law import weighted
 
 pytestmark = compiled_elsewhere
 N = 24
@@ -84,7 +85,7 @@ def test_every_count_matters(target: Target, dtype: str, spread: float, rng: np.
     chosen, counts, log_normalizer = moments(theta, omega)
     x, potential = array(target, theta, dtype), ksubset.Cardinality(array(target, omega, dtype))
     with np.errstate(all="ignore"):
-        found = _mixture.solve(own(target), x, potential.log_weights, 0, N)
+        found = mixture.solve(own(target), x, potential.log_weights, 0, N)
     for value, exact in (
         (ksubset.marginals(x, potential), chosen),
         (found.counts, counts),
@@ -100,7 +101,7 @@ def test_products_over_every_count(target: Target, dtype: str, spread: float, rn
     v, u = rng.normal(size=theta.shape), rng.normal(size=omega.shape)
     x, weights, *directions = (array(target, y, dtype) for y in (theta, omega, v, u))
     with np.errstate(all="ignore"):
-        found = _mixture.product(own(target), x, weights, 0, N, *directions)
+        found = mixture.product(own(target), x, weights, 0, N, *directions)
     for image, exact in zip(found, slopes(theta, omega, v, u), strict=True):
         assert (np.abs(target.to_numpy(image) - exact) <= 5 * allowed(dtype, omega) + 1e-11).all()
 
@@ -108,8 +109,8 @@ def test_products_over_every_count(target: Target, dtype: str, spread: float, rn
 def count_tilts(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """A list that grows by one whenever a batch is tilted."""
     calls: list[Any] = []
-    original = _sizes.tilt
-    monkeypatch.setattr(_sizes, "tilt", lambda *given: calls.append(given) or original(*given))
+    original = sizes.tilt
+    monkeypatch.setattr(sizes, "tilt", lambda *given: calls.append(given) or original(*given))
     return calls
 
 
@@ -136,27 +137,27 @@ def test_no_more_tilts_than_needed(target: Target, name: str, monkeypatch: pytes
     logits, omega, low, high, needed = NEEDED[name]
     x, calls = target.array(logits[None, :]), count_tilts(monkeypatch)
     with np.errstate(all="ignore"):
-        _mixture.solve(own(target), x, target.array(omega[None, :]), low, high)
+        mixture.solve(own(target), x, target.array(omega[None, :]), low, high)
     assert len(calls) <= needed
 
 
 @pytest.mark.parametrize("kind", ["far apart", "near", "in clusters"])
 def test_every_size_is_served_in_time(target: Target, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
     """Once, also where each needs a tilt of its own, but for those without weight."""
-    rng, n, seen, visit = np.random.default_rng(4), 60, [], _mixture.part_of
+    rng, n, seen, visit = np.random.default_rng(4), 60, [], mixture.part_of
 
     def watched(*given: Any) -> Any:
         seen.append(visit(*given))
         return seen[-1]
 
-    monkeypatch.setattr(_mixture, "part_of", watched)
+    monkeypatch.setattr(mixture, "part_of", watched)
     rows = {"far apart": np.linspace(-6000, 6000, n), "near": rng.normal(size=n) * 3}
     logits = rows.get(kind, np.repeat([-40.0, 0.0, 40.0], n // 3))
     kept = rng.random(n + 1) < 0.5
     kept[[0, n]] = True
     omega = np.where(kept, rng.normal(size=n + 1), -np.inf)
     with np.errstate(all="ignore"):
-        _mixture.solve(own(target), target.array(logits[None, :]), target.array(omega[None, :]), 0, n)
+        mixture.solve(own(target), target.array(logits[None, :]), target.array(omega[None, :]), 0, n)
     done = sum(target.to_numpy(part.done).astype(int) for part in seen)[:, 0]
     weight = np.concatenate([[0], np.cumsum(np.sort(logits)[::-1])]) + omega
     assert (done == (kept & (done | (weight > weight.max() - 100)))).all()
@@ -168,7 +169,7 @@ def test_no_more_sizes_than_needed(target: Target, low: int, high: int) -> None:
     x = target.array(np.tile([[0.0]], (3, N)))
     omega = np.zeros((3, N + 1))
     omega[1, low], omega[2] = -np.inf, np.inf
-    given = _sizes.sizes(own(target), x, target.array(omega), low, high)
+    given = sizes.sizes(own(target), x, target.array(omega), low, high)
     assert given.log_weights.shape == (high - low + 1, 3)
     assert (target.to_numpy(given.count())[:, 0] == np.arange(low, high + 1)).all()
     wanted = target.to_numpy(given.wanted)
@@ -180,10 +181,10 @@ def test_no_more_sizes_than_needed(target: Target, low: int, high: int) -> None:
 def test_infinite_logits_rule_sizes_out(target: Target) -> None:
     logits = np.zeros((4, 5))
     logits[0, :2], logits[1, :2], logits[2, 0], logits[2, 1], logits[3, 2] = np.inf, -np.inf, np.inf, -np.inf, np.nan
-    given = _sizes.sizes(own(target), target.array(logits), target.array(np.zeros((4, 6))), 0, 5)
+    given = sizes.sizes(own(target), target.array(logits), target.array(np.zeros((4, 6))), 0, 5)
     expected = [[2, 3, 4, 5], [0, 1, 2, 3], [1, 2, 3, 4], []]
-    for wanted, sizes in zip(target.to_numpy(given.wanted).T, expected, strict=True):
-        assert np.flatnonzero(wanted).tolist() == sizes
+    for wanted, left in zip(target.to_numpy(given.wanted).T, expected, strict=True):
+        assert np.flatnonzero(wanted).tolist() == left
 
 
 def test_the_first_tilt_is_at_a_likely_size(target: Target) -> None:
@@ -206,8 +207,8 @@ def test_the_first_tilt_is_at_a_likely_size(target: Target) -> None:
     theta = np.linspace(-3, 3, N) + np.array([0.25] * 9 + [-8])[:, None]
     x, weights = (target.array(np.asarray(y, float)) for y in (theta, omega))
     with np.errstate(all="ignore"):
-        given = _sizes.sizes(own(target), x, weights, 0, N)
-        found = target.to_numpy(_sizes.likely_size(given))
+        given = sizes.sizes(own(target), x, weights, 0, N)
+        found = target.to_numpy(sizes.likely_size(given))
     chances = normalized(omega + log_sizes(theta))[0]
     assert (found[:2] == [13, 8]).all()
     assert (np.take_along_axis(chances, found[:, None], axis=1)[:, 0] > 0.05 * chances.max(axis=1)).all()
@@ -219,7 +220,7 @@ def test_the_next_tilt_is_near_the_first_size_that_waits(target: Target, beyond:
     waiting = np.zeros((8, 3), bool)
     waiting[2:5], waiting[7, 1] = True, True
     x = target.array(np.zeros((3, 12)))
-    given = _sizes.sizes(own(target), x, target.array(np.zeros((3, 13))), 4, 11)
+    given = sizes.sizes(own(target), x, target.array(np.zeros((3, 13))), 4, 11)
     found = target.to_numpy(given.first(target.array(waiting), target.array(np.full(3, beyond))))
     assert (found == [4 + min(2 + int(beyond), last) for last in (4, 7, 4)]).all()
 
@@ -229,8 +230,8 @@ def test_sizes_under_one_tilt(target: Target, rng: np.random.Generator) -> None:
     theta = rng.normal(size=(3, N)) * np.array([[0.3], [2.0], [30.0]])
     x, zero = target.array(theta), target.array(np.zeros((3, N + 1)))
     with np.errstate(all="ignore"):
-        at = _sizes.climb(_sizes.sizes(own(target), x, zero, 0, N), target.array([12, 3, 20]))
-        part = _parts.part_of(at, at.given.wanted)
+        at = sizes.climb(sizes.sizes(own(target), x, zero, 0, N), target.array([12, 3, 20]))
+        part = parts.part_of(at, at.given.wanted)
     t, deviation = target.to_numpy(at.x.t).T, np.sqrt(target.to_numpy(at.totals.variance))
     chances = normalized(log_sizes(t))[0] * np.where(abs(COUNT - [[12], [3], [20]]) <= 2 * deviation[:, None], 1, 0)
     expected = chances > 0.05 * chances.max(axis=1, keepdims=True)
@@ -266,8 +267,8 @@ def test_counts_far_apart(target: Target, dtype: str, name: str) -> None:
     moved = np.array(chances) * (u[counts] - np.dot(chances, u[counts]))
     given = own(target), x, weights, counts[0], counts[-1]
     with np.errstate(all="ignore"):
-        found = _mixture.solve(*given)
-        images = _mixture.product(*given, x * 0, array(target, u[None, :], dtype))
+        found = mixture.solve(*given)
+        images = mixture.product(*given, x * 0, array(target, u[None, :], dtype))
     for value, exact in (
         (target.to_numpy(found.counts)[:, counts], chances),
         (target.to_numpy(found.chosen), np.dot(chances, counts) / n),
@@ -281,7 +282,7 @@ def test_logits_that_the_tilt_cancels(target: Target) -> None:
     """t = 0 is on one side of the tilt wherever it is asked for."""
     x = target.array(np.full((1, N), 3.0))
     ops = own(target)
-    for way, low, high in product((_mixture, _each_count), (0, 1), (N - 1, N)):
+    for way, low, high in product((mixture, each_size), (0, 1), (N - 1, N)):
         omega = np.where((low <= COUNT) & (high >= COUNT), -50.0 * (COUNT - 12.0) ** 2 - 3.0 * COUNT, -np.inf)
         with np.errstate(all="ignore"):
             found = way.solve(ops, x, target.array(omega[None, :]), low, high)
@@ -294,7 +295,7 @@ def test_logits_that_the_tilt_cancels(target: Target) -> None:
         check_functions(target, np.full(N, 3.0), omega)
 
 
-@pytest.mark.parametrize("way", [_mixture, _each_count], ids=["tilts", "a tilt each"])
+@pytest.mark.parametrize("way", [mixture, each_size], ids=["tilts", "a tilt each"])
 def test_counts_far_out_cost_no_digits(target: Target, way: Any, rng: np.random.Generator) -> None:
     """The entropy is measured from the tilt of a count that matters."""
     theta = rng.normal(size=N) + np.where(np.arange(N) < N // 2, 0, -1e6)
@@ -303,7 +304,7 @@ def test_counts_far_out_cost_no_digits(target: Target, way: Any, rng: np.random.
     ops = own(target)
     with np.errstate(all="ignore"):
         solution = way.solve(ops, x, omega, 0, N)
-        found = _weighted.FUNCTIONS["entropy"](ops, ops.xp.concat([x, omega]), 0, N, solution=solution)
+        found = weighted.FUNCTIONS["entropy"](ops, ops.xp.concat([x, omega]), 0, N, solution=solution)
     p = 1 / (1 + np.exp(-theta[: N // 2]))
     expected = -(p * np.log(p) + (1 - p) * np.log1p(-p)).sum()
     assert float(found) == pytest.approx(expected, rel=target.tolerance(3e-6, 1e-14))
@@ -342,8 +343,8 @@ def test_all_ways_agree(target: Target, spread: float, rng: np.random.Generator)
     for low, high in ((0, N), (3, 9), (20, N)):
         inside = np.where((low <= COUNT) & (high >= COUNT), omega, -np.inf)
         given = target.array(theta), target.array(inside), low, high
-        first = answers(_mixture, own(target), given, v, u)
-        for way, ops in product((_mixture, _each_count), variants(target).values()):
+        first = answers(mixture, own(target), given, v, u)
+        for way, ops in product((mixture, each_size), variants(target).values()):
             for x, y in zip(first, answers(way, ops, given, v, u), strict=True):
                 assert (np.abs(target.to_numpy(x - y)) <= 5 * allowed(target.dtypes[-1], omega)).all()
 
@@ -362,7 +363,7 @@ def test_items_masked_by_the_least_or_largest_float(target: Target, sign: int) -
     omega = np.where(np.arange(6)[::sign] > 0, 0.0, -np.inf)
     x = target.array(theta[None, :])
     with np.errstate(all="ignore"):
-        found = _mixture.solve(own(target), x, target.array(omega[None, :]), 0, 5)
+        found = mixture.solve(own(target), x, target.array(omega[None, :]), 0, 5)
     small = moments(np.array([1.0, 2.0, 0.0]), np.array([-np.inf, 0.0, 0.0, 0.0]))[0]
     expected = np.concatenate([small, [0, 0]])
     side = found.chosen if sign == 1 else found.unchosen

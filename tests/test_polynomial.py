@@ -7,8 +7,8 @@ import pytest
 from conftest import Target
 from ops_variants import own
 
-from ksubset._polynomial import product
-from ksubset._typing import Ops
+from ksubset._engine.ops import Ops
+from ksubset._engine.polynomial import product
 
 pytestmark = pytest.mark.backends("numpy", "strict", "torch", "cupy")
 """JAX runs them compiled, inside the functions that other tests compare."""

@@ -13,14 +13,14 @@ from conftest import Target
 from ops_variants import moments, own, product
 from oracle import recursion
 
-from ksubset import _contour
-from ksubset._contour import curve, values
-from ksubset._direct import Direct
-from ksubset._inference import solve
-from ksubset._items import Items, Totals, centred, items, totals
-from ksubset._nodes import LOG_ERROR, Nodes
-from ksubset._power_sums import FROM, ROUNDINGS, PowerSums, terms
-from ksubset._typing import Ops
+from ksubset._engine import contour
+from ksubset._engine.contour import curve, values
+from ksubset._engine.direct import Direct
+from ksubset._engine.inference import solve
+from ksubset._engine.items import Items, Totals, centred, items, totals
+from ksubset._engine.nodes import LOG_ERROR, Nodes
+from ksubset._engine.ops import Ops
+from ksubset._engine.power_sums import FROM, ROUNDINGS, PowerSums, terms
 from ksubset.backends.array_api import NUMPY
 
 OPS = replace(NUMPY, item_sums=None)
@@ -132,7 +132,7 @@ def record(monkeypatch: pytest.MonkeyPatch) -> list[int]:
         seen.append(given[-1])
         return PowerSums(*given)
 
-    monkeypatch.setattr(_contour, "PowerSums", watched)
+    monkeypatch.setattr(contour, "PowerSums", watched)
     return seen
 
 

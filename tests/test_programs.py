@@ -60,8 +60,8 @@ def one_more(function: Callable[..., Any]) -> Callable[..., Any]:
 
 FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
     "strides": ("ksubset", "marginals", by_address),
-    "k + 1": ("ksubset.backends._torch_fast", "evaluate", one_more),
-    "masks": ("ksubset._functions", "cost", lambda _: lambda ops, t, unlikely: (abs(t) * unlikely).sum(-1)),
+    "k + 1": ("ksubset.backends.torch.cpu", "evaluate", one_more),
+    "masks": ("ksubset._law.functions", "cost", lambda _: lambda ops, t, unlikely: (abs(t) * unlikely).sum(-1)),
 }
 
 

@@ -9,8 +9,8 @@ from oracle import Enumeration
 from significance import check_binomial, check_frequencies
 
 import ksubset
-from ksubset import _sampling
-from ksubset._tree import FullCounts, inside, leaves
+from ksubset._engine import sampling
+from ksubset._engine.tree import FullCounts, inside, leaves
 from ksubset.backends.array_api import NUMPY
 
 DRAWS = 20_000
@@ -202,7 +202,7 @@ def test_every_draw_has_k_ones_whatever_the_tree_holds(n: int, value: float, rng
     for broken in range(len(levels)):
         spoilt = [np.full_like(x, value) if i == broken else x for i, x in enumerate(levels)]
         with np.errstate(all="ignore"):
-            z = _sampling.descend(NUMPY, counts, spoilt, k, u)
+            z = sampling.descend(NUMPY, counts, spoilt, k, u)
         assert z.shape == (n, 7, 4)
         assert ((z == 0) | (z == 1)).all()
         assert (z.sum(axis=0) == k).all()

@@ -9,7 +9,7 @@ from capabilities import FEATURES
 from scale_rows import DRAWING, PARTS, ROWS, SIZES, WEIGHTS, K, N, V, X, arguments, cases, first, lazy, part
 
 import ksubset
-from ksubset._cardinality import prepare
+from ksubset._call.prepare import prepare
 from ksubset.backends import find
 
 da = pytest.importorskip("dask.array", reason="a test of the adapter of Dask, of the extra dask")
@@ -121,7 +121,7 @@ def test_joined_rows_are_as_large_as_their_pieces_were() -> None:
 
 
 def test_chunks_of_a_process_share_nothing() -> None:
-    from ksubset.backends._dask_chunks import Call, split
+    from ksubset.backends.dask.chunks import Call, split
 
     k, parts = split(ksubset.Cardinality(lazy(WEIGHTS)))
     assert isinstance(k, ksubset.Cardinality)

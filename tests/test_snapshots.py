@@ -155,7 +155,7 @@ def test_supports_take_no_more_memory_than_they_have(n: int, k: int) -> None:
     import tracemalloc
     from math import comb
 
-    from ksubset._support import subsets
+    from ksubset._law.support import subsets
 
     tracemalloc.start()
     z = subsets(n, k)

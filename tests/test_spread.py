@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from ops_variants import python_scan
 
-from ksubset import _factors, _inference, _summation
-from ksubset._items import items
-from ksubset._typing import Devices, Ops
+from ksubset._engine import factors, inference, summation
+from ksubset._engine.items import items
+from ksubset._engine.ops import Devices, Ops
 from ksubset.backends.array_api import NUMPY
 
 COUNT = 4
@@ -29,7 +29,7 @@ WAYS = {"node by node": spread(), "a loop": spread(scan=python_scan(np))}
 
 @pytest.fixture(autouse=True)
 def short_rows_are_long(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(_summation, "SPREAD_FROM", 24)
+    monkeypatch.setattr(summation, "SPREAD_FROM", 24)
 
 
 def rows(n: int, scale: float = 1.0) -> tuple[np.ndarray, np.ndarray]:
@@ -54,8 +54,8 @@ def test_moments(ops: Ops, name: str) -> None:
     n, k, scale = SIZES[name]
     logits, v = rows(n, scale)
     with np.errstate(all="ignore"):
-        found, known = (_inference.solve(way, logits, k) for way in (ops, NUMPY))
-        products = [_inference.jacobian_product(way, logits, k, v) for way in (ops, NUMPY)]
+        found, known = (inference.solve(way, logits, k) for way in (ops, NUMPY))
+        products = [inference.jacobian_product(way, logits, k, v) for way in (ops, NUMPY)]
     np.testing.assert_allclose(found.log_volume, known.log_volume, rtol=1e-12)
     for side in ("chosen", "unchosen"):
         np.testing.assert_allclose(getattr(found, side), getattr(known, side), rtol=1e-12)
@@ -65,7 +65,7 @@ def test_moments(ops: Ops, name: str) -> None:
 @pytest.mark.parametrize(("n", "k"), [(24, 7), (44, 22), (24_576, 6000)])
 def test_subsets(n: int, k: int) -> None:
     u, (logits, _) = np.random.default_rng(0).random((4, 3, n - 1)), rows(n)
-    found, known = (_inference.draw(way, logits, k, k, u) for way in (spread(), NUMPY))
+    found, known = (inference.draw(way, logits, k, k, u) for way in (spread(), NUMPY))
     assert (found.sum(axis=-1) == k).all()
     assert (found == known).all()
 
@@ -73,21 +73,21 @@ def test_subsets(n: int, k: int) -> None:
 def test_which_rows_fall_into_parts() -> None:
     """Long ones whose items each device has as many of."""
     ops = spread()
-    assert _summation.divides(COUNT, 100)
-    assert not _summation.divides(8, 100)
+    assert summation.divides(COUNT, 100)
+    assert not summation.divides(8, 100)
     for n, expected in ((20, False), (23, False), (24, True), (25, False), (28, True), (30, False)):
-        assert (_summation.dividing(ops, n) is ops.devices) == expected
-        assert _summation.dividing(NUMPY, n) is None
+        assert (summation.dividing(ops, n) is ops.devices) == expected
+        assert summation.dividing(NUMPY, n) is None
 
 
 def test_each_device_has_its_own_items() -> None:
     """One after the other, as they lie: factors are multiplied where they are, and the parts' products at last."""
     x = items(NUMPY, np.random.default_rng(0).normal(size=(28, 3)))
-    parts, whole = (_factors.factors(ops, x).a for ops in (spread(), NUMPY))
+    parts, whole = (factors.factors(ops, x).a for ops in (spread(), NUMPY))
     assert parts.shape == (7, COUNT, 3)
     for i in range(COUNT):
         assert (parts[:, i] == whole[7 * i : 7 * i + 7, 0]).all()
-    assert _factors.factors(spread(), items(NUMPY, np.zeros((30, 3)))).a.shape == (30, 1, 3)
+    assert factors.factors(spread(), items(NUMPY, np.zeros((30, 3)))).a.shape == (30, 1, 3)
 
 
 @pytest.mark.parametrize("shape", [(48,), (5, 100), (2, 3, 1000)])
@@ -96,15 +96,15 @@ def test_sums_keep_what_rounding_takes(shape: tuple[int, ...]) -> None:
     rng = np.random.default_rng(0)
     x = rng.normal(size=shape).astype(np.float32) * np.exp(rng.uniform(0, 8, shape)).astype(np.float32)
     x = np.concatenate([x, -x * (1 - rng.choice([1e-3, 1e-6], shape))], axis=-1).astype(np.float32)
-    found, exact = _summation.compensated_sum(spread(), x), np.apply_along_axis(fsum, -1, x)
+    found, exact = summation.compensated_sum(spread(), x), np.apply_along_axis(fsum, -1, x)
     assert found.shape == shape[:-1]
     np.testing.assert_allclose(found, exact, rtol=4 * np.finfo(np.float32).eps)
     x[..., 3] = np.inf
     with np.errstate(invalid="ignore"):
-        assert np.isposinf(_summation.compensated_sum(spread(), x)).all()
+        assert np.isposinf(summation.compensated_sum(spread(), x)).all()
 
 
 def test_sums_of_parts_keep_it_too() -> None:
     x = np.zeros(48, np.float32)
     x[::12] = 1e8, -1e8, 1, 1
-    assert _summation.compensated_sum(spread(), x) == 2
+    assert summation.compensated_sum(spread(), x) == 2

@@ -6,8 +6,8 @@ from math import fsum
 import numpy as np
 import pytest
 
-from ksubset._summation import FOLD, compensated_sum, item_sums, sums_from_both_ends
-from ksubset._typing import Ops
+from ksubset._engine.ops import Ops
+from ksubset._engine.summation import FOLD, compensated_sum, item_sums, sums_from_both_ends
 from ksubset.backends.array_api import NUMPY
 
 LAZY = replace(NUMPY, eager_on_cpu=False)

@@ -9,8 +9,8 @@ from oracle import families
 from scipy.optimize import brentq
 from scipy.special import expit
 
-from ksubset._tilt import NARROW, NEAR, STEPS, Tilt, _step, tilt
-from ksubset._typing import Array, Ops, State, Step
+from ksubset._engine.ops import Array, Ops, State, Step
+from ksubset._engine.tilt import NARROW, NEAR, STEPS, Tilt, _step, tilt
 from ksubset.backends.array_api import NUMPY
 
 nan, inf = np.nan, np.inf

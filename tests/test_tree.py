@@ -5,11 +5,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from ksubset._inference import draw
-from ksubset._rows import Rows
-from ksubset._tree import SHORT, FullCounts, mirror
-from ksubset._typing import Devices
-from ksubset._window import WindowedCounts
+from ksubset._engine.inference import draw
+from ksubset._engine.ops import Devices
+from ksubset._engine.rows import Rows
+from ksubset._engine.tree import SHORT, FullCounts, mirror
+from ksubset._engine.window import WindowedCounts
 from ksubset.backends.array_api import NUMPY
 
 FLOOR = np.array([1e-3, 0.0])

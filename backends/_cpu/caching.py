@@ -16,7 +16,7 @@ import numba
 from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataCacheFile, NullCache
 from numba.core.serialize import dumps
 
-from ksubset import _elementary
+from ksubset._engine import elementary
 from ksubset.backends._cpu.trust import distrust
 
 REMEDY = "each process compiles them anew, unless NUMBA_CACHE_DIR names a folder that you alone may write to"
@@ -40,10 +40,10 @@ def warn_once(message: str) -> None:
 
 def _sources() -> bytes:
     """A digest of all that kernels are compiled from."""
-    core = Path(_elementary.__file__).parent
-    files = *Path(__file__).parent.glob("*.py"), *core.glob("_elementary.py"), *core.glob("_power_sums.py")
+    core = Path(elementary.__file__).parent
+    files = *sorted(Path(__file__).parent.rglob("*.py")), core / "elementary.py", core / "power_sums.py"
     digest = sha256(numba.__version__.encode())
-    for file in sorted(files, key=lambda file: file.name):
+    for file in files:
         digest.update(sha256(file.read_bytes()).digest())
     return digest.digest()
 

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numba import float32, float64
 
-from ksubset.backends._cpu.lanes import ITEMS, ROWS, WIDTH, Layout
+from ksubset.backends._cpu.simd.lanes import ITEMS, ROWS, WIDTH, Layout
 
 KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
 LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for across in (ROWS, ITEMS)}
@@ -61,7 +61,7 @@ class Path(NamedTuple):
 
     @property
     def solves(self) -> bool:
-        """Whether the kernel finds a whole `ksubset._inference.Solution`, at no extra cost."""
+        """Whether the kernel finds a whole `ksubset._engine.inference.Solution`, at no extra cost."""
         return False
 
 
@@ -102,7 +102,7 @@ def find_weighted_path(rows: int, n: int, high: int, dtype: Any) -> Path | None:
 
 def find_count_path(rows: int, n: int, dtype: Any) -> Path | None:
     """Say the same of the probabilities of all counts."""
-    from ksubset.backends._cpu.counts import LONGEST
+    from ksubset.backends._cpu.kernels.counts import LONGEST
 
     if kind_of(rows, n, dtype) is None or n > LONGEST:
         return None
@@ -170,7 +170,7 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=1024)
 def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, width: int) -> Plan:
     """Plan the kernel of a function and a method."""
-    from ksubset.backends._cpu import moments, passes, sampling, team
+    from ksubset.backends._cpu.kernels import moments, passes, sampling, team
 
     lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
     vector, items = WIDTH[KINDS[dtype]] * dtype.itemsize, lanes * dtype.itemsize * (n + 64)
@@ -187,7 +187,7 @@ def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, w
 @lru_cache(maxsize=1024)
 def arrange_counts(n: int) -> Plan:
     """Plan the kernel for the probabilities of all counts."""
-    from ksubset.backends._cpu.count_units import TABLES, VECTORS
+    from ksubset.backends._cpu.kernels.count_units import TABLES, VECTORS
 
     dtype, block = np.dtype(np.float64), VECTORS * WIDTH[float64]
     return Plan(LAYOUTS[dtype, ITEMS], 1, 8 * TABLES * (n // block + 3) * block, n * (TYPICAL[CONTOUR] + n / 4))

@@ -12,8 +12,8 @@ from queue import SimpleQueue
 
 import numpy as np
 
-from ksubset.backends._cpu.team import FLAG
-from ksubset.backends._cpu.waiting import await_flags
+from ksubset.backends._cpu.kernels.team import FLAG
+from ksubset.backends._cpu.kernels.waiting import await_flags
 
 GRAIN = 3_500_000
 """State updates worth a thread of their own: about 0.15 ms; waking one takes 0.04 ms, more where others spin."""

@@ -12,10 +12,10 @@ from math import hypot, inf, isfinite
 from statistics import median
 
 import ksubset
-from ksubset._config import paths
+from ksubset._api.show_config import paths
+from ksubset._engine.ops import Array
 from ksubset._selfcheck import oracle
 from ksubset._selfcheck.places import Place, in_words
-from ksubset._typing import Array
 
 LOGITS = [
     [0.75, -0.5, 0.25, 1.0, -0.75, 0.0, -0.25],

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from typing import Any
 
 import ksubset
-from ksubset._typing import Array
+from ksubset._engine.ops import Array
 
 Layer = Callable[[Array, int, Array, object], tuple[Array, Array]]
 BOTH = ("float32", "float64")

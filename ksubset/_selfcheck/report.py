@@ -11,7 +11,7 @@ import ksubset
 from ksubset._selfcheck import Checked, Unusable
 from ksubset._selfcheck.checks import BOUND, CHECKS, DRAWS, FALSE_ALARM, LAYER, LEAST, Finding
 from ksubset._selfcheck.places import is_installed
-from ksubset.backends import _fast
+from ksubset.backends._cpu import dispatch
 
 OPTIONAL = {
     "numpy": ("numpy", "NumPy arrays, and random numbers for namespaces that have none"),
@@ -54,7 +54,7 @@ def as_json(results: Results, asked: Sequence[str]) -> bool:
         "python": platform.python_version(),
         "platform": platform.platform(),
         "agrees": well,
-        "fast_path": {"on": _fast.obstacle() is None, "obstacle": _fast.obstacle()},
+        "fast_path": {"on": dispatch.obstacle() is None, "obstacle": dispatch.obstacle()},
         "checked": [{"agrees": r.agrees, **asdict(r)} for r in results if isinstance(r, Checked)],
         "unusable": [asdict(r) for r in results if isinstance(r, Unusable)],
         "missing": [{"module": m, "extra": extra, "brings": brings} for m, (extra, brings) in missing().items()],
@@ -65,7 +65,7 @@ def as_json(results: Results, asked: Sequence[str]) -> bool:
 
 def print_table(results: Results, asked: Sequence[str]) -> bool:
     """Print a row for each place and dtype as soon as it is checked, then what there is to say about them."""
-    obstacle = _fast.obstacle()
+    obstacle = dispatch.obstacle()
     print(f"ksubset {ksubset.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"CPU fast path: {f'off, {obstacle}' if obstacle else 'on'}\n")
     found = [*_printed(results)]

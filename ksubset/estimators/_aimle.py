@@ -4,11 +4,11 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
-from ksubset._call import Problem, prepare
-from ksubset._derivatives import finite
-from ksubset._draws import checked_shape
-from ksubset._typing import Array
-from ksubset._validation import check_companion
+from ksubset._api.sampling import checked_shape
+from ksubset._call.arguments import check_companion
+from ksubset._call.problem import Problem, prepare
+from ksubset._engine.ops import Array
+from ksubset._law.derivatives import finite
 from ksubset.backends import find
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
 from ksubset.estimators._surrogate import check_count, frozen, perturbed, top, with_pullback

@@ -3,10 +3,10 @@
 from itertools import combinations
 from math import comb
 
-from ksubset import _functions
-from ksubset._call import Problem, prepare
-from ksubset._layout import device
-from ksubset._typing import Array
+from ksubset._call.problem import Problem, prepare
+from ksubset._engine.arrays import device
+from ksubset._engine.ops import Array
+from ksubset._law import functions
 from ksubset.estimators._losses import Loss, in_given_dtype, losses
 from ksubset.estimators._surrogate import check_single_k, evaluate
 
@@ -50,7 +50,7 @@ def exact_gradient(
     problem = prepare(logits, k, None, validate)
     z = _subsets(problem, check_single_k(problem, "exact_gradient"), max_subsets)
     values = losses(loss, problem.cast(z))
-    mean = problem.xp.sum(problem.xp.exp(evaluate(problem, _functions.log_prob, z)) * values, axis=0)
+    mean = problem.xp.sum(problem.xp.exp(evaluate(problem, functions.log_prob, z)) * values, axis=0)
     return in_given_dtype(problem, values, mean)
 
 

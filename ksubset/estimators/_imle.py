@@ -1,8 +1,8 @@
 """Implicit maximum likelihood estimation."""
 
-from ksubset._call import Problem, prepare
-from ksubset._draws import checked_shape
-from ksubset._typing import Array
+from ksubset._api.sampling import checked_shape
+from ksubset._call.problem import Problem, prepare
+from ksubset._engine.ops import Array
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
 from ksubset.estimators._surrogate import check_count, check_positive, frozen, perturbed, top, with_pullback
 

@@ -1,8 +1,8 @@
 """The relaxed sample of learning to explain."""
 
-from ksubset._call import prepare
-from ksubset._draws import checked_shape
-from ksubset._typing import Array
+from ksubset._api.sampling import checked_shape
+from ksubset._call.problem import prepare
+from ksubset._engine.ops import Array
 from ksubset.estimators._noise import gumbel
 from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, perturbed, softmax
 

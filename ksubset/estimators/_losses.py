@@ -3,10 +3,10 @@
 from collections.abc import Callable
 from typing import TypeAlias
 
-from ksubset import _functions
-from ksubset._call import Problem
-from ksubset._draws import draw
-from ksubset._typing import Array
+from ksubset._api.sampling import draw
+from ksubset._call.problem import Problem
+from ksubset._engine.ops import Array
+from ksubset._law import functions
 from ksubset.estimators._surrogate import check_count, evaluate, frozen, stop_gradient
 
 Loss: TypeAlias = Callable[[Array], Array]
@@ -16,7 +16,7 @@ Loss: TypeAlias = Callable[[Array], Array]
 def sampled(problem: Problem, loss: Loss, S: object, rng: object) -> tuple[Array, Array]:
     """S exact subsets of each row, and their losses."""
     count = check_count(S, "S")
-    z = draw(frozen(problem), rng, (count,), _functions.sample)
+    z = draw(frozen(problem), rng, (count,), functions.sample)
     return z, losses(loss, z)
 
 
@@ -33,7 +33,7 @@ def losses(loss: Loss, z: Array) -> Array:
 
 def score(problem: Problem, z: Array, weights: Array) -> Array:
     """0, with the gradient of the weighted log-probabilities, (z − μ) times the weights."""
-    log_p = evaluate(problem, _functions.log_prob, problem.xp.astype(z, problem.logits.dtype, copy=False))
+    log_p = evaluate(problem, functions.log_prob, problem.xp.astype(z, problem.logits.dtype, copy=False))
     return stop_gradient(problem, weights) * (log_p - stop_gradient(problem, log_p))
 
 

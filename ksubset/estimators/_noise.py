@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from math import log
 from typing import TypeAlias
 
-from ksubset._call import Problem
-from ksubset._layout import constant
-from ksubset._typing import Array
+from ksubset._call.problem import Problem
+from ksubset._engine.arrays import constant
+from ksubset._engine.ops import Array
 from ksubset.estimators._surrogate import check_count, check_positive, ops
 
 

@@ -1,7 +1,7 @@
 """The score-function estimator."""
 
-from ksubset._call import Problem, prepare
-from ksubset._typing import Array
+from ksubset._call.problem import Problem, prepare
+from ksubset._engine.ops import Array
 from ksubset.estimators._losses import Loss, in_given_dtype, sampled, score
 
 

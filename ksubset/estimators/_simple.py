@@ -1,9 +1,9 @@
 """SIMPLE, and the variants by which its authors separate its two halves: exact samples and exact marginals."""
 
-from ksubset import _functions
-from ksubset._call import Problem, prepare
-from ksubset._draws import checked_shape, rsample
-from ksubset._typing import Array
+from ksubset._api.sampling import checked_shape, rsample
+from ksubset._call.problem import Problem, prepare
+from ksubset._engine.ops import Array
+from ksubset._law import functions
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
 from ksubset.estimators._surrogate import (
     at,
@@ -71,10 +71,10 @@ def simple_f(
     problem, draws = prepare(logits, k, max_k, validate), checked_shape(sample_shape)
     shape = (2, *draws, *problem.logits.shape[:-1], problem.uniforms)
     u = problem.backend.uniforms(rng, shape, problem.logits)
-    z = evaluate(frozen(problem), _functions.sample, u[0, ...])
+    z = evaluate(frozen(problem), functions.sample, u[0, ...])
 
     def pullback(g: Array, problem: Problem, z: Array, u: Array) -> tuple[Array]:
-        other = evaluate(at(problem, problem.logits - step * g), _functions.sample, u)
+        other = evaluate(at(problem, problem.logits - step * g), functions.sample, u)
         return ((z - other) / step,)
 
     saved = problem.xp.asarray(z, copy=True)  # torch.compile takes no tensor twice
@@ -135,11 +135,11 @@ def simple_b(
     problem, draws = prepare(logits, k, max_k, validate), checked_shape(sample_shape)
     z = top(problem, perturbed(frozen(problem), noise.draw(problem, rng, (*draws, *problem.logits.shape))))
     if step is None:
-        return problem.cast(straight_through(problem, z, evaluate(problem, _functions.marginals)))
+        return problem.cast(straight_through(problem, z, evaluate(problem, functions.marginals)))
 
     def pullback(g: Array, problem: Problem) -> tuple[Array]:
-        here = evaluate(problem, _functions.marginals)
-        there = evaluate(at(problem, problem.logits - step * g), _functions.marginals)
+        here = evaluate(problem, functions.marginals)
+        there = evaluate(at(problem, problem.logits - step * g), functions.marginals)
         return ((here - there) / step,)
 
     return with_pullback(problem, z, pullback)

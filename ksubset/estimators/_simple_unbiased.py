@@ -2,9 +2,9 @@
 
 from collections.abc import Callable
 
-from ksubset import _functions
-from ksubset._call import prepare
-from ksubset._typing import Array
+from ksubset._call.problem import prepare
+from ksubset._engine.ops import Array
+from ksubset._law import functions
 from ksubset.estimators._losses import Loss, in_given_dtype, losses, sampled, score
 from ksubset.estimators._surrogate import evaluate, stop_gradient
 
@@ -68,7 +68,7 @@ def simple_unbiased(
     gradient: Callable[..., tuple[Array, Array]] | None = getattr(problem.backend, "value_and_gradient", None)
     if gradient is None:
         return mean
-    mu = evaluate(problem, _functions.marginals)
+    mu = evaluate(problem, functions.marginals)
     centre = stop_gradient(problem, problem.cast(mu))[None, ...]
     level, slope = gradient(lambda x: losses(loss, x), centre)
     remainder = values - level - problem.xp.sum(slope * (z - centre), axis=-1)

@@ -1,8 +1,8 @@
 """Relaxed subset sampling by successive softmaxes."""
 
-from ksubset._call import Problem, by_own_settings, prepare
-from ksubset._draws import checked_shape
-from ksubset._typing import Array
+from ksubset._api.sampling import checked_shape
+from ksubset._call.problem import Problem, by_own_settings, prepare
+from ksubset._engine.ops import Array
 from ksubset.estimators._noise import gumbel
 from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, perturbed, softmax
 

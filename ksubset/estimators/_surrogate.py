@@ -5,10 +5,10 @@ from dataclasses import replace
 from math import inf
 from numbers import Real
 
-from ksubset import _functions
-from ksubset._call import Problem, by_own_settings
-from ksubset._typing import Array, Ops
-from ksubset._validation import whole
+from ksubset._call.arguments import whole
+from ksubset._call.problem import Problem, by_own_settings
+from ksubset._engine.ops import Array, Ops
+from ksubset._law import functions
 
 Pullback = Callable[..., tuple[Array, ...]]
 
@@ -35,13 +35,13 @@ def at(problem: Problem, logits: Array) -> Problem:
 
 
 def evaluate(problem: Problem, function: Callable[..., Array], *arrays: Array) -> Array:
-    """One of ``ksubset._functions``, in the dtype of the computation."""
+    """One of ``ksubset._law.functions``, in the dtype of the computation."""
     return problem.backend.evaluate(function, problem.logits, problem.k, problem.width, *arrays, solution=None)
 
 
 def top(problem: Problem, logits: Array) -> Array:
     """The k largest of each row of other logits, 0 and 1, without a gradient."""
-    return evaluate(at(problem, stop_gradient(problem, logits)), _functions.mode)
+    return evaluate(at(problem, stop_gradient(problem, logits)), functions.mode)
 
 
 def with_pullback(problem: Problem, value: Array, pullback: Pullback, *arrays: Array) -> Array:

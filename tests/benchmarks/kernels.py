@@ -9,7 +9,7 @@ from settings import flushing
 from timing import Job
 
 import ksubset
-from ksubset.backends import _cpu
+from ksubset.backends._cpu import calls
 
 
 def compare_kernels(case: Case, budget: Budget) -> Iterator[Record]:
@@ -26,5 +26,5 @@ def compare_kernels(case: Case, budget: Budget) -> Iterator[Record]:
 
 def sample_and_product(logits: np.ndarray, v: np.ndarray, k: int, threads: int) -> tuple[np.ndarray, np.ndarray]:
     """What a step of the layer computes."""
-    z, shifts = _cpu.sample(logits, k, 1, threads=threads)
-    return z, _cpu.jacobian_product(logits, k, v, shifts=shifts, threads=threads)
+    z, shifts = calls.sample(logits, k, 1, threads=threads)
+    return z, calls.jacobian_product(logits, k, v, shifts=shifts, threads=threads)

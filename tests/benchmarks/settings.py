@@ -6,14 +6,14 @@ from contextlib import contextmanager
 
 import torch
 
-from ksubset.backends import _fast
+from ksubset.backends._cpu import dispatch
 from ksubset.backends._cpu import threads as pool
 
 
 def require_fast() -> None:
     """See to it that the fast path is on, or raise."""
     os.environ.pop("KSUBSET_FAST", None)
-    if reason := _fast.obstacle():
+    if reason := dispatch.obstacle():
         raise RuntimeError(f"the benchmark needs the CPU fast path: {reason}")
 
 

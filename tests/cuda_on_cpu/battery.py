@@ -8,8 +8,8 @@ import numpy as np
 from cuda_on_cpu.emulator import Emulator
 from cuda_on_cpu.philox import uniforms
 
-from ksubset import _inference
-from ksubset.backends import _cuda
+from ksubset._engine import inference
+from ksubset.backends._cuda import calls
 from ksubset.backends.array_api import NUMPY
 
 TOLERANCE = {"float32": 4e-6, "float64": 2e-14}
@@ -57,39 +57,39 @@ def comparisons(
     runtime, wide, n = emulator.runtime, logits.astype(np.float64), logits.shape[1]
     with np.errstate(all="ignore"):
         actual, expected = (
-            _cuda.solve(runtime, logits, k, n // 2),
-            _inference.solve(NUMPY, wide, k),
+            calls.solve(runtime, logits, k, n // 2),
+            inference.solve(NUMPY, wide, k),
         )
         yield "chosen", actual.chosen, expected.chosen
         yield "unchosen", actual.unchosen, expected.unchosen
         yield "entropy", *(entropy(solution) for solution in (actual, expected))
         yield "tilt", *(excess(solution, k) < 1.01 for solution in (actual, expected))
-        volumes = _cuda.solve(runtime, logits, k, n // 2, sides=False)
+        volumes = calls.solve(runtime, logits, k, n // 2, sides=False)
         yield "volume alone", volumes.log_volume, actual.log_volume
         yield "bad rows", np.isnan(volumes.log_volume), np.isnan(expected.log_volume)
         narrow = max(0, n // 2 - 1)
         bad = np.isnan(expected.log_volume) | (np.minimum(k, n - k) > narrow)
-        yield "rows too wide", np.isnan(_cuda.solve(runtime, logits, k, narrow).log_volume), bad
-        product = _cuda.jacobian_product(runtime, logits, k, n // 2, v)
-        exact = _inference.jacobian_product(NUMPY, wide, k, v.astype(np.float64))
+        yield "rows too wide", np.isnan(calls.solve(runtime, logits, k, narrow).log_volume), bad
+        product = calls.jacobian_product(runtime, logits, k, n // 2, v)
+        exact = inference.jacobian_product(NUMPY, wide, k, v.astype(np.float64))
         scale = np.linalg.norm(exact, axis=1, keepdims=True)
         scale = np.where(scale > 1e-30, scale, 1)
         yield "J · v", 1 + product / scale, 1 + exact / scale
         u = rng.uniform(-0.5, 0.5, (7, len(logits), n - 1)).astype(logits.dtype)
-        drawn = _cuda.draw(runtime, logits, k, n // 2, (7,), u=u)
-        yield "draws from uniforms", drawn, _inference.draw(NUMPY, logits, k, n // 2, u)
+        drawn = calls.draw(runtime, logits, k, n // 2, (7,), u=u)
+        yield "draws from uniforms", drawn, inference.draw(NUMPY, logits, k, n // 2, u)
         u = uniforms(SEED, 7, len(logits), n - 1).astype(logits.dtype)
-        drawn = _cuda.draw(runtime, logits, k, n // 2, (7,), seed=SEED)
-        yield "draws from a seed", drawn, _inference.draw(NUMPY, logits, k, n // 2, u)
+        drawn = calls.draw(runtime, logits, k, n // 2, (7,), seed=SEED)
+        yield "draws from a seed", drawn, inference.draw(NUMPY, logits, k, n // 2, u)
 
 
-def excess(solution: _inference.Solution, k: np.ndarray) -> np.ndarray:
+def excess(solution: inference.Solution, k: np.ndarray) -> np.ndarray:
     """The square of Σp − k as a multiple of what the search for λ aims at."""
     p = 1 / (1 + np.exp(-solution.tilted.astype(np.float64)))
     return (p.sum(axis=-1) - k) ** 2 / np.maximum((p * (1 - p)).sum(axis=-1) / 16, 1e-6)
 
 
-def entropy(solution: _inference.Solution) -> np.ndarray:
+def entropy(solution: inference.Solution) -> np.ndarray:
     """Joins λ, the volume and both marginals in a number that does not depend on the choice of λ."""
     t = solution.tilted
     unlikely = np.where(t > 0, solution.unchosen, solution.chosen)

@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from ksubset.backends._cuda import Runtime
-from ksubset.backends._cuda_launch import Device, Launch
+from ksubset.backends._cuda.calls import Runtime
+from ksubset.backends._cuda.geometry import Device, Launch
 from ksubset.backends.array_api import NUMPY
 
 HERE = Path(__file__).parent

@@ -9,8 +9,9 @@ import pytest
 import torch
 from cuda_on_cpu.emulator import Emulator
 
-from ksubset.backends import _cuda, _cuda_torch
-from ksubset.backends._cuda_launch import Launch
+from ksubset.backends._cuda import calls
+from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends.torch import cuda
 
 
 class Kernel:
@@ -49,14 +50,14 @@ def install(monkeypatch: pytest.MonkeyPatch, emulator: Emulator, shared_bytes: i
     def compile_kernel(kernel_source: str, kernel_name: str, *, nvcc_options: list[str] | None = None) -> Any:
         if nvcc_options is None:
             return Nothing()
-        assert kernel_source == _cuda.source()
+        assert kernel_source == calls.source()
         return Kernel(emulator, kernel_name, nvcc_options)
 
     monkeypatch.setattr(torch.cuda, "_compile_kernel", compile_kernel, raising=False)
     monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
     monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
     for name in ("_kernel", "_device", "obstacle"):
-        monkeypatch.setattr(_cuda_torch, name, _fresh(getattr(_cuda_torch, name)))
+        monkeypatch.setattr(cuda, name, _fresh(getattr(cuda, name)))
 
 
 def _fresh(cached: Any) -> Any:

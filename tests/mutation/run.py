@@ -29,58 +29,65 @@ ROOT = HERE.parent.parent
 QUICK = ["test_values.py", "test_battery_values.py"]
 POTENTIALS = ["test_cardinality_arguments.py", "test_cardinality.py", "test_parts.py"]
 TESTS = {
-    "_tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
-    "_items": ["test_items.py", *QUICK, "test_exchange.py", "test_contour.py", "test_accuracy.py"],
-    "_nodes": ["test_nodes.py", *QUICK, "test_contour.py", "test_accuracy.py"],
-    "_factors": ["test_factors.py", "test_contour.py", "test_spread.py", *QUICK],
-    "_direct": ["test_contour.py", *QUICK, "test_accuracy.py"],
-    "_power_sums": ["test_power_sums.py", "test_contour.py", "test_accuracy.py"],
-    "_contour": ["test_contour.py", "test_power_sums.py", *QUICK, *POTENTIALS],
-    "_exchange": ["test_exchange.py", *QUICK, "test_accuracy.py"],
-    "_polynomial": ["test_polynomial.py", "test_sampling.py", "test_window.py"],
-    "_tree": ["test_tree.py", *QUICK, "test_window.py", "test_sampling.py"],
-    "_rows": ["test_sampling.py", "test_tree.py", *QUICK],
-    "_window": ["test_window.py", "test_tree.py", "test_spread.py"],
-    "_inference": [*QUICK, "test_contour.py", "test_exchange.py", "test_spread.py", "test_sampling.py"],
-    "_information": [*QUICK, "test_validation.py"],
-    "_sampling": ["test_sampling.py", "test_window.py", "test_battery_values.py"],
-    "_functions": [*QUICK, "test_validation.py", "test_accuracy.py", "test_battery_layouts.py"],
-    "_elementary": [*QUICK, "test_cardinality.py"],
-    "_derivatives": [
+    "_engine.tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
+    "_engine.items": ["test_items.py", *QUICK, "test_exchange.py", "test_contour.py", "test_accuracy.py"],
+    "_engine.nodes": ["test_nodes.py", *QUICK, "test_contour.py", "test_accuracy.py"],
+    "_engine.factors": ["test_factors.py", "test_contour.py", "test_spread.py", *QUICK],
+    "_engine.direct": ["test_contour.py", *QUICK, "test_accuracy.py"],
+    "_engine.power_sums": ["test_power_sums.py", "test_contour.py", "test_accuracy.py"],
+    "_engine.contour": ["test_contour.py", "test_power_sums.py", *QUICK, *POTENTIALS],
+    "_engine.exchange": ["test_exchange.py", *QUICK, "test_accuracy.py"],
+    "_engine.polynomial": ["test_polynomial.py", "test_sampling.py", "test_window.py"],
+    "_engine.tree": ["test_tree.py", *QUICK, "test_window.py", "test_sampling.py"],
+    "_engine.rows": ["test_sampling.py", "test_tree.py", *QUICK],
+    "_engine.window": ["test_window.py", "test_tree.py", "test_spread.py"],
+    "_engine.inference": [*QUICK, "test_contour.py", "test_exchange.py", "test_spread.py", "test_sampling.py"],
+    "_api.information": [*QUICK, "test_validation.py"],
+    "_engine.sampling": ["test_sampling.py", "test_window.py", "test_battery_values.py"],
+    "_law.functions": [*QUICK, "test_validation.py", "test_accuracy.py", "test_battery_layouts.py"],
+    "_engine.elementary": [*QUICK, "test_cardinality.py"],
+    "_law.derivatives": [
         "test_grad.py",
         "test_inverse_derivatives.py",
         "test_count_log_pmf.py",
         "test_cardinality_derivatives.py",
         "test_second_order.py",
     ],
-    "_validation": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
-    "_summation": ["test_summation.py", "test_spread.py"],
-    "_weighted": [*POTENTIALS, "test_count_log_pmf.py"],
-    "_mixture": POTENTIALS,
-    "_sizes": [*POTENTIALS, "test_count_log_pmf.py"],
-    "_parts": [*POTENTIALS, "test_count_log_pmf.py"],
-    "_each_count": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
-    "_cardinality": POTENTIALS,
-    "_potentials": POTENTIALS,
-    "_layout": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py"],
-    "_draws": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
-    "_inverse": ["test_inverse.py", "test_validation.py"],
-    "_rescaling": ["test_inverse.py", "test_validation.py"],
-    "_call": ["test_validation.py", *QUICK, "test_cardinality_arguments.py", "test_masks.py", "test_snapshots.py"],
-    "_config": ["test_capabilities.py", "test_fast_choice.py"],
-    "_count": ["test_count_log_pmf.py", "test_count_tails.py", "test_validation.py"],
-    "_tails": ["test_count_tails.py"],
-    "_quantile": ["test_count_tails.py"],
-    "_distribution": ["test_snapshots.py", "test_validation.py", *QUICK, "test_cardinality.py", "test_masks.py"],
-    "_masks": ["test_masks.py", "test_masks_forced.py"],
-    "_selection": [*QUICK, "test_tilt.py"],
-    "_support": ["test_masks.py", "test_capabilities.py", "test_validation.py"],
-    "_design": ["test_inverse.py", "test_validation.py", "test_sampling.py"],
-    "_api": ["test_validation.py", *QUICK, "test_capabilities.py"],
+    "_call.values": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
+    "_call.arguments": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
+    "_engine.summation": ["test_summation.py", "test_spread.py"],
+    "_law.weighted": [*POTENTIALS, "test_count_log_pmf.py"],
+    "_engine.potential.mixture": POTENTIALS,
+    "_engine.potential.sizes": [*POTENTIALS, "test_count_log_pmf.py"],
+    "_engine.potential.parts": [*POTENTIALS, "test_count_log_pmf.py"],
+    "_engine.potential.each_size": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
+    "_call.prepare": POTENTIALS,
+    "_call.cardinality": POTENTIALS,
+    "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py"],
+    "_api.sampling": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
+    "_law.inverse_map": ["test_inverse.py", "test_validation.py"],
+    "_law.rescaling": ["test_inverse.py", "test_validation.py"],
+    "_call.problem": [
+        "test_validation.py",
+        *QUICK,
+        "test_cardinality_arguments.py",
+        "test_masks.py",
+        "test_snapshots.py",
+    ],
+    "_api.show_config": ["test_capabilities.py", "test_fast_choice.py"],
+    "_api.poisson_binomial": ["test_count_log_pmf.py", "test_count_tails.py", "test_validation.py"],
+    "_law.tails": ["test_count_tails.py"],
+    "_api.quantile": ["test_count_tails.py"],
+    "_api.distribution": ["test_snapshots.py", "test_validation.py", *QUICK, "test_cardinality.py", "test_masks.py"],
+    "_call.masks": ["test_masks.py", "test_masks_forced.py"],
+    "_engine.selection": [*QUICK, "test_tilt.py"],
+    "_law.support": ["test_masks.py", "test_capabilities.py", "test_validation.py"],
+    "_api.inverse_map": ["test_inverse.py", "test_validation.py", "test_sampling.py"],
+    "_api.marginals": ["test_validation.py", *QUICK, "test_capabilities.py"],
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, "--hypothesis-seed=0"]
-TORCH = ("_derivatives", "_each_count")
+TORCH = ("_law.derivatives", "_engine.potential.each_size")
 
 
 class Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -142,7 +149,7 @@ def _trial(module: str, mutant: Mutant | None) -> int:
 
 def report(module: str, sample: int | None, seed: int, jobs: int) -> list[str]:
     """Try the mutants of a module, or some of them; the survivors that nobody has explained."""
-    found = list(mutants((ROOT / "ksubset" / f"{module}.py").read_text()))
+    found = list(mutants((ROOT / "ksubset" / f"{module.replace('.', '/')}.py").read_text()))
     chosen = sorted(random.Random(seed).sample(range(len(found)), min(sample or len(found), len(found))))
     start = time.monotonic()
     if [end for _, end in fates(module, [None], 600, jobs)] != ["survived"]:

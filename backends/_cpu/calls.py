@@ -1,0 +1,179 @@
+"""The CPU fast path: Numba kernels on NumPy arrays, on CPU tensors, and in JAX's programs.
+
+`find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
+the same names in `ksubset._engine.inference`. Logits are (..., n) of float32 or float64, copied if not contiguous; k
+is an int or integers (...), ``width`` a bound of min(k, n − k). A row that is infeasible or holds a NaN gives NaN in
+its results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
+"""
+
+from math import gcd, prod
+from typing import Any, NamedTuple
+
+from ksubset.backends._cpu.kernels import moments, recursion, sampling
+from ksubset.backends._cpu.launch import NUMPY, Memory, run
+from ksubset.backends._cpu.planning import KINDS, RECURSION, Path, arrange, choose, find_path, width_of
+from ksubset.backends._cpu.simd.lanes import WIDTH
+
+__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
+
+WORD = 0x7FFF_FFFF_FFFF_FFFF
+
+
+class Solved(NamedTuple):
+    """What `solve` found, None where it was not asked for.
+
+    Attributes
+    ----------
+    shifts
+        λ, (2, rows).
+    log_volume
+        As in `ksubset._engine.inference.Solution`, (...).
+    chosen, unchosen
+        μ and 1 − μ, (..., n), both with full relative accuracy.
+    """
+
+    shifts: Any
+    log_volume: Any
+    chosen: Any
+    unchosen: Any
+
+
+def solve(
+    logits: Any,
+    k: Any,
+    width: int | None = None,
+    *,
+    volume: bool = True,
+    chosen: bool = True,
+    unchosen: bool = True,
+    threads: int | None = None,
+    memory: Memory = NUMPY,
+) -> Solved:
+    """Compute λ, and on request the log-volume and both marginals.
+
+    Parameters
+    ----------
+    logits, k, width
+        As this module says.
+    volume, chosen, unchosen
+        Whether to return the log-volume, μ and 1 − μ.
+    threads
+        How many there may be; None for `threads.default_threads`.
+    memory
+        Whose arrays these are.
+
+    Returns
+    -------
+    Solved
+    """
+    batch, n = logits.shape[:-1], logits.shape[-1]
+    rows, width = prod(batch), _width(n, k) if width is None else width
+    shifts, volumes = memory.empty((2, rows), logits), memory.empty(batch, logits) if volume else None
+    mu, rest = (memory.empty(logits.shape, logits) if wanted else None for wanted in (chosen, unchosen))
+    name = "volume" if volume else "solve"
+    method, across = choose(name, rows, n, width)
+    plan = arrange(name, memory.dtype(logits), method, across, n, width)
+    if method == RECURSION:
+        run(recursion.solve, plan, memory, logits, k, (shifts, mu, rest), 1, threads, (width,))
+    else:
+        run(moments.solve, plan, memory, logits, k, (shifts, volumes, mu, rest), 1, threads)
+    return Solved(shifts, volumes, mu, rest)
+
+
+def jacobian_product(
+    logits: Any,
+    k: Any,
+    v: Any,
+    width: int | None = None,
+    *,
+    shifts: Any = None,
+    threads: int | None = None,
+    memory: Memory = NUMPY,
+) -> Any:
+    """Compute J · v, J = ∂μ/∂θ = Cov(z).
+
+    Parameters
+    ----------
+    logits, k, width
+        As this module says.
+    v
+        Of the shape and dtype of ``logits``.
+    shifts
+        λ as `solve` or `sample` returned it for the same logits: saves the search for it.
+    threads, memory
+        As in `solve`.
+
+    Returns
+    -------
+    array, shape (..., n)
+    """
+    n, rows, out = logits.shape[-1], prod(logits.shape[:-1]), memory.empty(logits.shape, logits)
+    width = _width(n, k) if width is None else width
+    method, across = choose("jacobian_product", rows, n, width)
+    plan = arrange("jacobian_product", memory.dtype(logits), method, across, n, width)
+    arguments = shifts, memory.contiguous(v, logits), out
+    if method == RECURSION:
+        run(recursion.jacobian_product, plan, memory, logits, k, arguments, 3, threads, (width,))
+    else:
+        run(moments.jacobian_product, plan, memory, logits, k, arguments, 2, threads)
+    return out
+
+
+def sample(
+    logits: Any,
+    k: Any,
+    seed: int,
+    shape: tuple[int, ...] = (),
+    width: int | None = None,
+    *,
+    threads: int | None = None,
+    memory: Memory = NUMPY,
+) -> tuple[Any, Any]:
+    """Draw exact subsets.
+
+    Parameters
+    ----------
+    logits, k, width
+        As this module says.
+    seed
+        Any int. Draw d of row r depends on the seed, on d · rows + r, on the row and on ``width``: not on other rows,
+        nor on the number of threads.
+    shape
+        How many subsets to draw from each row.
+    threads, memory
+        As in `solve`.
+
+    Returns
+    -------
+    z : array, shape + (..., n)
+        0 and 1 in the dtype of ``logits``.
+    shifts : array, shape (2, rows)
+        λ, for `jacobian_product`.
+    """
+    n, rows, draws = logits.shape[-1], prod(logits.shape[:-1]), prod(shape)
+    z, dtype = memory.empty((*shape, *logits.shape), logits), memory.dtype(logits)
+    width = _width(n, k) if width is None else width
+    method, across = choose("sample", rows, n, width)
+    times = _side_by_side(rows, draws, dtype) if method == RECURSION else 1
+    if times > 1:
+        logits, k, draws = memory.repeated(logits, times, 1), memory.repeated(k, times, 0), draws // times
+    shifts, plan = memory.empty((2, rows * times), logits), arrange("sample", dtype, method, across, n, width)
+    arguments = shifts, seed & WORD, draws, z
+    if method == RECURSION:
+        run(recursion.sample, plan, memory, logits, k, arguments, 1 + draws, threads, (width,))
+    else:
+        run(sampling.sample, plan, memory, logits, k, arguments, 1 + draws, threads)
+    return z, shifts if times == 1 else memory.contiguous(shifts[:, :rows], logits)
+
+
+def _side_by_side(rows: int, draws: int, dtype: Any) -> int:
+    """How many draws of few rows fill a vector: the rows are repeated so often, which changes no draw."""
+    if draws <= 1 or not rows:
+        return 1
+    lanes = WIDTH[KINDS[dtype]]
+    return gcd(draws, lanes // rows) if rows < lanes else 1
+
+
+def _width(n: int, k: Any) -> int:
+    """A bound of min(k, n − k)."""
+    return width_of(n, -1 if getattr(k, "ndim", 0) else int(k))

@@ -1,0 +1,121 @@
+"""Cardinality potentials for Python: rows, and log-weights of their counts 0 … high, −∞ below ``low``.
+
+What one tilt serves is computed here; ``served`` says of each row whether it does, and results of the others mean
+nothing. There are at least one row and one item.
+"""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ksubset.backends._cpu.calls import WORD
+from ksubset.backends._cpu.kernels import weighted
+from ksubset.backends._cpu.launch import NUMPY, run
+from ksubset.backends._cpu.planning import RECURSION, Plan, arrange
+from ksubset.backends._cpu.simd.lanes import ROWS
+
+
+class Moments(NamedTuple):
+    """What `moments` found.
+
+    Attributes
+    ----------
+    served
+        Whether the rest means something, (rows,).
+    shifts, target
+        λ, (2, rows), and the count from which the log-weights that λ adds, −λ(c − target), are measured: (rows,).
+    log_volume
+        As in `ksubset._engine.potential.mixture.Mixture`, but for ``target`` in the place of m: (rows,).
+    chosen, unchosen
+        μ and 1 − μ, (rows, n).
+    counts
+        π, (rows, high + 1).
+
+    What was not asked for is None.
+    """
+
+    served: np.ndarray
+    shifts: np.ndarray
+    target: np.ndarray
+    log_volume: np.ndarray | None
+    chosen: np.ndarray | None
+    unchosen: np.ndarray | None
+    counts: np.ndarray
+
+
+def moments(
+    logits: np.ndarray,
+    log_weights: np.ndarray,
+    low: int,
+    *,
+    volume: bool = False,
+    chosen: bool = False,
+    unchosen: bool = False,
+    threads: int | None = None,
+) -> Moments:
+    """Compute π, and on request the log-volume and both marginals."""
+    rows, dtype = len(logits), logits.dtype
+    served, shifts, target = np.empty(rows, dtype), np.empty((2, rows), dtype), np.empty(rows, dtype)
+    volumes = np.empty(rows, dtype) if volume else None
+    mu, rest = (np.empty(logits.shape, dtype) if wanted else None for wanted in (chosen, unchosen))
+    counts = np.empty(log_weights.shape, dtype)
+    log_weights = np.ascontiguousarray(log_weights)
+    arguments = log_weights, low, served, shifts, target, volumes, mu, rest, counts
+    high = log_weights.shape[1] - 1
+    run(weighted.solve, plan_for(logits.dtype, logits.shape[1], high), NUMPY, logits, high, arguments, 1, threads)
+    return Moments(served > 0, shifts, target, volumes, mu, rest, counts)
+
+
+def jacobian_product(
+    logits: np.ndarray,
+    log_weights: np.ndarray,
+    low: int,
+    v: np.ndarray,
+    u: np.ndarray,
+    *,
+    threads: int | None = None,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Compute ``served``, and the covariances of v · z + u(Σz) with the items and with the indicators of counts."""
+    served = np.empty(len(logits), logits.dtype)
+    items, counts = np.empty(logits.shape, logits.dtype), np.empty(log_weights.shape, logits.dtype)
+    given = [np.ascontiguousarray(x, logits.dtype) for x in (log_weights, v, u)]
+    high = log_weights.shape[1] - 1
+    arguments = given[0], low, served, *given[1:], items, counts
+    run(
+        weighted.jacobian_product,
+        plan_for(logits.dtype, logits.shape[1], high),
+        NUMPY,
+        logits,
+        high,
+        arguments,
+        3,
+        threads,
+    )
+    return served > 0, items, counts
+
+
+def sample(
+    logits: np.ndarray, log_weights: np.ndarray, low: int, seed: int, draws: int, *, threads: int | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """Compute ``served``, and draw exact subsets, (draws, rows, n); seeds are used as in `calls.sample`."""
+    rows, n = logits.shape
+    served, z = np.empty(rows, logits.dtype), np.empty((draws * rows, n), logits.dtype)
+    log_weights = np.ascontiguousarray(log_weights)
+    high = log_weights.shape[1] - 1
+    arguments = log_weights, low, served, seed & WORD, draws, z
+    run(
+        weighted.sample,
+        plan_for(logits.dtype, logits.shape[1], high),
+        NUMPY,
+        logits,
+        high,
+        arguments,
+        1 + draws,
+        threads,
+    )
+    return served > 0, z.reshape(draws, rows, n)
+
+
+def plan_for(dtype: "np.dtype[Any]", n: int, high: int) -> Plan:
+    """Plan any of these kernels."""
+    return arrange("weighted", dtype, RECURSION, ROWS, n, high)

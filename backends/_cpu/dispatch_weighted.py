@@ -1,0 +1,192 @@
+"""Cardinality potentials through the CPU fast path: calls of ``ksubset._law.weighted`` put to its kernels.
+
+A kernel computes the rows that one tilt serves. The core computes the others, and their results are put in place.
+"""
+
+from collections.abc import Callable
+from dataclasses import fields
+from math import prod
+from typing import TYPE_CHECKING, Any
+
+from array_api_compat import array_namespace
+
+from ksubset._engine.potential.mixture import Mixture, slopes
+from ksubset._engine.tilt import Tilt
+from ksubset._law import weighted
+
+if TYPE_CHECKING:
+    import numpy as np
+
+
+def evaluate(name: str, logits: "np.ndarray", low: int, high: int, *v: "np.ndarray", threads: int | None = None) -> Any:
+    """Compute the value of one of ``_fast.WEIGHTED``, for logits and log-weights (..., 2n + 1)."""
+    if name == "weighted_marginals_jvp":
+        return _product(logits, low, high, v[0], threads)
+    import numpy as np
+
+    call = Call(logits, low, high)
+    chosen = name == "weighted_marginals"
+    found = call.moments(threads, chosen=chosen != call.flipped, unchosen=chosen == call.flipped)
+    out = np.empty(call.rows.shape, logits.dtype)
+    sides = (found.unchosen, found.chosen) if call.flipped else (found.chosen, found.unchosen)
+    items, counts = weighted.parts(out)
+    items[...] = sides[not chosen]
+    counts[...] = call.all_counts(found.counts)
+    if not chosen:
+        np.subtract(1, counts, out=counts)
+    return call.completed(getattr(weighted, name), found.served, out).reshape(logits.shape)
+
+
+def _product(logits: "np.ndarray", low: int, high: int, v: "np.ndarray", threads: int | None) -> Any:
+    import numpy as np
+
+    from ksubset.backends._cpu.calls_weighted import jacobian_product
+
+    shape = np.broadcast_shapes(logits.shape, v.shape)
+    call, v = Call(np.broadcast_to(logits, shape), low, high), np.broadcast_to(v, shape).reshape(-1, shape[-1])
+    along, u = weighted.parts(v)
+    along, sign = (-along, -1) if call.flipped else (along, 1)
+    served, rise, moved = jacobian_product(
+        call.logits, call.log_weights, call.low, along, call.these_counts(u), threads=threads
+    )
+    out = np.empty(v.shape, v.dtype)
+    items, counts = weighted.parts(out)
+    np.multiply(rise, sign, out=items)
+    counts[...] = call.all_counts(moved)
+    return call.completed(weighted.weighted_marginals_jvp, served, out, v).reshape(shape)
+
+
+def sample(
+    logits: "np.ndarray",
+    low: int,
+    high: int,
+    seed: int,
+    sample_shape: tuple[int, ...],
+    *,
+    threads: int | None = None,
+) -> "np.ndarray":
+    """Draw exact subsets, sample_shape + (..., n)."""
+    import numpy as np
+
+    from ksubset.backends._cpu import calls_weighted
+
+    call, draws = Call(logits, low, high), prod(sample_shape)
+    served, z = calls_weighted.sample(call.logits, call.log_weights, call.low, seed, draws, threads=threads)
+    if call.flipped:
+        np.subtract(1, z, out=z)
+    call.complete_draws(served, z, seed)
+    return z.reshape(*sample_shape, *logits.shape[:-1], z.shape[-1])
+
+
+def solve(logits: "np.ndarray", *, low: int, high: int, threads: int | None = None) -> Mixture:
+    """The moments, in float64, since the roundings of float32 add up in the log-volume."""
+    import numpy as np
+
+    call = Call(logits.astype(np.float64, copy=False), low, high)
+    found = call.moments(threads, volume=True, chosen=True, unchosen=True)
+    with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
+        solution = call.mixture(found)
+    left = np.flatnonzero(~found.served)
+    if left.size:
+        rest = call.core(weighted.solve, left)
+        for field in fields(Mixture):
+            getattr(solution, field.name)[left] = getattr(rest, field.name)
+    parts = (getattr(solution, field.name) for field in fields(Mixture))
+    return Mixture(*(x.reshape((*logits.shape[:-1], *x.shape[1:])) for x in parts))
+
+
+class Orientation:
+    """Rows as the kernels see them: negated where fewer items are unchosen than chosen at most, as in the core.
+
+    Attributes
+    ----------
+    n
+        The number of items, in rows with log-weights of ``size`` 2n + 1.
+    flipped
+        Whether count c of the kernel stands for n − c.
+    low, high
+        The least and the largest count of the kernel.
+    """
+
+    def __init__(self, size: int, low: int, high: int) -> None:
+        self.n = (size - 1) // 2
+        self.flipped = self.n - low < high
+        self.low, self.high = (self.n - high, self.n - low) if self.flipped else (low, high)
+
+    def these_counts(self, x: Any) -> Any:
+        """From all counts, (rows, n + 1), those of the kernel, (rows, high + 1)."""
+        return x[:, ::-1][:, : self.high + 1] if self.flipped else x[:, : self.high + 1]
+
+    def all_counts(self, x: Any) -> Any:
+        """The reverse, with 0 for the rest."""
+        xp = array_namespace(x)
+        x = xp.concat([x, xp.zeros((x.shape[0], self.n - self.high), dtype=x.dtype)], axis=-1)
+        return x[:, ::-1] if self.flipped else x
+
+
+class Call(Orientation):
+    """Rows for the kernels.
+
+    Attributes
+    ----------
+    rows, counts
+        As they were given, (rows, 2n + 1), with the least and the largest count.
+    logits, log_weights
+        What kernels take.
+    """
+
+    def __init__(self, logits: "np.ndarray", low: int, high: int) -> None:
+        super().__init__(logits.shape[-1], low, high)
+        self.rows, self.counts = logits.reshape(-1, logits.shape[-1]), (low, high)
+        theta, omega = weighted.parts(self.rows)
+        self.logits = -theta if self.flipped else theta
+        self.log_weights = self.these_counts(omega)
+
+    def mixture(self, found: Any) -> Mixture:
+        """What the kernel computed, as the core puts it."""
+        import numpy as np
+
+        from ksubset.backends.array_api import NUMPY
+
+        theta, _ = weighted.parts(self.rows)
+        tilt, target, sides = Tilt(*found.shifts), found.target, (found.chosen, found.unchosen)
+        if self.flipped:
+            tilt, target, sides = Tilt(-tilt.start, -tilt.shift), theta.shape[-1] - target, sides[::-1]
+        t, counts = tilt.apply(theta.T).T, np.ascontiguousarray(self.all_counts(found.counts))
+        slope, lead = slopes(NUMPY, t.T, tilt, target)
+        return Mixture(t, slope.T, lead, found.log_volume, *sides, counts)
+
+    def moments(self, threads: int | None, **wanted: bool) -> Any:
+        """What the kernel computes."""
+        from ksubset.backends._cpu.calls_weighted import moments
+
+        return moments(self.logits, self.log_weights, self.low, threads=threads, **wanted)
+
+    def core(self, function: Callable[..., Any], left: "np.ndarray", *arrays: "np.ndarray") -> Any:
+        """What the core computes for some of the rows."""
+        import numpy as np
+
+        from ksubset.backends.array_api import NUMPY
+
+        with np.errstate(all="ignore"):
+            return function(NUMPY, self.rows[left], *self.counts, *arrays)
+
+    def completed(
+        self, function: Callable[..., Any], served: "np.ndarray", out: "np.ndarray", *arrays: "np.ndarray"
+    ) -> "np.ndarray":
+        """``out`` with the rows that no kernel serves."""
+        import numpy as np
+
+        left = np.flatnonzero(~served)
+        if left.size:
+            out[left] = self.core(function, left, *(x[left] for x in arrays))
+        return out
+
+    def complete_draws(self, served: "np.ndarray", z: "np.ndarray", seed: "int | np.ndarray") -> None:
+        """Draw the rows that no kernel serves into ``z``, (draws, rows, n)."""
+        import numpy as np
+
+        left = np.flatnonzero(~served)
+        if left.size:
+            u = np.random.default_rng(seed).random((len(z), left.size, max(self.n, 1)))
+            z[:, left] = self.core(weighted.weighted_sample, left, u.astype(z.dtype))

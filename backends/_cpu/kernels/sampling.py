@@ -1,0 +1,70 @@
+"""The kernel that draws from rows of any length, on the rows start … stop − 1: see ``stages``."""
+
+import numpy as np
+from numba import int64, uint64
+
+from ksubset.backends._cpu.compiling import inlined, kernel
+from ksubset.backends._cpu.kernels.bernoulli import BYTES_TO_SHORT, Memory, scalar
+from ksubset.backends._cpu.kernels.bits import WORDS_OF_STATE, seed_bits
+from ksubset.backends._cpu.kernels.nodes import KINDS, MOST
+from ksubset.backends._cpu.kernels.remainder import MOST_COUNTS
+from ksubset.backends._cpu.kernels.rows import carve, put_lanes
+from ksubset.backends._cpu.kernels.search import find_tilt
+from ksubset.backends._cpu.kernels.stages import draw_row
+from ksubset.backends._cpu.kernels.team import SECTIONS, Row, sections, team_of
+from ksubset.backends._cpu.kernels.terms import TERMS
+from ksubset.backends._cpu.simd.subnormal import flush_subnormals, restore_mode
+from ksubset.backends._cpu.simd.tables import table_at
+from ksubset.backends._cpu.simd.vectors import double_items, full, width, zeros
+
+BYTES = (
+    BYTES_TO_SHORT
+    + 16 * (SECTIONS + 2) * WORDS_OF_STATE
+    + 8 * MOST_COUNTS
+    + 64 * (KINDS * MOST + 8 * TERMS + 64)
+    + 4096
+)
+"""Scratch memory beside the items."""
+
+
+@inlined
+def memory_of(at, like, wide):
+    """Cut the scratch memory up."""
+    lanes, word = width(wide), uint64(0)
+    state, at = carve(at, 1, SECTIONS * WORDS_OF_STATE, word)
+    before, at = carve(at, 1, WORDS_OF_STATE, word)
+    single, at = carve(at, 1, 1, word)
+    short, at = carve(at, 1, BYTES_TO_SHORT // 8, word)
+    level, at = carve(at, 1, width(like), like)
+    broad, at = carve(at, 1, lanes, wide)
+    counts, at = carve(at, 1, MOST_COUNTS, wide)
+    nodes, at = carve(at, 1, KINDS * MOST * lanes, wide)
+    part, at = carve(at, 1, 4 * TERMS * lanes, wide)
+    sums, at = carve(at, 1, 4 * TERMS * lanes, wide)
+    return Memory(state, before, single, short, level, broad, counts, nodes, part, sums, at)
+
+
+@kernel
+def sample(theta, k, same, n, count, begin, stop, shifts, seed, draws, out, scratch, end, rank, size, shared, layout):
+    """λ, and subsets: draw d of row r is row d · count + r of ``out``."""
+    mode, like, wide = flush_subnormals(), zeros(layout), zeros(double_items(layout))
+    theta, k, shifts = table_at(theta, n, like), table_at(k, 0, int64(0)), table_at(shifts, count, like)
+    memory, out = memory_of(scratch, like, wide), table_at(out, n, like)
+    team = team_of(rank, size, shared, memory.board)
+    for r in range(begin, stop):
+        wanted = k[r] if same < 0 else same
+        possible = 0 <= wanted <= n
+        row = Row(theta, r * n, theta, r * n, n, team)
+        start, shift, totals = find_tilt(row, full(like, wanted if possible else np.nan), like)
+        put_lanes(start, memory.level, shifts, 0, r, 1)
+        put_lanes(shift, memory.level, shifts, 1, r, 1)
+        variance, sound = scalar(totals.spread, memory.level), shifts[1, r] == shifts[1, r]
+        for d in range(draws):
+            number, good = d * count + r, False
+            if sound:
+                seed_bits(seed, number, sections(row), memory.state, memory.single)
+                good = draw_row(row, wanted, start, shift, variance, out, number * n, memory, like, wide)
+            if not good:
+                for i in range(n):
+                    out[number, i] = np.nan
+    restore_mode(mode)

@@ -1,0 +1,91 @@
+"""Adapter for CuPy arrays. The primitives run as fused kernels where a block suits a row, else as the core."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import array_api_compat.cupy as xp
+import cupy
+
+from ksubset._call.arguments import kind, seed_of
+from ksubset._engine.inference import Solution
+from ksubset._engine.inference import solve as solve_rows
+from ksubset._engine.ops import Array, Ops
+from ksubset.backends._cuda import calls, geometry
+from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends.cupy import cuda
+
+OPS = Ops(xp, cupy.matmul, cupy.sort, item_sums=partial(cupy.sum, axis=0))
+RUNTIME = cuda.runtime(OPS)
+
+
+def ops(x: Array) -> Ops:
+    return OPS
+
+
+def namespace(x: Array) -> Any:
+    return xp
+
+
+def is_array(x: object, like: object = None) -> bool:
+    return isinstance(x, cupy.ndarray)
+
+
+def is_readable(x: Array) -> bool:
+    """Never: reading a value would make the host wait for the device."""
+    return False
+
+
+def readable(x: Array) -> Array:
+    return x
+
+
+def extremes(x: Array) -> tuple[float, float]:
+    return (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+
+
+def same_device(x: Array, y: Array) -> bool:
+    return bool(x.device == y.device)
+
+
+def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
+    """From a `cupy.random.Generator`, an int that seeds one, or None for a fresh one."""
+    u = _generator(rng).random(shape, dtype=cupy.float64)
+    return (u - (u >= 0.5)).astype(like.dtype)
+
+
+def _generator(rng: object) -> cupy.random.Generator:
+    seed = seed_of(rng, 0)
+    if seed is None and not (rng is None or isinstance(rng, cupy.random.Generator)):
+        raise TypeError(f"rng must be a cupy.random.Generator, an int or None; got {kind(rng)}")
+    return rng if isinstance(rng, cupy.random.Generator) else cupy.random.default_rng(seed)
+
+
+def evaluate(
+    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
+) -> Array:
+    return calls.evaluate(RUNTIME, function, logits, k, width, *arrays, solution=solution)
+
+
+def solve(logits: Array, k: int | Array, width: int) -> Solution:
+    if geometry.suits(logits, width):
+        return calls.solve(RUNTIME, logits, k, width)
+    return solve_rows(OPS, logits, k)
+
+
+def path(name: str, logits: Array, width: int) -> Launch | str:
+    return geometry.path(RUNTIME.device(logits), name, logits, width)
+
+
+def draw(
+    function: Callable[..., Array],
+    logits: Array,
+    k: int | Array,
+    width: int,
+    rng: object,
+    sample_shape: tuple[int, ...],
+) -> Array | None:
+    if not geometry.suits(logits, width):
+        return None
+    seed = _generator(rng).random(2, dtype=cupy.float64)
+    return calls.draw(RUNTIME, logits, k, width, sample_shape, seed=seed)

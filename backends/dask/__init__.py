@@ -1,0 +1,183 @@
+"""Adapter for Dask arrays: each chunk of rows is, when it is computed, a call on the array that it holds.
+
+Rows that are in several chunks are joined for the call, in chunks of the same size: a row needs hardly any memory
+beside its items, whereas sums over its pieces, one after the other, would be thousands of small tasks.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from inspect import signature
+from math import isnan, prod
+from typing import Any, NoReturn
+
+import array_api_compat
+import array_api_compat.dask.array as xp
+import dask.array as da
+from ksubset._call.values import check_binary, check_uniforms
+
+from ksubset import backends
+from ksubset._call.arguments import check_k, check_logits
+from ksubset._call.cardinality import Cardinality, at_least
+from ksubset._call.problem import Problem, static_width
+from ksubset._engine.inference import Solution
+from ksubset._engine.ops import Array
+from ksubset.backends.dask.chunks import Call, Operand, Root, map_rows, root, seed, split
+
+PER_ROW = {"log_normalizer", "log_prob_count", "log_prob", "entropy", "kl_divergence", "kl_to_uniform"}
+"""Functions whose value has no axis for the items."""
+
+
+def namespace(x: Array) -> Any:
+    return xp
+
+
+def is_array(x: object, like: object = None) -> bool:
+    return isinstance(x, da.Array)
+
+
+def is_readable(x: Array) -> bool:
+    """Never: there are no values yet."""
+    return False
+
+
+def readable(x: Array) -> Array:
+    return x
+
+
+def same_device(x: Array, y: Array) -> bool:
+    """The chunks will tell."""
+    return True
+
+
+def _refuse(*_: object, **__: object) -> NoReturn:
+    raise TypeError("the estimators do not take Dask arrays, which have no gradients")
+
+
+ops = uniforms = evaluate = solve = extremes = _refuse
+
+
+def prepare(
+    start: Callable[..., Problem],
+    logits: Array,
+    k: int | Array | Cardinality,
+    max_k: int | None,
+    validate: bool | None,
+    name: str = "logits",
+) -> Problem:
+    """Check what is known of the arguments, and leave their values to ``start`` in each chunk."""
+    backend = backends.load("dask")
+    check_logits(logits, xp, name)
+    items, logits = logits.chunks[-1], joined(logits, name)
+    n = int(logits.shape[-1])
+    if isinstance(k, Cardinality):
+        k.resolve(logits, backend, xp, reads=False)
+        width = n
+    else:
+        checked = check_k(k, logits, backend, xp, name)
+        width = static_width(checked, n, max_k, backend, reads=False)
+        k = k if is_array(k) else checked
+    start = partial(start, max_k=max_k, validate=bool(validate))
+    return ChunkedProblem(backend, xp, logits, k, width, logits.dtype, False, bool(validate), None, start, items)
+
+
+def joined(x: Array, name: str) -> Array:
+    """With one chunk along the last axis, and no larger chunks than before unless a single row is larger."""
+    if any(isnan(size) for size in x.shape):
+        raise ValueError(f"{name} must have chunks of known sizes; got shape {x.shape}: call its compute_chunk_sizes()")
+    if len(x.chunks[-1]) == 1:
+        return x
+    limit = max(x.dtype.itemsize * prod(x.chunksize), 1)
+    return x.rechunk({-1: -1, **dict.fromkeys(range(x.ndim - 1), "auto")}, block_size_limit=limit)
+
+
+@dataclass
+class ChunkedProblem(Problem):
+    """A call of which all is validated but values; ``k`` may be a `Cardinality`.
+
+    Attributes
+    ----------
+    start
+        ``start(logits, k)`` makes a chunk a problem of the framework that it belongs to.
+    items
+        The chunks that the items were given in: those of the results.
+    """
+
+    start: Callable[..., Problem]
+    items: tuple[int, ...]
+
+    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+        """As for `Problem`, in each chunk."""
+        names = list(signature(function).parameters)[4:]  # after (ops, logits, k, width)
+        arrays = (*map(joined, arrays, names),)
+        tail = () if function.__name__ in PER_ROW else tuple(self.logits.shape[-1:])
+        return self._map(partial(_evaluated, function, self.reads_anywhere), tail, *arrays)
+
+    def apply(self, work: Callable[[Problem], Array], *tail: int) -> Array:
+        """As for `Problem`, in each chunk."""
+        return self._map(work, tail)
+
+    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """As for `Problem`, in each chunk, with a seed that depends on its position."""
+        work = partial(_drawn, function, root(rng), sample_shape)
+        return self._map(work, tuple(self.logits.shape[-1:]), draws=sample_shape, places=True)
+
+    def _map(
+        self,
+        work: Callable[..., Array],
+        tail: tuple[int, ...],
+        *arrays: Array,
+        draws: tuple[int, ...] = (),
+        places: bool = False,
+    ) -> Array:
+        k, parts = split(self.k)
+        sizes = [
+            Operand(joined(x, name)) if name == "log_weights" else Operand(x, has_items=False)
+            for name, x in parts.items()
+        ]
+        operands = [Operand(self.logits), *sizes, *map(Operand, arrays)]
+        call = Call(self.start, k, tuple(parts), work)
+        found = self.cast(map_rows(call, operands, tail, draws=draws, places=places))
+        return found.rechunk({-1: self.items}) if tail == self.logits.shape[-1:] else found
+
+    @property
+    def uniforms(self) -> int:
+        """As for `Problem`; a `Cardinality` takes one more."""
+        return super().uniforms + isinstance(self.k, Cardinality)
+
+    def solve(self) -> Any:
+        """None: the functions share no work."""
+        return None
+
+    def path(self, name: str) -> Any:
+        """That of the first chunk."""
+        like = array_api_compat.array_namespace(self.logits._meta)
+        shape = tuple(sizes[0] for sizes in self.logits.chunks)
+        chunk = like.broadcast_to(like.zeros((), dtype=self.logits.dtype), shape)
+        size: int | Cardinality = self.width
+        if isinstance(self.k, Cardinality):  # of arrays that are not there yet nothing is known
+            size = at_least(0) if split(self.k)[1] else self.k
+        return self.start(chunk, size, validate=False).path(name)
+
+
+def _drawn(
+    function: Callable[..., Array], source: Root, sample_shape: tuple[int, ...], problem: Problem, *place: Array
+) -> Array:
+    """`sample` or `rsample` of the chunk at a place."""
+    return problem.draw(function, seed(source, place), sample_shape)
+
+
+def _evaluated(function: Callable[..., Any], validate: bool, problem: Problem, *arrays: Array) -> Array:
+    """One of ``ksubset._law.functions`` of a chunk, a further array of which is checked here."""
+    if validate and arrays:
+        _check(problem, function.__name__, arrays[0])
+    return problem.evaluate(function, *arrays)
+
+
+def _check(problem: Problem, name: str, x: Array) -> None:
+    if name == "kl_divergence":
+        problem.check_values(x, "other")
+    elif name == "log_prob":
+        check_binary(x, problem.backend)
+    elif name == "sample":
+        check_uniforms(x, problem.backend)

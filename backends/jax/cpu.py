@@ -1,0 +1,223 @@
+"""The kernels of ``_cpu`` in XLA's programs: a primitive that becomes a foreign call where a program is for the CPU.
+
+Only the lowering knows the shape that `jax.vmap` leaves, so only there rows are counted and a kernel is compiled.
+Exported programs, which may run where there are no kernels, keep to the core's array code.
+"""
+
+from collections.abc import Callable
+from functools import cache, partial
+from math import prod
+from threading import Lock
+from typing import TYPE_CHECKING, Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.extend.core import Primitive
+from jax.interpreters import batching, mlir
+
+from ksubset._engine.ops import Array
+from ksubset._law.derivatives import find
+from ksubset.backends._cpu import dispatch
+from ksubset.backends._cpu.dispatch_weighted import Orientation
+from ksubset.backends.jax import cpu_weighted
+from ksubset.backends.jax.settings import by_own_settings
+from ksubset.backends.jax.sharding import is_long, lowered_with_devices, partitioned, several_devices
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu.calls import Path
+
+
+def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
+    """The kernel for logits of a shape, or why the core is taken; see ``_fast.choose``."""
+    if jax.default_backend() != "cpu":
+        return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
+    if not all(isinstance(size, int) for size in shape):
+        return f"the shape {shape} is symbolic, and there is a kernel for each size"
+    if name == "draw" and several_devices():
+        return (
+            f"samples of {jax.device_count()} devices come from JAX's own generator, which does not depend on sharding"
+        )
+    if is_long(shape[-1]):
+        return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
+    solving = dispatch.SOLVING | dispatch.SOLVING_WEIGHTED | {"solve", "weighted_solve", dispatch.COUNTS}
+    if name in solving:
+        return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
+    if name.startswith("weighted_") and several_devices():
+        return f"potentials on {jax.device_count()} devices take the core, whose programs XLA partitions"
+    return dispatch.choose(name, shape, width, dtype)
+
+
+def takes(name: str, logits: Array, width: int) -> bool:
+    """Whether there is a kernel."""
+    return not isinstance(choose(name, logits.shape, width, logits.dtype), str)
+
+
+_shaped: Any = jax.ShapeDtypeStruct  # JAX leaves these two untyped
+_capsule: Any = jax.ffi.pycapsule
+
+KERNEL: Any = Primitive("ksubset_kernel")
+"""Operands: logits; v of the same shape for ``marginals_jvp``; the counts (...) unless the parameter ``k`` is an int.
+
+The other parameters are ``name``, one of ``_fast.FUNCTIONS``, and ``width``.
+"""
+DRAW: Any = Primitive("ksubset_draw")
+"""Operands: logits (keys + batch + (n,)), a seed of two words for each key (keys + (2,)), the counts as in `KERNEL`.
+
+The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than one key. The parameter ``name`` is
+``"sample"`` or ``"weighted_sample"``.
+"""
+
+
+@by_own_settings
+def array_code(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
+    """The core's value of what `KERNEL` computes."""
+    from ksubset.backends.jax import ops
+
+    *arrays, count = (*operands, k) if k is not None else operands
+    return find(name)(ops(logits), logits, count, width, *arrays)
+
+
+@by_own_settings
+def _array_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
+    """Other samples of the same distribution as those of the kernel."""
+    from ksubset.backends.jax import uniforms
+
+    def draw(logits: Array, seed: Array, *counts: Array) -> Array:
+        key, n = jax.random.wrap_key_data(seed, impl="threefry2x32"), items_of(name, logits)
+        u = uniforms(key, (draws, *logits.shape[:-1], n - 1 if name == "sample" else max(n, 1)), logits)
+        return array_code(logits, u, *counts, name=name, k=k, width=width)
+
+    for _ in seed.shape[:-1]:
+        draw = jax.vmap(draw)
+    return draw(logits, seed, *counts)
+
+
+def items_of(name: str, logits: Array) -> int:
+    """The number of items; where there are log-weights, they come after the logits."""
+    size = int(logits.shape[-1])
+    return (size - 1) // 2 if name == "weighted_sample" else size
+
+
+@by_own_settings
+def _kernel(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
+    if name in dispatch.WEIGHTED and k is not None:
+        return cpu_weighted.kernel(_call_weighted, logits, *operands, name=name, low=k, high=width)
+    v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == logits.ndim]
+    handler = "jacobian_product" if name == "marginals_jvp" else "solve"
+    return _call(handler, logits, v, operands[len(v) :], k, width, logits.shape, name == "unchosen")
+
+
+@by_own_settings
+def _kernel_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
+    shape, seeds = _drawn(name, logits, seed, draws), seed.reshape(-1, 2)
+    if name == "sample" or k is None:
+        return _call("sample", logits, [seeds], counts, k, width, shape, draws)
+    rows = logits.reshape(len(seeds), -1, logits.shape[-1])
+    return cpu_weighted.kernel_draw(_call_weighted, rows, seeds, draws=draws, low=k, high=width).reshape(shape)
+
+
+def _drawn(name: str, logits: Array, seed: Array, draws: int) -> tuple[int, ...]:
+    keys = seed.ndim - 1
+    return (*logits.shape[:keys], draws, *logits.shape[keys:-1], items_of(name, logits))
+
+
+def _call(
+    handler: str,
+    logits: Array,
+    arrays: list[Array],
+    counts: tuple[Array, ...],
+    k: int | None,
+    width: int,
+    shape: tuple[int, ...],
+    number: int,
+) -> Array:
+    """The foreign call of one of ``_cpu.kernels.handlers``: its second result is scratch memory."""
+    from ksubset.backends._cpu import planning
+    from ksubset.backends._cpu.kernels import handlers
+
+    rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if k is None else k
+    share = rows // max(len(arrays[0]), 1) if handler == "sample" else rows
+    method, across = planning.choose(handler, share, n, width)
+    plan = planning.arrange(handler, logits.dtype, method, across, n, width)
+    counted = plan.scratch + (8 + 2 * logits.dtype.itemsize) * rows + 128
+    results = _shaped(shape, logits.dtype), _shaped((counted,), np.uint8)
+    call = jax.ffi.ffi_call(_target(getattr(handlers, f"{handler}_{method}"), plan.layout.kind), results)
+    counts = tuple(_checked(x, n, width).reshape(-1) for x in counts)
+    numbers = np.array([same, number, width], np.int64)
+    return call(logits.reshape(rows, n), *arrays, *counts, numbers=numbers)[0]
+
+
+def _call_weighted(
+    handler: str, results: list[tuple[int, ...]], operands: list[Array], numbers: list[int], way: Orientation
+) -> Any:
+    """The foreign call of one of ``_cpu.kernels.handlers_weighted``: its results, and which rows are served."""
+    from ksubset.backends._cpu.calls_weighted import plan_for
+    from ksubset.backends._cpu.kernels import handlers_weighted
+
+    theta, dtype = operands[0], operands[0].dtype
+    plan = plan_for(dtype, way.n, way.high)
+    counted = plan.scratch + 3 * dtype.itemsize * theta.shape[0] + 1024
+    shapes = [_shaped(shape, dtype) for shape in (*results, theta.shape[:1])]
+    call = jax.ffi.ffi_call(
+        _target(getattr(handlers_weighted, handler), plan.layout.kind), [*shapes, _shaped((counted,), np.uint8)]
+    )
+    return call(*operands, numbers=np.array(numbers, np.int64))[:-1]
+
+
+def _checked(k: Array, n: int, width: int) -> Array:
+    """As int32, with n + 1, which makes a row NaN, for a k that is out of range."""
+    k = k.astype(jnp.int32) if k.dtype.itemsize < 4 else k
+    valid = (k >= 0) & (k <= n) & (jnp.minimum(k, n - k) <= width)
+    return jnp.where(valid, k, n + 1).astype(jnp.int32)
+
+
+_registering = Lock()
+
+
+def _target(handler: Callable[[Any], int], layout: Any) -> str:
+    """The name by which XLA knows a handler, compiled on the first call."""
+    with _registering:
+        return _registered(handler, layout)
+
+
+@cache
+def _registered(handler: Callable[[Any], int], layout: Any) -> str:
+    from ksubset.backends._cpu import compiling
+
+    name = f"ksubset_{handler.__name__}_{layout.dtype}_{layout.across}"
+    jax.ffi.register_ffi_target(name, _capsule(compiling.handler(handler, layout)), platform="cpu")
+    return name
+
+
+def batched(primitive: Any, operands: Any, dims: Any, **parameters: Any) -> tuple[Array, int]:
+    """The rule of `jax.vmap` for a primitive that takes any batch in front of its operands."""
+    size = next(x.shape[d] for x, d in zip(operands, dims, strict=True) if d is not None)
+    moved = (
+        jnp.broadcast_to(x, (size, *x.shape)) if d is None else jnp.moveaxis(x, d, 0)
+        for x, d in zip(operands, dims, strict=True)
+    )
+    return primitive.bind(*moved, **parameters), 0
+
+
+def _shape(logits: Any, seed: Any, *counts: Any, name: str, draws: int, **parameters: Any) -> Any:
+    return jax.core.ShapedArray(_drawn(name, logits, seed, draws), logits.dtype)
+
+
+def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
+    def lower(ctx: Any, *operands: Any, **parameters: Any) -> Any:
+        chosen = partial(code if ctx.module_context.lowering_parameters.for_export else kernel, **parameters)
+        if several_devices() and chosen.func is kernel:
+            chosen = partial(partitioned, chosen)
+        return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands)
+
+    primitive.def_impl(kernel)
+    primitive.def_abstract_eval(shape)
+    batching.primitive_batchers[primitive] = partial(batched, primitive)
+    mlir.register_lowering(primitive, mlir.lower_fun(code, multiple_results=False))
+    mlir.register_lowering(primitive, lower, platform="cpu")
+
+
+_define(KERNEL, lambda logits, *operands, **parameters: logits, _kernel, array_code)
+_define(DRAW, _shape, _kernel_draw, _array_draw)
+lowered_with_devices(KERNEL)

@@ -1,0 +1,79 @@
+"""Cardinality potentials by kernels in XLA's programs.
+
+A kernel marks the rows that one tilt does not serve. If there are any, NumPy computes them while the program waits.
+"""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ksubset._engine.ops import Array
+from ksubset._law import weighted
+from ksubset._law.derivatives import find
+from ksubset.backends._cpu.dispatch_weighted import Call, Orientation
+
+_shaped: Any = jax.ShapeDtypeStruct  # JAX leaves it untyped
+Foreign = Callable[..., Any]
+"""``call(handler, shapes, operands, numbers, way)``: results of these shapes, and which rows are served."""
+
+
+def kernel(call: Foreign, logits: Array, *v: Array, name: str, low: int, high: int) -> Array:
+    """One of ``_fast.WEIGHTED``."""
+    rows = logits.reshape(-1, logits.shape[-1])
+    way, chosen = Orientation(rows.shape[-1], low, high), name == "weighted_marginals"
+    theta, omega = weighted.parts(rows)
+    operands = [-theta if way.flipped else theta, way.these_counts(omega)]
+    results = [operands[0].shape, operands[1].shape]
+    if v:
+        along, u = weighted.parts(v[0].reshape(rows.shape))
+        operands += [-along if way.flipped else along, way.these_counts(u)]
+        items, counts, served = call("jacobian_product_weighted", results, operands, [0, way.low], way)
+        items = -items if way.flipped else items
+    else:
+        items, counts, served = call("solve_weighted", results, operands, [int(chosen == way.flipped), way.low], way)
+    counts = way.all_counts(counts)
+    out = jnp.concatenate([items, counts if v or chosen else 1 - counts], axis=-1)
+    given = rows, *(x.reshape(rows.shape) for x in v)
+    return _completed(served, out, partial(_left, name, low, high), *given).reshape(logits.shape)
+
+
+def kernel_draw(call: Foreign, logits: Array, seed: Array, *, draws: int, low: int, high: int) -> Array:
+    """Subsets of rows (keys, share, 2n + 1) from a seed for each key, (keys, 2): (keys, draws, share, n)."""
+    keys, share, size = logits.shape
+    rows, way = logits.reshape(-1, size), Orientation(size, low, high)
+    theta, omega = weighted.parts(rows)
+    operands = [-theta if way.flipped else theta, way.these_counts(omega), seed]
+    z, served = call("sample_weighted", [(keys, draws, share, way.n)], operands, [draws, way.low], way)
+    z = 1 - z if way.flipped else z
+    return _completed(served, z, partial(_left_draws, low, high), rows, seed)
+
+
+def _completed(served: Array, out: Array, compute: Callable[..., Any], *given: Array) -> Array:
+    """``out``, or where a row is not served what ``compute`` makes of it."""
+
+    def complete() -> Array:
+        completed: Array = jax.pure_callback(compute, _shaped(out.shape, out.dtype), served, out, *given)
+        return completed
+
+    done: Array = jax.lax.cond(jnp.all(served > 0), lambda: out, complete)
+    return done
+
+
+def _left(name: str, low: int, high: int, served: Any, found: Any, rows: Any, *v: Any) -> "np.ndarray":
+    """What was ``found``, with the rows that are left, by the core."""
+    call = Call(np.asarray(rows), low, high)
+    completed: np.ndarray = call.completed(find(name), np.asarray(served) > 0, np.array(found), *map(np.asarray, v))
+    return completed
+
+
+def _left_draws(low: int, high: int, served: Any, found: Any, rows: Any, seed: Any) -> "np.ndarray":
+    """What was ``found``, (keys, draws, share, n), with samples of the core in the rows that are left."""
+    z: np.ndarray = np.array(found)
+    rows, served = (np.asarray(x).reshape(len(z), z.shape[2], *x.shape[1:]) for x in (rows, served))
+    for part, theirs, ours, key in zip(rows, served, z, np.asarray(seed), strict=True):
+        Call(part, low, high).complete_draws(theirs > 0, ours, key)
+    return z

@@ -1,0 +1,125 @@
+"""CUDA tensors of torch: which calls the kernels of ``kernels.cu`` take, and their launch through torch's own hook.
+
+``torch.cuda._compile_kernel`` (torch 2.9 and later) compiles with the NVRTC that torch ships and launches on torch's
+current stream. CuPy through DLPack could do the same, at the price of a second package that must match torch's CUDA
+version, of translating streams, and of memory that two pools compete for. The hook is not a public function of torch,
+and it wants to find a CUDA toolkit even for a source without headers: where it fails, the core runs.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache
+from typing import Any
+
+import torch
+
+from ksubset._engine.inference import Solution
+from ksubset._engine.inference import solve as solve_rows
+from ksubset._engine.ops import Array, Ops
+from ksubset.backends._cuda import calls, geometry
+from ksubset.backends._cuda.calls import Runtime
+from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends.torch.cpu import is_plain
+
+DEVICE = "cuda"
+
+
+def path(name: str, logits: torch.Tensor, width: int) -> Launch | str:
+    """How the kernels compute one of ``ksubset._law.functions``, or ``draw``; or why the core does."""
+    if not is_plain(logits, DEVICE):
+        return "kernels take plain CUDA tensors, outside of torch.func and torch.compile"
+    return obstacle(logits.device.index) or geometry.path(_device(logits.device.index), name, logits, width)
+
+
+def suits(logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torch.Tensor) -> bool:
+    """Whether the kernels take a call, and a block is enough for a row."""
+    return _takes(logits, k, *arrays) and geometry.suits(logits, width)
+
+
+def _takes(logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> bool:
+    tensors = [x for x in (logits, k, *arrays) if isinstance(x, torch.Tensor)]
+    plain = all(is_plain(x, DEVICE) and not x.is_neg() for x in tensors)  # whose memory holds what it says
+    return plain and obstacle(logits.device.index) is None
+
+
+def evaluate(
+    ops: Ops,
+    function: Callable[..., torch.Tensor],
+    logits: torch.Tensor,
+    k: int | torch.Tensor,
+    width: int,
+    *arrays: torch.Tensor,
+    solution: Solution | None = None,
+) -> torch.Tensor:
+    """The value of one of ``ksubset._law.functions``: through the kernels where they take the call, else the core's."""
+    if _takes(logits, k, *arrays):
+        result: torch.Tensor = calls.evaluate(runtime(ops), function, logits, k, width, *arrays, solution=solution)
+        return result
+    return function(ops, logits, k, width, *arrays, solution=solution)
+
+
+def solve(ops: Ops, logits: torch.Tensor, k: int | torch.Tensor, width: int) -> Solution:
+    """`ksubset._engine.inference.solve`, through a kernel where that takes the call."""
+    if suits(logits, k, width):
+        return calls.solve(runtime(ops), logits, k, width)
+    return solve_rows(ops, logits, k)
+
+
+def draw(
+    ops: Ops,
+    logits: torch.Tensor,
+    k: int | torch.Tensor,
+    *,
+    width: int,
+    seed: torch.Tensor,
+    sample_shape: tuple[int, ...],
+) -> torch.Tensor:
+    """Exact subsets, sample_shape + (..., n), of a call that `suits`."""
+    result: torch.Tensor = calls.draw(runtime(ops), logits, k, width, sample_shape, seed=seed)
+    return result
+
+
+def seed(generator: torch.Generator | None, like: torch.Tensor) -> torch.Tensor:
+    """Two uniforms that seed `draw`, from a generator on the device or torch's global one."""
+    return torch.rand(2, dtype=torch.float64, device=like.device, generator=generator)
+
+
+def runtime(ops: Ops) -> Runtime:
+    """Torch as a launcher of kernels."""
+    return Runtime(ops, lambda x: _device(x.device.index), lambda x: x.stride(), lambda x: x.contiguous(), _run)
+
+
+@lru_cache
+def obstacle(index: int) -> str | None:
+    """Why a device cannot run the kernels, found out by running an empty one; None if it can."""
+    if torch.version.hip is not None:
+        return "the kernels are written for CUDA, and this torch was built for ROCm"
+    try:
+        with torch.cuda.device(index):
+            kernel = torch.cuda._compile_kernel('extern "C" __global__ void nothing() {}', "nothing")
+            kernel.set_shared_memory_config(0)
+            kernel((1, 1, 1), (geometry.WARP, 1, 1), [], shared_mem=0)
+    except (AttributeError, ImportError, OSError, RuntimeError, TypeError) as error:
+        return f"torch.cuda._compile_kernel fails: {error}"
+    return None
+
+
+@lru_cache
+def _device(index: int) -> Device:
+    found: Any = torch.cuda.get_device_properties(index)
+    return Device(found.shared_memory_per_block_optin, found.multi_processor_count)
+
+
+@lru_cache
+def _kernel(index: int, name: str, options: tuple[str, ...]) -> Any:
+    """A kernel on the current device, whose number is ``index``, allowed all of a block's shared memory."""
+    kernel = torch.cuda._compile_kernel(calls.source(), name, nvcc_options=list(options))
+    kernel.set_shared_memory_config(_device(index).shared_bytes)
+    return kernel
+
+
+def _run(launch: Launch, arguments: list[Any], like: Array) -> None:
+    with torch.cuda.device(like.device):
+        kernel = _kernel(like.device.index, launch.kernel, launch.options)
+        null = torch.empty(0, device=like.device)  # the hook takes no null pointer, but that is where this one is
+        values = [null if x is None else x for x in arguments]
+        kernel((launch.blocks, 1, 1), (launch.threads, 1, 1), values, shared_mem=launch.shared_bytes)

@@ -1,0 +1,171 @@
+"""The distribution as an object."""
+
+from collections.abc import Callable
+from copy import copy
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from ksubset._api import information, marginals, sampling
+from ksubset._call.cardinality import Cardinality
+from ksubset._call.prepare import prepare
+from ksubset._call.problem import Problem
+from ksubset._engine.inference import Solution
+from ksubset._engine.ops import Array
+from ksubset._law import functions
+
+
+class KSubset:
+    r"""The distribution of a random subset of exactly k of n items, :math:`p(z) \propto \exp(\theta \cdot z)`.
+
+    The passes over the items that its answers share run once, when the first of them is asked for. Until then the CPU
+    fast path, where it is taken, computes `mean` and `variance`. It is the distribution of the arrays as they were when
+    it was made: it has copies, through which derivatives pass, and what an optimiser changes in place later does not
+    reach it.
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`; validated here, once.
+
+    Attributes
+    ----------
+    batch_shape, event_shape : tuple of int
+        (...) and (n,).
+    mean, variance : array, shape (..., n)
+        Of each item's indicator.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> d = ksubset.KSubset(np.array([2.0, 1.0, 0.0, -1.0]), 2)
+    >>> d.mean.round(4)
+    array([0.8808, 0.6944, 0.3056, 0.1192])
+    >>> d.sample(rng=0, sample_shape=(3,)).shape
+    (3, 4)
+    """
+
+    __module__ = "ksubset"
+
+    def __init__(
+        self, logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
+    ) -> None:
+        logits, self._given, k = _own(logits), k, _own(k)
+        self._problem = prepare(logits, k, max_k, validate)
+        self._solved: Solution | None = None
+        self._again = partial(type(self), max_k=max_k, validate=validate)
+        self.logits = logits
+        self.k: int | Array = k
+        if not isinstance(k, Cardinality):
+            k = self._problem.k
+            self.k = k if isinstance(k, int) else self._problem.whole(k)
+        self.batch_shape: tuple[int, ...] = tuple(logits.shape[:-1])
+        self.event_shape: tuple[int, ...] = tuple(logits.shape[-1:])
+
+    def __repr__(self) -> str:
+        return f"KSubset(batch_shape={self.batch_shape}, event_shape={self.event_shape})"
+
+    def __reduce__(self) -> tuple[Callable[..., "KSubset"], tuple[Array, int | Array]]:
+        return self._again, (self.logits, self.k)
+
+    @property
+    def _solution(self) -> Solution:
+        if self._solved is None:  # not a cached_property, which before Python 3.12 has one lock for all objects
+            self._solved = self._problem.solve()
+        return self._solved
+
+    def _known(self, function: Callable[..., Array]) -> Solution | None:
+        """The shared passes, unless they have not run and a kernel of its own computes this side of the marginals."""
+        path = self._problem.path(function.__name__) if self._solved is None else ""
+        alone = not isinstance(path, str) and not path.solves
+        return None if alone else self._solution
+
+    @property
+    def mean(self) -> Array:
+        """The marginals; see `marginals`."""
+        known = self._known(functions.marginals)
+        return self._problem.evaluate(functions.marginals, solution=known)
+
+    @property
+    def variance(self) -> Array:
+        """μ (1 − μ), accurate at both ends."""
+        known = [self._known(side) for side in SIDES]
+        return self._problem.apply(partial(_variance, known), *self.event_shape)
+
+    def log_normalizer(self) -> Array:
+        """See `log_normalizer`."""
+        return self._problem.evaluate(functions.log_normalizer, solution=self._solution)
+
+    def log_prob_count(self) -> Array:
+        """See `log_prob_count`."""
+        return self._problem.evaluate(functions.log_prob_count, solution=self._solution)
+
+    def marginals_jvp(self, v: Array) -> Array:
+        """See `marginals_jvp`."""
+        return marginals.jacobian_times(self._problem, v)
+
+    def covariance(self) -> Array:
+        """See `covariance`."""
+        return self._problem.apply(marginals.all_products, *self.event_shape, *self.event_shape)
+
+    def entropy(self) -> Array:
+        """See `entropy`."""
+        return self._problem.evaluate(functions.entropy, solution=self._solution)
+
+    def kl_to_uniform(self) -> Array:
+        """See `kl_to_uniform`."""
+        return self._problem.evaluate(functions.kl_to_uniform, solution=self._solution)
+
+    def kl_divergence(self, other: "KSubset") -> Array:
+        """The divergence from this distribution to another with the same k; see `kl_divergence`."""
+        if not isinstance(other, KSubset):
+            raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
+        ours, theirs = self.k, other.k
+        if isinstance(ours, Cardinality) and isinstance(theirs, Cardinality) and self._given is other._given:
+            if not ours.has_arrays_of(theirs, self._problem.backend):
+                raise ValueError("other must have the same k; the log-weights were changed after one of them was made")
+        elif not (isinstance(ours, int) and isinstance(theirs, int) and ours == theirs):
+            known = f"{theirs} beside {ours}"
+            raise ValueError(f"other must have the same k, an int or one and the same Cardinality object; got {known}")
+        return information.divergence(self._problem, other.logits, self._solution)
+
+    def log_prob(self, z: Array) -> Array:
+        """See `log_prob`."""
+        return information.score(self._problem, z, self._solution)
+
+    def mode(self) -> Array:
+        """See `mode`."""
+        return self._problem.evaluate(functions.mode)
+
+    def sample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
+        """See `sample`."""
+        return sampling.draw(self._problem, rng, sample_shape, functions.sample)
+
+    def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
+        """See `rsample`."""
+        return sampling.draw(self._problem, rng, sample_shape, functions.rsample)
+
+
+SIDES = (functions.marginals, functions.unchosen)
+
+
+def _variance(known: list[Solution | None], problem: Problem) -> Array:
+    """The product of both sides, rounded once to the dtype of the results."""
+    wide = replace(problem, dtype=problem.logits.dtype)
+    chosen, unchosen = (wide.rows(side, solution=solution) for side, solution in zip(SIDES, known, strict=True))
+    return problem.cast(chosen * unchosen)
+
+
+def _own(x: Any) -> Any:
+    """A copy of an array, or of a `Cardinality` with its arrays, that has the derivative of the original."""
+    if isinstance(x, Cardinality):
+        kept = copy(x)
+        vars(kept).update({name: _own(value) for name, value in vars(x).items()})
+        return kept
+    is_array = hasattr(x, "__array_namespace__") or hasattr(x, "grad_fn")
+    return x + 0 if is_array and "bool" not in str(x.dtype) else x  # truth values are refused, their sums would not be

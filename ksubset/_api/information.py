@@ -1,0 +1,161 @@
+"""Log-probabilities, entropy and divergences."""
+
+from ksubset._call.prepare import prepare
+from ksubset._call.problem import Problem, binary
+from ksubset._engine.inference import Solution
+from ksubset._engine.ops import Array
+from ksubset._law import functions
+
+
+def log_prob(
+    logits: Array, k: int | Array, z: Array, *, max_k: int | None = None, validate: bool | None = None
+) -> Array:
+    r"""Log-probability of a subset.
+
+    .. math:: \log p(z) = \theta \cdot z - A(\theta)
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+    z : array, shape (..., n)
+        0 and 1, of any real dtype; broadcasts against ``logits``.
+
+    Returns
+    -------
+    array, shape (...)
+        −∞ where ``z`` does not sum to k, or to a size without a weight, or does what an infinite logit rules out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`; also if ``z`` holds another value than 0 and 1.
+
+    References
+    ----------
+    Ahmed et al. (2023), eq. 1; computed as −Σ [log1p(e^−\|t\|) + \|t\| · 1{z ≠ (t > 0)}] − log P(Σz = k), t = θ + λ.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> float(np.exp(ksubset.log_prob(np.zeros(4), 2, np.array([1, 1, 0, 0]))).round(12))  # one of 6 subsets
+    0.166666666667
+    """
+    return score(prepare(logits, k, max_k, validate), z, None)
+
+
+def score(problem: Problem, z: Array, solution: Solution | None) -> Array:
+    """`log_prob` of a validated problem."""
+    same = problem.dtype
+    problem, z = problem.promoted(binary(problem, z))
+    return problem.evaluate(functions.log_prob, z, solution=solution if problem.dtype == same else None)
+
+
+def entropy(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+    r"""Shannon entropy of the subset, in nats.
+
+    .. math:: H = -\sum_z p(z) \log p(z) = A(\theta) - \theta \cdot \mu
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+
+    Returns
+    -------
+    array, shape (...)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    References
+    ----------
+    Ahmed et al. (2023), section 3 and Algorithm 3 (whose printed indices are off by one); computed as
+    Σ [log1p(e^−\|t\|) + \|t\| m] + log P(Σz = k), m the marginal of each item's less likely side.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> float(ksubset.entropy(np.zeros(4), 2).round(12))  # log of 6 subsets
+    1.791759469228
+    """
+    return prepare(logits, k, max_k, validate).evaluate(functions.entropy)
+
+
+def kl_divergence(
+    logits: Array, other: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
+) -> Array:
+    r"""Kullback–Leibler divergence from one k-subset distribution to another, in nats.
+
+    .. math:: \operatorname{KL}(\theta \| \eta) = A(\eta) - A(\theta) + \mu_\theta \cdot (\theta - \eta)
+
+    Parameters
+    ----------
+    logits : array, shape (..., n)
+        θ, over which the expectation is taken.
+    other : array, shape (..., n)
+        η; broadcasts against ``logits``.
+    k, max_k, validate
+        As in `log_normalizer`.
+
+    Returns
+    -------
+    array, shape (...)
+        +∞ where ``other`` rules out a subset that ``logits`` allows.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`, for either set of logits.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> theta = np.array([1.0, 0.0, -1.0])
+    >>> float(ksubset.kl_divergence(theta, theta, 1))
+    0.0
+    """
+    return divergence(prepare(logits, k, max_k, validate), other, None)
+
+
+def divergence(problem: Problem, other: Array, solution: Solution | None) -> Array:
+    """`kl_divergence` of a validated problem."""
+    same = problem.dtype
+    problem, other = problem.beside(other)
+    return problem.evaluate(functions.kl_divergence, other, solution=solution if problem.dtype == same else None)
+
+
+def kl_to_uniform(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+    r"""Kullback–Leibler divergence to the uniform distribution over k-subsets, in nats.
+
+    With a `Cardinality` it is the divergence to the distribution with the same weights and all logits 0.
+
+    .. math:: \operatorname{KL}(\theta \| 0) = \log\tbinom{n}{k} - H(\theta)
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+
+    Returns
+    -------
+    array, shape (...)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    References
+    ----------
+    Ahmed et al. (2023), section 4.2: the regulariser of the discrete variational autoencoder.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> float(ksubset.kl_to_uniform(np.array([np.inf, 0.0, 0.0]), 1).round(4))  # log 3
+    1.0986
+    """
+    return prepare(logits, k, max_k, validate).evaluate(functions.kl_to_uniform)

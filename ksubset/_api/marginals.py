@@ -1,0 +1,258 @@
+"""The distribution's own functions: normaliser, marginals, their Jacobian, most likely subset."""
+
+from math import prod
+
+from ksubset._call.arguments import check_floating
+from ksubset._call.prepare import prepare
+from ksubset._call.problem import Problem
+from ksubset._engine.arrays import device
+from ksubset._engine.ops import Array
+from ksubset._law import functions
+
+
+def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+    r"""Log-normaliser of the k-subset distribution.
+
+    .. math:: A(\theta) = \log \sum_{|S| = k} \exp \sum_{i \in S} \theta_i = \log e_k(\exp\theta_1, …, \exp\theta_n)
+
+    Its gradient with respect to the logits is `marginals`, its Hessian `covariance`.
+
+    Parameters
+    ----------
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        A bound of ``k``, for a traced ``k`` whose values cannot be read: less work than without, where any is allowed.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
+
+    Returns
+    -------
+    array, shape (...)
+        In the dtype, namespace and device of ``logits``.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
+
+    References
+    ----------
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, eq. 1; computed as
+    Σ_M θ + Σ_M softplus(−t) + Σ_{not M} softplus(t) + log P(Σz = k), M the k largest logits and t = θ + λ.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> float(ksubset.log_normalizer(np.zeros(5), 2).round(12))  # log of 10 subsets
+    2.302585092994
+    """
+    return prepare(logits, k, max_k, validate).evaluate(functions.log_normalizer)
+
+
+def log_prob_count(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+    r"""Log-probability that independent Bernoulli variables with these logits add up to k.
+
+    .. math:: \log p_\theta\bigl(\textstyle\sum_i z_i = k\bigr) = A(\theta) - \sum_i \log(1 + e^{\theta_i})
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+
+    Returns
+    -------
+    array, shape (...)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    References
+    ----------
+    Ahmed et al. (2023), Algorithm 1. The probability mass function of the Poisson binomial distribution.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> float(np.exp(ksubset.log_prob_count(np.zeros(5), 2)).round(12))  # 10 of 32 outcomes
+    0.3125
+    """
+    return prepare(logits, k, max_k, validate).evaluate(functions.log_prob_count)
+
+
+def marginals(
+    logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None, dtype: object = None
+) -> Array:
+    r"""Probability of each item to be in the subset.
+
+    .. math:: \mu_i = p(z_i = 1) = \partial A / \partial\theta_i
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+    dtype : real floating dtype of the framework, optional
+        That of the result, by default that of ``logits``. float32 gives the marginals of half-precision logits as they
+        are computed, not rounded to three digits. The wider of both is computed in; gradients have that of ``logits``.
+
+    Returns
+    -------
+    array, shape (..., n)
+        Each row sums to k, if that is a number. Exactly 0 and 1 where a logit is −∞ and +∞.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`; also for another kind of ``dtype``.
+
+    References
+    ----------
+    Ahmed et al. (2023), Theorem 1, by the divide-and-conquer scheme of its Algorithms 4 and 5.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.marginals(np.array([2.0, 1.0, 0.0, -1.0]), 2).round(4)
+    array([0.8808, 0.6944, 0.3056, 0.1192])
+    """
+    problem = prepare(logits, k, max_k, validate)
+    return (problem if dtype is None else problem.giving(dtype)).evaluate(functions.marginals)
+
+
+def marginals_jvp(
+    logits: Array, k: int | Array, v: Array, *, max_k: int | None = None, validate: bool | None = None
+) -> Array:
+    r"""Product of the marginals' Jacobian, which is the covariance of the subset, with a vector.
+
+    .. math:: J v, \qquad J_{ij} = \partial\mu_i / \partial\theta_j = \operatorname{Cov}(z_i, z_j)
+
+    J is symmetric, so this is the forward-mode derivative and the reverse-mode one alike: the analytic backward of
+    `marginals`, and of a sample under the SIMPLE estimator, for frameworks without automatic differentiation. There v
+    is the gradient of the loss with respect to the sample, summed over the draws if there are several of one row.
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+    v : array, shape (..., n)
+        Broadcasts against ``logits``.
+
+    Returns
+    -------
+    array, shape (..., n)
+        Exactly 0 at items with infinite logits.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    References
+    ----------
+    Ahmed et al. (2023), eq. 6 and Algorithm 6.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.marginals_jvp(np.zeros(4), 2, np.array([1.0, 0.0, 0.0, 0.0])).round(4)
+    array([ 0.25  , -0.0833, -0.0833, -0.0833])
+    """
+    return jacobian_times(prepare(logits, k, max_k, validate), v)
+
+
+def jacobian_times(problem: Problem, v: Array) -> Array:
+    """`marginals_jvp` of a validated problem."""
+    v = problem.companion(v, "v")
+    check_floating(v, "v", problem.xp)
+    problem, v = problem.promoted(v)
+    return problem.evaluate(functions.marginals_jvp, v)
+
+
+def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+    r"""Covariance of the subset, which is the Jacobian of its marginals and the Hessian of the log-normaliser.
+
+    .. math:: J_{ij} = p(z_i = z_j = 1) - \mu_i \mu_j
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+
+    Returns
+    -------
+    array, shape (..., n, n)
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    References
+    ----------
+    Chen, Dempster & Liu, "Weighted finite population sampling to maximize entropy", Biometrika 81 (1994).
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.covariance(np.zeros(3), 1).round(4)
+    array([[ 0.2222, -0.1111, -0.1111],
+           [-0.1111,  0.2222, -0.1111],
+           [-0.1111, -0.1111,  0.2222]])
+    """
+    problem = prepare(logits, k, max_k, validate)
+    n = int(logits.shape[-1])
+    return problem.apply(all_products, n, n)
+
+
+BLOCK = 1 << 19
+"""Products J · v take some thirty times the memory of v in the core; so many numbers at once keep that near 100 MB."""
+
+
+def all_products(problem: Problem) -> Array:
+    """The rows of `covariance`: J times each unit vector, so many at once as `BLOCK` allows.
+
+    Where arrays are not at hand, and blocks would make a program longer, it is all at once.
+    """
+    xp, logits, wide = problem.xp, problem.logits, problem.each_item()
+    n, numbers = logits.shape[-1], prod(logits.shape)
+    unit = xp.eye(n, dtype=logits.dtype, device=device(logits))
+    if not problem.backend.is_readable(logits) or numbers * n <= BLOCK:
+        return wide.rows(functions.marginals_jvp, unit)
+    step = max(1, BLOCK // numbers)
+    parts = [unit[start : min(start + step, n), :] for start in range(0, n, step)]
+    return xp.concat([wide.rows(functions.marginals_jvp, part) for part in parts], axis=-2)
+
+
+def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+    """Most likely subset: the k largest logits, ties to the lower index; of a `Cardinality`, ties to the smaller size.
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+
+    Returns
+    -------
+    array, shape (..., n)
+        0 and 1 in the dtype of ``logits``. No gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.mode(np.array([0.0, 3.0, 1.0, 1.0]), 2)
+    array([0., 1., 1., 0.])
+    """
+    return prepare(logits, k, max_k, validate).evaluate(functions.mode)

@@ -1,0 +1,161 @@
+"""The distribution of the number of chosen items when none is prescribed."""
+
+from math import isnan
+
+from ksubset._call.backend import Backend
+from ksubset._call.problem import Problem, own_rows, prepare
+from ksubset._call.values import check_not_nan
+from ksubset._engine.ops import Array
+from ksubset._law import weighted
+from ksubset._law.tails import tails
+
+
+def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
+    r"""Log-probability of every sum of independent Bernoulli variables: the Poisson-binomial distribution.
+
+    .. math:: \log p\bigl(\textstyle\sum_i z_i = c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)
+
+    This is `log_prob_count` for all sizes at once, at little more than the cost of one. No count is too unlikely: in
+    float64 the relative error of the probability is below 1e-10 down to 1e-300, and beyond that the logarithm is still
+    good to a few roundings.
+
+    Parameters
+    ----------
+    logits : array, shape (..., n)
+        Real floating; −∞ stands for probability 0, +∞ for 1.
+    validate : bool, optional
+        Whether the values are checked for NaN. By default they are where they can be read at no cost: eager, on a CPU.
+        Elsewhere a bad row yields NaN in that row alone.
+
+    Returns
+    -------
+    array, shape (..., n + 1)
+        In the dtype, namespace and device of ``logits``; −∞ where infinite logits rule the count out.
+
+    Raises
+    ------
+    TypeError
+        If ``logits`` has the wrong type or dtype.
+    ValueError
+        If its shape does not fit, or a row contains NaN.
+
+    References
+    ----------
+    Hong, "On computing the distribution function for the Poisson binomial distribution", Computational Statistics and
+    Data Analysis 59 (2013). Here by direct convolution: in the core P(c) = P_λ(c) · e^−λc · Π (1 + e^(θ+λ))/(1 + e^θ),
+    under one tilt λ after another until every count has been within reach of the floats; in a CPU kernel of blocks of
+    counts with exponents of their own.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> np.exp(ksubset.count_log_pmf(np.zeros(3))).round(12)
+    array([0.125, 0.375, 0.375, 0.125])
+    >>> float(ksubset.count_log_pmf(np.full(1000, -8.0))[1000].round(6))  # the logarithm of 1e-3475
+    -8000.335406
+    """
+    return rows(logits, validate).apply(lambda problem: problem.cast(log_pmf(problem)), _tail(logits))
+
+
+def count_log_cdf(logits: Array, *, validate: bool | None = None) -> Array:
+    r"""Log-probability that independent Bernoulli variables add up to at most each count.
+
+    .. math:: \log p\bigl(\textstyle\sum_i z_i \le c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)
+
+    Small probabilities are sums from below of those of `count_log_pmf` and keep their relative accuracy. So do the
+    logarithms of those close to 1, which are log(1 − P(S > c)).
+
+    Parameters
+    ----------
+    logits, validate
+        As in `count_log_pmf`.
+
+    Returns
+    -------
+    array, shape (..., n + 1)
+        In the dtype, namespace and device of ``logits``; the last is 0; −∞ where infinite logits rule it out.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `count_log_pmf`.
+
+    References
+    ----------
+    As in `count_log_pmf`.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> np.exp(ksubset.count_log_cdf(np.zeros(3))).round(12)
+    array([0.125, 0.5  , 0.875, 1.   ])
+    >>> print(f"{ksubset.count_log_cdf(np.full(1000, -8.0))[99]:.6}")  # its exponential is 1 in floats
+    -1.67963e-208
+    """
+    return _apply_to_tails(logits, validate, 0)
+
+
+def count_log_sf(logits: Array, *, validate: bool | None = None) -> Array:
+    r"""Log-probability that independent Bernoulli variables add up to more than each count: the survival function.
+
+    .. math:: \log p\bigl(\textstyle\sum_i z_i > c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)
+
+    As accurate as `count_log_cdf`, by sums from above.
+
+    Parameters
+    ----------
+    logits, validate
+        As in `count_log_pmf`.
+
+    Returns
+    -------
+    array, shape (..., n + 1)
+        In the dtype, namespace and device of ``logits``; the last is −∞.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `count_log_pmf`.
+
+    References
+    ----------
+    As in `count_log_pmf`.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> np.exp(ksubset.count_log_sf(np.zeros(3))).round(12)
+    array([0.875, 0.5  , 0.125, 0.   ])
+    >>> float(ksubset.count_log_sf(np.full(1000, -8.0))[99].round(6))  # 1 less the distribution function would be 0
+    -478.419125
+    """
+    return _apply_to_tails(logits, validate, 1)
+
+
+def rows(logits: Array, validate: bool | None) -> Problem:
+    """The problem of a call."""
+    logits, _, spread = own_rows(logits, 0)
+    return prepare(logits, 0, None, validate, check=_check, spread=spread)
+
+
+def log_pmf(problem: Problem) -> Array:
+    """The log-probabilities of all counts in the dtype of the computation."""
+    logits = problem.logits
+    return problem.backend.evaluate(weighted.count_log_pmf, logits, 0, int(logits.shape[-1]), solution=None)
+
+
+def _apply_to_tails(logits: Array, validate: bool | None, side: int) -> Array:
+    def work(problem: Problem) -> Array:
+        return problem.cast(tails(problem.xp, log_pmf(problem))[side])
+
+    return rows(logits, validate).apply(work, _tail(logits))
+
+
+def _tail(logits: Array) -> int:
+    return int(logits.shape[-1]) + 1
+
+
+def _check(logits: Array, k: int | Array, backend: Backend, name: str) -> None:
+    least, _ = backend.extremes(logits)
+    if isnan(least):
+        check_not_nan(backend.readable(logits), name)

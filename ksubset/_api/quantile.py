@@ -1,0 +1,107 @@
+"""Quantiles of the number of chosen items when none is prescribed."""
+
+from functools import partial
+from math import inf, log
+from numbers import Real
+from typing import Any
+
+from array_api_compat import array_namespace
+
+from ksubset._api.poisson_binomial import log_pmf, rows
+from ksubset._call.arguments import check_companion, check_floating, kind
+from ksubset._call.problem import Problem
+from ksubset._call.values import check_rows
+from ksubset._engine.arrays import broadcast_shapes, device
+from ksubset._engine.ops import Array
+from ksubset._law.tails import least_count
+
+
+def count_quantile(logits: Array, q: float | Array, *, validate: bool | None = None) -> Array:
+    r"""Quantiles of the sum of independent Bernoulli variables.
+
+    .. math:: \min \{c : p\bigl(\textstyle\sum_i z_i \le c\bigr) \ge q\}, \qquad p(z_i = 1) = \sigma(\theta_i)
+
+    Levels above a half are compared in the upper tail, so that ``1 - 1e-12`` is as good a level as ``1e-12``. A level
+    that misses a value of the distribution function by a few roundings counts as equal to it.
+
+    Parameters
+    ----------
+    logits
+        As in `count_log_pmf`.
+    q : float, or real floating array that broadcasts with (...)
+        Levels in [0, 1]; one number where ``logits`` are a Dask array or a DTensor.
+    validate : bool, optional
+        Whether the values are checked, as in `count_log_pmf`. Where they are not, NaN or a level out of range gives −1.
+
+    Returns
+    -------
+    array of integers, shape (...) broadcast with that of ``q``
+        From 0 to n, without a gradient.
+
+    Raises
+    ------
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, a row contains NaN, or a level is not in [0, 1].
+
+    References
+    ----------
+    As in `count_log_pmf`.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.count_quantile(np.zeros(100), np.array([0.025, 0.5, 0.975]))
+    array([40, 50, 60])
+    """
+    problem = rows(logits, validate)
+    if not isinstance(q, Real) and (problem.spread or getattr(problem.backend, "prepare", None)):
+        where = "where logits are a Dask array or a DTensor"
+        raise TypeError(f"q must be a number {where}; got {kind(q)}: ask for one level at a time")
+    levels = _number(float(q)) if isinstance(q, Real) else _array(problem, q)
+    value = problem.apply(partial(_counts, levels=levels))
+    xp = problem.xp
+    return value if xp.isdtype(value.dtype, "integral") else xp.astype(value, xp.int64)  # Dask goes by the logits
+
+
+def _counts(problem: Problem, levels: Any) -> Array:
+    found, xp = log_pmf(problem), problem.xp
+    where = {"dtype": found.dtype, "device": device(found)}
+    pair = [xp.asarray(x, **where) if isinstance(x, list) else xp.astype(x, found.dtype) for x in levels]
+    rank = max(found.ndim, pair[0].ndim)
+    return least_count(xp, *(xp.reshape(x, (*(1,) * (rank - x.ndim), *x.shape)) for x in (found, *pair)))
+
+
+def _number(q: float) -> tuple[list[float], list[float]]:
+    """log q and log(1 − q), (1,)."""
+    if not 0 <= q <= 1:
+        raise ValueError(f"q must be in [0, 1]; got {q}")
+    low, high = ([log(x) if x else -inf] for x in (q, 1 - q))
+    return low, high
+
+
+def _array(problem: Problem, q: Array) -> tuple[Array, Array]:
+    """The same, (..., 1), positive for levels out of range."""
+    xp, batch = problem.xp, tuple(problem.logits.shape[:-1])
+    check_companion(q, "q", problem.logits, problem.backend)
+    check_floating(q, "q", xp)
+    if broadcast_shapes(tuple(q.shape), batch) is None:
+        raise ValueError(f"q must broadcast with the batch shape {batch} of logits; got {tuple(q.shape)}")
+    if problem.checks(q):
+        _check_levels(problem.backend.readable(q))
+    inside = (q >= 0) & (q <= 1)
+    low, high = (_log(xp, xp.where(inside, x, xp.full_like(x, 2.0)))[..., None] for x in (q, 1 - q))
+    return low, high
+
+
+def _check_levels(q: Array) -> None:
+    xp = array_namespace(q)
+    flat = xp.reshape(q, (-1,))
+    check_rows(~((q >= 0) & (q <= 1)), lambda row: str(float(flat[row])), "q must be in [0, 1]", xp)
+
+
+def _log(xp: Any, x: Array) -> Array:
+    """The logarithm, −∞ of 0 without a warning."""
+    zero = x == 0
+    return xp.where(zero, xp.full_like(x, -inf), xp.log(xp.where(zero, xp.ones_like(x), x)))

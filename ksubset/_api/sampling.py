@@ -1,0 +1,168 @@
+"""Exact samples."""
+
+from collections.abc import Callable
+from operator import index
+
+from ksubset._call.arguments import check_companion, check_floating
+from ksubset._call.prepare import prepare
+from ksubset._call.problem import Problem
+from ksubset._call.values import check_uniforms
+from ksubset._engine.ops import Array
+from ksubset._law import functions
+
+
+def sample(
+    logits: Array,
+    k: int | Array,
+    *,
+    rng: object = None,
+    sample_shape: tuple[int, ...] = (),
+    max_k: int | None = None,
+    validate: bool | None = None,
+) -> Array:
+    """Draw subsets exactly from the distribution; no gradient.
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
+        `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
+        in NumPy and CuPy, and is an error in JAX. Dask arrays take what NumPy's take, or a `numpy.random.SeedSequence`:
+        each chunk has a stream of its own, found from the seed and its position.
+    sample_shape : tuple of int, optional
+        Many subsets from each row share the work that depends on the logits.
+
+    Returns
+    -------
+    array, shape sample_shape + (..., n)
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`; also for a generator of another framework or device.
+
+    References
+    ----------
+    Ahmed et al. (2023), section 3.2 and Algorithm 5: the count of each half of the items is drawn given the count of
+    both, down to single items.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> z = ksubset.sample(np.array([2.0, 1.0, 0.0, -1.0]), 2, rng=0, sample_shape=(1000,))
+    >>> z.shape, bool((z.sum(axis=-1) == 2).all())
+    ((1000, 4), True)
+    """
+    return draw(prepare(logits, k, max_k, validate), rng, sample_shape, functions.sample)
+
+
+def rsample(
+    logits: Array,
+    k: int | Array,
+    *,
+    rng: object = None,
+    sample_shape: tuple[int, ...] = (),
+    max_k: int | None = None,
+    validate: bool | None = None,
+) -> Array:
+    r"""Draw subsets exactly, with the SIMPLE gradient.
+
+    The derivative of a sample is replaced by that of its expectation, the Jacobian of the `marginals`:
+
+    .. math:: \nabla_\theta \ell(z) \approx J(\theta) \nabla_z \ell(z), \qquad J = \partial\mu / \partial\theta
+
+    Exact for losses linear in z; biased but of low variance otherwise. Forward and reverse mode, in torch and JAX;
+    elsewhere this is `sample`, and `marginals_jvp` the backward pass.
+
+    Parameters
+    ----------
+    logits, k, rng, sample_shape, max_k, validate
+        As in `sample`.
+
+    Returns
+    -------
+    array, shape sample_shape + (..., n)
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `sample`.
+
+    References
+    ----------
+    Ahmed et al. (2023), eq. 6 and Algorithm 6; J without the factors 1 − σ(θ_i) of the published code.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.rsample(np.array([9.0, 0.0, 9.0, -9.0]), 2, rng=0)
+    array([1., 0., 1., 0.])
+    """
+    return draw(prepare(logits, k, max_k, validate), rng, sample_shape, functions.rsample)
+
+
+def draw(problem: Problem, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
+    """`sample` or `rsample` of a validated problem."""
+    return problem.draw(function, rng, checked_shape(sample_shape))
+
+
+def sample_from_uniforms(
+    logits: Array, k: int | Array, u: Array, *, max_k: int | None = None, validate: bool | None = None
+) -> Array:
+    """Turn uniforms into exact samples: the same uniforms give the same subsets in every namespace.
+
+    Parameters
+    ----------
+    logits, k, max_k, validate
+        As in `log_normalizer`.
+    u : array, shape sample_shape + (..., n − 1)
+        Independent uniforms, one for each division of a group of items into two, used from the whole down to single
+        items; real floating. u and u − 1 mean the same, so uniforms may be given in [0, 1) or in [−1/2, 1/2). In the
+        second form float32 resolves both tails far below 2⁻²⁴, and events of probability 1e-12 keep theirs.
+        With a `Cardinality`, (..., n): the first draws the size.
+
+    Returns
+    -------
+    array, shape sample_shape + (..., n)
+        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`; also if ``u`` has the wrong shape or dtype, or holds a value outside of [−1/2, 1].
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.sample_from_uniforms(np.zeros(4), 2, np.array([0.1, 0.7, 0.3]))
+    array([0., 1., 0., 1.])
+    """
+    problem = prepare(logits, k, max_k, validate)
+    u = problem.local(u, "u")
+    check_companion(u, "u", problem.logits, problem.backend)
+    check_floating(u, "u", problem.xp)
+    expected = (*problem.logits.shape[:-1], problem.uniforms)
+    if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
+        raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
+    z = problem.rows(functions.sample, u)
+    if problem.checks(u):
+        check_uniforms(u, problem.backend)
+    else:
+        xp = problem.xp
+        sound = xp.all((u >= -0.5) & (u <= 1), axis=-1, keepdims=True)
+        z = xp.where(sound, z, xp.full_like(z, float("nan")))
+    return problem.whole(z, u.ndim - problem.logits.ndim)
+
+
+def checked_shape(shape: object) -> tuple[int, ...]:
+    """A valid ``sample_shape``."""
+    if isinstance(shape, tuple) and not shape:
+        return shape
+    sizes = shape if isinstance(shape, tuple | list) else (None,)
+    if not all(hasattr(s, "__index__") and not isinstance(s, bool) and s >= 0 for s in sizes):
+        raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
+    return tuple(map(index, sizes))

@@ -1,0 +1,80 @@
+"""Which path a call takes, and why."""
+
+from importlib import metadata
+from os import environ
+
+from ksubset._api.poisson_binomial import rows as count_rows
+from ksubset._call.prepare import prepare
+from ksubset._call.problem import Problem
+from ksubset._engine.ops import Array
+from ksubset.backends._cpu import dispatch
+
+PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "dask")
+NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "solve": "entropies, log-probabilities, normalisers"}
+"""What the user calls one of ``dispatch.FUNCTIONS``, where that is not its name."""
+
+
+def show_config(logits: Array | None = None, k: int | Array | None = None) -> None:
+    """Print what is installed, and by which path each function would be computed.
+
+    With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
+    NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and for the first two what
+    entropies, log-probabilities and normalisers are made of, and `count_log_pmf`. This is the CPU fast path. The
+    environment variable ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has compiled keeps the path
+    it has. CUDA kernels compute everything but `mode` and `count_log_pmf` for CuPy arrays and CUDA tensors, up to a
+    size, and take a k that is a number. The core, which is written against the array API standard, computes the rest.
+
+    Parameters
+    ----------
+    logits, k : optional
+        As in `log_normalizer`: the arguments of the calls in question, both or neither.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As in `log_normalizer`.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> ksubset.show_config(np.zeros((128, 350)), 10)  # doctest: +ELLIPSIS
+    ksubset 0.1.0, array-api-compat ...
+    CPU fast path: ...
+    marginals: ...
+    1 − marginals: ...
+    marginals_jvp: ...
+    sample, rsample: ...
+    entropies, log-probabilities, normalisers: ...
+    count_log_pmf: ...
+    everything else: the core...
+    """
+    from ksubset import __version__
+
+    found = [f"{name} {version}" for name in PACKAGES if (version := _version(name))]
+    lines = [", ".join([f"ksubset {__version__}", *found])]
+    obstacle = dispatch.obstacle()
+    setting = f"KSUBSET_FAST={environ['KSUBSET_FAST']}" if "KSUBSET_FAST" in environ else "KSUBSET_FAST is not set"
+    lines.append(f"CPU fast path: off, {obstacle}" if obstacle else f"CPU fast path: on, {setting}")
+    if logits is not None or k is not None:
+        lines += [f"{name}: {path}" for name, path in paths(logits, k).items()]
+    print("\n".join(lines))
+
+
+def paths(logits: Array, k: int | Array | None) -> dict[str, str]:
+    """By which path each function would be computed, and why."""
+    problem = prepare(logits, k, None, None)
+    found = {NAMES.get(name, name): _path(problem, name) for name in dispatch.FUNCTIONS}
+    counts = _path(count_rows(logits, validate=False), dispatch.COUNTS)
+    return found | {"count_log_pmf": counts, "everything else": _path(problem, "mode")}
+
+
+def _version(name: str) -> str | None:
+    try:
+        return metadata.version(name)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def _path(problem: Problem, name: str) -> str:
+    path = problem.path(name)
+    return f"the core: {path}" if isinstance(path, str) else f"{path.family}: {path.reason}"

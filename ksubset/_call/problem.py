@@ -1,0 +1,264 @@
+"""One way through: validate, find the adapter, convert, evaluate, convert back."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial, wraps
+from math import prod
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+
+from array_api_compat import array_namespace
+
+from ksubset import backends
+from ksubset._call.arguments import check_companion, check_floating, check_k, check_logits, check_shape, whole
+from ksubset._call.backend import Backend, Draw, Spread
+from ksubset._call.cardinality import Cardinality
+from ksubset._call.values import check_binary, check_rows, check_unsigned, check_values
+from ksubset._engine.arrays import broadcast_shapes, device
+from ksubset._engine.inference import Solution
+from ksubset._engine.ops import Array
+
+if TYPE_CHECKING:
+    from ksubset.backends._cpu.calls import Path
+    from ksubset.backends._cuda.geometry import Launch
+
+
+@dataclass
+class Problem:
+    """A validated call.
+
+    Attributes
+    ----------
+    backend, xp
+        The adapter and the namespace of the logits.
+    logits
+        (..., n), in the dtype of the computation: float32 for the half-precision dtypes.
+    k
+        An int, or integers of the batch shape.
+    width
+        A static bound of min(k, n − k).
+    dtype
+        The dtype of the results.
+    reads
+        Whether the values of arrays are checked: where they can be read at no cost, or wherever they are.
+    spread
+        Where the rows are, if these are one process's part of them.
+    """
+
+    backend: Backend
+    xp: Any
+    logits: Array
+    k: int | Array
+    width: int
+    dtype: Any
+    reads: bool
+    reads_anywhere: bool
+    spread: Spread | None
+
+    def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+        """The value of one of ``ksubset._law.functions``."""
+        value = self.rows(function, *arrays, solution=solution)
+        if self.spread is None:
+            return value
+        return self.whole(value, max([0, *(x.ndim - self.logits.ndim for x in arrays)]))
+
+    def whole(self, value: Array, leading: int = 0) -> Array:
+        """What the caller gets for a value of these rows, which has so many axes in front of those of the batch."""
+        return value if self.spread is None else self.spread.whole(value, leading)
+
+    def local(self, x: Array, name: str) -> Array:
+        """What these rows need of a second array."""
+        return x if self.spread is None else self.spread.local(x, name)
+
+    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+        """Apply one of ``ksubset._law.functions`` to these rows and give the result the dtype that was asked for."""
+        return self.cast(self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution))
+
+    def cast(self, value: Array) -> Array:
+        """A result in the dtype of the results."""
+        if value.dtype == self.dtype:
+            return value
+        return getattr(self.backend, "astype", self.xp.astype)(value, self.dtype)
+
+    def apply(self, work: Callable[["Problem"], Array], *tail: int) -> Array:
+        """``work``, which computes the rows (...) + tail of a problem, where need be of each chunk of this one."""
+        return self.whole(work(self))
+
+    def solve(self) -> Solution:
+        """What several functions share, without gradients."""
+        return self.backend.solve(self.logits, self.k, self.width)
+
+    def checks(self, x: Array) -> bool:
+        """Whether the values of a second array are checked."""
+        return self.reads and (self.reads_anywhere or self.backend.is_readable(x))
+
+    def path(self, name: str) -> "Path | Launch | str":
+        """The kernel that computes the function of that name, or why the core does."""
+        choose: Callable[[str, Array, int], Path | Launch | str] | None = getattr(self.backend, "path", None)
+        return choose(name, self.logits, self.width) if choose else "this framework has no kernels"
+
+    def companion(self, x: Array, name: str) -> Array:
+        """Check a second array (..., n)."""
+        x = self.local(x, name)
+        check_companion(x, name, self.logits, self.backend)
+        check_shape(x, name, tuple(self.logits.shape), exact=True)
+        return x
+
+    @property
+    def uniforms(self) -> int:
+        """How many uniforms the sampler takes for a row."""
+        return max(int(self.logits.shape[-1]) - 1, 0)
+
+    def each_item(self) -> "Problem":
+        """The same with a batch dimension of size one after the others, for as many directions as there are items."""
+        k = self.k if isinstance(self.k, int) else self.k[..., None]
+        return replace(self, logits=self.logits[..., None, :], k=k)
+
+    def beside(self, other: Array) -> tuple["Problem", Array]:
+        """Check other logits, and bring them to the dtype of these and to a shape for which k serves both."""
+        other = self.companion(other, "other")
+        check_floating(other, "other", self.xp)
+        problem, other = self.promoted(other)
+        if not isinstance(problem.k, int):
+            shape = broadcast_shapes(tuple(problem.logits.shape), tuple(other.shape))
+            other = problem.xp.broadcast_to(other, shape)
+        if problem.checks(other):
+            problem.check_values(other, "other")
+        return problem, other
+
+    def check_values(self, logits: Array, name: str = "logits") -> None:
+        """Raise if the values of these logits, or k, admit no subset."""
+        check_values(logits, self.k, self.backend, name)
+
+    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """`sample` or `rsample`: directly where the adapter can, else by uniforms."""
+        if self.spread is not None:
+            rng = self.spread.stream(rng, self.logits)
+        return self.whole(self.drawn(function, rng, sample_shape), len(sample_shape))
+
+    def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """Samples of these rows."""
+        direct: Draw | None = getattr(self.backend, "draw", None)
+        if direct:
+            z = direct(function, self.logits, self.k, self.width, rng, sample_shape)
+            if z is not None:
+                return self.cast(z)
+        u = self.backend.uniforms(rng, (*sample_shape, *self.logits.shape[:-1], self.uniforms), self.logits)
+        return self.rows(function, u)
+
+    def giving(self, dtype: object) -> "Problem":
+        """The same with results in a dtype, computed in it or in that of the logits, whichever is wider."""
+        try:
+            like = self.xp.zeros((), dtype=dtype, device=device(self.logits))
+        except (TypeError, ValueError) as error:
+            raise TypeError(f"dtype must be a real floating dtype of the logits' framework; got {dtype!r}") from error
+        check_floating(like, "the result", self.xp)
+        return replace(self.promoted(like)[0], dtype=like.dtype)
+
+    def promoted(self, other: Array) -> tuple["Problem", Array]:
+        """Bring the logits and another array to a common dtype."""
+        xp, dtype = self.xp, self.dtype
+        if xp.isdtype(other.dtype, "real floating"):
+            dtype = wider(xp, dtype, other.dtype)
+        compute = computing_dtype(xp, dtype)
+        logits = xp.astype(self.logits, compute, copy=False)
+        return replace(self, logits=logits, dtype=dtype), xp.astype(other, compute, copy=False)
+
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def by_own_settings(function: Callable[Concatenate[Problem, P], R]) -> Callable[Concatenate[Problem, P], R]:
+    """A function of a problem, in which no setting of the user's finds faults, and of which NumPy does not warn."""
+
+    @wraps(function)
+    def wrapped(problem: Problem, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        settings = getattr(problem.backend, "by_own_settings", None)
+        run: Callable[Concatenate[Problem, P], R] = settings(function) if settings else function
+        return run(problem, *args, **kwargs)
+
+    return wrapped
+
+
+def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:
+    """The logits and k of the rows of this process, and where those are if others have more of them."""
+    spread = backends.spread(logits, name)
+    if spread is None:
+        return logits, k, None
+    k = k.local(spread) if isinstance(k, Cardinality) else spread.local(k, "k", items=False)
+    return spread.local(logits, name), k, spread
+
+
+def prepare(
+    logits: Array,
+    k: Array,
+    max_k: int | None,
+    validate: bool | None,
+    name: str = "logits",
+    check: Callable[[Array, int | Array, Backend, str], None] = check_values,
+    spread: Spread | None = None,
+) -> Problem:
+    """Check the arguments that all functions share, the first of which has a name and values of its own."""
+    backend = backends.find(logits, name)
+    later: Callable[..., Problem] | None = getattr(backend, "prepare", None)
+    if later:
+        return later(partial(prepare, name=name, check=check), logits, k, max_k, validate, name)
+    xp = backend.namespace(logits)
+    check_logits(logits, xp, name)
+    given, k = k, check_k(k, logits, backend, xp, name)
+    reads = validate
+    if reads is None:
+        reads = backend.is_readable(logits) and (isinstance(k, int) or backend.is_readable(k))
+    if reads:
+        check_unsigned(given, int(logits.shape[-1]), backend)
+        check(logits, k, backend, name)
+    width = static_width(k, int(logits.shape[-1]), max_k, backend, reads)
+    dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
+    logits = logits if dtype == compute else xp.astype(logits, compute)
+    return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate), spread)
+
+
+def wider(xp: Any, dtype: Any, other: Any) -> Any:
+    """The dtype to which floats of two are promoted; float32 for float16 beside bfloat16.
+
+    In the words of no framework, because `torch.compile` does not follow torch's own promotion of half precision.
+    """
+    bits, others = xp.finfo(dtype).bits, xp.finfo(other).bits
+    if bits == others:
+        return dtype if dtype == other else xp.float32
+    return dtype if bits > others else other
+
+
+def computing_dtype(xp: Any, dtype: Any) -> Any:
+    """float32 for float16 and bfloat16, else the dtype itself."""
+    if dtype in (xp.float32, xp.float64):
+        return dtype
+    return xp.float32 if xp.finfo(dtype).bits < 32 else dtype
+
+
+def binary(problem: Problem, z: Array) -> Array:
+    """Check subsets (..., n) given by the caller, of any real dtype."""
+    z, xp = problem.companion(z, "z"), problem.xp
+    if not xp.isdtype(z.dtype, ("bool", "integral", "real floating")):
+        raise TypeError(f"z must have a real dtype; got {z.dtype}")
+    if problem.checks(z):
+        check_binary(z, problem.backend)
+    return z
+
+
+def static_width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
+    """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
+    most = n if max_k is None else whole(max_k, "max_k")
+    if not 0 <= most <= n:
+        raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")
+    if isinstance(k, int):
+        if k > most:
+            raise ValueError(f"k must be at most max_k = {most}; got {k}")
+        return min(k, n - k)
+    if not reads or prod(k.shape) == 0:
+        return min(most, n // 2)
+    k = backend.readable(k)
+    xp = array_namespace(k)
+    flat = xp.reshape(k, (-1,))
+    check_rows(k > most, lambda row: str(int(flat[row])), f"k must be at most max_k = {most}", xp)
+    return int(xp.max(xp.minimum(k, n - k)))

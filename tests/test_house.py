@@ -1,0 +1,103 @@
+"""The house: which folder may import from which, that no module needs itself, and that what is packaged is there."""
+
+import ast
+import pickle
+import tomllib
+from collections.abc import Iterator
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import ksubset
+
+PACKAGE = Path(ksubset.__file__).parent
+FLOORS = 8
+BELOW = {
+    "ksubset._engine": (),
+    "ksubset._law": ("ksubset._engine",),
+    "ksubset.backends._cpu": ("ksubset._engine", "ksubset._law", "ksubset.backends.array_api"),
+    "ksubset.backends._cuda": ("ksubset._engine", "ksubset._law"),
+}
+"""What the modules of a folder may import beside each other."""
+
+FILES = {
+    ".".join(
+        ("ksubset", *(part for part in file.relative_to(PACKAGE).with_suffix("").parts if part != "__init__"))
+    ): file
+    for file in (*PACKAGE.rglob("*.py"), *(PACKAGE / "backends").rglob("*.py"))
+}
+
+
+def _imports(node: ast.AST, inside: bool = False) -> Iterator[tuple[str, bool]]:
+    """The modules of the project that a module imports, and whether a function does it."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.ImportFrom) and child.module:
+            for alias in child.names:
+                name = f"{child.module}.{alias.name}"
+                yield (name if name in FILES else child.module), inside
+        elif isinstance(child, ast.Import):
+            yield from ((alias.name, inside) for alias in child.names)
+        yield from _imports(child, inside or isinstance(child, ast.FunctionDef | ast.Lambda))
+
+
+@cache
+def imports(module: str, inside: bool) -> frozenset[str]:
+    """What a module imports when it is imported, for the type checker too, or what its functions import."""
+    found = _imports(ast.parse(FILES[module].read_text()))
+    return frozenset(name for name, lazy in found if name in FILES and name != module and lazy == inside)
+
+
+def folder(module: str) -> str:
+    return module if FILES[module].name == "__init__.py" else module.rpartition(".")[0]
+
+
+def needs() -> dict[str, set[str]]:
+    """Which folders a folder imports from."""
+    found: dict[str, set[str]] = {}
+    for module in FILES:
+        found.setdefault(folder(module), set()).update(map(folder, imports(module, False)))
+    return {name: others - {name} for name, others in found.items()}
+
+
+def depth(graph: dict[str, set[str]], name: str, above: tuple[str, ...] = ()) -> int:
+    """On which floor something is, one above the highest that it needs."""
+    assert name not in above, " needs ".join((*above[above.index(name) :], name))
+    return 1 + max((depth(graph, other, (*above, name)) for other in graph[name]), default=0)
+
+
+def test_no_module_needs_itself() -> None:
+    graph = {module: set(imports(module, False)) for module in FILES}
+    known = cache(lambda module, above=(): depth(graph, module, above))
+    assert max(map(known, FILES)) > 1
+
+
+@pytest.mark.parametrize("name", BELOW)
+def test_lower_folders_know_nothing_of_higher_ones(name: str) -> None:
+    allowed = (name, *BELOW[name])
+    for module in FILES:
+        if f"{module}.".startswith(f"{name}."):
+            for other in imports(module, False) | imports(module, True):
+                assert f"{other}.".startswith(tuple(f"{one}." for one in allowed)), f"{module} imports {other}"
+
+
+def test_every_folder_is_packaged() -> None:
+    settings = tomllib.loads((PACKAGE.parent / "pyproject.toml").read_text())["tool"]["setuptools"]
+    folders = {module for module, file in FILES.items() if file.name == "__init__.py"}
+    assert set(settings["packages"]) == folders
+    for name, place in settings["package-dir"].items():
+        assert (PACKAGE.parent / place).resolve() == FILES[name].parent.resolve()
+
+
+@pytest.mark.parametrize("name", ["KSubset", "Cardinality", "MaskWarning"])
+def test_public_classes_are_found_where_they_are_exported(name: str) -> None:
+    """So what is pickled today is found by the next version, wherever the class is written there."""
+    public = getattr(ksubset, name)
+    assert (public.__module__, public.__qualname__) == ("ksubset", name)
+    assert pickle.loads(pickle.dumps(public)) is public
+
+
+def test_objects_survive_a_pickle() -> None:
+    d = pickle.loads(pickle.dumps(ksubset.KSubset(np.zeros(4), ksubset.at_most(2))))
+    np.testing.assert_array_equal(d.mean, ksubset.marginals(np.zeros(4), ksubset.at_most(2)))
