@@ -1,54 +1,9 @@
-"""Adapters: one module per framework, chosen by the type of the logits. This file imports no framework.
+"""Adapters: a module or folder for each framework, chosen by the type of the logits. This file imports no framework.
 
-A module in this package is an adapter if it provides
-
-1. ``ops(x)``: the framework as the core sees it, a `ksubset._engine.ops.Ops`, and ``namespace(x)``, its ``xp``;
-2. ``is_array(x, like=None)``: whether ``x`` belongs to the framework, that of ``like`` if the adapter serves several;
-3. ``is_readable(x)``: whether the values of ``x`` may be read here and now: it is eager, and on a CPU;
-   ``readable(x)``: its values in the form in which they are checked fastest; ``extremes(x)``: the least
-   and the largest, both NaN if one is or they cannot be read, 0 if there are none;
-4. ``same_device(x, y)``: whether two arrays may be used in one operation;
-5. ``uniforms(rng, shape, like)``: independent uniforms in [−1/2, 1/2), in the dtype and on the device of ``like``,
-   resolved near 0 from both sides to at least 2⁻⁵², from the framework's own generator, an int seed or None;
-6. ``solve(logits, k, width)``: the `ksubset._engine.inference.Solution` of a batch, without gradients;
-7. ``evaluate(function, logits, k, width, *arrays, solution)``: the value of one of ``ksubset._law.functions``, or of
-   ``ksubset._law.weighted``, whose ``logits`` hold log-weights too and whose k and width are the least and largest
-   count, with whatever the framework needs around it: derivatives, compilation, a faster kernel;
-
-and may, where it has faster kernels, offer
-
-8. ``path(name, logits, width)``: how kernels compute one of ``ksubset._law.functions`` or ``ksubset._law.weighted``, or
-   ``draw`` or ``weighted_draw``, a ``_cpu.calls.Path`` or ``_cuda.geometry.Launch``; or why the core does;
-9. ``draw(function, logits, k, width, rng, sample_shape)``: the value of ``sample`` or ``rsample`` without uniforms that
-   the core could use, or None where they go through `uniforms` and `evaluate`; and ``draw_weighted(logits, low, high,
-   rng, sample_shape)``, samples under a cardinality potential;
-
-and may, for ``ksubset.estimators``, offer
-
-10. ``surrogate(rule, value, *arrays)``: ``value``, of which ``rule(g, *arrays)`` gives the gradients with respect to
-    ``arrays``, None for those that have none; without it the estimators return values without a gradient;
-11. ``value_and_gradient(function, x)``: the values of a function of the caller's, and the gradient of their sum as a
-    constant;
-12. ``gammas(rng, concentration, shape, like)``: gamma variates of scale 1, as `uniforms` draws its own.
-
-and may, where the framework's own conversion warns,
-
-13. ``astype(x, dtype)``: results in the dtype that was asked for, in silence where they overflow in it;
-
-and may, where a user can have faults found in a program,
-
-14. ``by_own_settings(function)``: the function, in which none are found;
-
-and may, where arrays are computed later and in parts, offer in the place of ``ops``, ``extremes`` and 5 to 14
-
-15. ``prepare(start, logits, k, max_k, validate, name)``: the `_call.problem.Problem` of a call, whose methods put off
-    the work; ``start`` makes one of a part of the logits and of its k.
-
-Adapters contain no mathematics beyond "the gradient of this is J · v". They are given arrays that are whole on this
-process: of one that is spread over several, `spread` takes out the rows of this one first.
+Each holds an `ADAPTER`, a `ksubset._call.backend.Backend`.
 """
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 from ksubset._call.arguments import kind
 from ksubset._call.backend import Backend, Spread
@@ -110,7 +65,7 @@ def spread(x: object, name: str) -> Spread | None:
 
 def load(adapter: str) -> Backend:
     """Import an adapter by name, by a statement for each: those are what `torch.compile` can follow."""
-    module: object
+    module: Any
     if adapter == "torch":
         from ksubset.backends import torch as module
     elif adapter == "jax":
@@ -121,4 +76,5 @@ def load(adapter: str) -> Backend:
         from ksubset.backends import dask as module
     else:
         from ksubset.backends import array_api as module
-    return cast("Backend", module)
+    found: Backend = module.ADAPTER
+    return found

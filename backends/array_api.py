@@ -9,11 +9,12 @@ import array_api_compat
 import numpy as np
 
 from ksubset._call.arguments import kind, seed_of
+from ksubset._call.backend import Backend, Function
 from ksubset._engine.inference import Solution
 from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Array, Ops, choose_needed, repeat_all, repeat_until_settled
 from ksubset._law import functions, weighted
-from ksubset.backends import KNOWN, load
+from ksubset.backends import KNOWN
 from ksubset.backends._cpu import dispatch, dispatch_weighted
 
 if TYPE_CHECKING:
@@ -31,69 +32,8 @@ NUMPY = Ops(
 )
 
 
-def ops(x: Array) -> Ops:
-    """NumPy itself, which follows the standard since 2.1; elsewhere the namespace that ``x`` names."""
-    if isinstance(x, np.ndarray | np.generic):
-        return NUMPY
-    xp = array_api_compat.array_namespace(x)
-    reads = is_readable(x)
-    repeat, choose = (repeat_until_settled(xp), choose_needed(xp)) if reads else (repeat_all, None)
-    return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat, choose=choose, sweeps=reads)
-
-
-def namespace(x: Array) -> Any:
-    return np if isinstance(x, np.ndarray | np.generic) else array_api_compat.array_namespace(x)
-
-
-def is_array(x: object, like: object = None) -> bool:
-    if not hasattr(x, "__array_namespace__") or isinstance(x, np.generic | np.matrix | np.ma.MaskedArray):
-        return False
-    return like is None or _framework(x) == _framework(like)
-
-
 def _framework(x: object) -> str:
     return type(x).__module__.partition(".")[0]
-
-
-def is_readable(x: Array) -> bool:
-    """NumPy and array-api-strict are eager CPU namespaces; of others nothing is known."""
-    return _framework(x) in {"numpy", "array_api_strict"}
-
-
-def readable(x: Array) -> Array:
-    return x
-
-
-def astype(x: Array, dtype: Any) -> Array:
-    with np.errstate(all="ignore"):
-        return namespace(x).astype(x, dtype)
-
-
-def by_own_settings(function: Callable[..., Any]) -> Callable[..., Any]:
-    return np.errstate(all="ignore")(function)
-
-
-def extremes(x: Array) -> tuple[float, float]:
-    if not prod(x.shape):
-        return 0.0, 0.0
-    if isinstance(x, np.ndarray):
-        return np.minimum.reduce(x, axis=None).item(), np.maximum.reduce(x, axis=None).item()
-    xp = namespace(x)
-    return float(xp.min(x)), float(xp.max(x))
-
-
-def same_device(x: Array, y: Array) -> bool:
-    return bool(array_api_compat.device(x) == array_api_compat.device(y))
-
-
-def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
-    """From a `numpy.random.Generator`, an int that seeds one, or None for a fresh one."""
-    u = _generator(rng).random(shape)
-    return _like(u - (u >= 0.5), like)
-
-
-def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
-    return _like(_generator(rng).standard_gamma(concentration, shape), like)
 
 
 def _like(x: np.ndarray, like: Array) -> Array:
@@ -115,52 +55,113 @@ def _is_single(xp: Any, x: Array) -> bool:
     return bool(xp.finfo(x.dtype).bits == 32)
 
 
-def evaluate(
-    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
-) -> Array:
-    known: dict[str, Any] = {"solution": solution}
-    if not isinstance(path(function.__name__, logits, width), str):
-        if function in functions.SOLVING:
-            known = functions.solutions(function, partial(dispatch.solve, k=k), logits, *arrays, solution=solution)
-        elif function in weighted.SOLVING:
-            known = weighted.solutions(function, partial(dispatch_weighted.solve, low=k, high=width), logits, *arrays)
-        elif solution is None:
-            return dispatch.evaluate(function.__name__, logits, k, width, *arrays)
-    with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
-        value = function(ops(logits), logits, k, width, *arrays, **known)
-    return value if value.dtype == logits.dtype else astype(value, logits.dtype)
+class ArrayAPI(Backend):
+    """NumPy, and any other namespace that follows the array API standard."""
+
+    def ops(self, x: Array) -> Ops:
+        """NumPy itself, which follows the standard since 2.1; elsewhere the namespace that ``x`` names."""
+        if isinstance(x, np.ndarray | np.generic):
+            return NUMPY
+        xp = array_api_compat.array_namespace(x)
+        reads = self.is_readable(x)
+        repeat, choose = (repeat_until_settled(xp), choose_needed(xp)) if reads else (repeat_all, None)
+        return Ops(xp, xp.matmul, partial(xp.sort, axis=-1, stable=False), repeat, choose=choose, sweeps=reads)
+
+    def namespace(self, x: Array) -> Any:
+        return np if isinstance(x, np.ndarray | np.generic) else array_api_compat.array_namespace(x)
+
+    def is_array(self, x: object, like: object = None) -> bool:
+        if not hasattr(x, "__array_namespace__") or isinstance(x, np.generic | np.matrix | np.ma.MaskedArray):
+            return False
+        return like is None or _framework(x) == _framework(like)
+
+    def is_readable(self, x: Array) -> bool:
+        """NumPy and array-api-strict are eager CPU namespaces; of others nothing is known."""
+        return _framework(x) in {"numpy", "array_api_strict"}
+
+    def readable(self, x: Array) -> Array:
+        return x
+
+    def astype(self, x: Array, dtype: Any) -> Array:
+        with np.errstate(all="ignore"):
+            return self.namespace(x).astype(x, dtype)
+
+    def by_own_settings(self, function: Function) -> Function:
+        return np.errstate(all="ignore")(function)
+
+    def extremes(self, x: Array) -> tuple[float, float]:
+        if not prod(x.shape):
+            return 0.0, 0.0
+        if isinstance(x, np.ndarray):
+            return np.minimum.reduce(x, axis=None).item(), np.maximum.reduce(x, axis=None).item()
+        xp = self.namespace(x)
+        return float(xp.min(x)), float(xp.max(x))
+
+    def same_device(self, x: Array, y: Array) -> bool:
+        return bool(array_api_compat.device(x) == array_api_compat.device(y))
+
+    def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
+        """From a `numpy.random.Generator`, an int that seeds one, or None for a fresh one."""
+        u = _generator(rng).random(shape)
+        return _like(u - (u >= 0.5), like)
+
+    def gammas(self, rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
+        return _like(_generator(rng).standard_gamma(concentration, shape), like)
+
+    def evaluate(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        *arrays: Array,
+        solution: Solution | None,
+    ) -> Array:
+        known: dict[str, Any] = {"solution": solution}
+        if not isinstance(self.path(function.__name__, logits, width), str):
+            if function in functions.SOLVING:
+                known = functions.solutions(function, partial(dispatch.solve, k=k), logits, *arrays, solution=solution)
+            elif function in weighted.SOLVING:
+                known = weighted.solutions(
+                    function, partial(dispatch_weighted.solve, low=k, high=width), logits, *arrays
+                )
+            elif solution is None:
+                return dispatch.evaluate(function.__name__, logits, k, width, *arrays)
+        with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
+            value = function(self.ops(logits), logits, k, width, *arrays, **known)
+        return value if value.dtype == logits.dtype else self.astype(value, logits.dtype)
+
+    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
+        if not isinstance(self.path("solve", logits, width), str):
+            return dispatch.solve(logits, k)
+        with np.errstate(all="ignore"):
+            return solve_rows(self.ops(logits), logits, k)
+
+    def path(self, name: str, logits: Array, width: int) -> "Path | str":
+        if type(logits) not in (np.ndarray, np.memmap):
+            return "kernels take NumPy arrays and plain CPU tensors"
+        return dispatch.choose(name, logits.shape, width, logits.dtype)
+
+    def draw(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        rng: object,
+        sample_shape: tuple[int, ...],
+    ) -> Array | None:
+        if isinstance(self.path("draw", logits, width), str):
+            return None
+        return dispatch.sample(logits, k, width, int(_generator(rng).integers(2**63)), sample_shape)
+
+    def draw_weighted(
+        self, logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]
+    ) -> Array | None:
+        if isinstance(self.path("weighted_draw", logits, high), str):
+            return None
+        return dispatch_weighted.sample(logits, low, high, int(_generator(rng).integers(2**63)), sample_shape)
 
 
-def solve(logits: Array, k: int | Array, width: int) -> Solution:
-    if not isinstance(path("solve", logits, width), str):
-        return dispatch.solve(logits, k)
-    with np.errstate(all="ignore"):
-        return solve_rows(ops(logits), logits, k)
-
-
-def path(name: str, logits: Array, width: int) -> "Path | str":
-    if type(logits) not in (np.ndarray, np.memmap):
-        return "kernels take NumPy arrays and plain CPU tensors"
-    return dispatch.choose(name, logits.shape, width, logits.dtype)
-
-
-def draw(
-    function: Callable[..., Array],
-    logits: Array,
-    k: int | Array,
-    width: int,
-    rng: object,
-    sample_shape: tuple[int, ...],
-) -> Array | None:
-    if isinstance(path("draw", logits, width), str):
-        return None
-    return dispatch.sample(logits, k, width, int(_generator(rng).integers(2**63)), sample_shape)
-
-
-def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
-    if isinstance(path("weighted_draw", logits, high), str):
-        return None
-    return dispatch_weighted.sample(logits, low, high, int(_generator(rng).integers(2**63)), sample_shape)
-
-
-KNOWN[np.ndarray] = load("array_api")
+ADAPTER = ArrayAPI()
+KNOWN[np.ndarray] = ADAPTER

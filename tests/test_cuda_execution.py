@@ -13,8 +13,8 @@ from cuda_on_cpu.philox import philox
 from significance import check_frequencies
 
 from ksubset._law import functions
-from ksubset.backends import array_api
 from ksubset.backends._cuda import calls, geometry
+from ksubset.backends.array_api import ADAPTER
 
 pytestmark = [NEEDED, OWN_SESSION]
 SHARED = {"shared": 200_000, "slab": 2_000}
@@ -94,12 +94,12 @@ def test_every_function_agrees_with_the_numpy_adapter(build, function, k):
     rng, n, emulator = np.random.default_rng(2), 12, Emulator(build)
     logits, other, u = rng.normal(size=(2, 3, n)), rng.normal(size=(2, 3, n)), rng.random((4, 2, 3, n - 1))
     counts = k if isinstance(k, int) else np.broadcast_to(np.asarray(k), (2, 3))
-    z = array_api.evaluate(functions.mode, other, counts, n // 2, solution=None)
+    z = ADAPTER.evaluate(functions.mode, other, counts, n // 2, solution=None)
     arrays = {"kl_divergence": (other,), "marginals_jvp": (other[0],), "log_prob": (z,)}
     arrays |= {"sample": (u,), "rsample": (u,)}
     given = arrays.get(function.__name__, ())
     actual = calls.evaluate(emulator.runtime, function, logits, counts, n // 2, *given, solution=None)
-    expected = array_api.evaluate(function, logits, counts, n // 2, *given, solution=None)
+    expected = ADAPTER.evaluate(function, logits, counts, n // 2, *given, solution=None)
     np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
     assert len(emulator.launches) == {functions.mode: 0, functions.kl_divergence: 2}.get(function, 1)
 
@@ -137,7 +137,7 @@ def test_rows_are_read_where_they_lie(build):
     emulator, wide = Emulator(build), np.random.default_rng(3).normal(size=(6, 9))
     v = np.broadcast_to(wide[0, :7], (3, 7))
     actual = calls.jacobian_product(emulator.runtime, wide[::2, 1:8], 2, 2, v)
-    expected = array_api.evaluate(functions.marginals_jvp, wide[::2, 1:8].copy(), 2, 2, v.copy(), solution=None)
+    expected = ADAPTER.evaluate(functions.marginals_jvp, wide[::2, 1:8].copy(), 2, 2, v.copy(), solution=None)
     np.testing.assert_allclose(actual, expected, atol=1e-14)
     assert np.shares_memory(calls._rows(emulator.runtime, wide[::2, 1:8])[0], wide)
 
@@ -194,7 +194,7 @@ def test_float32_loses_nothing_in_long_sums(build, function):
     logits, k = np.random.default_rng(5).normal(size=(2, 3000)), np.array([3, 40])
     single = logits.astype(np.float32)
     actual = calls.evaluate(Emulator(build).runtime, function, single, k, 40, solution=None)
-    expected = array_api.evaluate(function, single.astype(np.float64), k, 40, solution=None)
+    expected = ADAPTER.evaluate(function, single.astype(np.float64), k, 40, solution=None)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 

@@ -40,8 +40,7 @@ def launched(monkeypatch, build):
     """The names of the kernels launched, as they come; CPU tensors count as CUDA tensors."""
     from cuda_on_cpu import torch_hook
 
-    from ksubset.backends import torch as adapter
-    from ksubset.backends.torch import cuda
+    from ksubset.backends.torch import ADAPTER, cuda
 
     names: list[str] = []
     emulator = Emulator(build)
@@ -49,7 +48,7 @@ def launched(monkeypatch, build):
     monkeypatch.setattr(emulator, "run", lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
     torch_hook.install(monkeypatch, emulator, 200_000)
     monkeypatch.setattr(cuda, "DEVICE", "cpu")
-    monkeypatch.setattr(adapter, "is_readable", lambda x: False)
+    monkeypatch.setattr(ADAPTER, "is_readable", lambda x: False)
     monkeypatch.setenv("KSUBSET_FAST", "0")
     return names
 
@@ -207,7 +206,7 @@ def test_tensors_without_memory_of_their_own_take_the_core(launched):
 
     with Recording():
         same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
-        assert isinstance(ksubset.backends.torch.path("marginals", tensor(LOGITS), K), str)
+        assert isinstance(ksubset.backends.torch.ADAPTER.path("marginals", tensor(LOGITS), K), str)
     assert launched == []
     same(torch.func.vmap(lambda x: ksubset.KSubset(x, K).mean)(tensor(LOGITS)), ksubset.marginals(LOGITS, K))
     drawn = torch.func.vmap(lambda x: ksubset.rsample(x, K), randomness="different")(tensor(LOGITS))

@@ -21,8 +21,8 @@ from fast_cases import FAMILIES, counts_for, rows_of
 import ksubset
 from ksubset._engine import inference
 from ksubset._law import functions
-from ksubset.backends import jax as adapter
 from ksubset.backends.array_api import NUMPY
+from ksubset.backends.jax import ADAPTER
 
 pytestmark = pytest.mark.backends("jax")
 SINGLE, DOUBLE = 1e-5, 5e-14
@@ -38,7 +38,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def answers(logits: Any, k: Any, v: Any) -> tuple[Any, Any, Any]:
     """μ, 1 − μ and J · v by JAX."""
-    other = adapter.evaluate(functions.unchosen, logits, k, logits.shape[-1] // 2, solution=None)
+    other = ADAPTER.evaluate(functions.unchosen, logits, k, logits.shape[-1] // 2, solution=None)
     return ksubset.marginals(logits, k), other, ksubset.marginals_jvp(logits, k, v)
 
 

@@ -131,7 +131,7 @@ def test_chunks_of_a_process_share_nothing() -> None:
 
 
 def test_lacks_what_it_is_said_to_lack() -> None:
-    assert hasattr(find(lazy(X), "logits"), "surrogate") == ("dask" not in FEATURES["reverse mode"])
+    assert find(lazy(X), "logits").differentiates == ("dask" not in FEATURES["reverse mode"])
 
 
 def test_chunks_take_the_kernels_they_would_take(

@@ -8,6 +8,7 @@ import array_api_compat.cupy as xp
 import cupy
 
 from ksubset._call.arguments import kind, seed_of
+from ksubset._call.backend import Backend
 from ksubset._engine.inference import Solution
 from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Array, Ops
@@ -19,41 +20,6 @@ OPS = Ops(xp, cupy.matmul, cupy.sort, item_sums=partial(cupy.sum, axis=0))
 RUNTIME = cuda.runtime(OPS)
 
 
-def ops(x: Array) -> Ops:
-    return OPS
-
-
-def namespace(x: Array) -> Any:
-    return xp
-
-
-def is_array(x: object, like: object = None) -> bool:
-    return isinstance(x, cupy.ndarray)
-
-
-def is_readable(x: Array) -> bool:
-    """Never: reading a value would make the host wait for the device."""
-    return False
-
-
-def readable(x: Array) -> Array:
-    return x
-
-
-def extremes(x: Array) -> tuple[float, float]:
-    return (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
-
-
-def same_device(x: Array, y: Array) -> bool:
-    return bool(x.device == y.device)
-
-
-def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
-    """From a `cupy.random.Generator`, an int that seeds one, or None for a fresh one."""
-    u = _generator(rng).random(shape, dtype=cupy.float64)
-    return (u - (u >= 0.5)).astype(like.dtype)
-
-
 def _generator(rng: object) -> cupy.random.Generator:
     seed = seed_of(rng, 0)
     if seed is None and not (rng is None or isinstance(rng, cupy.random.Generator)):
@@ -61,31 +27,68 @@ def _generator(rng: object) -> cupy.random.Generator:
     return rng if isinstance(rng, cupy.random.Generator) else cupy.random.default_rng(seed)
 
 
-def evaluate(
-    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
-) -> Array:
-    return calls.evaluate(RUNTIME, function, logits, k, width, *arrays, solution=solution)
+class CuPy(Backend):
+    """Arrays of CuPy."""
+
+    def ops(self, x: Array) -> Ops:
+        return OPS
+
+    def namespace(self, x: Array) -> Any:
+        return xp
+
+    def is_array(self, x: object, like: object = None) -> bool:
+        return isinstance(x, cupy.ndarray)
+
+    def is_readable(self, x: Array) -> bool:
+        """Never: reading a value would make the host wait for the device."""
+        return False
+
+    def readable(self, x: Array) -> Array:
+        return x
+
+    def extremes(self, x: Array) -> tuple[float, float]:
+        return (float(x.min()), float(x.max())) if x.size else (0.0, 0.0)
+
+    def same_device(self, x: Array, y: Array) -> bool:
+        return bool(x.device == y.device)
+
+    def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
+        """From a `cupy.random.Generator`, an int that seeds one, or None for a fresh one."""
+        u = _generator(rng).random(shape, dtype=cupy.float64)
+        return (u - (u >= 0.5)).astype(like.dtype)
+
+    def evaluate(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        *arrays: Array,
+        solution: Solution | None,
+    ) -> Array:
+        return calls.evaluate(RUNTIME, function, logits, k, width, *arrays, solution=solution)
+
+    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
+        if geometry.suits(logits, width):
+            return calls.solve(RUNTIME, logits, k, width)
+        return solve_rows(OPS, logits, k)
+
+    def path(self, name: str, logits: Array, width: int) -> Launch | str:
+        return geometry.path(RUNTIME.device(logits), name, logits, width)
+
+    def draw(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        rng: object,
+        sample_shape: tuple[int, ...],
+    ) -> Array | None:
+        if not geometry.suits(logits, width):
+            return None
+        seed = _generator(rng).random(2, dtype=cupy.float64)
+        return calls.draw(RUNTIME, logits, k, width, sample_shape, seed=seed)
 
 
-def solve(logits: Array, k: int | Array, width: int) -> Solution:
-    if geometry.suits(logits, width):
-        return calls.solve(RUNTIME, logits, k, width)
-    return solve_rows(OPS, logits, k)
-
-
-def path(name: str, logits: Array, width: int) -> Launch | str:
-    return geometry.path(RUNTIME.device(logits), name, logits, width)
-
-
-def draw(
-    function: Callable[..., Array],
-    logits: Array,
-    k: int | Array,
-    width: int,
-    rng: object,
-    sample_shape: tuple[int, ...],
-) -> Array | None:
-    if not geometry.suits(logits, width):
-        return None
-    seed = _generator(rng).random(2, dtype=cupy.float64)
-    return calls.draw(RUNTIME, logits, k, width, sample_shape, seed=seed)
+ADAPTER = CuPy()

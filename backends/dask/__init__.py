@@ -14,71 +14,22 @@ from typing import Any, NoReturn
 import array_api_compat
 import array_api_compat.dask.array as xp
 import dask.array as da
-from ksubset._call.values import check_binary, check_uniforms
 
-from ksubset import backends
 from ksubset._call.arguments import check_k, check_logits
+from ksubset._call.backend import Backend
 from ksubset._call.cardinality import Cardinality, at_least
 from ksubset._call.problem import Problem, static_width
+from ksubset._call.values import check_binary, check_uniforms
 from ksubset._engine.inference import Solution
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, Ops
 from ksubset.backends.dask.chunks import Call, Operand, Root, map_rows, root, seed, split
 
 PER_ROW = {"log_normalizer", "log_prob_count", "log_prob", "entropy", "kl_divergence", "kl_to_uniform"}
 """Functions whose value has no axis for the items."""
 
 
-def namespace(x: Array) -> Any:
-    return xp
-
-
-def is_array(x: object, like: object = None) -> bool:
-    return isinstance(x, da.Array)
-
-
-def is_readable(x: Array) -> bool:
-    """Never: there are no values yet."""
-    return False
-
-
-def readable(x: Array) -> Array:
-    return x
-
-
-def same_device(x: Array, y: Array) -> bool:
-    """The chunks will tell."""
-    return True
-
-
-def _refuse(*_: object, **__: object) -> NoReturn:
+def _refuse() -> NoReturn:
     raise TypeError("the estimators do not take Dask arrays, which have no gradients")
-
-
-ops = uniforms = evaluate = solve = extremes = _refuse
-
-
-def prepare(
-    start: Callable[..., Problem],
-    logits: Array,
-    k: int | Array | Cardinality,
-    max_k: int | None,
-    validate: bool | None,
-    name: str = "logits",
-) -> Problem:
-    """Check what is known of the arguments, and leave their values to ``start`` in each chunk."""
-    backend = backends.load("dask")
-    check_logits(logits, xp, name)
-    items, logits = logits.chunks[-1], joined(logits, name)
-    n = int(logits.shape[-1])
-    if isinstance(k, Cardinality):
-        k.resolve(logits, backend, xp, reads=False)
-        width = n
-    else:
-        checked = check_k(k, logits, backend, xp, name)
-        width = static_width(checked, n, max_k, backend, reads=False)
-        k = k if is_array(k) else checked
-    start = partial(start, max_k=max_k, validate=bool(validate))
-    return ChunkedProblem(backend, xp, logits, k, width, logits.dtype, False, bool(validate), None, start, items)
 
 
 def joined(x: Array, name: str) -> Array:
@@ -181,3 +132,67 @@ def _check(problem: Problem, name: str, x: Array) -> None:
         check_binary(x, problem.backend)
     elif name == "sample":
         check_uniforms(x, problem.backend)
+
+
+class Dask(Backend):
+    """Arrays of Dask."""
+
+    delays = True
+
+    def namespace(self, x: Array) -> Any:
+        return xp
+
+    def is_array(self, x: object, like: object = None) -> bool:
+        return isinstance(x, da.Array)
+
+    def is_readable(self, x: Array) -> bool:
+        """Never: there are no values yet."""
+        return False
+
+    def readable(self, x: Array) -> Array:
+        return x
+
+    def same_device(self, x: Array, y: Array) -> bool:
+        """The chunks will tell."""
+        return True
+
+    def prepare(
+        self,
+        start: Callable[..., Problem],
+        logits: Array,
+        k: int | Array | Cardinality,
+        max_k: int | None,
+        validate: bool | None,
+        name: str = "logits",
+    ) -> Problem:
+        """Check what is known of the arguments, and leave their values to ``start`` in each chunk."""
+        check_logits(logits, xp, name)
+        items, logits = logits.chunks[-1], joined(logits, name)
+        n = int(logits.shape[-1])
+        if isinstance(k, Cardinality):
+            k.resolve(logits, self, xp, reads=False)
+            width = n
+        else:
+            checked = check_k(k, logits, self, xp, name)
+            width = static_width(checked, n, max_k, self, reads=False)
+            k = k if self.is_array(k) else checked
+        start = partial(start, max_k=max_k, validate=bool(validate))
+        return ChunkedProblem(self, xp, logits, k, width, logits.dtype, False, bool(validate), None, start, items)
+
+    def ops(self, x: Array) -> Ops:
+        _refuse()
+
+    def extremes(self, x: Array) -> tuple[float, float]:
+        _refuse()
+
+    def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
+        _refuse()
+
+    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
+        _refuse()
+
+    def evaluate(self, *_: Any, **__: Any) -> Array:
+        _refuse()
+
+
+ADAPTER = Dask()

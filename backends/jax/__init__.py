@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from ksubset._call.arguments import kind, seed_of
+from ksubset._call.backend import Backend, Function
 from ksubset._engine.inference import Solution
 from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Answers, Array, Ops, State, Step
@@ -95,16 +96,6 @@ _COMMON: dict[str, Any] = {
 ON_CPU = Ops(**_COMMON, ranked=ranked, kth_largest=kth_largest, sums_from_both_ends=_sums_from_both_ends)
 ELSEWHERE = Ops(**_COMMON)
 
-surrogate = estimators.surrogate
-value_and_gradient = estimators.value_and_gradient
-
-
-def ops(x: Array) -> Ops:
-    on_cpu = jax.default_backend() == "cpu"
-    if several_devices():
-        return _spread(on_cpu, jax.device_count(), is_long(x.shape[-1]))
-    return ON_CPU if on_cpu else ELSEWHERE
-
 
 @cache
 def _spread(on_cpu: bool, devices: int, long: bool) -> Ops:
@@ -113,50 +104,6 @@ def _spread(on_cpu: bool, devices: int, long: bool) -> Ops:
     ops = replace(ON_CPU, ranked=steady[0], kth_largest=steady[1]) if on_cpu else ELSEWHERE
     choose = ops.choose if long else None
     return replace(ops, repeat=repeat, choose=choose, sweeps=long, devices=spread_over(devices))
-
-
-def namespace(x: Array) -> Any:
-    return jnp
-
-
-def is_array(x: object, like: object = None) -> bool:
-    return isinstance(x, jax.Array)
-
-
-def is_readable(x: Array) -> bool:
-    """Concrete and on CPU devices only."""
-    return not isinstance(x, jax.core.Tracer) and all(d.platform == "cpu" for d in x.devices())
-
-
-def readable(x: Array) -> Array:
-    """In NumPy, which need not compile a program for every new shape."""
-    if isinstance(x, jax.core.Tracer):
-        raise ValueError("validate=True needs values that can be read; got an array that JAX traces")
-    return np.asarray(x)
-
-
-def extremes(x: Array) -> tuple[float, float]:
-    if not x.size:
-        return 0.0, 0.0
-    values = readable(x)
-    with np.errstate(invalid="ignore"):  # the NaN of bfloat16 would warn
-        return float(values.min()), float(values.max())
-
-
-def same_device(x: Array, y: Array) -> bool:
-    """JAX checks placement itself, and arrays that follow their operands have none of their own."""
-    return True
-
-
-@by_own_settings
-def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
-    """From a key, or from an int that seeds one."""
-    return _signed_uniforms(_key(rng), shape, like.dtype.name)
-
-
-@by_own_settings
-def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
-    return estimators.gammas(_key(rng), concentration, shape, like)
 
 
 def _key(rng: object) -> Array:
@@ -190,54 +137,12 @@ def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
     return (whole + words[1].astype(dtype) * 2.0**-32) * 2.0**-32
 
 
-@by_own_settings
-def evaluate(
-    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
-) -> Array:
-    if on_one_device(logits, k, *arrays):
-        return _evaluate(function, logits, k, width, *arrays, solution=solution)
-    logits, k, *given = together(logits, k, *arrays)
-    known = None if is_explicit(logits) else solution
-
-    def value(logits: Array, k: int | Array, *arrays: Array) -> Array:
-        return _evaluate(function, logits, k, width, *arrays, solution=known)
-
-    return automatic(value, function in GRADIENTS, logits, k, *given)
-
-
 def _evaluate(
     function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
 ) -> Array:
     if function in PRODUCTS:
         return product(function, logits, k, width, arrays[0])
     return evaluate_differentiable(function, logits, k, width, *arrays, solution=solution)
-
-
-@by_own_settings
-def draw(
-    function: Callable[..., Array],
-    logits: Array,
-    k: int | Array,
-    width: int,
-    rng: object,
-    sample_shape: tuple[int, ...],
-) -> Array | None:
-    if not takes("draw", logits, width):
-        return None
-    z = evaluate_differentiable(function, logits, k, width, _seed(_key(rng)), draws=prod(sample_shape))
-    return z.reshape((*sample_shape, *logits.shape))
-
-
-@by_own_settings
-def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
-    if not takes("weighted_draw", logits, high):
-        return None
-    z = _drawing(low, high, prod(sample_shape))(jax.lax.stop_gradient(logits), _seed(_key(rng)))
-    return z.reshape((*sample_shape, *z.shape[1:]))
-
-
-def path(name: str, logits: Array, width: int) -> "Path | str":
-    return choose(name, logits.shape, width, logits.dtype)
 
 
 @lru_cache(maxsize=1024)
@@ -247,15 +152,118 @@ def _drawing(low: int, high: int, draws: int) -> Callable[[Array, Array], Array]
     return cast("Callable[[Array, Array], Array]", jax.jit(draw))
 
 
-@by_own_settings
-def solve(logits: Array, k: int | Array, width: int) -> Solution:
-    static, count = (k, None) if isinstance(k, int) else (None, k)
-    return _solver(static, width)(logits, count)
-
-
 @lru_cache(maxsize=1024)
 def _solver(k: int | None, width: int) -> Callable[..., Solution]:
     def call(logits: Array, count: Array | None) -> Solution:
-        return solve_rows(ops(logits), jax.lax.stop_gradient(logits), count if k is None else k)
+        return solve_rows(ADAPTER.ops(logits), jax.lax.stop_gradient(logits), count if k is None else k)
 
     return cast("Callable[..., Solution]", jax.jit(call))
+
+
+class JAX(Backend):
+    """Arrays and tracers of JAX."""
+
+    differentiates = True
+
+    surrogate = staticmethod(estimators.surrogate)
+    value_and_gradient = staticmethod(estimators.value_and_gradient)
+
+    def ops(self, x: Array) -> Ops:
+        on_cpu = jax.default_backend() == "cpu"
+        if several_devices():
+            return _spread(on_cpu, jax.device_count(), is_long(x.shape[-1]))
+        return ON_CPU if on_cpu else ELSEWHERE
+
+    def namespace(self, x: Array) -> Any:
+        return jnp
+
+    def is_array(self, x: object, like: object = None) -> bool:
+        return isinstance(x, jax.Array)
+
+    def is_readable(self, x: Array) -> bool:
+        """Concrete and on CPU devices only."""
+        return not isinstance(x, jax.core.Tracer) and all(d.platform == "cpu" for d in x.devices())
+
+    def readable(self, x: Array) -> Array:
+        """In NumPy, which need not compile a program for every new shape."""
+        if isinstance(x, jax.core.Tracer):
+            raise ValueError("validate=True needs values that can be read; got an array that JAX traces")
+        return np.asarray(x)
+
+    def extremes(self, x: Array) -> tuple[float, float]:
+        if not x.size:
+            return 0.0, 0.0
+        values = self.readable(x)
+        with np.errstate(invalid="ignore"):  # the NaN of bfloat16 would warn
+            return float(values.min()), float(values.max())
+
+    def same_device(self, x: Array, y: Array) -> bool:
+        """JAX checks placement itself, and arrays that follow their operands have none of their own."""
+        return True
+
+    @by_own_settings
+    def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
+        """From a key, or from an int that seeds one."""
+        return _signed_uniforms(_key(rng), shape, like.dtype.name)
+
+    @by_own_settings
+    def gammas(self, rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
+        return estimators.gammas(_key(rng), concentration, shape, like)
+
+    @by_own_settings
+    def evaluate(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        *arrays: Array,
+        solution: Solution | None,
+    ) -> Array:
+        if on_one_device(logits, k, *arrays):
+            return _evaluate(function, logits, k, width, *arrays, solution=solution)
+        logits, k, *given = together(logits, k, *arrays)
+        known = None if is_explicit(logits) else solution
+
+        def value(logits: Array, k: int | Array, *arrays: Array) -> Array:
+            return _evaluate(function, logits, k, width, *arrays, solution=known)
+
+        return automatic(value, function in GRADIENTS, logits, k, *given)
+
+    @by_own_settings
+    def draw(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        rng: object,
+        sample_shape: tuple[int, ...],
+    ) -> Array | None:
+        if not takes("draw", logits, width):
+            return None
+        z = evaluate_differentiable(function, logits, k, width, _seed(_key(rng)), draws=prod(sample_shape))
+        return z.reshape((*sample_shape, *logits.shape))
+
+    @by_own_settings
+    def draw_weighted(
+        self, logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]
+    ) -> Array | None:
+        if not takes("weighted_draw", logits, high):
+            return None
+        z = _drawing(low, high, prod(sample_shape))(jax.lax.stop_gradient(logits), _seed(_key(rng)))
+        return z.reshape((*sample_shape, *z.shape[1:]))
+
+    def path(self, name: str, logits: Array, width: int) -> "Path | str":
+        return choose(name, logits.shape, width, logits.dtype)
+
+    @by_own_settings
+    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
+        static, count = (k, None) if isinstance(k, int) else (None, k)
+        return _solver(static, width)(logits, count)
+
+    def by_own_settings(self, function: Function) -> Function:
+        return cast("Function", by_own_settings(function))
+
+
+ADAPTER = JAX()

@@ -39,10 +39,11 @@ def solve(logits: Array, k: int | Array, width: int, v: Array) -> Array:
 
     @by_own_settings
     def conjugate_gradients(_: Any, b: Array) -> Array:
-        from ksubset.backends.jax import ops
 
         fixed = jax.lax.stop_gradient(logits)
-        return functions.jacobian_solve(ops(logits), fixed, k, width, b)
+        from ksubset.backends.jax import ADAPTER
+
+        return functions.jacobian_solve(ADAPTER.ops(logits), fixed, k, width, b)
 
     def matrix(x: Array) -> Array:
         return product(functions.marginals_jvp, logits, k, width, x)
@@ -65,9 +66,9 @@ def _code(*operands: Array, fast: bool, **parameters: Any) -> Array:
 @by_own_settings
 def _differentiable_code(logits: Array, v: Array, *counts: Array, name: str, k: int | None, width: int) -> Array:
     """Array code without a loop that `jax.grad` would refuse."""
-    from ksubset.backends.jax import ops
+    from ksubset.backends.jax import ADAPTER
 
-    count, code = k if k is not None else counts[0], replace(ops(logits), sweeps=False)
+    count, code = k if k is not None else counts[0], replace(ADAPTER.ops(logits), sweeps=False)
     return find(name)(code, logits, count, width, v)
 
 
@@ -159,14 +160,15 @@ def differentiable(
 
     @by_own_settings
     def value(logits: Array, count: Array | None, arrays: tuple[Array, ...], solution: Solution | None) -> Array:
-        from ksubset.backends.jax import ops
 
         counts = () if k is not None else (count,)
         if draws is not None:
             return DRAW.bind(logits, *arrays, *counts, name="sample", draws=draws, k=k, width=width)
         if fast:
             return KERNEL.bind(logits, *arrays, *counts, name=function.__name__, k=k, width=width)
-        return function(ops(logits), logits, count if k is None else k, width, *arrays, solution=solution)
+        from ksubset.backends.jax import ADAPTER
+
+        return function(ADAPTER.ops(logits), logits, count if k is None else k, width, *arrays, solution=solution)
 
     @by_own_settings
     def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:

@@ -72,20 +72,20 @@ The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than on
 @by_own_settings
 def array_code(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
     """The core's value of what `KERNEL` computes."""
-    from ksubset.backends.jax import ops
+    from ksubset.backends.jax import ADAPTER
 
     *arrays, count = (*operands, k) if k is not None else operands
-    return find(name)(ops(logits), logits, count, width, *arrays)
+    return find(name)(ADAPTER.ops(logits), logits, count, width, *arrays)
 
 
 @by_own_settings
 def _array_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
     """Other samples of the same distribution as those of the kernel."""
-    from ksubset.backends.jax import uniforms
+    from ksubset.backends.jax import ADAPTER
 
     def draw(logits: Array, seed: Array, *counts: Array) -> Array:
         key, n = jax.random.wrap_key_data(seed, impl="threefry2x32"), items_of(name, logits)
-        u = uniforms(key, (draws, *logits.shape[:-1], n - 1 if name == "sample" else max(n, 1)), logits)
+        u = ADAPTER.uniforms(key, (draws, *logits.shape[:-1], n - 1 if name == "sample" else max(n, 1)), logits)
         return array_code(logits, u, *counts, name=name, k=k, width=width)
 
     for _ in seed.shape[:-1]:

@@ -9,11 +9,12 @@ import array_api_compat.torch as xp
 import torch
 
 from ksubset._call.arguments import kind, seed_of
+from ksubset._call.backend import Backend
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops, choose_needed, repeat_until_settled
 from ksubset._law import functions, weighted
 from ksubset._law.derivatives import PRODUCTS
-from ksubset.backends import KNOWN, is_spread, load
+from ksubset.backends import KNOWN, is_spread
 from ksubset.backends.torch import cpu, cuda, estimators
 from ksubset.backends.torch.autograd import Call, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
@@ -61,70 +62,6 @@ LAZY = Ops(
     xp, _matmul, _sort, join=torch.complex, item_sums=partial(torch.sum, dim=0), stop_gradient=torch.Tensor.detach
 )
 
-surrogate = estimators.surrogate
-value_and_gradient = estimators.value_and_gradient
-
-
-def ops(x: Array) -> Ops:
-    return EAGER if is_readable(x) else LAZY
-
-
-def namespace(x: Array) -> Any:
-    if not torch.compiler.is_compiling() and torch._C._is_tracing():
-        raise RuntimeError(
-            "torch.jit.trace would record the numbers of its example, and give them for every later input: "
-            "use torch.compile or torch.export"
-        )
-    return xp
-
-
-def is_array(x: object, like: object = None) -> bool:
-    """Not a DTensor, of which the adapter is given the rows of this process."""
-    return isinstance(x, torch.Tensor) and not is_spread(x)
-
-
-def is_readable(x: Array) -> bool:
-    """On the CPU with data of its own, neither under `torch.func` nor `torch.compile`, and nothing records it."""
-    if not x.is_cpu or torch.compiler.is_compiling() or cpu.is_recorded():
-        return False
-    if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
-        return False
-    return not torch._C._functorch.is_functorch_wrapped_tensor(x)
-
-
-def readable(x: Array) -> Array:
-    """As a view in NumPy, which looks through an array several times faster; where that cannot be, as it is."""
-    if torch.compiler.is_compiling():
-        raise ValueError("validate=True needs values that can be read; got a tensor that torch.compile traces")
-    try:
-        return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)  # NumPy has no bfloat16
-    except (RuntimeError, TypeError):  # NumPy is not installed
-        return x
-
-
-def extremes(x: Array) -> tuple[float, float]:
-    if torch.compiler.is_compiling():
-        return nan, nan
-    if not x.numel():
-        return 0.0, 0.0
-    least, most = x.detach().aminmax()
-    return least.item(), most.item()
-
-
-def same_device(x: Array, y: Array) -> bool:
-    return bool(x.device == y.device)
-
-
-def uniforms(rng: object, shape: tuple[int, ...], like: Array) -> Array:
-    """From a `torch.Generator`, an int that seeds one, or None for torch's global generator."""
-    own: Any = {} if rng is None else {"generator": generator(rng, like)}  # a None forbids symbolic shapes
-    u = torch.rand(shape, dtype=torch.float64, device=like.device, **own)
-    return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
-
-
-def gammas(rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
-    return estimators.gammas(generator(rng, like), concentration, shape, like)
-
 
 def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
     """A generator on the device of ``like``; None stands for torch's global one."""
@@ -143,19 +80,6 @@ def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
     return rng
 
 
-def evaluate(
-    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
-) -> Array:
-    size, counts = (k, None) if isinstance(k, int) else (-1, k)
-    known = solution
-    if torch.compiler.is_compiling() or any(map(torch._C._functorch.is_functorch_wrapped_tensor, (logits, *arrays))):
-        known = None
-    call = Call(function.__name__, size, width, _value, known)
-    if function in PRODUCTS:
-        return product(call, logits, counts, arrays[0])
-    return autograd_evaluate(call, logits, counts, *arrays)
-
-
 def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: torch.Tensor) -> torch.Tensor:
     if torch.compiler.is_compiling():
         compiled: torch.Tensor = evaluate_compiled(call.name, call.size, call.width, logits, k, arrays)
@@ -166,11 +90,11 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
     if cpu.takes(call.name, logits, count, call.width, *arrays):
         if call.function in functions.SOLVING or call.function in weighted.SOLVING:
             known = _known(call, logits, count, *arrays)
-            result: torch.Tensor = call.function(ops(logits), logits, count, call.width, *arrays, **known)
+            result: torch.Tensor = call.function(ADAPTER.ops(logits), logits, count, call.width, *arrays, **known)
             return result.to(logits.dtype)
         if call.solution is None:
             return cpu.evaluate(call.name, logits, count, call.width, *arrays)
-    return cuda.evaluate(ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution)
+    return cuda.evaluate(ADAPTER.ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution)
 
 
 def _known(call: Call, logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> dict[str, Any]:
@@ -180,45 +104,6 @@ def _known(call: Call, logits: torch.Tensor, k: int | torch.Tensor, *arrays: tor
         return dict(weighted.solutions(call.function, solve_weighted, logits, *arrays))
     solve = partial(cpu.solve, k=k)
     return dict(functions.solutions(call.function, solve, logits, *arrays, solution=call.solution))
-
-
-def solve(logits: Array, k: int | Array, width: int) -> Solution:
-    if cpu.takes("solve", logits, k, width):
-        return cpu.solve(logits, k)
-    with torch.no_grad():
-        return cuda.solve(ops(logits), logits, k, width)
-
-
-def path(name: str, logits: torch.Tensor, width: int) -> "Path | Launch | str":
-    if logits.device.type == cuda.DEVICE:
-        return cuda.path(name, logits, width)
-    return cpu.path(name, logits, width)
-
-
-def draw(
-    function: Callable[..., Array],
-    logits: Array,
-    k: int | Array,
-    width: int,
-    rng: object,
-    sample_shape: tuple[int, ...],
-) -> Array | None:
-    if torch._C._are_functorch_transforms_active():
-        return None
-    if not cpu.takes("draw", logits, k, width):
-        return _draw_on_cuda(function, logits, k, width, rng, sample_shape)
-
-    def differentiate(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-        size, counts = (k, None) if isinstance(k, int) else (-1, k)
-        return product(Call("marginals_jvp", size, width, _value), x, counts, v)
-
-    return cpu.draw(differentiate, function, logits, k, width, generator(rng, logits), sample_shape)
-
-
-def draw_weighted(logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]) -> Array | None:
-    if torch._C._are_functorch_transforms_active() or not cpu.takes("weighted_draw", logits, low, high):
-        return None
-    return cpu.draw_weighted(logits, low, high, generator(rng, logits), sample_shape)
 
 
 def _draw_on_cuda(
@@ -237,8 +122,127 @@ def _draw_on_cuda(
     return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
 
 
-prepare = None  # said here, since a module with __getattr__ takes a microsecond to say that it has none
-KNOWN[torch.Tensor] = KNOWN[torch.nn.Parameter] = load("torch")
+class Torch(Backend):
+    """Tensors of torch."""
+
+    differentiates = True
+
+    surrogate = staticmethod(estimators.surrogate)
+    value_and_gradient = staticmethod(estimators.value_and_gradient)
+
+    def ops(self, x: Array) -> Ops:
+        return EAGER if self.is_readable(x) else LAZY
+
+    def namespace(self, x: Array) -> Any:
+        if not torch.compiler.is_compiling() and torch._C._is_tracing():
+            raise RuntimeError(
+                "torch.jit.trace would record the numbers of its example, and give them for every later input: "
+                "use torch.compile or torch.export"
+            )
+        return xp
+
+    def is_array(self, x: object, like: object = None) -> bool:
+        """Not a DTensor, of which the adapter is given the rows of this process."""
+        return isinstance(x, torch.Tensor) and not is_spread(x)
+
+    def is_readable(self, x: Array) -> bool:
+        """On the CPU with data of its own, neither under `torch.func` nor `torch.compile`, and nothing records it."""
+        if not x.is_cpu or torch.compiler.is_compiling() or cpu.is_recorded():
+            return False
+        if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
+            return False
+        return not torch._C._functorch.is_functorch_wrapped_tensor(x)
+
+    def readable(self, x: Array) -> Array:
+        """As a view in NumPy, which looks through an array several times faster; where that cannot be, as it is."""
+        if torch.compiler.is_compiling():
+            raise ValueError("validate=True needs values that can be read; got a tensor that torch.compile traces")
+        try:
+            return (x.float() if x.dtype == torch.bfloat16 else x).numpy(force=True)  # NumPy has no bfloat16
+        except (RuntimeError, TypeError):  # NumPy is not installed
+            return x
+
+    def extremes(self, x: Array) -> tuple[float, float]:
+        if torch.compiler.is_compiling():
+            return nan, nan
+        if not x.numel():
+            return 0.0, 0.0
+        least, most = x.detach().aminmax()
+        return least.item(), most.item()
+
+    def same_device(self, x: Array, y: Array) -> bool:
+        return bool(x.device == y.device)
+
+    def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
+        """From a `torch.Generator`, an int that seeds one, or None for torch's global generator."""
+        own: Any = {} if rng is None else {"generator": generator(rng, like)}  # a None forbids symbolic shapes
+        u = torch.rand(shape, dtype=torch.float64, device=like.device, **own)
+        return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
+
+    def gammas(self, rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
+        return estimators.gammas(generator(rng, like), concentration, shape, like)
+
+    def evaluate(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        *arrays: Array,
+        solution: Solution | None,
+    ) -> Array:
+        size, counts = (k, None) if isinstance(k, int) else (-1, k)
+        known = solution
+        if torch.compiler.is_compiling() or any(
+            map(torch._C._functorch.is_functorch_wrapped_tensor, (logits, *arrays))
+        ):
+            known = None
+        call = Call(function.__name__, size, width, _value, known)
+        if function in PRODUCTS:
+            return product(call, logits, counts, arrays[0])
+        return autograd_evaluate(call, logits, counts, *arrays)
+
+    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
+        if cpu.takes("solve", logits, k, width):
+            return cpu.solve(logits, k)
+        with torch.no_grad():
+            return cuda.solve(self.ops(logits), logits, k, width)
+
+    def path(self, name: str, logits: torch.Tensor, width: int) -> "Path | Launch | str":
+        if logits.device.type == cuda.DEVICE:
+            return cuda.path(name, logits, width)
+        return cpu.path(name, logits, width)
+
+    def draw(
+        self,
+        function: Callable[..., Array],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        rng: object,
+        sample_shape: tuple[int, ...],
+    ) -> Array | None:
+        if torch._C._are_functorch_transforms_active():
+            return None
+        if not cpu.takes("draw", logits, k, width):
+            return _draw_on_cuda(function, logits, k, width, rng, sample_shape)
+
+        def differentiate(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+            size, counts = (k, None) if isinstance(k, int) else (-1, k)
+            return product(Call("marginals_jvp", size, width, _value), x, counts, v)
+
+        return cpu.draw(differentiate, function, logits, k, width, generator(rng, logits), sample_shape)
+
+    def draw_weighted(
+        self, logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]
+    ) -> Array | None:
+        if torch._C._are_functorch_transforms_active() or not cpu.takes("weighted_draw", logits, low, high):
+            return None
+        return cpu.draw_weighted(logits, low, high, generator(rng, logits), sample_shape)
+
+
+ADAPTER = Torch()
+KNOWN[torch.Tensor] = KNOWN[torch.nn.Parameter] = ADAPTER
 
 
 def __getattr__(name: str) -> object:

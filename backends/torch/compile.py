@@ -20,10 +20,10 @@ def evaluate_compiled(
     name: str, size: int, width: int, logits: Tensor, k: Tensor | None, arrays: Sequence[Tensor]
 ) -> Tensor:
     """One of ``ksubset._law.functions`` by name; ``size`` is k where that is one number."""
-    from ksubset.backends.torch import ops
+    from ksubset.backends.torch import ADAPTER
 
     count = size if k is None else k
-    return cuda.evaluate(ops(logits), find(name), logits, count, width, *arrays).contiguous()
+    return cuda.evaluate(ADAPTER.ops(logits), find(name), logits, count, width, *arrays).contiguous()
 
 
 @evaluate_compiled.register_fake

@@ -56,7 +56,7 @@ def count_quantile(logits: Array, q: float | Array, *, validate: bool | None = N
     array([40, 50, 60])
     """
     problem = rows(logits, validate)
-    if not isinstance(q, Real) and (problem.spread or getattr(problem.backend, "prepare", None)):
+    if not isinstance(q, Real) and (problem.spread or problem.backend.delays):
         where = "where logits are a Dask array or a DTensor"
         raise TypeError(f"q must be a number {where}; got {kind(q)}: ask for one level at a time")
     levels = _number(float(q)) if isinstance(q, Real) else _array(problem, q)

@@ -1,16 +1,17 @@
-"""What a call needs of an adapter, the module of a framework in ``ksubset.backends``."""
+"""What a call needs of an adapter, one for each framework, in ``ksubset.backends``."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar
 
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
 
-Draw: TypeAlias = Callable[[Callable[..., Array], Array, int | Array, int, object, tuple[int, ...]], Array | None]
-"""The optional function ``draw`` of an adapter module."""
+if TYPE_CHECKING:
+    from ksubset.backends._cpu.calls import Path
+    from ksubset.backends._cuda.geometry import Launch
 
-DrawWeighted: TypeAlias = Callable[[Array, int, int, object, tuple[int, ...]], Array | None]
-"""The optional function ``draw_weighted`` of an adapter module."""
+Function = TypeVar("Function", bound=Callable[..., Any])
 
 
 class Spread(Protocol):
@@ -26,18 +27,61 @@ class Spread(Protocol):
     def stream(self, rng: object, like: Array) -> object: ...
 
 
-class Backend(Protocol):
-    """The functions of an adapter module; their requirements are numbered in ``ksubset.backends``."""
+class Backend(ABC):
+    """A framework.
 
-    def ops(self, x: Array) -> Ops: ...
-    def namespace(self, x: Array) -> Any: ...
-    def is_array(self, x: Array, like: Array = None) -> bool: ...
-    def is_readable(self, x: Array) -> bool: ...
-    def readable(self, x: Array) -> Array: ...
-    def extremes(self, x: Array) -> tuple[float, float]: ...
-    def same_device(self, x: Array, y: Array) -> bool: ...
-    def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array: ...
-    def solve(self, logits: Array, k: int | Array, width: int) -> Solution: ...
+    An adapter converts, draws random numbers, chooses kernels and attaches derivatives. It contains no mathematics
+    beyond "the gradient of this is J · v". Its arrays are whole on this process: of one that is spread over several,
+    it is given the rows of this one.
+    """
+
+    differentiates = False
+    """Whether results have derivatives, so that `surrogate` and `value_and_gradient` attach and find them."""
+
+    delays = False
+    """Whether arrays are computed later and in parts: `prepare` then takes the place of all but the first methods."""
+
+    @abstractmethod
+    def namespace(self, x: Array) -> Any:
+        """The array API namespace of an array."""
+
+    @abstractmethod
+    def is_array(self, x: object, like: object = None) -> bool:
+        """Whether ``x`` belongs to the framework, that of ``like`` if the adapter serves several."""
+
+    @abstractmethod
+    def is_readable(self, x: Array) -> bool:
+        """Whether values may be read here and now: the array is eager, and on a CPU."""
+
+    @abstractmethod
+    def same_device(self, x: Array, y: Array) -> bool:
+        """Whether two arrays may be used in one operation."""
+
+    def readable(self, x: Array) -> Array:
+        """The values in the form in which they are checked fastest."""
+        return x
+
+    @abstractmethod
+    def extremes(self, x: Array) -> tuple[float, float]:
+        """The least value and the largest; both NaN if one is, or if they cannot be read; 0 if there are none."""
+
+    @abstractmethod
+    def ops(self, x: Array) -> Ops:
+        """The framework as the engine sees it."""
+
+    @abstractmethod
+    def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
+        """Independent uniforms in [−1/2, 1/2), in the dtype and on the device of ``like``.
+
+        They are resolved near 0 from both sides to at least 2⁻⁵², and come from the framework's own generator, an int
+        that seeds one, or None.
+        """
+
+    @abstractmethod
+    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
+        """What several functions share, without gradients."""
+
+    @abstractmethod
     def evaluate(
         self,
         function: Callable[..., Array],
@@ -46,4 +90,57 @@ class Backend(Protocol):
         width: int,
         *arrays: Array,
         solution: Solution | None,
-    ) -> Array: ...
+    ) -> Array:
+        """The value of one of ``ksubset._law.functions``, with whatever the framework needs around it.
+
+        Also of one of ``ksubset._law.weighted``, whose ``logits`` hold log-weights too, and whose k and width are the
+        least and the largest count.
+        """
+
+    def path(self, name: str, logits: Array, width: int) -> "Path | Launch | str":
+        """How kernels compute a function of that name, ``draw`` or ``weighted_draw``; or why the core does."""
+        return "this framework has no kernels"
+
+    def draw(
+        self,
+        function: Callable[..., Any],
+        logits: Array,
+        k: int | Array,
+        width: int,
+        rng: object,
+        sample_shape: tuple[int, ...],
+    ) -> Array | None:
+        """The value of ``sample`` or ``rsample`` by a kernel; None if it goes through `uniforms` and `evaluate`."""
+        return None
+
+    def draw_weighted(
+        self, logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]
+    ) -> Array | None:
+        """Samples under a cardinality potential, likewise."""
+        return None
+
+    def astype(self, x: Array, dtype: Any) -> Array:
+        """A result in the dtype that was asked for, in silence where it overflows."""
+        return self.namespace(x).astype(x, dtype)
+
+    def by_own_settings(self, function: Function) -> Function:
+        """The function, in which no setting of the user's finds faults."""
+        return function
+
+    def prepare(
+        self, start: Callable[..., Any], logits: Array, k: Any, max_k: int | None, validate: bool | None, name: str
+    ) -> Any:
+        """The problem of a call on arrays that are computed later; ``start`` makes one of a part of the logits."""
+        raise NotImplementedError
+
+    def surrogate(self, rule: Callable[..., tuple[Array | None, ...]], value: Array, *arrays: Array) -> Array:
+        """``value``, of which ``rule(g, *arrays)`` gives the gradients with respect to the arrays, None for none."""
+        return value
+
+    def value_and_gradient(self, function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
+        """The values of a function of the caller's, and the gradient of their sum as a constant."""
+        raise NotImplementedError
+
+    def gammas(self, rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
+        """Gamma variates of scale 1, from what `uniforms` draws from."""
+        raise TypeError("noise must be Gumbel(): the framework of logits has no gamma variates")

@@ -16,7 +16,6 @@ from ksubset._engine.ops import Array
 from ksubset._law import functions, weighted
 
 if TYPE_CHECKING:
-    from ksubset._call.backend import DrawWeighted
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
 
@@ -29,9 +28,9 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     if max_k is not None:
         raise ValueError(f"max_k bounds a size k; got max_k = {max_k} beside a Cardinality")
     backend = backends.find(logits, "logits")
-    later: Callable[..., Problem] | None = getattr(backend, "prepare", None)
-    if later:
-        return later(prepare, logits, k, max_k, validate)
+    if backend.delays:
+        later: Problem = backend.prepare(prepare, logits, k, max_k, validate, "logits")
+        return later
     xp = backend.namespace(logits)
     check_logits(logits, xp)
     compute = computing_dtype(xp, logits.dtype)
@@ -106,8 +105,7 @@ class CardinalityProblem(Problem):
 
     def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """Samples of these rows: by a kernel where there is one, else by uniforms."""
-        direct: DrawWeighted | None = getattr(self.backend, "draw_weighted", None)
-        z = direct(self._together, self.k, self.width, rng, sample_shape) if direct else None
+        z = self.backend.draw_weighted(self._together, self.k, self.width, rng, sample_shape)
         if z is not None:
             return self.cast(self._with_gradient(function, z))
         shape = (*sample_shape, *self.logits.shape[:-1], self.uniforms)
@@ -134,11 +132,8 @@ class CardinalityProblem(Problem):
 
     def path(self, name: str) -> "Path | Launch | str":
         """As for `Problem`."""
-        choose: Callable[[str, Array, int], Path | Launch | str] | None = getattr(self.backend, "path", None)
-        if choose is None:
-            return "this framework has no kernels"
         width = min(self.width, self.logits.shape[-1] - self.k)
-        return choose(f"weighted_{name}", self._together, width)
+        return self.backend.path(f"weighted_{name}", self._together, width)
 
 
 PER_ITEM = ("marginals", "unchosen", "marginals_jvp")

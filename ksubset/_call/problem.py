@@ -10,7 +10,7 @@ from array_api_compat import array_namespace
 
 from ksubset import backends
 from ksubset._call.arguments import check_companion, check_floating, check_k, check_logits, check_shape, whole
-from ksubset._call.backend import Backend, Draw, Spread
+from ksubset._call.backend import Backend, Spread
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.values import check_binary, check_rows, check_unsigned, check_values
 from ksubset._engine.arrays import broadcast_shapes, device
@@ -77,7 +77,7 @@ class Problem:
         """A result in the dtype of the results."""
         if value.dtype == self.dtype:
             return value
-        return getattr(self.backend, "astype", self.xp.astype)(value, self.dtype)
+        return self.backend.astype(value, self.dtype)
 
     def apply(self, work: Callable[["Problem"], Array], *tail: int) -> Array:
         """``work``, which computes the rows (...) + tail of a problem, where need be of each chunk of this one."""
@@ -93,8 +93,7 @@ class Problem:
 
     def path(self, name: str) -> "Path | Launch | str":
         """The kernel that computes the function of that name, or why the core does."""
-        choose: Callable[[str, Array, int], Path | Launch | str] | None = getattr(self.backend, "path", None)
-        return choose(name, self.logits, self.width) if choose else "this framework has no kernels"
+        return self.backend.path(name, self.logits, self.width)
 
     def companion(self, x: Array, name: str) -> Array:
         """Check a second array (..., n)."""
@@ -137,11 +136,9 @@ class Problem:
 
     def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """Samples of these rows."""
-        direct: Draw | None = getattr(self.backend, "draw", None)
-        if direct:
-            z = direct(function, self.logits, self.k, self.width, rng, sample_shape)
-            if z is not None:
-                return self.cast(z)
+        z = self.backend.draw(function, self.logits, self.k, self.width, rng, sample_shape)
+        if z is not None:
+            return self.cast(z)
         u = self.backend.uniforms(rng, (*sample_shape, *self.logits.shape[:-1], self.uniforms), self.logits)
         return self.rows(function, u)
 
@@ -173,9 +170,7 @@ def by_own_settings(function: Callable[Concatenate[Problem, P], R]) -> Callable[
 
     @wraps(function)
     def wrapped(problem: Problem, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        settings = getattr(problem.backend, "by_own_settings", None)
-        run: Callable[Concatenate[Problem, P], R] = settings(function) if settings else function
-        return run(problem, *args, **kwargs)
+        return problem.backend.by_own_settings(function)(problem, *args, **kwargs)
 
     return wrapped
 
@@ -200,9 +195,9 @@ def prepare(
 ) -> Problem:
     """Check the arguments that all functions share, the first of which has a name and values of its own."""
     backend = backends.find(logits, name)
-    later: Callable[..., Problem] | None = getattr(backend, "prepare", None)
-    if later:
-        return later(partial(prepare, name=name, check=check), logits, k, max_k, validate, name)
+    if backend.delays:
+        later: Problem = backend.prepare(partial(prepare, name=name, check=check), logits, k, max_k, validate, name)
+        return later
     xp = backend.namespace(logits)
     check_logits(logits, xp, name)
     given, k = k, check_k(k, logits, backend, xp, name)

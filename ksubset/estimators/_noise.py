@@ -1,6 +1,5 @@
 """The noise of perturb-and-MAP samples."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from math import log
 from typing import TypeAlias
@@ -78,11 +77,8 @@ class SumOfGamma:
 
     def draw(self, problem: Problem, rng: object, shape: tuple[int, ...]) -> Array:
         """An array of this shape."""
-        gammas: Callable[..., Array] | None = getattr(problem.backend, "gammas", None)
-        if gammas is None:
-            raise TypeError("noise must be Gumbel(): the framework of logits has no gamma variates")
         kappa = self._kappa(problem)
-        terms = gammas(rng, 1 / kappa, (*shape, self.s), problem.logits)
+        terms = problem.backend.gammas(rng, 1 / kappa, (*shape, self.s), problem.logits)
         scales = constant(ops(problem), [kappa / (i + 1) for i in range(self.s)], terms)
         scales = problem.xp.broadcast_to(scales, terms.shape)
         return (problem.xp.sum(terms * scales, axis=-1) - log(self.s)) * (self.tau / kappa)

@@ -1,7 +1,5 @@
 """SIMPLE as a control variate."""
 
-from collections.abc import Callable
-
 from ksubset._call.problem import prepare
 from ksubset._engine.ops import Array
 from ksubset._law import functions
@@ -65,12 +63,11 @@ def simple_unbiased(
     problem = prepare(logits, k, max_k, validate)
     z, values = sampled(problem, loss, S, rng)
     mean = problem.xp.mean(values, axis=0)
-    gradient: Callable[..., tuple[Array, Array]] | None = getattr(problem.backend, "value_and_gradient", None)
-    if gradient is None:
+    if not problem.backend.differentiates:
         return mean
     mu = evaluate(problem, functions.marginals)
     centre = stop_gradient(problem, problem.cast(mu))[None, ...]
-    level, slope = gradient(lambda x: losses(loss, x), centre)
+    level, slope = problem.backend.value_and_gradient(lambda x: losses(loss, x), centre)
     remainder = values - level - problem.xp.sum(slope * (z - centre), axis=-1)
     linear = problem.xp.sum(slope[0, ...] * (mu - stop_gradient(problem, mu)), axis=-1)
     return in_given_dtype(problem, values, mean + linear + problem.xp.mean(score(problem, z, remainder), axis=0))

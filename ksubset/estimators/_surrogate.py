@@ -51,8 +51,7 @@ def with_pullback(problem: Problem, value: Array, pullback: Pullback, *arrays: A
     may return those of the first of ``arrays`` after it. It must not use arrays of its surroundings: JAX may call it
     where those are no longer valid.
     """
-    attach: Callable[..., Array] | None = getattr(problem.backend, "surrogate", None)
-    if attach is None:
+    if not problem.backend.differentiates:
         return problem.cast(value)
     counts = () if isinstance(problem.k, int) else (problem.k,)
     outline = replace(problem, logits=None, k=None if counts else problem.k)
@@ -63,7 +62,7 @@ def with_pullback(problem: Problem, value: Array, pullback: Pullback, *arrays: A
         first, *others = _pulled(replace(outline, logits=logits, k=size), pullback, g, *rest)
         return (first, *(None for _ in counts), *others, *(None for _ in rest[len(others) :]))
 
-    return problem.cast(attach(rule, value, problem.logits, *counts, *arrays))
+    return problem.cast(problem.backend.surrogate(rule, value, problem.logits, *counts, *arrays))
 
 
 @by_own_settings

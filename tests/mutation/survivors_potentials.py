@@ -1,7 +1,7 @@
 """Mutants of cardinality potentials that no test can notice; see `survivors_engines`."""
 
 from survivors_engines import AXIS, RESHAPE, WIDER
-from survivors_functions import DTYPE_ONLY, EQUAL_LENGTHS, SIGNS
+from survivors_functions import DTYPE_ONLY
 
 NO_SIGN = "NaN has no sign, and an infinity minds no 0."
 NOTHING_YET = "What was there before the first part has no share in the result."
