@@ -21,11 +21,8 @@ MATRIX = {
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
-OTHERS = tuple(
-    f"test_{name}"
-    for name in ("cuda", "fast", "torch", "estimators", "experiments", "benchmarks", "gpu", "jax_fast", "scale")
-)
-"""Files that concern other backends, or that a session of their own runs."""
+CORE = ("api", "law", "engine", "potential", "battery")
+"""Folders of tests that concern every backend; those of one are in folders of their own."""
 
 NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
 
@@ -43,9 +40,9 @@ COMPILED = (
 """Files that keep XLA's compiler busy for a minute or more."""
 
 
-def files(*names: str) -> list[str]:
+def files(*names: str, within: str = ".") -> list[str]:
     """Test files by the patterns of their names."""
-    return sorted(str(file) for name in names for file in Path("tests").glob(f"test_{name}.py"))
+    return sorted(str(file) for name in names for file in Path("tests", within).rglob(f"test_{name}.py"))
 
 
 LATER = {
@@ -56,11 +53,11 @@ LATER = {
 }
 """Ordinary tests whose numbers other backends show as well, or that keep XLA's compiler busy: run by ``slow``."""
 
-EVERY = [file for file in files("*") if not Path(file).name.startswith(OTHERS)]
+EVERY = [file for folder in CORE for file in files("*", within=folder)]
 FILES = {
     "strict": EVERY,
-    "fast": [file for file in files("*") if file not in files("scale_*")],
-    "jax": EVERY,
+    "fast": [file for file in files("*") if file not in files("*", within="backends/scale")],
+    "jax": EVERY + files("*", within="backends/jax"),
     "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
 }
 GROUP = {"jax": 6, "jax-fast": 6}
@@ -82,7 +79,7 @@ DOCS = [
 ]
 DASK = ["dask[array]>=2025.1", "distributed>=2025.1", "zarr>=3", "tqdm>=4.66"]
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
-CUDA_TESTS = sorted(map(str, Path("tests").glob("test_cuda_*.py")))
+CUDA_TESTS = files("cuda_*")
 GPU = {
     "torch": (["torch>=2.9"], "torch-cuda"),
     "jax": (["jax[cuda13]>=0.10"], "jax-cuda"),
@@ -111,7 +108,7 @@ def tests(session: nox.Session, backend: str) -> None:
     """The matrix, one framework to an environment, which proves that no other is needed."""
     requirements, targets = MATRIX[backend]
     session.install("-e", ".", *TEST, *requirements)
-    command, env = ["pytest", "-m", "not slow", "--ignore-glob=*/test_scale_*.py"], {"KSUBSET_TARGETS": targets}
+    command, env = ["pytest", "-m", "not slow", "--ignore=tests/backends/scale"], {"KSUBSET_TARGETS": targets}
     if session.posargs:
         session.run(*command, *session.posargs, env=env)
         return
@@ -165,7 +162,7 @@ def build(session: nox.Session) -> None:
         for artefact in sorted(Path(folder, "dist").iterdir()):
             session.install("--force-reinstall", str(artefact), "numpy>=2.1", "pytest>=8")
             with session.chdir(folder):
-                session.run("pytest", str(tests_folder / "test_installed.py"), "-p", "no:cacheprovider")
+                session.run("pytest", str(tests_folder / "api" / "test_installed.py"), "-p", "no:cacheprovider")
 
 
 @nox.session(default=False, python=["3.11", "3.12", "3.13"])
@@ -177,7 +174,7 @@ def interpreters(session: nox.Session) -> None:
         session.run("python", "-m", "build", "--wheel", "--outdir", folder)
         session.install("--force-reinstall", *map(str, Path(folder).glob("*.whl")), "numpy>=2.1", "pytest>=8")
         with session.chdir(folder):
-            session.run("pytest", str(tests_folder / "test_installed.py"), "-p", "no:cacheprovider")
+            session.run("pytest", str(tests_folder / "api" / "test_installed.py"), "-p", "no:cacheprovider")
             session.run("python", "-m", "ksubset")
 
 
@@ -217,7 +214,7 @@ def nightly(session: nox.Session) -> None:
     """The battery in full: over 100,000 generated cases, others each time; a seed after the dashes repeats a run."""
     session.install("-e", ".", *TEST, *EVERYTHING)
     seed = session.posargs[0] if session.posargs else str(random.randrange(2**32))
-    battery = sorted(map(str, Path("tests").glob("test_battery_*.py")))
+    battery = files("battery_*")
     runs = [
         ("numpy-cpu", "0", 50_000),
         ("numpy-cpu", "1", 25_000),
@@ -243,7 +240,7 @@ def programs(session: nox.Session) -> None:
 def scale(session: nox.Session) -> None:
     """Devices of JAX, processes of torch, clusters of Dask: a batch in parts gives what it gives in one place."""
     session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0], TORCH, *DASK)
-    session.run("pytest", *sorted(map(str, Path("tests").glob("test_scale_*.py"))), *session.posargs)
+    session.run("pytest", "tests/backends/scale", *session.posargs)
 
 
 @nox.session(default=False)
@@ -260,7 +257,7 @@ def coverage(session: nox.Session) -> None:
     cache = session.create_tmp()  # kernels are compiled anew: the Python code that emits them is seen to run
     runs = [
         ("numpy-cpu strict-cpu strict-no_float64 torch-cpu", "0", ["tests"]),
-        ("numpy-cpu torch-cpu", "1", ["tests", "--ignore-glob=*/test_scale_*.py"]),
+        ("numpy-cpu torch-cpu", "1", ["tests", "--ignore=tests/backends/scale"]),
     ]
     runs += [("jax-cpu", "1", [file]) for file in FILES["jax"] + FILES["jax-fast"]]
     session.run("coverage", "erase")

@@ -6,7 +6,7 @@ from pathlib import Path
 import ksubset
 
 ROOT = Path(__file__).parent.parent
-sys.path[:0] = [str(ROOT / "tests")]
+sys.path[:0] = [str(ROOT / "tests" / "support")]
 
 import capabilities  # noqa: E402  (found on the path that was just extended)
 

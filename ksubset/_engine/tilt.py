@@ -11,7 +11,7 @@ from ksubset._engine.ops import Array, Ops, State, choose
 from ksubset._engine.summation import item_sums
 
 STEPS = 14
-"""Newton steps allowed; ten settle every family of logits tried (tests/test_tilt.py)."""
+"""Newton steps allowed; ten settle every family of logits tried (tests/engine/test_tilt.py)."""
 
 TOLERANCE = 0.25
 """Standard deviations by which Σp may miss k."""

@@ -1,8 +1,9 @@
 """Speed and accuracy of `count_log_pmf` beside SciPy's `poisson_binom` and the package fast_poibin.
 
 Prints a table: ``python tests/benchmarks/poisson_binomial.py [--quick]``. Normal logits, float64, one thread, medians;
-and the largest probability that is wrong by 1e-10, as `count_log_pmf` has it: tests/test_fast_counts.py bounds its own
-error. The other two compute probabilities and not logarithms: below 1e-308 they have none. They take one row at a time.
+and the largest probability that is wrong by 1e-10, as `count_log_pmf` has it, whose own error is bounded in
+tests/backends/cpu/test_fast_counts.py. The other two compute probabilities and not logarithms: below 1e-308 they have
+none. They take one row at a time.
 """
 
 import argparse

@@ -13,7 +13,7 @@ READABLE = "NumPy's arrays can all be read."
 SPREAD = "Of tensors spread over processes, whose tests run in several."
 BEFOREHAND = "Kernels alone solve beforehand."
 COPY = "A superfluous copy."
-PATHS = "What kernels would do is asked for where there are some: by tests/test_fast_cardinality.py."
+PATHS = "What kernels would do is asked for where there are some: by tests/backends/cpu/test_fast_cardinality.py."
 
 POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
     "_engine.potential.parts": {},

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from ksubset._call.values import check_values
 
 import ksubset
 from ksubset._api.inverse_map import check_marginals
 from ksubset._call.arguments import seed_of
+from ksubset._call.values import check_values
 from ksubset.backends import find
 
 NAN, INF = np.nan, np.inf

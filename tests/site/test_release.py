@@ -5,7 +5,7 @@ from pathlib import Path
 
 import ksubset
 
-ROOT = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[2]
 
 
 def test_the_changelog_s_latest_version() -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from test_estimators import COST, THETA, K, close, noise_of, top
+from estimated import COST, THETA, K, close, noise_of, top
 from transforms import Transforms, differentiable
 
 from ksubset.estimators import AIMLEState, Gumbel, aimle

@@ -1,6 +1,6 @@
 """Tests of samples, at one stated rate of false alarms for the whole suite.
 
-Every statistical test of the project is one of the three here. tests/test_significance.py adds up the exact
+Every statistical test of the project is one of the three here. tests/battery/test_significance.py adds up the exact
 probabilities of the outcomes that they reject, and checks that a sampler biased by one per cent is caught.
 """
 

@@ -1,6 +1,6 @@
 """What works where, declared once: tests are chosen by it, and the documentation prints it.
 
-`tests/test_capabilities.py` asks whether it is true.
+`tests/api/test_capabilities.py` asks whether it is true.
 """
 
 from collections.abc import Iterable

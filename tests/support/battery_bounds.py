@@ -1,4 +1,4 @@
-"""The stated accuracy, as checks of whole batches; the bounds are those of tests/test_accuracy.py."""
+"""The stated accuracy, as checks of whole batches; the bounds are those of tests/engine/test_accuracy.py."""
 
 from typing import Any
 

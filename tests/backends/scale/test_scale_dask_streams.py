@@ -101,7 +101,7 @@ def test_schedulers_agree() -> None:
             np.testing.assert_array_equal(found, value)
 
 
-SCRIPT = Path(__file__).parent.parent / "docs" / "scale" / "dask_zarr.py"
+SCRIPT = Path(__file__).parents[3] / "docs" / "scale" / "dask_zarr.py"
 
 
 def start(out: Path, *options: str) -> subprocess.Popen[bytes]:

@@ -1,7 +1,7 @@
 """What is true, computed in ways that share nothing with the library.
 
 `Enumeration` sums over all subsets. `recursion` runs the item-by-item recursion in 80-bit floats and serves for large
-n; tests/test_oracle.py checks it against 60-digit arithmetic. `TwoGroups` serves for any n, where there are two
+n; tests/battery/test_oracle.py checks it against 60-digit arithmetic. `TwoGroups` serves for any n, where there are two
 different logits.
 """
 

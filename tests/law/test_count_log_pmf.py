@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from counts import exact, truth
+from counts import exact, slopes, truth
 from derivatives import DIRECTIONS, LOGITS, ROWS, sigmoid
 from oracle import Enumeration
 from transforms import Transforms, differentiable
@@ -106,14 +106,6 @@ def test_both_ways_to_tilt_agree(target: Target) -> None:
         bound = target.tolerance(5e-6, 2e-14) * np.maximum(5, np.abs(expected))
         assert (np.abs(one - expected) <= bound).all()
         assert (np.abs(two - expected) <= bound).all()
-
-
-def slopes(theta: np.ndarray) -> np.ndarray:
-    """∂ log P(c) / ∂θ_i = μ_i⁽ᶜ⁾ − σ(θ_i), 0 where infinite logits rule the count out."""
-    n = len(theta)
-    low, high = int((theta == np.inf).sum()), n - int((theta == -np.inf).sum())
-    rows = [Enumeration(theta, c).marginals - sigmoid(theta) if low <= c <= high else np.zeros(n) for c in range(n + 1)]
-    return np.stack(rows)
 
 
 @differentiable

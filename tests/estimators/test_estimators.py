@@ -7,18 +7,15 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
+from estimated import COST, THETA, K, close, noise_of, top
 from oracle import Enumeration
 from significance import check_frequencies, check_mean
 from transforms import Transforms, differentiable
 
 import ksubset
 from ksubset import estimators
-from ksubset._call.problem import prepare
 from ksubset.estimators import Gumbel, SumOfGamma
 
-THETA = np.array([0.3, -1.0, 0.5, 2.0, 0.0])
-COST = np.array([1.0, -2.0, 0.7, 0.5, 3.0])
-K = 2
 TRUTH = Enumeration(THETA, K)
 DRAWS = 20_000
 
@@ -43,30 +40,15 @@ def sampler(target: Target, name: str, dtype: str | None = None) -> Callable[...
     return lambda x, **kwargs: SAMPLES[name](x, K, **extra, **kwargs)
 
 
-def close(found: Any, expected: Any, target: Target, tolerance: float = 1e-12) -> None:
-    tolerance = target.tolerance(1e-5, tolerance)
-    np.testing.assert_allclose(target.to_numpy(found), expected, rtol=tolerance, atol=tolerance)
-
-
 def gradient(target: Target, diff: Transforms, function: Callable[..., Any], seed: int = 0, **kwargs: Any) -> Any:
     """Of the linear loss COST · z."""
     cost = target.array(COST)
     return diff.grad(lambda x: (function(x, K, rng=target.rng(seed), **kwargs) * cost).sum())(target.array(THETA))
 
 
-def top(x: np.ndarray, k: int) -> np.ndarray:
-    return (np.argsort(np.argsort(-x, axis=-1), axis=-1) < k).astype(float)
-
-
 def softmax(x: np.ndarray) -> np.ndarray:
     raised = np.exp(x - x.max(axis=-1, keepdims=True))
     return raised / raised.sum(axis=-1, keepdims=True)
-
-
-def noise_of(target: Target, noise: Any, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
-    """The noise that an estimator draws from this seed."""
-    problem = prepare(target.array(THETA), K, None, None)
-    return target.to_numpy(noise.draw(problem, target.rng(seed), shape)).astype(float)
 
 
 def without_replacement() -> np.ndarray:

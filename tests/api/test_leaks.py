@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from test_memory import MEASURED, calls
+from measured import MEASURED, calls
 
 import ksubset
 from ksubset.backends._cpu import dispatch

@@ -5,9 +5,8 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from counts import exact_tails, truth
+from counts import exact_tails, slopes, truth
 from derivatives import DIRECTIONS, LOGITS, ROWS, sigmoid
-from test_count_log_pmf import slopes
 from transforms import Transforms, differentiable
 
 import ksubset

@@ -15,7 +15,7 @@ HERE = Path(__file__).parent
 def run(kind: str, fast: str) -> str:
     environment = os.environ | {
         "KSUBSET_FAST": fast,
-        "PYTHONPATH": os.pathsep.join([str(HERE.parent), os.environ.get("PYTHONPATH", "")]),
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }
     command = [sys.executable, str(HERE / "scale_ranks.py"), kind]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)

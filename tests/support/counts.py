@@ -5,7 +5,8 @@ from typing import Any
 
 import mpmath
 import numpy as np
-from oracle import families
+from derivatives import sigmoid
+from oracle import Enumeration, families
 
 
 def exact(theta: np.ndarray) -> np.ndarray:
@@ -52,3 +53,11 @@ def truth(n: int) -> tuple[np.ndarray, np.ndarray]:
         rows.append(1000.0 * (np.arange(n) - n // 3))
     logits = np.stack(rows).astype(np.float32).astype(np.float64)
     return logits, np.stack([exact(row) for row in logits])
+
+
+def slopes(theta: np.ndarray) -> np.ndarray:
+    """∂ log P(c) / ∂θ_i = μ_i⁽ᶜ⁾ − σ(θ_i), 0 where infinite logits rule the count out."""
+    n = len(theta)
+    low, high = int((theta == np.inf).sum()), n - int((theta == -np.inf).sum())
+    rows = [Enumeration(theta, c).marginals - sigmoid(theta) if low <= c <= high else np.zeros(n) for c in range(n + 1)]
+    return np.stack(rows)
