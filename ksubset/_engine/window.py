@@ -74,7 +74,7 @@ class WindowedCounts(Counts):
         """The first count of every node's window at every level, integers (nodes, rows)."""
         xp, whole = self.ops.xp, iota(self.ops, 1, mean).dtype
         items, offsets = xp.ones_like(mean), [xp.astype(xp.zeros_like(mean), whole)]
-        while mean.shape[0] > 1:
+        while mean.shape[0] > 2:
             mean, items = _paired_sum(xp, mean), _paired_sum(xp, items)
             size = self.size(len(offsets))
             start = xp.astype(xp.round(xp.where(xp.isnan(mean), xp.zeros_like(mean), mean)), whole) - size // 2

@@ -63,6 +63,13 @@ def test_many_rows_one_draw(target: Target) -> None:
         check_frequencies(frequencies(drawn, row), row.probabilities)
 
 
+def test_sizes_of_rows_in_a_batch_of_any_rank(target: Target, rng: np.random.Generator) -> None:
+    k, u = np.arange(6).reshape(2, 3), rng.uniform(size=(4, 2, 3, 4))
+    logits = target.array(rng.normal(size=(2, 3, 5)))
+    z = target.to_numpy(ksubset.sample_from_uniforms(logits, target.array(k), target.array(u)))
+    assert (z.sum(axis=-1) == k).all()
+
+
 def test_a_uniform_of_one_is_one_of_zero(target: Target) -> None:
     logits, u = target.array([0.3, -0.2, 0.1, 0.0]), np.array([0.4, 1.0, 1.0])
     ones = ksubset.sample_from_uniforms(logits, 2, target.array(u), validate=False)

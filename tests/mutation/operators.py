@@ -66,6 +66,8 @@ def _sites(node: ast.AST) -> Iterator[tuple[Any, Any, ast.expr]]:
         for key, child in held[1]:
             if not isinstance(child, ast.AST) or isinstance(child, ast.Raise | ast.JoinedStr) or _is_typing(child):
                 continue
+            if isinstance(child, ast.keyword) and child.arg == "strict":  # the lengths are the same by construction
+                continue
             if isinstance(child, ast.expr):
                 yield held[0], key, child
             yield from _sites(child)

@@ -1,8 +1,10 @@
 """Mutants of the core that no test can notice, and why: by module, line and change."""
 
-from survivors_engines import ENGINES
+from survivors_engines import ANY, ENGINES
 from survivors_functions import REST
 from survivors_potentials import POTENTIALS
+
+__all__ = ["ANY", "HARMLESS"]
 
 HARMLESS: dict[tuple[str, str, str], str] = {
     (module, text, change): reason

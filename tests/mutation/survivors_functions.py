@@ -1,5 +1,6 @@
 """Mutants of inference, functions, derivatives and checks that no test can notice; see `survivors_engines`."""
 
+WIDER = "More is computed than is read."
 NOTHING = "An array of no entries is appended, or one array joined to none."
 RESHAPE = "NumPy takes any negative length for the one that is left open."
 SIGNS = "A sign is 1 or -1: none lies between, dividing by it is multiplying, and multiplying by 1 changes nothing."
@@ -35,6 +36,15 @@ REST: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_law.functions": {
+        "return solve(ops, logits, k, volume=False, unchosen=False).chosen": {
+            "False → True": WIDER,
+        },
+        "return solve(ops, logits, k, volume=False, chosen=False).unchosen": {
+            "False → True": WIDER,
+        },
+        "xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)": {
+            "False → True": WIDER,
+        },
         "return cost(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen)) + solution.log_volume": {
             "t > 0 → t >= 0": "At t = 0 the term |t| · m is 0 for either side.",
         },
