@@ -1,4 +1,4 @@
-"""The one place where the CPU fast path is chosen, and how calls of the core are put to its kernels.
+"""Whether a call takes the CPU fast path, and how calls of the core are put to its kernels; `planning` says to which.
 
 It takes the functions of `FUNCTIONS`, and `COUNTS`. Those of `SOLVING` are array code that starts from a solution,
 found by a kernel.

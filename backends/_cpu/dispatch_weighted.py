@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def evaluate(name: str, logits: "np.ndarray", low: int, high: int, *v: "np.ndarray", threads: int | None = None) -> Any:
-    """Compute the value of one of ``_fast.WEIGHTED``, for logits and log-weights (..., 2n + 1)."""
+    """Compute the value of one of `dispatch.WEIGHTED`, for logits and log-weights (..., 2n + 1)."""
     if name == "weighted_marginals_jvp":
         return _product(logits, low, high, v[0], threads)
     import numpy as np

@@ -170,12 +170,12 @@ class Plan(NamedTuple):
 @lru_cache(maxsize=1024)
 def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, width: int) -> Plan:
     """Plan the kernel of a function and a method."""
-    from ksubset.backends._cpu.kernels import moments, passes, sampling, team
+    from ksubset.backends._cpu.kernels import moments, recursion_passes, sampling, team
 
     lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
     vector, items = WIDTH[KINDS[dtype]] * dtype.itemsize, lanes * dtype.itemsize * (n + 64)
     if method == RECURSION:
-        tables = 2 * vector * (((n + 3) // 4 + 3) * (width + 1 + passes.PAD) + 2 * (width + 64))
+        tables = 2 * vector * (((n + 3) // 4 + 3) * (width + 1 + recursion_passes.PAD) + 2 * (width + 64))
         scratch = 9 * items + tables + team.board_bytes(n) + 4096
         return Plan(LAYOUTS[dtype, across], lanes, scratch, n * (TYPICAL[method] + width))
     scratch = (sampling.BYTES if name == "sample" else moments.NUMBERS * vector + 4096) + team.board_bytes(n)

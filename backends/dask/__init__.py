@@ -18,7 +18,8 @@ import dask.array as da
 from ksubset._call.arguments import check_k, check_logits
 from ksubset._call.backend import Backend
 from ksubset._call.cardinality import Cardinality, at_least
-from ksubset._call.problem import Problem, static_width
+from ksubset._call.prepare import static_width
+from ksubset._call.problem import Problem
 from ksubset._call.values import check_binary, check_uniforms
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops

@@ -27,7 +27,7 @@ jax.tree_util.register_dataclass(Solution)
 
 
 def product(function: Callable[..., Array], logits: Array, k: int | Array, width: int, v: Array) -> Array:
-    """J · v, the logits broadcast against v; ``function`` is one of ``_derivatives.PRODUCTS``."""
+    """J · v, the logits broadcast against v; ``function`` is one of `derivatives.PRODUCTS`."""
     logits, v = jnp.broadcast_arrays(logits, v)
     static, counts = (k, ()) if isinstance(k, int) else (None, (jnp.broadcast_to(k, logits.shape[:-1]),))
     name = function.__name__
@@ -55,7 +55,7 @@ def solve(logits: Array, k: int | Array, width: int, v: Array) -> Array:
 PRODUCT: Any = Primitive("ksubset_product")
 """Operands: logits and v of one shape, and the counts (...) unless the parameter ``k`` is an int.
 
-``name`` is that of one of ``_derivatives.PRODUCTS``; ``fast`` says whether it is computed by a kernel.
+``name`` is that of one of `derivatives.PRODUCTS`; ``fast`` says whether it is computed by a kernel.
 """
 
 

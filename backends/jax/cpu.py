@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 
 def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
-    """The kernel for logits of a shape, or why the core is taken; see ``_fast.choose``."""
+    """The kernel for logits of a shape, or why the core is taken; see `dispatch.choose`."""
     if jax.default_backend() != "cpu":
         return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
     if not all(isinstance(size, int) for size in shape):
@@ -59,7 +59,7 @@ _capsule: Any = jax.ffi.pycapsule
 KERNEL: Any = Primitive("ksubset_kernel")
 """Operands: logits; v of the same shape for ``marginals_jvp``; the counts (...) unless the parameter ``k`` is an int.
 
-The other parameters are ``name``, one of ``_fast.FUNCTIONS``, and ``width``.
+The other parameters are ``name``, one of `dispatch.FUNCTIONS`, and ``width``.
 """
 DRAW: Any = Primitive("ksubset_draw")
 """Operands: logits (keys + batch + (n,)), a seed of two words for each key (keys + (2,)), the counts as in `KERNEL`.
@@ -132,9 +132,9 @@ def _call(
     shape: tuple[int, ...],
     number: int,
 ) -> Array:
-    """The foreign call of one of ``_cpu.kernels.handlers``: its second result is scratch memory."""
+    """The foreign call of one of `kernels.xla_handlers`: its second result is scratch memory."""
     from ksubset.backends._cpu import planning
-    from ksubset.backends._cpu.kernels import handlers
+    from ksubset.backends._cpu.kernels import xla_handlers
 
     rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if k is None else k
     share = rows // max(len(arrays[0]), 1) if handler == "sample" else rows
@@ -142,7 +142,7 @@ def _call(
     plan = planning.arrange(handler, logits.dtype, method, across, n, width)
     counted = plan.scratch + (8 + 2 * logits.dtype.itemsize) * rows + 128
     results = _shaped(shape, logits.dtype), _shaped((counted,), np.uint8)
-    call = jax.ffi.ffi_call(_target(getattr(handlers, f"{handler}_{method}"), plan.layout.kind), results)
+    call = jax.ffi.ffi_call(_target(getattr(xla_handlers, f"{handler}_{method}"), plan.layout.kind), results)
     counts = tuple(_checked(x, n, width).reshape(-1) for x in counts)
     numbers = np.array([same, number, width], np.int64)
     return call(logits.reshape(rows, n), *arrays, *counts, numbers=numbers)[0]
@@ -151,16 +151,16 @@ def _call(
 def _call_weighted(
     handler: str, results: list[tuple[int, ...]], operands: list[Array], numbers: list[int], way: Orientation
 ) -> Any:
-    """The foreign call of one of ``_cpu.kernels.handlers_weighted``: its results, and which rows are served."""
+    """The foreign call of one of `kernels.xla_handlers_weighted`: its results, and which rows are served."""
     from ksubset.backends._cpu.calls_weighted import plan_for
-    from ksubset.backends._cpu.kernels import handlers_weighted
+    from ksubset.backends._cpu.kernels import xla_handlers_weighted
 
     theta, dtype = operands[0], operands[0].dtype
     plan = plan_for(dtype, way.n, way.high)
     counted = plan.scratch + 3 * dtype.itemsize * theta.shape[0] + 1024
     shapes = [_shaped(shape, dtype) for shape in (*results, theta.shape[:1])]
     call = jax.ffi.ffi_call(
-        _target(getattr(handlers_weighted, handler), plan.layout.kind), [*shapes, _shaped((counted,), np.uint8)]
+        _target(getattr(xla_handlers_weighted, handler), plan.layout.kind), [*shapes, _shaped((counted,), np.uint8)]
     )
     return call(*operands, numbers=np.array(numbers, np.int64))[:-1]
 

@@ -22,7 +22,7 @@ Foreign = Callable[..., Any]
 
 
 def kernel(call: Foreign, logits: Array, *v: Array, name: str, low: int, high: int) -> Array:
-    """One of ``_fast.WEIGHTED``."""
+    """One of `dispatch.WEIGHTED`."""
     rows = logits.reshape(-1, logits.shape[-1])
     way, chosen = Orientation(rows.shape[-1], low, high), name == "weighted_marginals"
     theta, omega = weighted.parts(rows)

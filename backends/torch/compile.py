@@ -1,6 +1,6 @@
 """The core or a CUDA kernel as one opaque operation for `torch.compile`, which would otherwise unroll the core.
 
-It has no derivative of its own: it is called inside the Functions of ``_torch_autograd``. Eager code calls the core
+It has no derivative of its own: it is called inside the Functions of `autograd`. Eager code calls the core
 directly, which costs 0.2 ms less per call.
 """
 

@@ -95,7 +95,7 @@ def _dtype(dtype: torch.dtype) -> "np.dtype[Any]":
 
 
 def evaluate(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> Tensor:
-    """The value of one of ``_fast.FUNCTIONS`` or ``_fast.WEIGHTED``."""
+    """The value of one of `dispatch.FUNCTIONS` or `dispatch.WEIGHTED`."""
     threads = torch.get_num_threads()
     if name in ("marginals", "unchosen"):
         mu: Tensor = dispatch.marginal(logits, k, width, chosen=name == "marginals", threads=threads, memory=TENSORS)
@@ -170,7 +170,7 @@ class _Draw(NamedTuple):
 class Drawn(torch.autograd.Function):
     """A sample with the SIMPLE gradient, whose backward pass starts from the λ that the sampler found.
 
-    Unlike the Functions of ``_torch_autograd`` it need not work under `torch.func`, which saves it a third of the
+    Unlike the Functions of `autograd` it need not work under `torch.func`, which saves it a third of the
     price of a small step.
     """
 

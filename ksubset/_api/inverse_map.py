@@ -8,7 +8,8 @@ from typing import Any
 import array_api_compat
 
 from ksubset._call.backend import Backend
-from ksubset._call.problem import Problem, by_own_settings, own_rows, prepare
+from ksubset._call.prepare import own_rows, prepare_size
+from ksubset._call.problem import Problem, by_own_settings
 from ksubset._call.values import check_not_nan, check_range, check_rows
 from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array
@@ -86,7 +87,7 @@ def logits_from_marginals(
     array([0.4609, 0.363 , 0.1761])
     """
     mu, k, spread = own_rows(mu, k, "mu")
-    problem = prepare(mu, k, max_k, validate, "mu", partial(check_marginals, rescale=rescale), spread)
+    problem = prepare_size(mu, k, max_k, validate, "mu", partial(check_marginals, rescale=rescale), spread)
     return problem.apply(partial(_inverted, rescale=rescale), *mu.shape[-1:])
 
 

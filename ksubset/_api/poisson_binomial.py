@@ -3,7 +3,8 @@
 from math import isnan
 
 from ksubset._call.backend import Backend
-from ksubset._call.problem import Problem, own_rows, prepare
+from ksubset._call.prepare import own_rows, prepare_size
+from ksubset._call.problem import Problem
 from ksubset._call.values import check_not_nan
 from ksubset._engine.ops import Array
 from ksubset._law import weighted
@@ -135,7 +136,7 @@ def count_log_sf(logits: Array, *, validate: bool | None = None) -> Array:
 def rows(logits: Array, validate: bool | None) -> Problem:
     """The problem of a call."""
     logits, _, spread = own_rows(logits, 0)
-    return prepare(logits, 0, None, validate, check=_check, spread=spread)
+    return prepare_size(logits, 0, None, validate, check=_check, spread=spread)
 
 
 def log_pmf(problem: Problem) -> Array:

@@ -1,23 +1,20 @@
-"""Cardinality potentials in the place of k, and the problem that a call with one becomes."""
+"""How a validated call comes about: for a size, for a cardinality potential in its place, or for either."""
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from math import prod
+from typing import Any
+
+from array_api_compat import array_namespace
 
 from ksubset import backends
-from ksubset._call.arguments import check_logits
+from ksubset._call.arguments import check_k, check_logits, whole
+from ksubset._call.backend import Backend, Spread
 from ksubset._call.cardinality import Cardinality
-from ksubset._call.problem import Problem, computing_dtype, own_rows
-from ksubset._call.problem import prepare as prepare_size
-from ksubset._call.values import check_feasible_counts
-from ksubset._engine.arrays import broadcast_shapes, device
-from ksubset._engine.inference import Solution
+from ksubset._call.cardinality_problem import CardinalityProblem
+from ksubset._call.problem import Problem, computing_dtype
+from ksubset._call.values import check_rows, check_unsigned, check_values
 from ksubset._engine.ops import Array
-from ksubset._law import functions, weighted
-
-if TYPE_CHECKING:
-    from ksubset.backends._cpu.calls import Path
-    from ksubset.backends._cuda.geometry import Launch
 
 
 def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
@@ -31,6 +28,12 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     if backend.delays:
         later: Problem = backend.prepare(prepare, logits, k, max_k, validate, "logits")
         return later
+    return _prepare_weighted(logits, k, backend, validate, spread)
+
+
+def _prepare_weighted(
+    logits: Array, k: Cardinality, backend: Backend, validate: bool | None, spread: Spread | None
+) -> Problem:
     xp = backend.namespace(logits)
     check_logits(logits, xp)
     compute = computing_dtype(xp, logits.dtype)
@@ -44,97 +47,59 @@ def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -
     return problem
 
 
-@dataclass
-class CardinalityProblem(Problem):
-    """A validated call with a cardinality potential: ``k`` and ``width`` are the least and the largest count.
-
-    Attributes
-    ----------
-    log_weights
-        (..., n + 1), of the batch shape and the dtype of the logits; −∞ outside of ``k`` … ``width``.
-    """
-
-    log_weights: Array
-
-    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
-        """The counterpart of one of ``ksubset._law.functions``."""
-        name = function.__name__
-        if function is functions.kl_to_uniform:
-            return self.rows(functions.kl_divergence, self.xp.zeros_like(self.logits))
-        if function in (functions.sample, functions.rsample):
-            fixed = self.backend.ops(self.logits).stop_gradient(self._together)
-            z = self._value(weighted.weighted_sample, fixed, arrays[0])
-            return self.cast(self._with_gradient(function, z))
-        joined = [self._joined(name, x) for x in arrays]
-        value = self._value(weighted.FUNCTIONS[name], self._together, *joined)
-        return self.cast(value[..., : self.logits.shape[-1]] if name in PER_ITEM else value)
-
-    def _value(self, function: Callable[..., Array], together: Array, *arrays: Array) -> Array:
-        return self.backend.evaluate(function, together, self.k, self.width, *arrays, solution=None)
-
-    @property
-    def _together(self) -> Array:
-        """Logits and log-weights, (..., 2n + 1)."""
-        return self.xp.concat([self.logits, self.log_weights], axis=-1)
-
-    def _joined(self, name: str, x: Array) -> Array:
-        """A companion of the logits together with what corresponds to it for the counts."""
-        xp, counts = self.xp, self.log_weights.shape[-1]
-        if name == "kl_divergence":
-            rest = self.log_weights
-        elif name == "log_prob":
-            places = xp.reshape(xp.arange(counts, dtype=x.dtype, device=device(x)), (*(1,) * (x.ndim - 1), counts))
-            rest = xp.astype(places == xp.sum(x, axis=-1, keepdims=True), x.dtype)
-        else:
-            rest = xp.zeros((*x.shape[:-1], counts), dtype=x.dtype, device=device(x))
-        batch = broadcast_shapes(tuple(x.shape[:-1]), tuple(rest.shape[:-1]))
-        return xp.concat([xp.broadcast_to(y, (*batch, y.shape[-1])) for y in (x, rest)], axis=-1)  # type: ignore[misc]
-
-    def _with_gradient(self, function: Callable[..., Any], z: Array) -> Array:
-        """Subsets, those of `rsample` with the derivative of their mean."""
-        if function is functions.sample:
-            return z
-        mean = self.rows(functions.marginals)
-        change = mean - self.backend.ops(mean).stop_gradient(mean)
-        return z + self.xp.broadcast_to(change, tuple(z.shape))
-
-    @property
-    def uniforms(self) -> int:
-        """How many uniforms the sampler takes for a row: one for the count, then one for each division."""
-        return max(int(self.logits.shape[-1]), 1)
-
-    def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
-        """Samples of these rows: by a kernel where there is one, else by uniforms."""
-        z = self.backend.draw_weighted(self._together, self.k, self.width, rng, sample_shape)
-        if z is not None:
-            return self.cast(self._with_gradient(function, z))
-        shape = (*sample_shape, *self.logits.shape[:-1], self.uniforms)
-        return self.rows(function, self.backend.uniforms(rng, shape, self.logits))
-
-    def each_item(self) -> "CardinalityProblem":
-        """As for `Problem`."""
-        return replace(self, logits=self.logits[..., None, :], log_weights=self.log_weights[..., None, :])
-
-    def promoted(self, other: Array) -> tuple[Problem, Array]:
-        """Bring the logits, the log-weights and another array to a common dtype."""
-        problem, other = super().promoted(other)
-        log_weights = self.xp.astype(self.log_weights, problem.logits.dtype, copy=False)
-        return replace(problem, log_weights=log_weights), other  # type: ignore[call-arg]  # it is one of these
-
-    def check_values(self, logits: Array, name: str = "logits") -> None:
-        """Raise if a row holds NaN, or if infinite logits rule out every count that has a weight."""
-        if self.reads_anywhere or self.backend.is_readable(self.log_weights):
-            check_feasible_counts(logits, self.log_weights, self.backend, name)
-
-    def solve(self) -> Any:
-        """None: the functions share no work."""
-        return None
-
-    def path(self, name: str) -> "Path | Launch | str":
-        """As for `Problem`."""
-        width = min(self.width, self.logits.shape[-1] - self.k)
-        return self.backend.path(f"weighted_{name}", self._together, width)
+def prepare_size(
+    logits: Array,
+    k: Array,
+    max_k: int | None,
+    validate: bool | None,
+    name: str = "logits",
+    check: Callable[[Array, int | Array, Backend, str], None] = check_values,
+    spread: Spread | None = None,
+) -> Problem:
+    """Check the arguments that all functions share, the first of which has a name and values of its own."""
+    backend = backends.find(logits, name)
+    if backend.delays:
+        later: Problem = backend.prepare(
+            partial(prepare_size, name=name, check=check), logits, k, max_k, validate, name
+        )
+        return later
+    xp = backend.namespace(logits)
+    check_logits(logits, xp, name)
+    given, k = k, check_k(k, logits, backend, xp, name)
+    reads = validate
+    if reads is None:
+        reads = backend.is_readable(logits) and (isinstance(k, int) or backend.is_readable(k))
+    if reads:
+        check_unsigned(given, int(logits.shape[-1]), backend)
+        check(logits, k, backend, name)
+    width = static_width(k, int(logits.shape[-1]), max_k, backend, reads)
+    dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
+    logits = logits if dtype == compute else xp.astype(logits, compute)
+    return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate), spread)
 
 
-PER_ITEM = ("marginals", "unchosen", "marginals_jvp")
-"""Functions whose value has a part for the items and one for the counts."""
+def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:
+    """The logits and k of the rows of this process, and where those are if others have more of them."""
+    spread = backends.spread(logits, name)
+    if spread is None:
+        return logits, k, None
+    k = k.local(spread) if isinstance(k, Cardinality) else spread.local(k, "k", items=False)
+    return spread.local(logits, name), k, spread
+
+
+def static_width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
+    """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
+    most = n if max_k is None else whole(max_k, "max_k")
+    if not 0 <= most <= n:
+        raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")
+    if isinstance(k, int):
+        if k > most:
+            raise ValueError(f"k must be at most max_k = {most}; got {k}")
+        return min(k, n - k)
+    if not reads or prod(k.shape) == 0:
+        return min(most, n // 2)
+    k = backend.readable(k)
+    xp = array_namespace(k)
+    flat = xp.reshape(k, (-1,))
+    check_rows(k > most, lambda row: str(int(flat[row])), f"k must be at most max_k = {most}", xp)
+    return int(xp.max(xp.minimum(k, n - k)))

@@ -2,17 +2,12 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import partial, wraps
-from math import prod
+from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
-from array_api_compat import array_namespace
-
-from ksubset import backends
-from ksubset._call.arguments import check_companion, check_floating, check_k, check_logits, check_shape, whole
+from ksubset._call.arguments import check_companion, check_floating, check_shape
 from ksubset._call.backend import Backend, Spread
-from ksubset._call.cardinality import Cardinality
-from ksubset._call.values import check_binary, check_rows, check_unsigned, check_values
+from ksubset._call.values import check_binary, check_values
 from ksubset._engine.arrays import broadcast_shapes, device
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
@@ -175,44 +170,6 @@ def by_own_settings(function: Callable[Concatenate[Problem, P], R]) -> Callable[
     return wrapped
 
 
-def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:
-    """The logits and k of the rows of this process, and where those are if others have more of them."""
-    spread = backends.spread(logits, name)
-    if spread is None:
-        return logits, k, None
-    k = k.local(spread) if isinstance(k, Cardinality) else spread.local(k, "k", items=False)
-    return spread.local(logits, name), k, spread
-
-
-def prepare(
-    logits: Array,
-    k: Array,
-    max_k: int | None,
-    validate: bool | None,
-    name: str = "logits",
-    check: Callable[[Array, int | Array, Backend, str], None] = check_values,
-    spread: Spread | None = None,
-) -> Problem:
-    """Check the arguments that all functions share, the first of which has a name and values of its own."""
-    backend = backends.find(logits, name)
-    if backend.delays:
-        later: Problem = backend.prepare(partial(prepare, name=name, check=check), logits, k, max_k, validate, name)
-        return later
-    xp = backend.namespace(logits)
-    check_logits(logits, xp, name)
-    given, k = k, check_k(k, logits, backend, xp, name)
-    reads = validate
-    if reads is None:
-        reads = backend.is_readable(logits) and (isinstance(k, int) or backend.is_readable(k))
-    if reads:
-        check_unsigned(given, int(logits.shape[-1]), backend)
-        check(logits, k, backend, name)
-    width = static_width(k, int(logits.shape[-1]), max_k, backend, reads)
-    dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
-    logits = logits if dtype == compute else xp.astype(logits, compute)
-    return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate), spread)
-
-
 def wider(xp: Any, dtype: Any, other: Any) -> Any:
     """The dtype to which floats of two are promoted; float32 for float16 beside bfloat16.
 
@@ -239,21 +196,3 @@ def binary(problem: Problem, z: Array) -> Array:
     if problem.checks(z):
         check_binary(z, problem.backend)
     return z
-
-
-def static_width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
-    """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
-    most = n if max_k is None else whole(max_k, "max_k")
-    if not 0 <= most <= n:
-        raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")
-    if isinstance(k, int):
-        if k > most:
-            raise ValueError(f"k must be at most max_k = {most}; got {k}")
-        return min(k, n - k)
-    if not reads or prod(k.shape) == 0:
-        return min(most, n // 2)
-    k = backend.readable(k)
-    xp = array_namespace(k)
-    flat = xp.reshape(k, (-1,))
-    check_rows(k > most, lambda row: str(int(flat[row])), f"k must be at most max_k = {most}", xp)
-    return int(xp.max(xp.minimum(k, n - k)))

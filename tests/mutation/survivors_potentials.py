@@ -55,7 +55,7 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
             "u.ndim - problem.logits.ndim → u.ndim + problem.logits.ndim": SPREAD,
         },
     },
-    "_call.prepare": {
+    "_call.cardinality_problem": {
         "reads = backend.is_readable(logits) and k.is_readable(backend) if validate is None else validate": {
             "backend.is_readable(logits) and k.is_readable(backend)"
             " → backend.is_readable(logits) or k.is_readable(backend)": READABLE,

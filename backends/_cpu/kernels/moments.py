@@ -16,6 +16,7 @@ from ksubset.backends._cpu.kernels.exchange import BELOW, SPAN, exchange
 from ksubset.backends._cpu.kernels.exchange import KINDS as SERIES_KINDS
 from ksubset.backends._cpu.kernels.factors import integrand_by_factors, log_derivative
 from ksubset.backends._cpu.kernels.nodes import KINDS, MOST, normalise, place_nodes, put_change
+from ksubset.backends._cpu.kernels.power_sum_terms import TERMS, enough_terms
 from ksubset.backends._cpu.kernels.power_sums import (
     deviation_polynomials,
     integrand_by_powers,
@@ -25,7 +26,6 @@ from ksubset.backends._cpu.kernels.power_sums import (
 from ksubset.backends._cpu.kernels.rows import carve, lanes_of, put_lanes, read_rows, room
 from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import Row, team_of
-from ksubset.backends._cpu.kernels.terms import TERMS, enough_terms
 from ksubset.backends._cpu.kernels.variables import row_totals
 from ksubset.backends._cpu.simd.memory import load, rows_at_once
 from ksubset.backends._cpu.simd.subnormal import flush_subnormals, restore_mode

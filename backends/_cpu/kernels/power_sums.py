@@ -6,6 +6,7 @@ import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.kernels.nodes import ANGLE, DIM, DRE, FALL, HALF, IM, MOST, RE, SINE, add, put_integrand
+from ksubset.backends._cpu.kernels.power_sum_terms import TERMS
 from ksubset.backends._cpu.kernels.team import (
     add_to_posts,
     board_of,
@@ -16,7 +17,6 @@ from ksubset.backends._cpu.kernels.team import (
     section,
     sections,
 )
-from ksubset.backends._cpu.kernels.terms import TERMS
 from ksubset.backends._cpu.kernels.variables import pushed, variable
 from ksubset.backends._cpu.simd.elementary import exp, total
 from ksubset.backends._cpu.simd.memory import load, load_items, step, store

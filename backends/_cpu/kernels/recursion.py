@@ -9,8 +9,15 @@ from typing import Any, NamedTuple
 from numba import int64
 
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
-from ksubset.backends._cpu.kernels.draw import draw
-from ksubset.backends._cpu.kernels.passes import inside, outside, seed_suffix, seed_suffix_tangents, stride, table_size
+from ksubset.backends._cpu.kernels.recursion_draw import draw
+from ksubset.backends._cpu.kernels.recursion_passes import (
+    inside,
+    outside,
+    seed_suffix,
+    seed_suffix_tangents,
+    stride,
+    table_size,
+)
 from ksubset.backends._cpu.kernels.rows import (
     carve,
     fill_items,

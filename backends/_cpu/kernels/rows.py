@@ -8,7 +8,7 @@ from ksubset.backends._cpu.simd.tables import table_at
 from ksubset.backends._cpu.simd.vectors import width
 
 LINE = 64  # bytes in a cache line
-BLOCK = 4  # items that `passes` takes together
+BLOCK = 4  # items that `recursion_passes` takes together
 
 
 @inlined

@@ -1,18 +1,18 @@
-"""The kernel that draws from rows of any length, on the rows start … stop − 1: see ``stages``."""
+"""The kernel that draws from rows of any length, on the rows start … stop − 1: see `sampling_stages`."""
 
 import numpy as np
 from numba import int64, uint64
 
 from ksubset.backends._cpu.compiling import inlined, kernel
-from ksubset.backends._cpu.kernels.bernoulli import BYTES_TO_SHORT, Memory, scalar
-from ksubset.backends._cpu.kernels.bits import WORDS_OF_STATE, seed_bits
 from ksubset.backends._cpu.kernels.nodes import KINDS, MOST
-from ksubset.backends._cpu.kernels.remainder import MOST_COUNTS
+from ksubset.backends._cpu.kernels.power_sum_terms import TERMS
 from ksubset.backends._cpu.kernels.rows import carve, put_lanes
+from ksubset.backends._cpu.kernels.sampling_bernoulli import BYTES_TO_SHORT, Memory, scalar
+from ksubset.backends._cpu.kernels.sampling_bits import WORDS_OF_STATE, seed_bits
+from ksubset.backends._cpu.kernels.sampling_remainder import MOST_COUNTS
+from ksubset.backends._cpu.kernels.sampling_stages import draw_row
 from ksubset.backends._cpu.kernels.search import find_tilt
-from ksubset.backends._cpu.kernels.stages import draw_row
 from ksubset.backends._cpu.kernels.team import SECTIONS, Row, sections, team_of
-from ksubset.backends._cpu.kernels.terms import TERMS
 from ksubset.backends._cpu.simd.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.simd.tables import table_at
 from ksubset.backends._cpu.simd.vectors import double_items, full, width, zeros

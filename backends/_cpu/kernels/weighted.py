@@ -9,9 +9,9 @@ from typing import Any, NamedTuple
 
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.kernels.answers import log_of_more
-from ksubset.backends._cpu.kernels.draw import draw
-from ksubset.backends._cpu.kernels.passes import PAD, inside, outside, place
 from ksubset.backends._cpu.kernels.recursion import probabilities, push, settle, workspace
+from ksubset.backends._cpu.kernels.recursion_draw import draw
+from ksubset.backends._cpu.kernels.recursion_passes import PAD, inside, outside, place
 from ksubset.backends._cpu.kernels.rows import carve, put_lanes, read_rows, room, write_rows
 from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import alone

@@ -10,7 +10,7 @@ from math import log as logarithm
 import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.kernels.passes import PAD
+from ksubset.backends._cpu.kernels.recursion_passes import PAD
 from ksubset.backends._cpu.kernels.rows import fill_items, read_rows
 from ksubset.backends._cpu.kernels.variables import variable
 from ksubset.backends._cpu.simd.elementary import exp, log

@@ -8,9 +8,9 @@ given r, under a tilt of its own. At the end few items are uncertain, and are dr
 import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.kernels.bernoulli import draw_all, prepared, put_drawn, scalar
-from ksubset.backends._cpu.kernels.bits import uniform
-from ksubset.backends._cpu.kernels.remainder import RECURSION, chance, distribution_of_rest
+from ksubset.backends._cpu.kernels.sampling_bernoulli import draw_all, prepared, put_drawn, scalar
+from ksubset.backends._cpu.kernels.sampling_bits import uniform
+from ksubset.backends._cpu.kernels.sampling_remainder import RECURSION, chance, distribution_of_rest
 from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import LONG, Row, Team
 from ksubset.backends._cpu.kernels.variables import variable

@@ -1,4 +1,4 @@
-"""The kernels for cardinality potentials as functions that XLA calls; see `handlers`.
+"""The kernels for cardinality potentials as functions that XLA calls; see `xla_handlers`.
 
 Operands are the logits (rows, n), the log-weights (rows, high + 1), and what a kernel takes beside them. Results are
 the items' (rows, n), the counts' (rows, high + 1) but for samples, which rows are served (rows,), and scratch memory.
@@ -10,7 +10,8 @@ from typing import Any, NamedTuple
 from ksubset.backends._cpu.calls import WORD
 from ksubset.backends._cpu.compiling import inner
 from ksubset.backends._cpu.kernels import weighted
-from ksubset.backends._cpu.kernels.handlers import (
+from ksubset.backends._cpu.kernels.rows import LINE, carve
+from ksubset.backends._cpu.kernels.xla_handlers import (
     ATTRIBUTES,
     OPERANDS,
     RESULTS,
@@ -20,7 +21,6 @@ from ksubset.backends._cpu.kernels.handlers import (
     layout_of,
     words,
 )
-from ksubset.backends._cpu.kernels.rows import LINE, carve
 from ksubset.backends._cpu.simd.tables import address_in, table_at
 from ksubset.backends._cpu.simd.vectors import zeros
 

@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.kernels.bits import (
+from ksubset.backends._cpu.kernels.sampling_bits import (
     ITEMS_AT_ONCE,
     WORDS_OF_STATE,
     draw_items,

@@ -1,4 +1,4 @@
-"""What is left of k for the items that are drawn later, and how likely they make up for it: P_B of ``stages``.
+"""What is left of k for the items that are drawn later, and how likely they make up for it: P_B of `sampling_stages`.
 
 It comes from the recursion over all possible counts, sums of products of positive numbers, or where B's variance is
 large from the contour, whose error is below rounding. Its bound is the largest entry, or by the triangle inequality
@@ -12,10 +12,10 @@ from typing import NamedTuple
 import numpy as np
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.kernels.bernoulli import scalar
 from ksubset.backends._cpu.kernels.nodes import ANGLE, IM, MOST, RE, place_nodes
+from ksubset.backends._cpu.kernels.power_sum_terms import enough_terms
 from ksubset.backends._cpu.kernels.power_sums import integrand_by_powers, sum_powers
-from ksubset.backends._cpu.kernels.terms import enough_terms
+from ksubset.backends._cpu.kernels.sampling_bernoulli import scalar
 from ksubset.backends._cpu.kernels.variables import row_totals, variable
 from ksubset.backends._cpu.simd.elementary import total, turn
 from ksubset.backends._cpu.simd.memory import load_items, load_numbers, step, store, store_numbers

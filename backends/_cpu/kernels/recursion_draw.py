@@ -5,7 +5,7 @@ those between are rebuilt from five of them. Lanes are rows.
 """
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.kernels.passes import PAD, place
+from ksubset.backends._cpu.kernels.recursion_passes import PAD, place
 from ksubset.backends._cpu.kernels.uniforms import uniform
 from ksubset.backends._cpu.simd.memory import load, store
 from ksubset.backends._cpu.simd.vectors import any_lane, full, where
