@@ -1,7 +1,7 @@
-"""The one place where the CPU fast path is chosen, and how calls of the core are put to its kernels.
+"""The one place where the CPU fast path is chosen, and where calls of the core are passed to its kernels.
 
-It takes the functions of `FUNCTIONS`, and `COUNTS`. Those of `SOLVING` are array code that starts from a solution,
-found by a kernel.
+It takes the functions of `FUNCTIONS`, and `COUNTS`. The functions of `SOLVING` are array code that starts from a
+solution, found by a kernel.
 Nothing of numba or NumPy is imported before the first call that would use it.
 """
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Memory, Path
 
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
-"""Those of ``ksubset._law.functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
+"""Names in ``ksubset._law.functions``; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
 KERNELS = {
     "marginals": "solve",
     "unchosen": "solve",
@@ -28,13 +28,13 @@ KERNELS = {
     "draw": "sample",
     "solve": "volume",
 }
-"""What each is called in ``_cpu``."""
+"""The name of each in ``_cpu``."""
 SOLVING = {function.__name__ for function in functions.SOLVING}
 SOLVING_WEIGHTED = {function.__name__ for function in weighted.SOLVING}
 COUNTS = "count_log_pmf"
 """The law of the number of independent items, which has a kernel of its own."""
 WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw", "weighted_solve")
-"""The same under a cardinality potential."""
+"""The same functions under a cardinality potential."""
 
 OLDEST = (0, 63)
 
@@ -70,7 +70,7 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         One of `FUNCTIONS` or `WEIGHTED`, `COUNTS`, or another function of ``ksubset._law.functions`` or
         ``ksubset._law.weighted``.
     shape, width, dtype
-        The shape of the logits, a bound of min(k, n − k), and anything ``numpy.dtype`` accepts.
+        The shape of the logits, a bound on min(k, n − k), and anything ``numpy.dtype`` accepts.
 
     Returns
     -------

@@ -35,13 +35,13 @@ class Problem:
     k
         An int, or integers of the batch shape.
     width
-        A static bound of min(k, n − k).
+        A static bound on min(k, n − k).
     dtype
         The dtype of the results.
     reads
         Whether the values of arrays are checked: where they can be read at no cost, or wherever they are.
     spread
-        Where the rows are, if these are one process's part of them.
+        How the batch is spread over processes, if these rows are one process's part of it.
     """
 
     backend: Backend
@@ -62,11 +62,11 @@ class Problem:
         return self.whole(value, max([0, *(x.ndim - self.logits.ndim for x in arrays)]))
 
     def whole(self, value: Array, leading: int = 0) -> Array:
-        """What the caller gets for a value of these rows, which has so many axes in front of those of the batch."""
+        """The caller's result, from a value of these rows that has ``leading`` axes before the batch axes."""
         return value if self.spread is None else self.spread.whole(value, leading)
 
     def local(self, x: Array, name: str) -> Array:
-        """What these rows need of a second array."""
+        """The part of a second array that belongs to these rows."""
         return x if self.spread is None else self.spread.local(x, name)
 
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
@@ -80,11 +80,11 @@ class Problem:
         return self.backend.astype(value, self.dtype)
 
     def apply(self, work: Callable[["Problem"], Array], *tail: int) -> Array:
-        """``work``, which computes the rows (...) + tail of a problem, where need be of each chunk of this one."""
+        """Apply ``work``, which computes the rows (...) + tail of a problem, to this problem or its chunks."""
         return self.whole(work(self))
 
     def solve(self) -> Solution:
-        """What several functions share, without gradients."""
+        """The solution that several functions share, without gradients."""
         return self.backend.solve(self.logits, self.k, self.width)
 
     def checks(self, x: Array) -> bool:
@@ -108,7 +108,7 @@ class Problem:
         return max(int(self.logits.shape[-1]) - 1, 0)
 
     def each_item(self) -> "Problem":
-        """The same with a batch dimension of size one after the others, for as many directions as there are items."""
+        """The same problem with a batch axis of size one added last, along which n directions can be batched."""
         k = self.k if isinstance(self.k, int) else self.k[..., None]
         return replace(self, logits=self.logits[..., None, :], k=k)
 
@@ -143,7 +143,7 @@ class Problem:
         return self.rows(function, u)
 
     def giving(self, dtype: object) -> "Problem":
-        """The same with results in a dtype, computed in it or in that of the logits, whichever is wider."""
+        """The same problem with results in a dtype, computed in the wider of it and the dtype of the logits."""
         try:
             like = self.xp.zeros((), dtype=dtype, device=device(self.logits))
         except (TypeError, ValueError) as error:
@@ -166,7 +166,7 @@ R = TypeVar("R")
 
 
 def by_own_settings(function: Callable[Concatenate[Problem, P], R]) -> Callable[Concatenate[Problem, P], R]:
-    """A function of a problem, in which no setting of the user's finds faults, and of which NumPy does not warn."""
+    """Shield a function of a problem from the user's framework settings, and silence NumPy's warnings."""
 
     @wraps(function)
     def wrapped(problem: Problem, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -176,7 +176,7 @@ def by_own_settings(function: Callable[Concatenate[Problem, P], R]) -> Callable[
 
 
 def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:
-    """The logits and k of the rows of this process, and where those are if others have more of them."""
+    """The logits and k of this process's rows, and how the batch is spread if other processes hold rows too."""
     spread = backends.spread(logits, name)
     if spread is None:
         return logits, k, None
@@ -193,7 +193,7 @@ def prepare(
     check: Callable[[Array, int | Array, Backend, str], None] = check_values,
     spread: Spread | None = None,
 ) -> Problem:
-    """Check the arguments that all functions share, the first of which has a name and values of its own."""
+    """Check the arguments that all functions share; the first has its own ``name``, and ``check`` for its values."""
     backend = backends.find(logits, name)
     if backend.delays:
         later: Problem = backend.prepare(partial(prepare, name=name, check=check), logits, k, max_k, validate, name)
@@ -216,7 +216,7 @@ def prepare(
 def wider(xp: Any, dtype: Any, other: Any) -> Any:
     """The dtype to which floats of two are promoted; float32 for float16 beside bfloat16.
 
-    In the words of no framework, because `torch.compile` does not follow torch's own promotion of half precision.
+    No framework's promotion is used, because `torch.compile` does not follow torch's own promotion of half precision.
     """
     bits, others = xp.finfo(dtype).bits, xp.finfo(other).bits
     if bits == others:
@@ -242,7 +242,7 @@ def binary(problem: Problem, z: Array) -> Array:
 
 
 def static_width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
-    """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
+    """A static bound on min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
     most = n if max_k is None else whole(max_k, "max_k")
     if not 0 <= most <= n:
         raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")
