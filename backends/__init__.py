@@ -50,7 +50,7 @@ def _search(x: object, name: str) -> Backend:
 
 
 def is_spread(x: object) -> bool:
-    """Whether ``x`` is an array of which each of several processes holds a part, by the module of its type."""
+    """Whether the parts of ``x`` are held by several processes, by the module of its type."""
     return type(x).__module__.startswith("torch.distributed.tensor")
 
 
@@ -64,7 +64,7 @@ def spread(x: object, name: str) -> Spread | None:
 
 
 def load(adapter: str) -> Backend:
-    """Import an adapter by name, by a statement for each: those are what `torch.compile` can follow."""
+    """Import an adapter by name, by a statement for each, since `torch.compile` can follow these."""
     module: Any
     if adapter == "torch":
         from ksubset.backends import torch as module

@@ -51,12 +51,12 @@ def test_example(box: str) -> None:
 
 
 def shape(line: str) -> str:
-    """What is printed apart from fractions, which are compared to the digits shown, and spaces."""
+    """A printed line without its fractions, which are compared to the digits shown, and without spaces."""
     return "".join(NUMBER.sub("#", line).split())
 
 
 class Links(HTMLParser):
-    """What a page refers to, and what can be referred to in it."""
+    """The links of a page, and the names in it that links can point to."""
 
     def __init__(self, page: Path) -> None:
         super().__init__()

@@ -156,7 +156,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def forget_programs() -> Iterator[None]:
-    """Let JAX drop what it compiled for a file: each program maps memory, of which Linux allows 65530 pieces."""
+    """Let JAX drop what it compiled for a file: each program maps memory, and Linux allows 65530 maps."""
     yield
     if "jax" in sys.modules:
         sys.modules["jax"].clear_caches()

@@ -1,8 +1,8 @@
 """Compiled kernels on disk: one file for each version of a function, read only where nobody else could have put it.
 
 Numba keeps an index of its files, in which processes that compile at once take each other's, and asks whether a
-function's own file has changed. Here the name of a file says what it holds, and its head of which sources and that it
-is whole.
+function's own file has changed. Here the name of a file identifies its content, and its head shows the sources it was
+made from and that it is whole.
 """
 
 import pickle
@@ -39,7 +39,7 @@ def warn_once(message: str) -> None:
 
 
 def _sources() -> bytes:
-    """A digest of all that kernels are compiled from."""
+    """A digest of all sources that kernels are compiled from."""
     core = Path(elementary.__file__).parent
     files = *sorted(Path(__file__).parent.rglob("*.py")), core / "elementary.py", core / "power_sums.py"
     digest = sha256(numba.__version__.encode())
@@ -52,7 +52,7 @@ SOURCES = _sources()
 
 
 class _Safe:
-    """One of Numba's locators, of which folders that others may write to are refused."""
+    """One of Numba's locators, which refuses folders that other users may write to."""
 
     def __init__(self, locator: Any) -> None:
         self.locator = locator

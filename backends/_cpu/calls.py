@@ -2,7 +2,7 @@
 
 `find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
 the same names in `ksubset._engine.inference`. Logits are (..., n) of float32 or float64, copied if not contiguous; k
-is an int or integers (...), ``width`` a bound of min(k, n − k). A row that is infeasible or holds a NaN gives NaN in
+is an int or integers (...), ``width`` a bound on min(k, n − k). A row that is infeasible or holds a NaN gives NaN in
 its results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
 """
 
@@ -20,7 +20,7 @@ WORD = 0x7FFF_FFFF_FFFF_FFFF
 
 
 class Solved(NamedTuple):
-    """What `solve` found, None where it was not asked for.
+    """The result of `solve`; quantities that were not asked for are None.
 
     Attributes
     ----------
@@ -58,9 +58,9 @@ def solve(
     volume, chosen, unchosen
         Whether to return the log-volume, μ and 1 − μ.
     threads
-        How many there may be; None for `threads.default_threads`.
+        The largest number of threads; None for `threads.default_threads`.
     memory
-        Whose arrays these are.
+        The framework of the arrays.
 
     Returns
     -------
@@ -167,7 +167,7 @@ def sample(
 
 
 def _side_by_side(rows: int, draws: int, dtype: Any) -> int:
-    """How many draws of few rows fill a vector: the rows are repeated so often, which changes no draw."""
+    """How often few rows are repeated so that their draws fill a vector, which changes no draw."""
     if draws <= 1 or not rows:
         return 1
     lanes = WIDTH[KINDS[dtype]]
@@ -175,5 +175,5 @@ def _side_by_side(rows: int, draws: int, dtype: Any) -> int:
 
 
 def _width(n: int, k: Any) -> int:
-    """A bound of min(k, n − k)."""
+    """A bound on min(k, n − k)."""
     return width_of(n, -1 if getattr(k, "ndim", 0) else int(k))

@@ -1,6 +1,6 @@
 """Cardinality potentials for Python: rows, and log-weights of their counts 0 … high, −∞ below ``low``.
 
-What one tilt serves is computed here; ``served`` says of each row whether it does, and results of the others mean
+Rows that one tilt serves are computed here; ``served`` says which rows these are, and the results of other rows mean
 nothing. There are at least one row and one item.
 """
 
@@ -16,7 +16,7 @@ from ksubset.backends._cpu.simd.lanes import ROWS
 
 
 class Moments(NamedTuple):
-    """What `moments` found.
+    """The result of `moments`.
 
     Attributes
     ----------
@@ -31,7 +31,7 @@ class Moments(NamedTuple):
     counts
         π, (rows, high + 1).
 
-    What was not asked for is None.
+    A quantity that was not asked for is None.
     """
 
     served: np.ndarray

@@ -70,7 +70,7 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         One of `FUNCTIONS` or `WEIGHTED`, `COUNTS`, or another function of ``ksubset._law.functions`` or
         ``ksubset._law.weighted``.
     shape, width, dtype
-        The shape of the logits, a bound of min(k, n − k), and anything ``numpy.dtype`` accepts.
+        The shape of the logits, a bound on min(k, n − k), and anything ``numpy.dtype`` accepts.
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""Cardinality potentials through the CPU fast path: calls of ``ksubset._law.weighted`` put to its kernels.
+"""Cardinality potentials through the CPU fast path: calls of ``ksubset._law.weighted`` passed to its kernels.
 
 A kernel computes the rows that one tilt serves. The core computes the others, and their results are put in place.
 """
@@ -114,7 +114,7 @@ class Orientation:
         self.low, self.high = (self.n - high, self.n - low) if self.flipped else (low, high)
 
     def these_counts(self, x: Any) -> Any:
-        """From all counts, (rows, n + 1), those of the kernel, (rows, high + 1)."""
+        """Select the counts of the kernel, (rows, high + 1), from all counts, (rows, n + 1)."""
         return x[:, ::-1][:, : self.high + 1] if self.flipped else x[:, : self.high + 1]
 
     def all_counts(self, x: Any) -> Any:
@@ -132,7 +132,7 @@ class Call(Orientation):
     rows, counts
         As they were given, (rows, 2n + 1), with the least and the largest count.
     logits, log_weights
-        What kernels take.
+        The arguments of kernels.
     """
 
     def __init__(self, logits: "np.ndarray", low: int, high: int) -> None:
@@ -143,7 +143,7 @@ class Call(Orientation):
         self.log_weights = self.these_counts(omega)
 
     def mixture(self, found: Any) -> Mixture:
-        """What the kernel computed, as the core puts it."""
+        """The result of the kernel, in the form that the core gives."""
         import numpy as np
 
         from ksubset.backends.array_api import NUMPY
@@ -157,13 +157,13 @@ class Call(Orientation):
         return Mixture(t, slope.T, lead, found.log_volume, *sides, counts)
 
     def moments(self, threads: int | None, **wanted: bool) -> Any:
-        """What the kernel computes."""
+        """The moments of the rows, by the kernel."""
         from ksubset.backends._cpu.calls_weighted import moments
 
         return moments(self.logits, self.log_weights, self.low, threads=threads, **wanted)
 
     def core(self, function: Callable[..., Any], left: "np.ndarray", *arrays: "np.ndarray") -> Any:
-        """What the core computes for some of the rows."""
+        """The value of a function by the core, for some of the rows."""
         import numpy as np
 
         from ksubset.backends.array_api import NUMPY
@@ -174,7 +174,7 @@ class Call(Orientation):
     def completed(
         self, function: Callable[..., Any], served: "np.ndarray", out: "np.ndarray", *arrays: "np.ndarray"
     ) -> "np.ndarray":
-        """``out`` with the rows that no kernel serves."""
+        """``out``, with the rows that no kernel serves filled in."""
         import numpy as np
 
         left = np.flatnonzero(~served)

@@ -16,7 +16,7 @@ from ksubset.backends._cpu.simd.lanes import Layout
 
 
 class Memory(Protocol):
-    """What kernels need of a framework: arrays in the memory of the CPU, and where they are."""
+    """The interface of a framework for kernels: arrays in the memory of the CPU, and their addresses."""
 
     def dtype(self, x: Any) -> "np.dtype[Any]":
         """The dtype by its NumPy name."""
@@ -28,7 +28,7 @@ class Memory(Protocol):
         """The array, or a copy of the dtype of another one whose numbers are in order."""
 
     def counts(self, k: Any) -> Any:
-        """The same as 64-bit integers."""
+        """The counts as 64-bit integers."""
 
     def repeated(self, x: Any, times: int, tail: int) -> Any:
         """The rows of x, of ``tail`` axes each, one after the other and all of them again; a number as it is."""

@@ -19,19 +19,19 @@ LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for ac
 RECURSION, CONTOUR = "recursion", "contour"
 
 WIDEST = {"volume": -1, "solve": 12, "jacobian_product": 12, "sample": 12}
-"""The recursion serves rows that choose, or leave, at most this many."""
+"""The recursion serves rows that choose, or leave out, at most this many items."""
 
 LONGEST = 4096
-"""And have at most so many items: float32 loses digits in products of more."""
+"""The recursion also needs rows of at most this many items: float32 loses digits in longer products."""
 
 FEWEST = 6
 """Fewer rows are taken one by one, items in lanes."""
 
 SHORT = 256
-"""Longer rows as well."""
+"""Longer rows are taken one by one as well."""
 
 SHARED = 1 << 17
-"""Threads work together on rows of so many items, if there are fewer rows than threads."""
+"""Threads work together on rows with at least this many items, if there are fewer rows than threads."""
 
 TYPICAL = {RECURSION: 30.0, CONTOUR: 60.0}
 """About the cost of an item, in additions of a state."""
@@ -56,7 +56,7 @@ class Path(NamedTuple):
 
     @property
     def family(self) -> str:
-        """What `ksubset.show_config` calls these kernels."""
+        """The name of these kernels in `ksubset.show_config`."""
         return "the fast path"
 
     @property
@@ -73,7 +73,7 @@ def find_path(name: str, rows: int, n: int, width: int, dtype: Any) -> Path | No
     name
         ``"volume"``, which is `solve` with the log-volume, ``"solve"``, ``"jacobian_product"`` or ``"sample"``.
     rows, n, width
-        The shape, and a bound of min(k, n − k).
+        The shape, and a bound on min(k, n − k).
     dtype
         Of the logits: anything ``numpy.dtype`` accepts.
 
@@ -111,11 +111,11 @@ def find_count_path(rows: int, n: int, dtype: Any) -> Path | None:
 
 
 LARGEST_TABLE = 1 << 20
-"""Items times sizes; potentials of more are computed by the core, whose memory does not grow with the sizes."""
+"""Items times sizes; the core computes larger potentials, since its memory does not grow with the sizes."""
 
 
 def choose(name: str, rows: int, n: int, width: int) -> tuple[str, str]:
-    """The method, and what lanes hold; how many rows there are has no influence on the method that draws samples."""
+    """The method, and the content of lanes; the method that draws samples does not depend on the number of rows."""
     recurs = width <= WIDEST[name] and n <= LONGEST and (rows > 1 or name == "sample")
     if recurs:
         return RECURSION, ROWS
@@ -136,7 +136,7 @@ def _lanes(across: str, kind: np.dtype[Any]) -> str:
 
 
 def width_of(n: int, same: int) -> int:
-    """A bound of min(k, n − k) where ``same`` is k, or −1."""
+    """A bound on min(k, n − k); ``same`` is k, or −1."""
     return n // 2 if same < 0 else min(same, abs(n - same))
 
 
@@ -154,7 +154,7 @@ class Plan(NamedTuple):
     updates
         Work for a row.
     shared
-        Bytes that threads share which work on one row; 0 for kernels of which each thread has rows of its own.
+        Bytes shared by threads that work on one row; 0 for kernels in which each thread has rows of its own.
     alone
         The last arguments of a kernel whose threads may share a row, for a thread without others.
     """

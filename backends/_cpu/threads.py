@@ -1,6 +1,6 @@
 """Rows split over a few threads; kernels release the GIL, and each thread has its own scratch memory.
 
-The calling thread works too, and waits for the ranges it gave away. Threads do nothing but run kernels, so callers on
+The calling thread works too, and waits for the ranges it handed out. Threads do nothing but run kernels, so callers on
 any number of threads share them without waiting for each other in a circle.
 """
 
@@ -118,10 +118,10 @@ def run(part: Callable[[int, int], None], rows: int, multiple: int, work: int, t
 
 
 def run_together(member: Callable[[int, int, int, int], None], size: int, shared: int, scratch: int) -> None:
-    """Call ``member(rank, size, address, own)`` on as many threads at once, which wait for each other by `team.meet`.
+    """Call ``member(rank, size, address, own)`` on ``size`` threads at once, which wait for each other by `team.meet`.
 
-    All memory is found before any of them starts. Whoever ends, be it by an error, raises its flag for good: the others
-    do not wait for it.
+    All memory is found before any thread starts. A member that ends, even by an error, raises its flag for good, so
+    that the others do not wait for it.
     """
     lines = -(-scratch // 64) * 64
     memory = np.zeros(shared + size * lines + 64, np.uint8)

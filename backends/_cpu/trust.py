@@ -1,4 +1,4 @@
-"""Whether a folder holds what we have put there, or could hold what somebody else has."""
+"""Whether a folder holds only files that we have put there, or could hold files of somebody else."""
 
 import os
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What CuPy and torch need to run the kernels of ``kernels.cu``: how to launch each, and the calls built on them.
+"""The kernels of ``kernels.cu`` for CuPy and torch: how to launch each kernel, and the calls built on them.
 
 The source is compiled once for each device, dtype and place of the tree. There are three kernels, one to a primitive of
 `ksubset._engine.inference`; each handles all rows of a call in one launch, on the caller's stream, and waits for

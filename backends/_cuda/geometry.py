@@ -48,7 +48,7 @@ class Launch:
     blocks, threads, shared_bytes
         The geometry of the launch.
     capacity
-        Elements of the tree and of what overwrites it, for one block.
+        Elements of the tree, and of the arrays that overwrite it, for one block.
     slab_stride
         Numbers in a block's piece of the slab; 0 without one.
     shares, at_once
@@ -68,7 +68,7 @@ class Launch:
 
     @property
     def family(self) -> str:
-        """What `ksubset.show_config` calls these kernels."""
+        """The name of these kernels in `ksubset.show_config`."""
         return "the CUDA kernels"
 
     @property
@@ -84,7 +84,7 @@ class Launch:
 
     @property
     def options(self) -> tuple[str, ...]:
-        """What the source is compiled with."""
+        """The compiler options for the source."""
         return ("-std=c++17", f"-DKSUBSET_REAL={self.real}", f"-DKSUBSET_SLAB={int(self.slab)}")
 
 
@@ -97,7 +97,7 @@ def suits(logits: Array, width: int) -> bool:
 def path(device: Device, name: str, logits: Array, width: int) -> Launch | str:
     """Say how one of ``ksubset._law.functions``, or ``draw``, would be launched, or why the core computes it.
 
-    Those of ``ksubset._law.weighted`` have names that begin with ``weighted_``.
+    The functions of ``ksubset._law.weighted`` have names that begin with ``weighted_``.
     """
     if name.startswith("weighted_"):
         return "blocks take subsets of a given size"

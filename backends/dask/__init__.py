@@ -45,14 +45,14 @@ def joined(x: Array, name: str) -> Array:
 
 @dataclass
 class ChunkedProblem(Problem):
-    """A call of which all is validated but values; ``k`` may be a `Cardinality`.
+    """A call that is validated except for values; ``k`` may be a `Cardinality`.
 
     Attributes
     ----------
     start
         ``start(logits, k)`` makes a chunk a problem of the framework that it belongs to.
     items
-        The chunks that the items were given in: those of the results.
+        The chunks of the items as given, which the results have too.
     """
 
     start: Callable[..., Problem]
@@ -102,7 +102,7 @@ class ChunkedProblem(Problem):
         return None
 
     def path(self, name: str) -> Any:
-        """That of the first chunk."""
+        """The path of the first chunk."""
         like = array_api_compat.array_namespace(self.logits._meta)
         shape = tuple(sizes[0] for sizes in self.logits.chunks)
         chunk = like.broadcast_to(like.zeros((), dtype=self.logits.dtype), shape)
@@ -120,7 +120,7 @@ def _drawn(
 
 
 def _evaluated(function: Callable[..., Any], validate: bool, problem: Problem, *arrays: Array) -> Array:
-    """One of ``ksubset._law.functions`` of a chunk, a further array of which is checked here."""
+    """One of ``ksubset._law.functions`` for a chunk; a further array is checked here."""
     if validate and arrays:
         _check(problem, function.__name__, arrays[0])
     return problem.evaluate(function, *arrays)
@@ -166,7 +166,7 @@ class Dask(Backend):
         validate: bool | None,
         name: str = "logits",
     ) -> Problem:
-        """Check what is known of the arguments, and leave their values to ``start`` in each chunk."""
+        """Check the types and shapes of the arguments, and leave their values to ``start`` in each chunk."""
         check_logits(logits, xp, name)
         items, logits = logits.chunks[-1], joined(logits, name)
         n = int(logits.shape[-1])

@@ -16,14 +16,14 @@ from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 
 STREAMS = 0x6B73
-"""Precedes the position of a chunk in its spawn key, so that seeds which the caller spawns from the same one differ."""
+"""Precedes the position of a chunk in its spawn key, so that it differs from seeds that the caller spawns."""
 
 Root = tuple[Any, tuple[int, ...]]
 
 
 @dataclass(frozen=True)
 class Operand:
-    """An array of the batch shape, or of that and an axis for the items, which is in one chunk."""
+    """An array of the batch shape, perhaps with an axis for the items, which is in one chunk."""
 
     array: Array
     has_items: bool = True
@@ -31,7 +31,7 @@ class Operand:
 
 @dataclass(frozen=True)
 class Call:
-    """What is done to a chunk: ``work(problem, *arrays)``.
+    """The work on a chunk: ``work(problem, *arrays)``.
 
     Attributes
     ----------
@@ -75,9 +75,9 @@ def split(k: int | Array | Cardinality) -> tuple[int | Cardinality | None, dict[
 def map_rows(
     call: Call, operands: Sequence[Operand], tail: tuple[int, ...], *, draws: tuple[int, ...] = (), places: bool = False
 ) -> Array:
-    """``call`` of the chunks of the operands, the first of which are the logits: draws + (...) + tail.
+    """``call`` on the chunks of the operands, the logits first: draws + (...) + tail.
 
-    With ``places`` each also gets its position, an array of one number for each axis of the batch.
+    With ``places`` each call also gets the position of its chunk, an array of one number for each axis of the batch.
     """
     like, ranks = operands[0].array, [x.array.ndim - x.has_items for x in operands]
     batch, fresh = tuple(range(max(ranks))), count(max(ranks))
@@ -104,7 +104,7 @@ def map_rows(
 
 
 def root(rng: object) -> Root:
-    """Entropy and spawn key of the seed that those of the chunks descend from."""
+    """Entropy and spawn key of the seed from which the seeds of the chunks descend."""
     if isinstance(rng, np.random.SeedSequence):
         return rng.entropy, tuple(rng.spawn_key)
     if isinstance(rng, np.random.Generator):
@@ -118,7 +118,7 @@ def root(rng: object) -> Root:
 
 
 def seed(source: Root, places: Sequence[Array]) -> int:
-    """That of the chunk at a position: of 128 bits, an int, which seeds a generator of any framework."""
+    """The seed of the chunk at a position: an int of 128 bits, which seeds a generator of any framework."""
     entropy, key = source
     sequence = np.random.SeedSequence(entropy, spawn_key=(*key, STREAMS, *(int(place[0]) for place in places)))
     return int.from_bytes(sequence.generate_state(4).astype("<u4").tobytes(), "little")

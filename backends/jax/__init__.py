@@ -47,7 +47,7 @@ def _repeat(step: Step, state: State, limit: int) -> State:
 
 
 def _choose(mask: Array, first: Answers, second: Answers) -> tuple[Array, ...]:
-    """Compute at run time what some row asks for."""
+    """Compute at run time only answers that some row needs."""
     if mask.ndim == 0:
         return cast("tuple[Array, ...]", jax.lax.cond(mask, first, second))
 
@@ -63,11 +63,11 @@ def _scan(step: Callable[[Any, Any], tuple[Any, Any]], carry: Any, xs: Any, leng
 
 
 LONGEST_PRODUCT = 256
-"""Of more numbers the sums would take longer to run than to compile."""
+"""For more numbers than this the sums would take longer to run than to compile."""
 
 
 def _sums_from_both_ends(x: Array) -> tuple[Array, Array]:
-    """As matrix products: XLA turns a cumulative sum into a tree of operations, of which it compiles every one."""
+    """As matrix products: XLA turns a cumulative sum into a tree of operations, and compiles every one."""
     size = x.shape[0]
     if size > LONGEST_PRODUCT:
         return sums_from_both_ends(jnp, x)

@@ -87,7 +87,7 @@ def _shape(logits: Any, v: Any, *counts: Any, **parameters: Any) -> Any:
 
 @by_own_settings
 def _jvp(primals: Any, tangents: Any, **parameters: Any) -> tuple[Array, Array]:
-    """The derivative in the logits is that of the core's array code, contracted by its symmetry in reverse mode."""
+    """The derivative in the logits comes from the core's array code, contracted by its symmetry in reverse mode."""
     (logits, v, *counts), (dlogits, dv, *_) = primals, tangents
     bind = partial(PRODUCT.bind, **parameters)
     change = jnp.zeros_like(v)

@@ -71,7 +71,7 @@ The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than on
 
 @by_own_settings
 def array_code(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
-    """The core's value of what `KERNEL` computes."""
+    """The core's value of the same function as `KERNEL`."""
     from ksubset.backends.jax import ADAPTER
 
     *arrays, count = (*operands, k) if k is not None else operands
@@ -80,7 +80,7 @@ def array_code(logits: Array, *operands: Array, name: str, k: int | None, width:
 
 @by_own_settings
 def _array_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
-    """Other samples of the same distribution as those of the kernel."""
+    """Samples of the same distribution, but not the same samples as the kernel draws."""
     from ksubset.backends.jax import ADAPTER
 
     def draw(logits: Array, seed: Array, *counts: Array) -> Array:

@@ -53,7 +53,7 @@ def kernel_draw(call: Foreign, logits: Array, seed: Array, *, draws: int, low: i
 
 
 def _completed(served: Array, out: Array, compute: Callable[..., Any], *given: Array) -> Array:
-    """``out``, or where a row is not served what ``compute`` makes of it."""
+    """``out``, or if a row is not served, ``compute`` applied to it."""
 
     def complete() -> Array:
         completed: Array = jax.pure_callback(compute, _shaped(out.shape, out.dtype), served, out, *given)
@@ -64,14 +64,14 @@ def _completed(served: Array, out: Array, compute: Callable[..., Any], *given: A
 
 
 def _left(name: str, low: int, high: int, served: Any, found: Any, rows: Any, *v: Any) -> "np.ndarray":
-    """What was ``found``, with the rows that are left, by the core."""
+    """``found``, with the remaining rows filled in by the core."""
     call = Call(np.asarray(rows), low, high)
     completed: np.ndarray = call.completed(find(name), np.asarray(served) > 0, np.array(found), *map(np.asarray, v))
     return completed
 
 
 def _left_draws(low: int, high: int, served: Any, found: Any, rows: Any, seed: Any) -> "np.ndarray":
-    """What was ``found``, (keys, draws, share, n), with samples of the core in the rows that are left."""
+    """``found``, (keys, draws, share, n), with the core's samples in the remaining rows."""
     z: np.ndarray = np.array(found)
     rows, served = (np.asarray(x).reshape(len(z), z.shape[2], *x.shape[1:]) for x in (rows, served))
     for part, theirs, ours, key in zip(rows, served, z, np.asarray(seed), strict=True):

@@ -13,7 +13,7 @@ Rule = Callable[..., tuple[Array | None, ...]]
 
 
 def surrogate(rule: Rule, value: Array, *arrays: Array) -> Array:
-    """``value``, of which ``rule(g, *arrays)`` gives the gradients with respect to ``arrays``."""
+    """``value``, with the gradients ``rule(g, *arrays)`` with respect to ``arrays``."""
     return _surrogate(rule, value, arrays)
 
 

@@ -20,7 +20,7 @@ Bounds: TypeAlias = tuple[Array, Array]
 def kth_largest(x: Array, k: int | Array, *, fixed: bool = False) -> Array:
     """The k-th largest along the last axis, which stays; the largest for k = 0.
 
-    With ``fixed`` as many steps are made as there are bits, so that no row waits for another, on another device.
+    With ``fixed`` there is one step for each bit, so that no row waits for a row on another device.
     """
 
     def apart(bounds: Bounds) -> Array:

@@ -42,18 +42,18 @@ def lowered_with_devices(*primitives: Any) -> None:
 
 
 def is_long(size: int) -> bool:
-    """Whether a row of so many items is computed where its items are, if those are spread over devices."""
+    """Whether a row of ``size`` items is computed where its items are, if they are spread over devices."""
     return several_devices() and summation.divides(jax.device_count(), size)
 
 
 def repeat(step: Step, state: State, limit: int) -> State:
-    """As many steps for all rows: a row that has settled stays as it is."""
+    """The same number of steps for all rows: a row that has settled stays as it is."""
     final: State = fold(lambda state, _: (step(state), None), state, None, length=limit)[0]
     return final
 
 
 def spread_over(devices: int) -> Devices:
-    """What the core asks for where there are so many devices."""
+    """The functions that the core needs to spread rows over this number of devices."""
     return Devices(devices, Fourier, pick)
 
 
@@ -151,7 +151,7 @@ def is_explicit(x: Array) -> bool:
 
 
 def _batch(x: Array, rank: int, own: int) -> tuple[Any, ...]:
-    """What the first ``own`` axes of an array are spread over, as the last of ``rank`` axes."""
+    """The mesh axes of the first ``own`` axes of an array, as the last of ``rank`` axes."""
     spec = tuple(jax.typeof(x).sharding.spec)
     known = (*spec, *(None,) * (x.ndim - len(spec)))[max(0, own - rank) : own]
     return (*(None,) * (rank - len(known)), *known)
@@ -176,9 +176,9 @@ def _split(
     kept: Callable[[tuple[Any, ...]], tuple[Any, ...]],
     *operands: Array,
 ) -> Array:
-    """Call a function on each device's share; ``kept`` is what it keeps of how the first operand is spread.
+    """Call a function on each device's share; ``kept`` selects the part of the first operand's sharding to keep.
 
-    ``rule`` names the axes of operands and result, of which each device has all of those in ``whole``.
+    ``rule`` names the axes of operands and result; the axes in ``whole`` are whole on each device.
     """
 
     def placed(mesh: Any, given: Any, result: Any = None) -> NamedSharding:

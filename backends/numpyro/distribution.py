@@ -54,7 +54,7 @@ class KSubset(dist.Distribution):
     logits : array, shape (..., n)
         Real floating; −∞ excludes an item, +∞ includes it.
     k : int, array of integers or Cardinality
-        Size of the subsets, or what takes its place; arrays broadcast to the batch shape (...). They are traced by
+        Size of the subsets, or a weight for every size. Arrays broadcast to the batch shape (...), and are traced by
         ``jit`` and ``vmap``; ints are built into the program.
     validate_args : bool, optional
         As for every distribution of NumPyro.
@@ -104,7 +104,7 @@ class KSubset(dist.Distribution):
 
     @property
     def k(self) -> Any:
-        """What was given as ``k``, its arrays in JAX and of the batch shape."""
+        """``k`` as given, with its arrays in JAX and of the batch shape."""
         return _together(self._arrays, self._fixed)
 
     @property
@@ -153,7 +153,7 @@ def _in_jax(x: Any) -> Any:
 
 
 def _parts(k: Any) -> tuple[dict[str, Array], tuple[Any, ...]]:
-    """The arrays of what is given as k, which programs take, and the rest of it, which is built into them."""
+    """The arrays of k, which programs take as arguments, and the rest of k, which is built into the programs."""
     fields = {name: _in_jax(x) for name, x in (vars(k) if isinstance(k, ksubset.Cardinality) else {"k": k}).items()}
     arrays = {name: x for name, x in fields.items() if isinstance(x, jax.Array)}
     rest = tuple((name, x) for name, x in fields.items() if name not in arrays)

@@ -33,10 +33,10 @@ class _State(NamedTuple):
 
 
 class SubsetMetropolis(MCMCKernel):
-    r"""A kernel of NumPyro's MCMC for latent ``KSubset`` sites: swaps of a chosen item for one that is not.
+    r"""A kernel of NumPyro's MCMC for latent ``KSubset`` sites: swaps of a chosen item for an unchosen one.
 
     A swap of two items picked uniformly is accepted with probability :math:`\min(1, p(z') / p(z))`, :math:`p` the joint
-    density of the model, of which nothing else is asked. Under a `ksubset.Cardinality` every other move flips random
+    density of the model; nothing else of the model is used. Under a `ksubset.Cardinality` every other move flips random
     items instead, so that all sizes are reached. Rows of a batch move one after the other.
 
     Parameters
@@ -46,14 +46,14 @@ class SubsetMetropolis(MCMCKernel):
         ``numpyro.infer.Gibbs``, of NumPyro 0.22 or later: ``Gibbs([(SubsetMetropolis(model), ["z"]), (NUTS(model),
         None)])``.
     moves : int, optional
-        How many a step of the chain proposes for each row, each of which evaluates the model; by default n/2. About
-        min(k, n − k) accepted swaps renew a row.
+        The number of moves that a step of the chain proposes for each row; by default n/2. Each move evaluates the
+        model. About min(k, n − k) accepted swaps renew a row.
 
     Raises
     ------
     TypeError, ValueError
         If ``moves`` is no positive int; and by ``MCMC.run`` where the model has another latent site or none, where
-        ``init_params`` holds what is impossible under the site's distribution, and for chains that NumPyro vectorises.
+        ``init_params`` holds a subset that is impossible at its site, and for chains that NumPyro vectorises.
 
     Notes
     -----
@@ -106,7 +106,7 @@ class SubsetMetropolis(MCMCKernel):
         return _State(z, jnp.zeros(()), random.fold_in(rng_key, 1))
 
     def sample(self, state: _State, model_args: Any, model_kwargs: Any) -> _State:
-        """One step: so many moves of each row of each site."""
+        """One step: ``moves`` moves of each row of each site."""
         rng_key, *keys = random.split(state.rng_key, 1 + len(self._sites))
         density = partial(_density, self._model, model_args, model_kwargs or {})
         carry, made = (state.z, density(state.z), jnp.zeros((), int)), 0
@@ -118,7 +118,7 @@ class SubsetMetropolis(MCMCKernel):
         return _State(carry[0], carry[2] / max(made, 1), rng_key)
 
     def get_diagnostics_str(self, state: _State) -> str:
-        """What the progress bar shows."""
+        """The text of the progress bar."""
         return f"moved {state.accept_prob:.2f}"
 
     def postprocess_fn(self, model_args: Any, model_kwargs: Any) -> Callable[[Values], Values]:
@@ -203,7 +203,7 @@ def _pick(key: Array, which: Array) -> Array:
 
 
 def _swap_or_flip(key: Array, row: Array) -> Array:
-    """Either a swap, or flips of about as many items as a random power of n, which reach every size."""
+    """Either a swap, or flips of items, whose number is about a random power of n, so that every size is reached."""
     which, power, flip, swap = random.split(key, 4)
     flips = random.bernoulli(flip, row.size ** -random.uniform(power), row.shape)
     return jnp.where(random.bernoulli(which), _swap(swap, row), jnp.where(flips, 1 - row, row))

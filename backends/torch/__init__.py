@@ -98,7 +98,7 @@ def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: to
 
 
 def _known(call: Call, logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> dict[str, Any]:
-    """What array code starts from, found by a kernel."""
+    """The solution from which array code starts, found by a kernel."""
     if call.function in weighted.SOLVING:
         solve_weighted = partial(cpu.solve_weighted, low=call.size, high=call.width)
         return dict(weighted.solutions(call.function, solve_weighted, logits, *arrays))
@@ -142,7 +142,7 @@ class Torch(Backend):
         return xp
 
     def is_array(self, x: object, like: object = None) -> bool:
-        """Not a DTensor, of which the adapter is given the rows of this process."""
+        """A tensor, but not a DTensor: the adapter gets the rows of this process as a plain tensor."""
         return isinstance(x, torch.Tensor) and not is_spread(x)
 
     def is_readable(self, x: Array) -> bool:

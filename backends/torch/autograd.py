@@ -39,23 +39,23 @@ Value = Callable[..., Tensor]
 
 @dataclass(frozen=True)
 class Call:
-    """What is computed, apart from the tensors.
+    """The parameters of a call, apart from its tensors.
 
     Attributes
     ----------
     name
-        Of one of ``ksubset._law.functions`` or ``ksubset._law.weighted``.
+        The name of one of ``ksubset._law.functions`` or ``ksubset._law.weighted``.
     size
         k where it is one number, else −1 and k a tensor.
     width
-        A static bound of min(k, n − k).
+        A static bound on min(k, n − k).
     value
-        ``value(call, logits, k, *arrays)`` computes it.
+        ``value(call, logits, k, *arrays)`` computes the value.
     solution
         The solution, where it is known.
     sampler
-        ``sampler(logits, k)`` draws the sample, where that takes no uniforms. It holds no tensor that it returns: that
-        one would hold itself through its gradient's node.
+        ``sampler(logits, k)`` draws the sample, where that takes no uniforms. It holds no tensor that it returns:
+        such a tensor would hold itself through the node of its gradient.
     """
 
     name: str

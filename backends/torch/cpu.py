@@ -159,7 +159,7 @@ def _seed(generator: torch.Generator | None) -> int:
 
 
 class _Draw(NamedTuple):
-    """What the gradient of samples needs."""
+    """The data that the gradient of samples needs."""
 
     k: int | Tensor
     width: int

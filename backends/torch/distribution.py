@@ -165,7 +165,7 @@ def _kl(p: KSubset, q: KSubset) -> Tensor:
 
 
 def _common_k(p: KSubset, q: KSubset) -> int | Tensor:
-    """The k of both; where they differ no subset of one is possible under the other."""
+    """The k of both; if the two differ, no subset of one distribution is possible under the other."""
     different = torch.as_tensor(p.k) != torch.as_tensor(q.k)
     if bool(different.any()):
         raise NotImplementedError(f"KL(KSubset || KSubset) needs the same k; got {p.k} and {q.k}")
@@ -180,7 +180,7 @@ class SubsetSampler(torch.nn.Module):
     k : int
         Size of the subsets.
     evaluate : {"mode", "marginals"}
-        What ``eval()`` returns. The layer has no state.
+        The output in evaluation, after ``eval()``. The layer has no state.
 
     Examples
     --------
@@ -198,7 +198,7 @@ class SubsetSampler(torch.nn.Module):
         self.k, self.evaluate = k, evaluate
 
     def forward(self, logits: Tensor) -> Tensor:
-        """Subsets, or in evaluation what ``evaluate`` names, in the shape of ``logits``."""
+        """Subsets, or in evaluation the mode or the marginals, in the shape of ``logits``."""
         if self.training:
             result: Tensor = ksubset.rsample(logits, self.k)
         else:

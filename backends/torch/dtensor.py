@@ -1,8 +1,8 @@
 """Batches of torch spread over processes, as `torch.distributed.tensor.DTensor`: each process computes its own rows.
 
 Rows do not depend on one another, so nothing is sent. Torch's own dispatch of a DTensor, operation by operation, never
-comes into play: the rows of this process are taken out, go the way of every plain tensor, and the answer is put
-together from them, with gradients that are placed as the arguments are.
+comes into play: the rows of this process are taken out, treated like any plain tensor, and put together again in the
+result, with gradients that are placed like the arguments.
 """
 
 from math import prod
@@ -35,7 +35,7 @@ class Shards:
             raise ValueError(f"{name} must be on a device mesh that this process is part of; got {self.mesh}")
 
     def local(self, x: Any, name: str, *, items: bool = True) -> Any:
-        """The rows of this process of what goes with the logits; numbers, and what else is no tensor, as they are.
+        """The rows of this process of a tensor that goes with the logits; numbers and other objects as they are.
 
         A tensor lies as the logits do along the axes that it shares with them, and is whole where it is broadcast.
         There its gradient is a sum over processes, which torch carries out when it is needed.
@@ -58,7 +58,7 @@ class Shards:
         return local if type(local) is torch.Tensor else local.clone()  # it may still be on its way
 
     def _expected(self, place: Placement, x: DTensor, shift: int, name: str) -> Placement:
-        """How a tensor with so many more axes than the logits must lie along one dimension of the mesh."""
+        """How a tensor with ``shift`` more axes than the logits must lie along one dimension of the mesh."""
         if not isinstance(place, Shard):
             return Replicate()
         axis, size = place.dim + shift, self.shape[place.dim]
@@ -69,7 +69,7 @@ class Shards:
         return Shard(axis)
 
     def whole(self, value: torch.Tensor, leading: int) -> DTensor:
-        """The answer of which this process has computed its rows, with so many axes in front of those of the batch."""
+        """The result for all processes, from this process's rows, with ``leading`` axes before the batch axes."""
         places, shape = list(self.placements), list(value.shape)
         for i, place in enumerate(self.placements):
             if isinstance(place, Shard):
@@ -80,9 +80,9 @@ class Shards:
         return DTensor.from_local(value, self.mesh, places, run_check=False, shape=torch.Size(shape), stride=stride)
 
     def stream(self, rng: object, like: torch.Tensor) -> torch.Generator:
-        """A generator of this process's rows alone, the same for those that have the same rows.
+        """A generator for this process's rows alone; processes with the same rows get the same generator.
 
-        One number is drawn from the generator given, which has to be in the same state everywhere and stays so.
+        One number is drawn from the given generator, which must be in the same state on every process, and stays so.
         """
         seed = torch.empty((), dtype=torch.int64, device=like.device).random_(generator=generator(rng, like))
         index = 0

@@ -12,7 +12,7 @@ Rule = Callable[..., tuple[Tensor | None, ...]]
 
 
 def surrogate(rule: Rule, value: Tensor, *arrays: Tensor) -> Tensor:
-    """``value``, of which ``rule(g, *arrays)`` gives the gradients with respect to ``arrays``."""
+    """``value``, with the gradients ``rule(g, *arrays)`` with respect to ``arrays``."""
     if torch.compiler.is_compiling() and not is_differentiated(*arrays):  # it would take the rule for the value
         return value
     result: Tensor = Surrogate.apply(rule, value, *arrays)  # type: ignore[no-untyped-call]  # torch leaves it so

@@ -1,4 +1,4 @@
-"""What torch has under way when a function is called, and how the operands of `torch.func.vmap` come to broadcast."""
+"""The torch transformations that are under way when a function is called, and broadcasting for `torch.func.vmap`."""
 
 from collections.abc import Callable
 from typing import Any
@@ -17,7 +17,7 @@ def is_tracked(*tensors: Tensor) -> bool:
 
 
 def is_differentiated(*tensors: Tensor) -> bool:
-    """Whether torch's own autograd records what becomes of some tensor."""
+    """Whether torch's own autograd records the operations on some tensor."""
     return torch.is_grad_enabled() and any(x.requires_grad for x in tensors)
 
 
@@ -78,7 +78,7 @@ def is_derived_while_compiling() -> bool:
     ------
     NotImplementedError
         If it takes others, which a Function would answer wrongly there: forward ones, or any beside another level.
-        `torch.compile` then runs what is around the call uncompiled, unless it must not.
+        `torch.compile` then runs the code around the call uncompiled, unless ``fullgraph`` forbids it.
     """
     reverse, others = _levels_while_compiling()
     if others:

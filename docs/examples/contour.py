@@ -150,7 +150,7 @@ for axes in left, right:
 # %%
 # The error falls like the tail of the law of *S*, faster than any power of N, until rounding is left. Dotted lines are
 # the library's N, which also covers laws with longer tails than these. From its nodes alone, all marginals agree with
-# those of :func:`ksubset.marginals` to rounding:
+# :func:`ksubset.marginals` to rounding:
 
 for logits, k in rows:
     p, q = tilted(logits, k)

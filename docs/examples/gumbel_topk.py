@@ -75,7 +75,7 @@ axes.set_title("θ = (2, 1, 0, −1), k = 2")
 # %%
 # Other marginals
 # ---------------
-# Here are ten items, of which five are chosen. Gumbel top-k takes the likely ones too often.
+# Here five of ten items are chosen. Gumbel top-k takes the likely items too often.
 
 logits, k = np.linspace(2, -2, 10), 5
 z, gumbel = gumbel_topk(logits, k)

@@ -4,8 +4,8 @@ Survey sampling: conditional Poisson sampling
 
 A survey wants exactly *k* of *n* households, and larger ones with a higher probability. Statisticians draw each household
 independently and keep only the draws that have size *k*; they call it *conditional Poisson sampling*, and know that it has
-the highest entropy among all designs with the same inclusion probabilities [1]_. It is the k-subset distribution: the
-logits are those of the independent draws.
+the highest entropy among all designs with the same inclusion probabilities [1]_. It is the k-subset distribution, with
+the logits of the independent draws.
 
 .. [1] Hájek, *Sampling from a Finite Population*, Dekker 1981; Chen, Dempster and Liu, *Weighted finite population
    sampling to maximize entropy*, Biometrika 81, 1994.

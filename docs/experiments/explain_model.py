@@ -1,6 +1,6 @@
 """A network that chooses k tokens of a review, and one that sees these alone and guesses the verdict.
 
-The shapes of both are those of the authors' code for SIMPLE, which took them from that of L2X (Chen et al. 2018). The
+Both have the shapes of the authors' code for SIMPLE, which took them from the code of L2X (Chen et al. 2018). The
 embeddings are learned from nothing, as in L2X, one for each network.
 """
 

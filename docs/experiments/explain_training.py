@@ -1,4 +1,4 @@
-"""One training: the best state by validation loss, and what it is worth on the test reviews."""
+"""One training: the best state by validation loss, and its scores on the test reviews."""
 
 import copy
 import time
@@ -67,7 +67,7 @@ def evaluate(model: Explainer, reviews: Reviews, setting: Setting) -> tuple[Scor
 
 
 def precision(subsets: Tensor, human: Tensor) -> float:
-    """The share of what is chosen that lies in the spans that people marked."""
+    """The share of the chosen tokens that lies in the spans that people marked."""
     return (subsets * human).sum().item() / subsets.sum().item()
 
 

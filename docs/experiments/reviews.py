@@ -17,7 +17,7 @@ SOURCE = (
     "id, label, tokens (joined by spaces) and spans ([start, end) each)"
 )
 LENGTH = 350
-"""Tokens of a review that are read, the first ones, as many as in the paper."""
+"""Number of tokens that are read from the beginning of a review, as in the paper."""
 
 PADDING, UNKNOWN = 0, 1
 LEAST_COUNT = 2
@@ -47,7 +47,7 @@ class Reviews(NamedTuple):
 
 
 class Splits(NamedTuple):
-    """What is learned from, what decides when to stop, what is reported, and the number of words."""
+    """The reviews to learn from, to decide when to stop, and to report, and the number of words."""
 
     train: Reviews
     validation: Reviews
@@ -71,7 +71,7 @@ def vocabulary(texts: Iterable[Sequence[str]]) -> dict[str, int]:
 
 
 def encode(records: Sequence[dict[str, Any]], index: dict[str, int]) -> Reviews:
-    """Cut to LENGTH tokens and padded to as many."""
+    """Cut or padded to LENGTH tokens."""
     words = [record["tokens"].split()[:LENGTH] for record in records]
     tokens = torch.full((len(records), LENGTH), PADDING)
     human = torch.zeros(len(records), LENGTH, dtype=torch.bool)

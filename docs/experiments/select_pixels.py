@@ -177,7 +177,7 @@ def compare(data: Digits, learned: np.ndarray, seed: int) -> dict[str, float]:
 
 
 def draw_picture(marginals: np.ndarray, learned: np.ndarray, data: Digits, path: Path) -> None:
-    """The marginals as a map, and three images of which all but the learned pixels are faded."""
+    """The marginals as a map, and three images in which all but the learned pixels are faded."""
     figure, (left, *others) = plt.subplots(1, 4, figsize=(13, 3.4), layout="constrained")
     picture = left.imshow(marginals.reshape(SIDE, SIDE), vmin=0, vmax=1)
     figure.colorbar(picture, ax=left, label="probability to be chosen")

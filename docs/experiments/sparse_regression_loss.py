@@ -34,7 +34,7 @@ def loss(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
 
 
 def chain_rule_loss(mask: Tensor, moments: Moments, alpha: float) -> Tensor:
-    """‖y − X(mask·w)‖², w held fixed while the mask changes: what is left of the gradient is due to α alone."""
+    """‖y − X(mask·w)‖², w held fixed while the mask changes: the remaining gradient is due to α alone."""
     masked = mask * weights(mask, moments, alpha).detach()
     return 1 - 2 * masked @ moments.moment + (masked * (masked @ moments.gram)).sum(-1)
 

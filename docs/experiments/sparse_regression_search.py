@@ -63,7 +63,7 @@ def ends(modes: Tensor) -> list[tuple[Subset, int]]:
 
 
 def compare(moments: Moments, subset: Subset, starts: int) -> dict[str, Any]:
-    """How many starts end at a subset, by the penalty, of which the best subset is given, and by the gradient."""
+    """How many starts end at a subset, by the penalty, whose best subset is given too, and by the gradient."""
 
     def count(name: str, **options: Any) -> int:
         return int(found(learn(moments, starts, name=name, **options), subset)[-1].sum())

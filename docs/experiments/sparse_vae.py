@@ -101,7 +101,7 @@ def _order(options: Namespace) -> list[tuple[int, tuple[str, int]]]:
 
 
 def _default(method: str) -> tuple[float, float]:
-    """Without a search: the middle of what it would try."""
+    """The parameters without a search: the middle of those to try."""
     values: Sequence[float] = METHODS[method].values
     return RATES[-1], values[len(values) // 2]
 

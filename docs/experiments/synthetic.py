@@ -24,14 +24,14 @@ from ksubset import estimators
 
 N, SIZES, SAMPLES = 10, (5, 1), 10_000
 SEEDS = (1234, 1067, 9198, 9453, 6240, 7044, 1755, 7898, 3131, 1277, *range(10))
-"""The first ten are those of the official notebook at k = 5, the first that at k = 1: they get its logits and its b."""
+"""The first ten seeds come from the official notebook at k = 5, the first one at k = 1: with its logits and its b."""
 
 OFFICIAL = {5: 10, 1: 1}
 
 PROTOCOLS = ("appendix", "notebook", "sharp")
 SHARP = 3
 WORSE = ("I-MLE", "SIMPLE-F", "score function", "top-k ST")
-"""What the paper says of these at k = 5 is checked; for what it says of the others, see the page."""
+"""The paper's claims about these at k = 5 are checked; its claims about the others are on the page."""
 
 
 def problem(seed: int, protocol: str) -> tuple[Tensor, Loss]:
@@ -61,7 +61,7 @@ def run(seed: int, protocol: str, k: int, samples: int) -> dict[str, Metrics]:
 
 
 def chosen(k: int) -> dict[str, Estimator]:
-    """At k = 1 those of Fig. 1b, the unbiased ones, and the one that knows nothing."""
+    """At k = 1 the estimators of Fig. 1b, the unbiased ones, and the constant that knows nothing."""
     if k > 1:
         return everything()
     names = ("SIMPLE", "score function", "unbiased SIMPLE", "constant")

@@ -21,7 +21,7 @@ def main() -> None:
 
 
 def _finals(runs: Runs) -> Iterable[list[str]]:
-    """For each model what all seeds reached after as many epochs as the shortest, and the first seed in the end."""
+    """For each model the result of all seeds after the epochs of the shortest run, and of the first seed in the end."""
     groups: dict[tuple[str, int], Runs] = defaultdict(list)
     for run in runs:
         groups[run["method"], run["k"]].append(run)

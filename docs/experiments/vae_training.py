@@ -19,7 +19,7 @@ VALIDATION = 10_000
 
 
 class Run(NamedTuple):
-    """What is trained."""
+    """The settings of one training."""
 
     method: str
     k: int

@@ -39,7 +39,7 @@ def size(x: np.ndarray) -> int:
 
 
 def seconds(call: Callable[[], Any], budget: float = 3.0) -> float:
-    """Median of as many calls as the budget allows, three at the least, after one to warm up."""
+    """Median time of the calls that fit into the budget, at least three, after one call to warm up."""
     call()
     found, start = [], time.perf_counter()
     while len(found) < 3 or (time.perf_counter() - start < budget and len(found) < 50):
@@ -78,7 +78,7 @@ def row(n: int) -> dict[str, int]:
 
 
 def rows_of(devices: int) -> list[dict[str, int]]:
-    """`row` for each size, in a process with so many devices."""
+    """`row` for each size, in a process with this number of devices."""
     environment = os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}", "KSUBSET_FAST": "0"}
     command = [sys.executable, __file__, "--row"]
     return [

@@ -1,10 +1,10 @@
-"""Marginals and samples of many rows, written chunk by chunk to Zarr by a cluster of processes, any of which may die.
+"""Marginals and samples of many rows, written chunk by chunk to Zarr by a cluster of processes; any process may die.
 
     python docs/scale/dask_zarr.py --rows 50_000_000 --out /data/scale
     python docs/scale/dask_zarr.py --rows 50_000_000 --out /data/scale --resume
 
-A chunk is done when its marker is there, which is written after its data. What is done is skipped with ``--resume``.
-The result does not depend on what died when: a chunk's random stream is found from the seed and its position.
+A chunk is done when its marker is there, which is written after its data. ``--resume`` skips the chunks that are done.
+The result does not depend on which process died when: a chunk's random stream is found from the seed and its position.
 """
 
 import argparse
@@ -86,7 +86,7 @@ def begin(args: argparse.Namespace) -> None:
 
 
 def run(client: Client, args: argparse.Namespace) -> None:
-    """Write what is missing; on the way kill a worker, if that is asked for."""
+    """Write the missing chunks; on the way kill a worker, if asked to."""
     _, mu, z = make(args.rows, args.chunk, args.seed)
     written = da.map_blocks(
         write, mu, z, str(args.out), args.chunk, chunks=(1, 1), dtype=bool, meta=np.empty((0, 0), bool)

@@ -18,10 +18,9 @@ from ksubset._law import functions
 class KSubset:
     r"""The distribution of a random subset of exactly k of n items, :math:`p(z) \propto \exp(\theta \cdot z)`.
 
-    The passes over the items that its answers share run once, when the first of them is asked for. Until then the CPU
-    fast path, where it is taken, computes `mean` and `variance`. It is the distribution of the arrays as they were when
-    it was made: it has copies, through which derivatives pass, and what an optimiser changes in place later does not
-    reach it.
+    Computations that several methods share run once, when the first of these methods is called. Before that, `mean` and
+    `variance` come directly from the CPU fast path, where it applies. The object keeps copies of its arrays, through
+    which derivatives pass, so that a later change in place, by an optimiser for instance, does not affect it.
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ def log_prob(
     Returns
     -------
     array, shape (...)
-        −∞ where ``z`` does not sum to k, or to a size without a weight, or does what an infinite logit rules out.
+        −∞ where ``z`` does not sum to k, sums to a size without a weight, or contradicts an infinite logit.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The distribution from the marginals that it shall have, as sampling designs prescribe them."""
+"""Logits from prescribed marginals, as sampling designs need them."""
 
 from dataclasses import replace
 from functools import partial
@@ -24,15 +24,15 @@ def logits_from_marginals(
 
     .. math:: \mu(\theta) = \mu, \qquad \textstyle\sum_i \theta_i = 0 \text{ over the finite } \theta_i
 
-    Of all distributions over k-subsets with these marginals, the k-subset distribution is the one of the largest
-    entropy. For a sampling design this gives every unit the inclusion probability that was prescribed.
+    Of all distributions over k-subsets with these marginals, the k-subset distribution has the largest entropy.
+    For a sampling design this gives every unit the inclusion probability that was prescribed.
 
     Parameters
     ----------
     mu : array, shape (..., n)
-        Real floating, in [0, 1]; each row sums to k, but for rounding to its dtype, to float32 or to six digits: to
-        within 32 max(n ε, √n 2⁻²³), ε that of its dtype. What it misses k by is made up by a common shift of the
-        marginals' own logits.
+        Real floating, in [0, 1]; each row sums to k, up to rounding to its dtype, to float32 or to six digits: to
+        within 32 max(n ε, √n 2⁻²³), with ε the machine epsilon of its dtype. A common shift of all logit(μ) makes up
+        the difference.
     k, max_k, validate
         As in `log_normalizer`.
     rescale : bool, optional
@@ -43,9 +43,9 @@ def logits_from_marginals(
     -------
     array, shape (..., n)
         −∞ and +∞ where ``mu`` is 0 and 1. The marginals of the result differ from ``mu`` by at most 1e-12 in float64,
-        and by 2e-5 in float32 in the rows tried, plus what ``mu`` misses k by. Small marginals have relative accuracy
-        where those of `marginals` have it and ``mu`` determines them; next to a μ that rounding made 1 there is nothing
-        left for others. NaN in a row whose search has not come to an end in 64 steps; none has been seen.
+        and by 2e-5 in float32 in the rows tried, plus the amount by which the sum of ``mu`` misses k. Small
+        marginals have relative accuracy where `marginals` has it and ``mu`` determines them; next to a μ that rounding
+        made 1, nothing is left for the others. NaN in a row that has not converged after 64 steps; none is known.
 
     Raises
     ------
@@ -53,19 +53,19 @@ def logits_from_marginals(
         If an argument has the wrong type or dtype.
     ValueError
         If a shape does not fit, ``k`` is not in [0, n], or a row of ``mu`` contains NaN or a value outside of [0, 1],
-        or does not sum to k and is not to be rescaled, or has no entry between 0 and 1 that could be. Where values are
-        not read, such a row yields NaN in that row alone.
+        or does not sum to k and ``rescale`` is false, or cannot be rescaled because of its entries 0 and 1. Where
+        values are not read, such a row yields NaN in that row alone.
 
     Notes
     -----
-    The derivative is that of the implicit function: J⁺ along directions that sum to 0, the only ones in which marginals
-    can move, and 0 for items with infinite logits. Gradients with respect to ``mu`` have an arbitrary constant added,
-    unless they pass through the rescaling.
+    The derivative follows from the implicit function theorem: J⁺ along directions that sum to 0, the only directions in
+    which marginals can move, and 0 for items with infinite logits. Gradients with respect to ``mu`` have an arbitrary
+    constant added, unless they pass through the rescaling.
 
-    Each step takes θ to an average of its image under θ ← θ + logit(μ) − logit(μ(θ)) and the image before, which
-    converges from everywhere: about 10 evaluations of the marginals, at most 24 in the rows tried. The fixed-point
+    Each step moves θ to an average of its image under θ ← θ + logit(μ) − logit(μ(θ)) and the previous image. This
+    converges from any start: about 10 evaluations of the marginals, at most 24 in the rows tried. The fixed-point
     iteration of the survey literature, which adds μ − μ(θ) to the probabilities of independent draws with the same
-    conditional law, failed for one in seven of them.
+    conditional law, failed for one in seven of these rows.
 
     References
     ----------
@@ -92,7 +92,7 @@ def logits_from_marginals(
 
 
 def _inverted(problem: Problem, *, rescale: bool) -> Array:
-    """NaN also in rows whose sum is not k."""
+    """The logits, NaN also in rows whose sum is not k."""
     xp, problem = problem.xp, _rescaled(problem) if rescale else problem
     theta, fits = problem.rows(functions.logits_from_marginals), _fits(problem)
     if problem.backend.is_readable(fits) and xp.all(fits):
@@ -116,7 +116,7 @@ def _fits(problem: Problem) -> Array:
 
 
 def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu", *, rescale: bool = False) -> None:
-    """In [0, 1], and with the sum k, or such that they can be rescaled to it."""
+    """Check that marginals are in [0, 1], and that each row sums to k or can be rescaled to the sum k."""
     slack = sum_slack(backend.namespace(mu), mu.dtype, mu.shape[-1])
     mu, k = backend.readable(mu), k if isinstance(k, int) else backend.readable(k)
     xp = array_api_compat.array_namespace(mu)
@@ -137,7 +137,7 @@ def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu
 
 
 def _check_rescalable(mu: Array, k: int | Array, name: str, xp: Any) -> None:
-    """Something is left for the entries between 0 and 1, which no factor of their odds makes 0 or 1."""
+    """Check that the entries between 0 and 1 have something to share: scaling their odds never makes them 0 or 1."""
     ones, some = (xp.sum(xp.astype(x, xp.int32), axis=-1) for x in (mu == 1, mu > 0))
     bad = ~((ones == k) & (some == k)) & ((ones >= k) | (some <= k))
     complaint = f"{name} must have fewer than k entries of 1 and more than k above 0, to be rescaled to the sum k"
@@ -157,5 +157,5 @@ def sum_excess(xp: Any, mu: Array, k: int | Array) -> Array:
 
 
 def sum_slack(xp: Any, dtype: Any, n: int) -> float:
-    """How far n marginals may be from their sum: rounding to their dtype, or once to float32 or to six digits."""
+    """How far the sum of n marginals may be from k: by rounding to their dtype, or once to float32 or to six digits."""
     return 32 * max(n * float(xp.finfo(dtype).eps), sqrt(n) * 2.0**-23)

@@ -25,7 +25,7 @@ def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, v
         Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
         `Cardinality`.
     max_k : int, optional
-        A bound of ``k``, for a traced ``k`` whose values cannot be read: less work than without, where any is allowed.
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
     validate : bool, optional
         Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
         CPU. Elsewhere a bad row yields NaN in that row alone.
@@ -100,18 +100,19 @@ def marginals(
     logits, k, max_k, validate
         As in `log_normalizer`.
     dtype : real floating dtype of the framework, optional
-        That of the result, by default that of ``logits``. float32 gives the marginals of half-precision logits as they
-        are computed, not rounded to three digits. The wider of both is computed in; gradients have that of ``logits``.
+        Dtype of the result, by default the dtype of ``logits``. For half-precision logits, float32 returns the
+        marginals as they are computed, not rounded to three digits. The computation uses the wider of the two dtypes;
+        gradients have the dtype of ``logits``.
 
     Returns
     -------
     array, shape (..., n)
-        Each row sums to k, if that is a number. Exactly 0 and 1 where a logit is −∞ and +∞.
+        Each row sums to k, unless ``k`` is a `Cardinality`. Exactly 0 where a logit is −∞, and 1 where it is +∞.
 
     Raises
     ------
     TypeError, ValueError
-        As in `log_normalizer`; also for another kind of ``dtype``.
+        As in `log_normalizer`; also if ``dtype`` is not a real floating dtype.
 
     References
     ----------
@@ -134,9 +135,9 @@ def marginals_jvp(
 
     .. math:: J v, \qquad J_{ij} = \partial\mu_i / \partial\theta_j = \operatorname{Cov}(z_i, z_j)
 
-    J is symmetric, so this is the forward-mode derivative and the reverse-mode one alike: the analytic backward of
-    `marginals`, and of a sample under the SIMPLE estimator, for frameworks without automatic differentiation. There v
-    is the gradient of the loss with respect to the sample, summed over the draws if there are several of one row.
+    J is symmetric, so this is both the forward-mode and the reverse-mode derivative of `marginals`. In frameworks
+    without automatic differentiation, use it as the backward pass of `marginals`, or of a sample under the SIMPLE
+    estimator: v is then the gradient of the loss with respect to the sample, summed over the draws of a row.
 
     Parameters
     ----------
@@ -213,13 +214,13 @@ def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, valid
 
 
 BLOCK = 1 << 19
-"""Products J · v take some thirty times the memory of v in the core; so many numbers at once keep that near 100 MB."""
+"""The most numbers in v at once: J · v takes about thirty times the memory of v in the core, here about 100 MB."""
 
 
 def all_products(problem: Problem) -> Array:
-    """The rows of `covariance`: J times each unit vector, so many at once as `BLOCK` allows.
+    """The rows of `covariance`: J times each unit vector, in blocks of at most `BLOCK` numbers.
 
-    Where arrays are not at hand, and blocks would make a program longer, it is all at once.
+    If values cannot be read, as in a traced program, which blocks would make longer, there is a single block.
     """
     xp, logits, wide = problem.xp, problem.logits, problem.each_item()
     n, numbers = logits.shape[-1], prod(logits.shape)

@@ -1,4 +1,4 @@
-"""The distribution of the number of chosen items when none is prescribed."""
+"""The distribution of the number of chosen items, if this number is not prescribed."""
 
 from math import isnan
 
@@ -44,8 +44,8 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     ----------
     Hong, "On computing the distribution function for the Poisson binomial distribution", Computational Statistics and
     Data Analysis 59 (2013). Here by direct convolution: in the core P(c) = P_λ(c) · e^−λc · Π (1 + e^(θ+λ))/(1 + e^θ),
-    under one tilt λ after another until every count has been within reach of the floats; in a CPU kernel of blocks of
-    counts with exponents of their own.
+    under one tilt λ after another until every count has been within reach of the floats; in a CPU kernel by blocks of
+    counts, each block with its own exponent.
 
     Examples
     --------
@@ -63,8 +63,8 @@ def count_log_cdf(logits: Array, *, validate: bool | None = None) -> Array:
 
     .. math:: \log p\bigl(\textstyle\sum_i z_i \le c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)
 
-    Small probabilities are sums from below of those of `count_log_pmf` and keep their relative accuracy. So do the
-    logarithms of those close to 1, which are log(1 − P(S > c)).
+    Small probabilities are summed from below, from the probabilities of `count_log_pmf`, and keep their relative
+    accuracy. If a probability is close to 1, its logarithm is log(1 − P(S > c)), and keeps its relative accuracy too.
 
     Parameters
     ----------
@@ -74,7 +74,8 @@ def count_log_cdf(logits: Array, *, validate: bool | None = None) -> Array:
     Returns
     -------
     array, shape (..., n + 1)
-        In the dtype, namespace and device of ``logits``; the last is 0; −∞ where infinite logits rule it out.
+        In the dtype, namespace and device of ``logits``; the last entry is 0; −∞ where infinite logits rule out
+        every count up to c.
 
     Raises
     ------
@@ -101,7 +102,7 @@ def count_log_sf(logits: Array, *, validate: bool | None = None) -> Array:
 
     .. math:: \log p\bigl(\textstyle\sum_i z_i > c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)
 
-    As accurate as `count_log_cdf`, by sums from above.
+    As accurate as `count_log_cdf`, summed from above.
 
     Parameters
     ----------
@@ -111,7 +112,7 @@ def count_log_sf(logits: Array, *, validate: bool | None = None) -> Array:
     Returns
     -------
     array, shape (..., n + 1)
-        In the dtype, namespace and device of ``logits``; the last is −∞.
+        In the dtype, namespace and device of ``logits``; the last entry is −∞.
 
     Raises
     ------

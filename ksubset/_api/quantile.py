@@ -1,4 +1,4 @@
-"""Quantiles of the number of chosen items when none is prescribed."""
+"""Quantiles of the number of chosen items, if this number is not prescribed."""
 
 from functools import partial
 from math import inf, log
@@ -35,7 +35,7 @@ def count_quantile(logits: Array, q: float | Array, *, validate: bool | None = N
 
     Returns
     -------
-    array of integers, shape (...) broadcast with that of ``q``
+    array of integers, shape (...) broadcast with the shape of ``q``
         From 0 to n, without a gradient.
 
     Raises
@@ -82,7 +82,7 @@ def _number(q: float) -> tuple[list[float], list[float]]:
 
 
 def _array(problem: Problem, q: Array) -> tuple[Array, Array]:
-    """The same, (..., 1), positive for levels out of range."""
+    """log q and log(1 − q) of an array, (..., 1); positive for levels out of range."""
     xp, batch = problem.xp, tuple(problem.logits.shape[:-1])
     check_companion(q, "q", problem.logits, problem.backend)
     check_floating(q, "q", xp)

@@ -29,15 +29,15 @@ def sample(
     rng : generator, key or int, optional
         The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
         `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
-        in NumPy and CuPy, and is an error in JAX. Dask arrays take what NumPy's take, or a `numpy.random.SeedSequence`:
-        each chunk has a stream of its own, found from the seed and its position.
+        in NumPy and CuPy, and is an error in JAX. Dask arrays take the same as NumPy arrays, or a
+        `numpy.random.SeedSequence`: each chunk has a stream of its own, found from the seed and its position.
     sample_shape : tuple of int, optional
-        Many subsets from each row share the work that depends on the logits.
+        Shape of the draws from each row, which share all work that depends on the logits alone.
 
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
+        0 and 1 in the dtype of ``logits``; every row sums to k, unless ``k`` is a `Cardinality`.
 
     Raises
     ------
@@ -70,12 +70,12 @@ def rsample(
 ) -> Array:
     r"""Draw subsets exactly, with the SIMPLE gradient.
 
-    The derivative of a sample is replaced by that of its expectation, the Jacobian of the `marginals`:
+    The derivative of a sample is replaced by the derivative of its expectation, the Jacobian of the `marginals`:
 
     .. math:: \nabla_\theta \ell(z) \approx J(\theta) \nabla_z \ell(z), \qquad J = \partial\mu / \partial\theta
 
-    Exact for losses linear in z; biased but of low variance otherwise. Forward and reverse mode, in torch and JAX;
-    elsewhere this is `sample`, and `marginals_jvp` the backward pass.
+    Exact for losses linear in z; biased but of low variance otherwise. torch and JAX have forward and reverse mode;
+    elsewhere this function is the same as `sample`, and `marginals_jvp` is the backward pass.
 
     Parameters
     ----------
@@ -85,7 +85,7 @@ def rsample(
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
+        0 and 1 in the dtype of ``logits``; every row sums to k, unless ``k`` is a `Cardinality`.
 
     Raises
     ------
@@ -120,15 +120,15 @@ def sample_from_uniforms(
     logits, k, max_k, validate
         As in `log_normalizer`.
     u : array, shape sample_shape + (..., n − 1)
-        Independent uniforms, one for each division of a group of items into two, used from the whole down to single
-        items; real floating. u and u − 1 mean the same, so uniforms may be given in [0, 1) or in [−1/2, 1/2). In the
-        second form float32 resolves both tails far below 2⁻²⁴, and events of probability 1e-12 keep theirs.
-        With a `Cardinality`, (..., n): the first draws the size.
+        Independent uniforms, one for each split of a group of items in two, from the whole row down to single items;
+        real floating. u and u − 1 mean the same, so uniforms may be given in [0, 1) or in [−1/2, 1/2). In the second
+        form float32 resolves both tails far below 2⁻²⁴, so that events of probability 1e-12 keep their probability.
+        With a `Cardinality`, (..., n): the first uniform draws the size.
 
     Returns
     -------
     array, shape sample_shape + (..., n)
-        0 and 1 in the dtype of ``logits``; every row sums to k, if that is a number.
+        0 and 1 in the dtype of ``logits``; every row sums to k, unless ``k`` is a `Cardinality`.
 
     Raises
     ------

@@ -11,18 +11,19 @@ from ksubset.backends._cpu import dispatch
 
 PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "dask")
 NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "solve": "entropies, log-probabilities, normalisers"}
-"""What the user calls one of ``dispatch.FUNCTIONS``, where that is not its name."""
+"""Public names of ``dispatch.FUNCTIONS``, where they differ."""
 
 
 def show_config(logits: Array | None = None, k: int | Array | None = None) -> None:
-    """Print what is installed, and by which path each function would be computed.
+    """Print the installed versions, and the path by which each function would be computed.
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
-    NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and for the first two what
-    entropies, log-probabilities and normalisers are made of, and `count_log_pmf`. This is the CPU fast path. The
-    environment variable ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has compiled keeps the path
-    it has. CUDA kernels compute everything but `mode` and `count_log_pmf` for CuPy arrays and CUDA tensors, up to a
-    size, and take a k that is a number. The core, which is written against the array API standard, computes the rest.
+    NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too. For NumPy arrays and CPU
+    tensors they also compute `count_log_pmf`, and the quantities from which entropies, log-probabilities and
+    normalisers follow. This is the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it off; a
+    program that `jax.jit` has compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute everything
+    but `mode` and `count_log_pmf`, up to a size limit and without a `Cardinality`. The core, which is written against
+    the array API standard, computes the rest.
 
     Parameters
     ----------

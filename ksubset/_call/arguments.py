@@ -1,4 +1,4 @@
-"""Checks of types, dtypes, shapes and Python ints: each names the argument, what was given and what was expected."""
+"""Checks of types, dtypes, shapes and Python ints: each names the argument, the value given and the value expected."""
 
 from numbers import Integral
 from operator import index
@@ -75,7 +75,7 @@ def check_shape(x: Array, name: str, shape: tuple[int, ...], *, exact: bool, lik
 
 
 def seed_of(rng: object, least: int, most: int | None = None) -> int | None:
-    """An int, Python's or NumPy's, that the framework's generator takes; None for what is not an int."""
+    """``rng`` as an int that the framework's generator takes, Python's or NumPy's; None if it is not an int."""
     if isinstance(rng, bool) or not isinstance(rng, Integral):
         return None
     seed = int(rng)
@@ -86,7 +86,7 @@ def seed_of(rng: object, least: int, most: int | None = None) -> int | None:
 
 
 def whole(x: object, name: str) -> int:
-    """An int, or what stands for one, a bool not included."""
+    """``x`` as an int; it may be any object that stands for an int, but not a bool."""
     if isinstance(x, bool) or not hasattr(x, "__index__"):
         raise TypeError(f"{name} must be an int; got {kind(x)}")
     return index(x)

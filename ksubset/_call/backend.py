@@ -1,4 +1,4 @@
-"""What a call needs of an adapter, one for each framework, in ``ksubset.backends``."""
+"""The interface of an adapter; ``ksubset.backends`` has one for each framework."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -17,9 +17,10 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 class Spread(Protocol):
     """Where the rows of a batch are, if each of several processes holds a part of them.
 
-    ``local(x, name)`` is this process's part of the logits or of an array that goes with them, which has no axis of
-    items where ``items`` is false; ``whole(value, leading)`` the answer of which it is a part, with so many axes in
-    front of the batch's; ``stream(rng, like)`` a source of random numbers for this process's rows.
+    ``local(x, name)`` is this process's part of the logits, or of an array that goes with them; with ``items`` false
+    that array has no axis for the items. ``whole(value, leading)`` is the result for all processes, from this process's
+    part of it, which has ``leading`` axes before the batch axes. ``stream(rng, like)`` is a source of random numbers
+    for this process's rows.
     """
 
     def local(self, x: Any, name: str, *, items: bool = True) -> Any: ...
@@ -31,8 +32,8 @@ class Backend(ABC):
     """A framework.
 
     An adapter converts, draws random numbers, chooses kernels and attaches derivatives. It contains no mathematics
-    beyond "the gradient of this is J · v". Its arrays are whole on this process: of one that is spread over several,
-    it is given the rows of this one.
+    beyond "the gradient of this is J · v". It only sees arrays that are whole on this process: if an array is
+    spread over several processes, the adapter gets the rows of this process.
     """
 
     differentiates = False
@@ -47,7 +48,7 @@ class Backend(ABC):
 
     @abstractmethod
     def is_array(self, x: object, like: object = None) -> bool:
-        """Whether ``x`` belongs to the framework, that of ``like`` if the adapter serves several."""
+        """Whether ``x`` belongs to the framework, or to the framework of ``like`` if the adapter serves several."""
 
     @abstractmethod
     def is_readable(self, x: Array) -> bool:
@@ -79,7 +80,7 @@ class Backend(ABC):
 
     @abstractmethod
     def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
-        """What several functions share, without gradients."""
+        """The solution that several functions share, without gradients."""
 
     @abstractmethod
     def evaluate(
@@ -93,8 +94,8 @@ class Backend(ABC):
     ) -> Array:
         """The value of one of ``ksubset._law.functions``, with whatever the framework needs around it.
 
-        Also of one of ``ksubset._law.weighted``, whose ``logits`` hold log-weights too, and whose k and width are the
-        least and the largest count.
+        It also takes the functions of ``ksubset._law.weighted``: their ``logits`` hold the log-weights too, and k and
+        width are the least and the largest count.
         """
 
     def path(self, name: str, logits: Array, width: int) -> "Path | Launch | str":
@@ -124,7 +125,7 @@ class Backend(ABC):
         return self.namespace(x).astype(x, dtype)
 
     def by_own_settings(self, function: Function) -> Function:
-        """The function, in which no setting of the user's finds faults."""
+        """The function, shielded from the user's settings of the framework, such as errors for NaN."""
         return function
 
     def prepare(
@@ -134,7 +135,7 @@ class Backend(ABC):
         raise NotImplementedError
 
     def surrogate(self, rule: Callable[..., tuple[Array | None, ...]], value: Array, *arrays: Array) -> Array:
-        """``value``, of which ``rule(g, *arrays)`` gives the gradients with respect to the arrays, None for none."""
+        """``value`` with the gradients ``rule(g, *arrays)`` with respect to the arrays, None where there is none."""
         return value
 
     def value_and_gradient(self, function: Callable[[Array], Array], x: Array) -> tuple[Array, Array]:
@@ -142,5 +143,5 @@ class Backend(ABC):
         raise NotImplementedError
 
     def gammas(self, rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
-        """Gamma variates of scale 1, from what `uniforms` draws from."""
+        """Gamma variates of scale 1, from the same source as `uniforms`."""
         raise TypeError("noise must be Gumbel(): the framework of logits has no gamma variates")

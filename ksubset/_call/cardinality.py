@@ -1,4 +1,4 @@
-"""What a caller gives in the place of k: log-weights of the counts."""
+"""Cardinality potentials, given in place of k: log-weights of the counts."""
 
 from math import prod
 from typing import Any
@@ -17,9 +17,9 @@ class Cardinality:
 
     .. math:: p(z) \propto w\bigl(\textstyle\sum_i z_i\bigr) \exp(\theta \cdot z)
 
-    Every function that takes ``k`` takes one of these, and then concerns the subsets of all sizes that have a weight.
-    In torch and JAX there are gradients with respect to ``log_weights`` too; that of `log_normalizer` is the
-    probability of each count. `at_most`, `at_least` and `between` give the same weight to a range of counts.
+    Every function that takes ``k`` also takes a `Cardinality`, and then covers the subsets of all sizes that have a
+    weight. In torch and JAX there are gradients with respect to ``log_weights`` too; for `log_normalizer` they are the
+    probabilities of the counts. `at_most`, `at_least` and `between` give the same weight to a range of counts.
 
     Parameters
     ----------
@@ -30,8 +30,8 @@ class Cardinality:
     Raises
     ------
     TypeError
-        If ``log_weights`` is no array of a real floating dtype; raised by the function it is given to, as are errors in
-        its shape and values.
+        If ``log_weights`` is no array of a real floating dtype; raised by the function that it is passed to,
+        like errors in its shape and values.
 
     References
     ----------
@@ -55,7 +55,7 @@ class Cardinality:
         return f"Cardinality(log_weights of shape {None if shape is None else tuple(shape)})"
 
     def local(self, spread: Spread) -> "Cardinality":
-        """The same for the rows of this process, of logits spread over several."""
+        """The same weights for the rows of this process, if the logits are spread over several."""
         return Cardinality(spread.local(self.log_weights, "log_weights"))
 
     def is_readable(self, backend: Backend) -> bool:
@@ -63,14 +63,14 @@ class Cardinality:
         return not backend.is_array(self.log_weights) or backend.is_readable(self.log_weights)
 
     def has_arrays_of(self, other: "Cardinality", backend: Backend) -> bool:
-        """Whether another copy of the same object has equal arrays, or that cannot be read."""
+        """Whether another copy of the same object has equal arrays; true if their values cannot be read."""
         if not (self.is_readable(backend) and other.is_readable(backend)):
             return True
         pairs = [(x, vars(other)[name]) for name, x in vars(self).items() if backend.is_array(x)]
         return all(x.shape == y.shape and bool(backend.namespace(x).all(x == y)) for x, y in pairs)
 
     def resolve(self, logits: Array, backend: Backend, xp: Any, reads: bool) -> tuple[Array, int, int]:
-        """Check against the logits; the log-weights (..., n + 1), and the least and the largest count that has one."""
+        """Check against the logits; the log-weights (..., n + 1), and the least and the largest count with a weight."""
         n, x = int(logits.shape[-1]), self.log_weights
         check_companion(x, "log_weights", logits, backend)
         check_floating(x, "log_weights", xp)
@@ -96,7 +96,7 @@ def _support(values: Array, n: int) -> tuple[int, int]:
 
 
 class Between(Cardinality):
-    """The same weight for the counts ``low`` … ``high``, n if that is None; ``names`` are those of the caller."""
+    """The same weight for the counts ``low`` … ``high``, n if ``high`` is None; ``names`` are the caller's."""
 
     def __init__(self, low: int | Array, high: int | Array | None, names: tuple[str, str] = ("low", "high")) -> None:
         self.low, self.high, self.names = low, high, names
@@ -135,7 +135,7 @@ def _column(k: int | Array) -> int | Array:
 
 
 def _bound(k: Any, default: int, extreme: Any) -> int:
-    """A static bound of the counts ``k``."""
+    """A static bound on the counts ``k``."""
     if isinstance(k, int) or k is None:
         return default if k is None else k
     if prod(k.shape) == 0:

@@ -50,7 +50,7 @@ class CardinalityProblem(Problem):
         return self.xp.concat([self.logits, self.log_weights], axis=-1)
 
     def _joined(self, name: str, x: Array) -> Array:
-        """A companion of the logits together with what corresponds to it for the counts."""
+        """A companion of the logits, joined with its counterpart for the counts."""
         xp, counts = self.xp, self.log_weights.shape[-1]
         if name == "kl_divergence":
             rest = self.log_weights
@@ -63,7 +63,7 @@ class CardinalityProblem(Problem):
         return xp.concat([xp.broadcast_to(y, (*batch, y.shape[-1])) for y in (x, rest)], axis=-1)  # type: ignore[misc]
 
     def _with_gradient(self, function: Callable[..., Any], z: Array) -> Array:
-        """Subsets, those of `rsample` with the derivative of their mean."""
+        """Subsets; from `rsample` they have the derivative of their mean."""
         if function is functions.sample:
             return z
         mean = self.rows(functions.marginals)

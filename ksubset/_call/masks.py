@@ -17,18 +17,18 @@ _told: set[tuple[str, int]] = set()
 
 
 class MaskWarning(UserWarning):
-    """A row has fewer than k items, but for some that lie 10⁴ below them, as if a finite number masked padding.
+    """A row reaches k items only with some that lie 10⁴ below the others, as if a finite number masked padding.
 
-    Padding is then chosen. Where a row may have fewer than k real items, give each its own k,
-    ``real.sum(-1).clip(max=k)``. The warning comes once for each line that calls the library, where values are read at
-    no cost, and not with ``validate=False``.
+    Padding is then chosen. If a row may have fewer than k real items, give each row its own k,
+    ``real.sum(-1).clip(max=k)``. The warning comes once for each line that calls the library, where values can be read
+    at no cost, and not with ``validate=False``.
     """
 
     __module__ = "ksubset"
 
 
 def warn_of_masks(logits: Array, least: int | Array, name: str) -> None:
-    """Warn of the first row of (..., n) in which at least so many items are chosen, and some of them look masked."""
+    """Warn about the first row of (..., n) that must choose some items that look masked, to choose ``least`` items."""
     xp = array_api_compat.array_namespace(logits)
     ones = xp.ones(logits.shape[-1], dtype=xp.float32, device=array_api_compat.device(logits))
     real = xp.matmul(xp.astype(logits > LOW, xp.float32), ones)  # in a third of the time of sums along short rows
@@ -57,9 +57,9 @@ def _warn(message: str) -> None:
 
 
 def _look_masked(rows: Array, xp: Any) -> Array:
-    """Whether what is low is 10⁴ below the rest, and more than the rest's own range; or all of a row, and equal.
+    """Whether the low items of a row lie below the rest by 10⁴ and by the rest's range, or all are low and equal.
 
-    Halves are compared, whose differences do not overflow.
+    Halves are compared, because their differences do not overflow.
     """
     half, inf = rows / 2, xp.inf
     low = rows <= LOW

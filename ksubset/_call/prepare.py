@@ -56,7 +56,7 @@ def prepare_size(
     check: Callable[[Array, int | Array, Backend, str], None] = check_values,
     spread: Spread | None = None,
 ) -> Problem:
-    """Check the arguments that all functions share, the first of which has a name and values of its own."""
+    """Check the arguments that all functions share; the first has its own ``name``, and ``check`` for its values."""
     backend = backends.find(logits, name)
     if backend.delays:
         later: Problem = backend.prepare(
@@ -79,7 +79,7 @@ def prepare_size(
 
 
 def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:
-    """The logits and k of the rows of this process, and where those are if others have more of them."""
+    """The logits and k of this process's rows, and how the batch is spread if other processes hold rows too."""
     spread = backends.spread(logits, name)
     if spread is None:
         return logits, k, None
@@ -88,7 +88,7 @@ def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, S
 
 
 def static_width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
-    """A static bound of min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
+    """A static bound on min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
     most = n if max_k is None else whole(max_k, "max_k")
     if not 0 <= most <= n:
         raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")

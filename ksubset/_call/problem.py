@@ -30,13 +30,13 @@ class Problem:
     k
         An int, or integers of the batch shape.
     width
-        A static bound of min(k, n − k).
+        A static bound on min(k, n − k).
     dtype
         The dtype of the results.
     reads
         Whether the values of arrays are checked: where they can be read at no cost, or wherever they are.
     spread
-        Where the rows are, if these are one process's part of them.
+        How the batch is spread over processes, if these rows are one process's part of it.
     """
 
     backend: Backend
@@ -57,11 +57,11 @@ class Problem:
         return self.whole(value, max([0, *(x.ndim - self.logits.ndim for x in arrays)]))
 
     def whole(self, value: Array, leading: int = 0) -> Array:
-        """What the caller gets for a value of these rows, which has so many axes in front of those of the batch."""
+        """The caller's result, from a value of these rows that has ``leading`` axes before the batch axes."""
         return value if self.spread is None else self.spread.whole(value, leading)
 
     def local(self, x: Array, name: str) -> Array:
-        """What these rows need of a second array."""
+        """The part of a second array that belongs to these rows."""
         return x if self.spread is None else self.spread.local(x, name)
 
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
@@ -75,11 +75,11 @@ class Problem:
         return self.backend.astype(value, self.dtype)
 
     def apply(self, work: Callable[["Problem"], Array], *tail: int) -> Array:
-        """``work``, which computes the rows (...) + tail of a problem, where need be of each chunk of this one."""
+        """Apply ``work``, which computes the rows (...) + tail of a problem, to this problem or its chunks."""
         return self.whole(work(self))
 
     def solve(self) -> Solution:
-        """What several functions share, without gradients."""
+        """The solution that several functions share, without gradients."""
         return self.backend.solve(self.logits, self.k, self.width)
 
     def checks(self, x: Array) -> bool:
@@ -103,7 +103,7 @@ class Problem:
         return max(int(self.logits.shape[-1]) - 1, 0)
 
     def each_item(self) -> "Problem":
-        """The same with a batch dimension of size one after the others, for as many directions as there are items."""
+        """The same problem with a batch axis of size one added last, along which n directions can be batched."""
         k = self.k if isinstance(self.k, int) else self.k[..., None]
         return replace(self, logits=self.logits[..., None, :], k=k)
 
@@ -138,7 +138,7 @@ class Problem:
         return self.rows(function, u)
 
     def giving(self, dtype: object) -> "Problem":
-        """The same with results in a dtype, computed in it or in that of the logits, whichever is wider."""
+        """The same problem with results in a dtype, computed in the wider of it and the dtype of the logits."""
         try:
             like = self.xp.zeros((), dtype=dtype, device=device(self.logits))
         except (TypeError, ValueError) as error:
@@ -161,7 +161,7 @@ R = TypeVar("R")
 
 
 def by_own_settings(function: Callable[Concatenate[Problem, P], R]) -> Callable[Concatenate[Problem, P], R]:
-    """A function of a problem, in which no setting of the user's finds faults, and of which NumPy does not warn."""
+    """Shield a function of a problem from the user's framework settings, and silence NumPy's warnings."""
 
     @wraps(function)
     def wrapped(problem: Problem, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -173,7 +173,7 @@ def by_own_settings(function: Callable[Concatenate[Problem, P], R]) -> Callable[
 def wider(xp: Any, dtype: Any, other: Any) -> Any:
     """The dtype to which floats of two are promoted; float32 for float16 beside bfloat16.
 
-    In the words of no framework, because `torch.compile` does not follow torch's own promotion of half precision.
+    No framework's promotion is used, because `torch.compile` does not follow torch's own promotion of half precision.
     """
     bits, others = xp.finfo(dtype).bits, xp.finfo(other).bits
     if bits == others:

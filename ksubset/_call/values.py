@@ -1,4 +1,4 @@
-"""Checks of what arrays hold, where that can be read without a synchronisation, or anywhere on request.
+"""Checks of the values in arrays, where they can be read without a synchronisation, or anywhere on request.
 
 Elsewhere a bad row yields NaN in that row alone.
 """
@@ -51,7 +51,7 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
 
 
 def check_range(k: int | Array, n: int, name: str = "k") -> None:
-    """Of an array: in [0, n]."""
+    """Check that an array k is in [0, n]."""
     if not isinstance(k, int):
         xp = array_api_compat.array_namespace(k)
         flat = xp.reshape(k, (-1,))
@@ -59,7 +59,7 @@ def check_range(k: int | Array, n: int, name: str = "k") -> None:
 
 
 def check_unsigned(k: Any, n: int, backend: Backend, name: str = "k") -> None:
-    """That integers as they were given are in range, if they would look negative as signed ones."""
+    """Check the range of 64-bit unsigned integers as given, since large ones would look negative once signed."""
     if backend.is_array(k) and str(k.dtype).endswith("uint64"):
         check_range(backend.readable(k), n, name)
 

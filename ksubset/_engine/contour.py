@@ -11,8 +11,8 @@ their relative accuracy along. The derivative along v is the product rule,
 
     J · v = pq ((v − v̄)(1 + (q − p) Δ) + dΔ),   dc_j = c_j (T_j − τ),   T_j = Σ_l p_l q_l (v_l − v̄) u_j/f_lj,
 
-τ the c-weighted mean of T. Rows of small variance, where P(S₋ᵢ = k) has nothing left to be the rest of, are in
-``ksubset._engine.exchange``.
+τ the c-weighted mean of T. Where the variance is small, 1 + q_i Δ_i or 1 − p_i Δ_i is small too, and the absolute error
+of Δ spoils it: ``ksubset._engine.exchange`` computes such rows.
 """
 
 from collections.abc import Callable
@@ -31,14 +31,14 @@ Form = Direct | PowerSums
 
 @dataclass(frozen=True)
 class Curve:
-    """The integrand of a batch of rows, F e^−ikφ or a sum of such.
+    """The integrand of a batch of rows, F e^−ikφ or a weighted sum of such terms.
 
     Attributes
     ----------
     form
-        How the items enter it.
+        How the items enter the integrand.
     weights
-        What it is at the nodes, divided by the sum of its real parts: (nodes, ...).
+        The integrand at the nodes, divided by the sum of its real parts: (nodes, ...).
     total
         P(S = k), or a weighted sum of such probabilities: (...).
     """

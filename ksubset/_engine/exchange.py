@@ -9,8 +9,8 @@ items. Leaving out item i of the first kind,
 
 a polynomial in −w_i; likewise 1 − μ_i for the others. All terms are sums of products of small numbers and lose no
 relative accuracy however small the variance is, where one contour, whose error is absolute, loses it by 1/V. The A_s
-come from power sums by Newton's identities: their errors, of the order of A_1^s/s!, disappear beside what they are
-multiplied by as long as A_1 and B_1 are not much above 1.
+come from power sums by Newton's identities: their errors, of the order of A_1^s/s! roundings, vanish beside the
+total as long as A_1 and B_1 are not much above 1.
 """
 
 from dataclasses import dataclass
@@ -23,7 +23,7 @@ from ksubset._engine.summation import item_sums
 Series: TypeAlias = list[Array]
 
 BELOW = 1.0
-"""Rows of less variance are computed here, if k of their items are likely."""
+"""Rows of smaller variance are computed here, if exactly k of their items are likely."""
 
 EXCHANGED = {32: 6, 64: 10}
 """By the bits of a float, how many items are exchanged at most: (A_1 B_1)^s / s!² is below rounding for s one more."""
@@ -71,7 +71,7 @@ class Exchanges:
         return (push * self._polynomial(*weighted) + sign * self._polynomial(*moved)) / total
 
     def _sides(self, x: Array) -> tuple[Array, Array]:
-        """What belongs to the unlikely items, and what to the likely ones; 0 for the rest."""
+        """``x`` of the unlikely items, and ``x`` of the likely items, each 0 for all others."""
         none = self.ops.xp.zeros_like(x)
         return self.ops.xp.where(self.x.chosen, none, x), self.ops.xp.where(self.x.chosen, x, none)
 
@@ -84,7 +84,7 @@ class Exchanges:
         return out
 
     def _change(self, a: Series, odds: Array, push: Array) -> Series:
-        """Their derivatives, from that of the generating function: dA(x) = A(x) Σ dw x/(1 + wx)."""
+        """The derivatives of A_0 … A_S, from the generating function: dA(x) = A(x) Σ dw x/(1 + wx)."""
         sums = self._sums(push, odds)
         return [self.ops.xp.zeros_like(a[0]), *(_newton(a, sums, s) for s in range(1, len(sums) + 1))]
 

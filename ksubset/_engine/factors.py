@@ -1,9 +1,9 @@
-"""Products of the factors f_i = 1 + p_i (e^iφ − 1) of a row's items, of which there may be millions.
+"""Products of the factors f_i = 1 + p_i (e^iφ − 1) of a row's items, possibly millions of them.
 
 Seen from its likelier side a factor is 1 + a (cos φ − 1) ± i a sin φ, a ≤ 1/2, up to a turn by φ that only counts the
 likely items. They are multiplied in one of two ways:
 
-- as their product less 1. What rounding takes is then relative to the a, be they a million and tiny, and nothing over-
+- as their product less 1. Rounding errors are then relative to the a, even for a million tiny ones, and nothing over-
   or underflows;
 - as they are, |q − p| + 2a cos²(φ/2) ± i a sin φ, where an item is nearly even. Where φ is near π such an f_i may be
   tiny, and leaving one out divides by it: the product has to keep its relative accuracy. There are at most 8V of them.
@@ -27,10 +27,10 @@ FAR = 0.25
 """cos²(φ/2) of nodes so far from π that no |f|² is below it."""
 
 COLUMNS = 2048
-"""Numbers worth a step of a loop over the items: those of a long row are gathered in so many columns."""
+"""Numbers that are worth one step of a loop over the items: a long row is laid out in this many columns."""
 
 LONGEST_LOOP = 64
-"""Steps of that loop: of equal items all round the same way, which in more steps would add up."""
+"""The most steps of the loop: equal items all round the same way, and in more steps the errors would add up."""
 
 Combine: TypeAlias = Callable[[Array, Array], Array]
 
@@ -69,7 +69,7 @@ class Factors:
 
 
 def factors(ops: Ops, x: Items) -> Factors:
-    """What the products need of the items (n, ...)."""
+    """Prepare the items (n, ...) for the products."""
     xp, unlikely, even = ops.xp, ops.xp.where(x.chosen, x.q, x.p), x.spread > EVEN
     signed, none = xp.where(x.chosen, -unlikely, unlikely), xp.zeros_like(unlikely)
     lean = xp.where(even, xp.where(x.chosen, -x.lean, x.lean), none + 1)
@@ -96,7 +96,7 @@ def _pairwise(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> A
 
 
 def _in_a_loop(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> Array:
-    """At all nodes, by a loop over items that is compiled once; those of a long row are gathered in columns first."""
+    """At all nodes, by a loop over items that is compiled once; a long row is laid out in columns first."""
     xp, n = ops.xp, x.a.shape[0]
     numbers: object = prod(fall.shape)  # of rows whose number a program leaves open there may be many
     gathered = COLUMNS // max(1, numbers) if isinstance(numbers, int) else 1
@@ -121,12 +121,12 @@ def _in_a_loop(ops: Ops, x: Factors, fall: Array, sine: Array, floor: Array) -> 
 
 
 def _reduced(xp: Any, combine: Combine, x: Array) -> Array:
-    """Combine all items (items, parts, ...), those of each part first."""
+    """Combine all items (items, parts, ...), first within each part."""
     return _reduce_axis(xp, combine, _reduce_axis(xp, combine, x, 0), 0)
 
 
 def _reduce_axis(xp: Any, combine: Combine, x: Array, axis: int) -> Array:
-    """Combine the first half of an axis with the second until one is left; the sum 0 of none."""
+    """Combine the first half of an axis with the second until one entry is left; 0 for an empty axis."""
     before = (slice(None),) * axis
     while (size := x.shape[axis]) > 1:
         half = size // 2

@@ -1,4 +1,4 @@
-"""The primitives everything else is made of: λ and log P, both marginals, J·v, and exact samples.
+"""The primitives on which everything else is built: λ and log P, both marginals, J·v, and exact samples.
 
 A row is computed by the contour, or, where hardly anything is random, by exchanges; see ``ksubset._engine.contour`` and
 ``ksubset._engine.exchange``.
@@ -22,7 +22,7 @@ from ksubset._engine.window import choose_counts
 
 @dataclass(frozen=True)
 class Solution:
-    """What the answers about a batch of rows are computed from.
+    """The log-volume and the marginals of a batch of rows, from which all results are computed.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class Solution:
     chosen, unchosen
         The marginals μ and 1 − μ, (..., n), both with full relative accuracy.
 
-    What was not asked for is None.
+    A quantity that was not asked for is None.
     """
 
     tilted: Array
@@ -52,7 +52,7 @@ def solve(
     chosen: bool = True,
     unchosen: bool = True,
 ) -> Solution:
-    """The log-volume and the marginals, those that are wanted."""
+    """The log-volume and the marginals, as far as they are asked for."""
     x = tilted(ops, items_first(ops, logits), k)
     sums, wanted = totals(ops, x, k), (volume, chosen, unchosen)
 
@@ -111,7 +111,7 @@ def jacobian_product(ops: Ops, logits: Array, k: int | Array, v: Array) -> Array
 def draw(ops: Ops, logits: Array, k: int | Array, width: int, u: Array) -> Array:
     """Exact subsets, 0 and 1, from uniforms ``u``, draws + (..., n − 1): draws + (..., n), NaN in an infeasible row.
 
-    A row that chooses more than half of its items is drawn as the row of the others.
+    If a row chooses more than half of its items, the items that it leaves out are drawn instead.
     """
     xp, (*batch, n) = ops.xp, logits.shape
     draws, x = tuple(u.shape[: u.ndim - logits.ndim]), tilted(ops, items_first(ops, logits), k)
@@ -125,6 +125,6 @@ def draw(ops: Ops, logits: Array, k: int | Array, width: int, u: Array) -> Array
 
 
 def probability(ops: Ops, x: Array, t: Array) -> Array:
-    """Take off what rounding put above 1; exactly 1 where t = ∞ leaves no choice."""
+    """Clip at 1 where rounding went above it; exactly 1 where t = ∞ leaves no choice."""
     one = fill(ops, (), 1.0, x)
     return ops.xp.where(t == ops.xp.inf, one, ops.xp.minimum(x, one))

@@ -1,4 +1,4 @@
-"""The items of a batch as independent Bernoulli variables under a tilt: what every engine starts from."""
+"""The items of a batch as independent Bernoulli variables under a tilt, from which every engine starts."""
 
 from dataclasses import dataclass
 
@@ -43,7 +43,7 @@ class Items:
 
 @dataclass(frozen=True)
 class Totals:
-    """What the sums over a row's items say about its counts, (...) each and without a gradient.
+    """Sums over a row's items that describe its counts, (...) each and without a gradient.
 
     Attributes
     ----------
@@ -54,9 +54,9 @@ class Totals:
     gap
         Σp − k.
     reach
-        A bound of |Σp − c| over all counts c that are asked about.
+        A bound on |Σp − c| over all counts c that are asked about.
     deviations
-        A bound of it in standard deviations, one number.
+        A bound on the reach in standard deviations, one number.
     """
 
     variance: Array
@@ -67,7 +67,7 @@ class Totals:
 
 
 def totals(ops: Ops, x: Items, k: int | Array, deviations: float = 0.0) -> Totals:
-    """Sums of small terms, for k and for counts within so many standard ``deviations`` of it."""
+    """The totals, as sums of small terms, for k and for counts within ``deviations`` standard deviations of k."""
     xp = ops.xp
     ahead = item_sums(ops, xp.astype(x.chosen, x.t.dtype)) - whole(ops, k, x.t)
     p, q, spread = (ops.stop_gradient(y) for y in (x.p, x.q, x.spread))

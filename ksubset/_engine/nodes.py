@@ -2,9 +2,9 @@
 
 The count S of independent items has the characteristic function F(φ) = Π f_i, f_i = 1 + p_i (e^iφ − 1), and
 P(S = c) = (1/2π) ∫ F e^−icφ dφ. Two errors are made, and both are bounded by e^−L. N nodes see P(S = c ± N) as
-P(S = c): by Bernstein's inequality that is below e^−L once N exceeds √(2LV) + L/3 and what separates c from Σp. And
-since |F| ≤ exp(−V (1 − cos φ)), V = Σpq, nodes with V (1 − cos φ) > L may be left out. About L/π of the N/2 nodes in
-(0, π) remain, those in (−π, 0) being their conjugates: few, whatever n, k and V are.
+P(S = c): by Bernstein's inequality that is below e^−L once N exceeds √(2LV) + L/3 + |Σp − c|. And since
+|F| ≤ exp(−V (1 − cos φ)), V = Σpq, nodes with V (1 − cos φ) > L may be left out. The integrand at −φ is the conjugate
+of the integrand at φ, and about L/π of the N/2 nodes in (0, π) remain: few, whatever n, k and V are.
 """
 
 from collections.abc import Callable
@@ -20,12 +20,12 @@ LOG_ERROR = {32: 18.0, 64: 38.0}
 """L by the bits of a float: e^−L is below the rounding of a sum of probabilities."""
 
 LEAST = 0.25
-"""Rows of less variance are given the nodes of this one: they are answered otherwise, see `exchange`."""
+"""Rows of smaller variance get the nodes for this variance; `exchange` computes them instead."""
 
 
 @dataclass(frozen=True)
 class Nodes:
-    """Angles φ in (0, π) for each row, (nodes, ...), those of a row first; what is used of them has no gradient.
+    """Angles φ in (0, π) for each row, (nodes, ...), the unused nodes of a row last; none has a gradient.
 
     Attributes
     ----------
@@ -78,7 +78,7 @@ def place(ops: Ops, variance: Array, reach: Array, most: tuple[float, float]) ->
 
 
 def _needed(xp: Any, variance: Array, period: Array, error: float) -> int:
-    """How many nodes some row has."""
+    """The largest number of nodes that a row has."""
     if not prod(period.shape):
         return 1
     widest = 2 * xp.asin(xp.sqrt(xp.clip(error / (2 * variance), None, 1.0)))
@@ -86,13 +86,13 @@ def _needed(xp: Any, variance: Array, period: Array, error: float) -> int:
 
 
 def node_bound(error: float, variance: float, deviations: float) -> int:
-    """How many nodes rows have at most: up to V = L/2, N/2 of them, which grows with V; from there on no more."""
+    """The largest number of nodes of any row: N/2, which grows with V, up to V = L/2; rows beyond have no more."""
     variance = max(LEAST, min(variance, error / 2))
     return ceil((sqrt(2 * error * variance) + error / 3 + deviations * sqrt(variance)) / 2)
 
 
 def at_each(ops: Ops, function: Callable[..., tuple[Array, ...]], given: tuple[Array, ...]) -> tuple[Array, ...]:
-    """What a function of a node is at each, stacked: one after the other, so that the arrays of items stay small."""
+    """A function at every node, stacked; nodes are taken one by one, so that the arrays of items stay small."""
     length = given[0].shape[0]
     found: tuple[Array, ...] = scan(ops, lambda carry, node: (carry, function(*node)), (), given, length)[1]
     return found
@@ -101,7 +101,7 @@ def at_each(ops: Ops, function: Callable[..., tuple[Array, ...]], given: tuple[A
 def total_of_each(
     ops: Ops, function: Callable[..., tuple[Array, ...]], given: tuple[Array, ...], total: tuple[Array, ...]
 ) -> tuple[Array, ...]:
-    """``total`` plus what a function of a node is at each."""
+    """``total`` plus the sum of a function over the nodes."""
 
     def step(total: tuple[Array, ...], node: tuple[Array, ...]) -> tuple[tuple[Array, ...], tuple[()]]:
         return tuple(a + b for a, b in zip(total, function(*node), strict=True)), ()

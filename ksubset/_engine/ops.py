@@ -1,4 +1,4 @@
-"""Types shared by the core, and what the core asks of a framework beyond the array API standard."""
+"""Types shared by the core, and the features it needs from a framework beyond the array API standard."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -44,7 +44,7 @@ def choose_both(xp: Any) -> Choose:
 
 
 def choose_needed(xp: Any) -> Choose:
-    """Compute what some row asks for: for eager arrays, whose values are at hand."""
+    """Compute only answers that some row needs: for eager arrays, whose values are at hand."""
     blend = choose_both(xp)
 
     def choose(mask: Array, first: Answers, second: Answers) -> tuple[Array, ...]:
@@ -57,12 +57,12 @@ def choose_needed(xp: Any) -> Choose:
 
 @dataclass(frozen=True)
 class Devices:
-    """What a compiler that spreads arrays over devices has to be told, lest it gathers them.
+    """Functions for a compiler that spreads arrays over devices, without which it would gather them.
 
     Attributes
     ----------
     count
-        How many there are; a long row is divided into as many parts.
+        The number of devices; a long row is divided into one part for each.
     fft
         A namespace with ``rfft`` and ``irfft`` along the first axis, which leave the others as they are.
     pick
@@ -92,7 +92,7 @@ class Ops:
         ``sort(x)`` sorts along the last axis, NaN last.
     ranked
         ``ranked(x, count)``: the count-th and the next largest of each row, (rows,), where that is faster than a sort.
-        Where the two are closer than `tilt.NEAR`, any values so close to both will do.
+        Where the two are closer than `tilt.NEAR`, any values within that distance of both will do.
         ``count`` is an int or (rows,), at least 0; for 0 the first of the two may be anything.
     kth_largest
         ``kth_largest(x, k)``: the k-th largest along the last axis, which stays, the largest for k = 0; where that is
@@ -104,7 +104,7 @@ class Ops:
         ``second()`` in the others. Neither need be computed if no row asks for it.
     scan
         ``scan(step, carry, xs, length)`` is `jax.lax.scan`: ``carry, y = step(carry, x)`` for the entries x of the
-        first axis of the arrays ``xs``, or ``length`` times, and the stacked ys. Where a compiler can keep that a loop.
+        first axis of the arrays ``xs``, or ``length`` times, and the stacked ys. Set where a compiler can keep a loop.
     join
         ``join(re, im)``: re + i im, for reals that broadcast.
     item_sums
@@ -113,7 +113,7 @@ class Ops:
         ``sums_from_both_ends(x)``: sums over the first axis up to each entry and from each entry on, where there is
         something better than the namespace's ``cumulative_sum``.
     devices
-        What else is needed where arrays may be spread over devices.
+        See `Devices`; set where arrays may be spread over devices.
     matmul_from
         The number of coefficients from which polynomials are multiplied faster by ``matmul`` than by shifted sums.
     sweeps

@@ -17,7 +17,7 @@ from ksubset._engine.ops import Array, Ops
 def product(ops: Ops, left: Array, right: Array, size: int) -> Array:
     """The first ``size`` coefficients of left · right: out[c] = Σ_a left[a] · right[c − a].
 
-    Both have the same number of coefficients; ``size`` is at least that and less than twice that.
+    Both have the same number m of coefficients, and m ≤ ``size`` < 2m.
     """
     if left.shape[0] < ops.matmul_from:
         return _shifted_product(ops, left, right, size)

@@ -1,13 +1,14 @@
-"""The contour by power sums: for rows of large variance everything the nodes ask of the items is a few real sums.
+"""The contour by power sums: for rows of large variance, the nodes need only a few real sums over the items.
 
 With x = 2(1 − cos φ) and c = pq, |f|² = 1 − cx and arg f − pφ = (q − p) · (a power series in cx and sin φ/2), so that
 
     log |F|      = −½ Σ_m (x^m / m) Σ_i c_i^m
     arg F − φ Σp = −sin(φ/2) Σ_m x^m / (2m + 1) Σ_{r ≤ m} β_{m−r} Σ_i (q_i − p_i) c_i^r,   β_r = binom(2r, r)/16^r,
 
-and what an item needs of the nodes, Σ Re(c (e^iφ − 1)/f_i), is a polynomial in its pq and q − p, whose coefficients are
-the row's. No loop over nodes touches an item. Since c ≤ 1/4, the m-th term is at most (2V/m)(x/4)^m beside the weight
-e^−Vx/2 of its node: below (4V/m)(m/2eV)^m wherever the node is, which says how many terms are enough.
+and the sum over the nodes that an item needs, Σ Re(c (e^iφ − 1)/f_i), is a polynomial in its pq and q − p, whose
+coefficients belong to the row. No loop over nodes touches an item. Since c ≤ 1/4, the m-th term is at most
+(2V/m)(x/4)^m beside the weight e^−Vx/2 of its node: below (4V/m)(m/2eV)^m wherever the node is, which says how many
+terms are enough.
 """
 
 from dataclasses import dataclass

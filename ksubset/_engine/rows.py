@@ -1,6 +1,6 @@
 """The form in which the sampler sees a batch: items first, rows last, and at most half of the items chosen.
 
-A row that chooses more than half of its items is drawn as the row of those it leaves, so no polynomial ever needs more
+A row that chooses more than half of its items is drawn by the items it leaves out, so no polynomial ever needs more
 than n/2 + 1 coefficients.
 """
 
@@ -21,9 +21,9 @@ class Rows:
     p, q
         The probabilities of each item to be in the smaller part and not to be, (n, rows).
     count
-        How many items are in it, at most n // 2: an int, or (rows,).
+        How many items are in the smaller part, at most n // 2: an int, or (rows,).
     flipped
-        Whether the smaller part are the items that are not chosen, (rows,) or ().
+        Whether the smaller part consists of the items that are not chosen, (rows,) or ().
     width
         A static upper bound of ``count``.
     """

@@ -25,7 +25,7 @@ class Largest(NamedTuple):
 
 
 def largest(ops: Ops, x: Array, k: int | Array) -> Largest:
-    """Of rows (..., n) without NaN, and for k from 0 to n; anything for others."""
+    """Select in rows (..., n) without NaN, for k from 0 to n; the result for other rows means nothing."""
     xp, x, k = ops.xp, ops.stop_gradient(x), k if isinstance(k, int) else k[..., None]
     least = _kth_largest(ops, x, k)
     above, equal = x > least, x == least

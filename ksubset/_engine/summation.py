@@ -7,11 +7,11 @@ from ksubset._engine.arrays import fill
 from ksubset._engine.ops import Array, Devices, Ops
 
 SPREAD_FROM = 100_000
-"""Rows of so many items may be worth several devices."""
+"""Rows with at least this many items may be spread over several devices."""
 
 
 FOLD = 32
-"""Terms added up one after the other; of thousands, float32 would lose digits."""
+"""Terms added up one after the other; over thousands of terms, float32 would lose digits."""
 
 
 def item_sums(ops: Ops, x: Array) -> Array:
@@ -65,7 +65,7 @@ def compensated_sum(ops: Ops, x: Array) -> Array:
 
 
 def _pairwise(ops: Ops, x: Array) -> tuple[Array, Array]:
-    """The sum over the last axis, and what its roundings left out."""
+    """The sum over the last axis, and the sum of its rounding errors."""
     xp = ops.xp
     error = xp.sum(x[..., :0], axis=-1)
     while x.shape[-1] > 1:
@@ -79,10 +79,10 @@ def _pairwise(ops: Ops, x: Array) -> tuple[Array, Array]:
 
 
 def dividing(ops: Ops, size: int) -> Devices | None:
-    """The devices that rows of so many items may be spread over, where they are computed in parts."""
+    """The devices over which rows of ``size`` items may be spread, if such rows are computed in parts."""
     return ops.devices if ops.devices and divides(ops.devices.count, size) else None
 
 
 def divides(devices: int, size: int) -> bool:
-    """Whether rows of so many items are long, and fall into equal parts for so many devices."""
+    """Whether rows of ``size`` items are long, and divide into equal parts for that number of devices."""
     return size >= SPREAD_FROM and size % devices == 0

@@ -17,7 +17,7 @@ TOLERANCE = 0.25
 """Standard deviations by which Σp may miss k."""
 
 NEAR = 0.25
-"""Order statistics as close as this may be exchanged, or replaced by a value between them."""
+"""Order statistics no further apart than this may be exchanged, or replaced by a value between them."""
 
 FORCED = 200.0
 """Distance put between the two order statistics when one is infinite: items on the far side have probability 0."""
@@ -81,8 +81,8 @@ def tilt(ops: Ops, logits: Array, k: int | Array) -> Tilt:
 def _step(ops: Ops, odds: Array, count: Array, state: State) -> State:
     """One safeguarded Newton step for every row that has not settled.
 
-    Σp − k is summed as Σp − Σq and the number of likely items, those of Σq, less k: small terms, whose float32 sum is
-    still good to a fraction of an item when k is large.
+    Σp − k is summed as Σp over the unlikely items, less Σq over the likely items, plus the number of likely items less
+    k: small terms, whose float32 sum is still good to a fraction of an item when k is large.
     """
     xp, n = ops.xp, odds.shape[0]
     shift, low, high, settled = state

@@ -4,7 +4,7 @@ A node holds the distribution of its count as a polynomial; a leaf is (q, p), a 
 A level is an array (coefficients, nodes, rows) whose first and second half of nodes are paired; an odd last node rises
 alone. Samples are drawn on the way down, by ``ksubset._engine.sampling``.
 
-What a coefficient's index means is left to a ``Counts``: `FullCounts` keeps all of 0 … k, `window` some of them.
+A ``Counts`` defines the meaning of a coefficient's index: `FullCounts` keeps all of 0 … k, `window` some of them.
 """
 
 from abc import ABC, abstractmethod
@@ -39,7 +39,7 @@ class Counts(ABC):
         return resize(self.ops, lone, size)
 
     def settle(self, probabilities: Array) -> Array:
-        """Leave out what is below the error that these counts can bear."""
+        """Drop probabilities below the error that these counts can bear."""
         return probabilities
 
 
@@ -47,7 +47,7 @@ class FullCounts(Counts):
     """All counts from 0 to the width of the rows, or to the last that matters.
 
     ``floor``, (rows,), is an absolute error that the probabilities of each row can bear. Counts that are less likely in
-    every row and node are left out: levels keep as many coefficients as their arrays have.
+    every row and node are dropped, so that the arrays of the levels become shorter.
     """
 
     def __init__(self, ops: Ops, width: int, floor: Array | None = None) -> None:

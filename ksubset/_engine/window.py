@@ -1,4 +1,4 @@
-"""Windowed counts: the tree for huge n.
+"""Windowed counts: the tree for rows with very many items.
 
 A node of m items needs only the counts within some standard deviations of its mean. Each level stores a window of one
 static width, placed for every node around the mean of its own items; products of long windows go through a Fourier
@@ -19,10 +19,10 @@ DIRECT_SIZE = 16_384
 """Rows of at most this many items use direct sums."""
 
 DIRECT_WIDTH = 512
-"""So do rows that choose, or leave, at most this many."""
+"""So do rows that choose, or leave out, at most this many."""
 
 REACH = 9.0
-"""Standard deviations that windows reach from the mean of a node: what is beyond is below rounding."""
+"""Standard deviations from the mean of a node to the ends of its window: probabilities beyond are below rounding."""
 
 LONGEST_SUM = 64
 """Windows of at most this many coefficients are combined by direct sums even here."""
@@ -100,7 +100,7 @@ class WindowedCounts(Counts):
         return _slide(self.ops, coefficients, self._shift(level), self.size(level + 1))
 
     def _clean(self, x: Array) -> Array:
-        """Set to 0 what a Fourier transform cannot tell from 0."""
+        """Set entries to 0 that a Fourier transform cannot tell from 0."""
         magnitude = self.ops.xp.abs(x)
         top = self.ops.xp.max(magnitude, axis=0)
         return x * self.ops.xp.astype(magnitude > self.floor * top, x.dtype)
@@ -115,7 +115,7 @@ def _paired_sum(xp: Any, x: Array) -> Array:
 def _fourier(ops: Ops, left: Array, right: Array, size: int) -> Array:
     """The first ``size`` coefficients of a product, with an error absolute to the largest.
 
-    If the product has more, those wrap around and spoil as many of the first.
+    If the product has more coefficients, the rest wraps around and spoils the same number of first ones.
     """
     fft, length = ops.devices.fft if ops.devices else ops.xp.fft, 1 << (size - 1).bit_length()
     spectrum = fft.rfft(left, n=length, axis=0) * fft.rfft(right, n=length, axis=0)

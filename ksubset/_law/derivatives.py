@@ -59,7 +59,7 @@ def log_prob_count_weighted(d: Differentiable, logits: Array) -> tuple[Array, ..
 def count_log_pmf(d: Differentiable, logits: Array, value: Array, v: Array) -> Array:
     """Compute v · (μ⁽ᶜ⁾ − σ(θ)) for every count c, μ⁽ᶜ⁾ the marginals of subsets of that size.
 
-    With the log-weights −``value``, a constant, all counts are equally likely, and what each has to say can be read.
+    With the log-weights −``value``, a constant, all counts are equally likely, so that no count's term is lost.
     """
     together, possible = _equalised(d.xp, logits, value)
     means = d.marginals(together)

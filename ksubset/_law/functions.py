@@ -1,7 +1,7 @@
 """The k-subset distribution's functions, each written once on top of the primitives.
 
 Every function takes ``(ops, logits, k, width, *arrays, solution=None)``: logits (..., n) in float32 or float64, k an
-int or integers (...), ``width`` a static bound of min(k, n − k), and the `Solution` if there is one already. Logits of
+int or integers (...), ``width`` a static bound on min(k, n − k), and the `Solution` if there is one already. Logits of
 ±∞ (never, always chosen) contribute exactly 0 wherever an infinite t meets a marginal of 0.
 """
 
@@ -157,7 +157,7 @@ SOLVING = VOLUME_ONLY | {entropy, kl_divergence, kl_to_uniform}
 def solutions(
     function: Callable[..., Array], solve: Callable[..., Solution], logits: Array, *arrays: Array, solution: Known
 ) -> dict[str, Known]:
-    """What a function of `SOLVING` starts from, by the names of arguments; ``solve(logits, sides=…)`` finds it."""
+    """The solutions that a function of `SOLVING` needs, by argument name; ``solve(logits, sides=…)`` computes them."""
     known: dict[str, Known] = {"solution": solution or solve(logits, sides=function not in VOLUME_ONLY)}
     if function is kl_divergence:
         known["reference"] = solve(arrays[0], sides=False)

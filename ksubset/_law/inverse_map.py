@@ -23,7 +23,7 @@ PRODUCTS = 48
 """Products J · v allowed to the conjugate gradients."""
 
 FINE, ROUGH = 64, 4096
-"""In rounding errors: what is small enough to stop at once, and what is when it has stopped falling."""
+"""In rounding errors: a gap small enough to stop at once, and a gap small enough if it has stopped falling."""
 
 ROUNDING = 32
 """Rounding errors of each marginal by which a row may miss its sum and still have only been rounded."""
@@ -46,7 +46,7 @@ class Target:
         Turns a difference of logits into the error that counts: relative where marginals have relative accuracy, and 0
         where they come close to the smallest floats.
     reach
-        A bound of what is added to a logit in one step.
+        A bound on the change of a logit in one step.
     """
 
     chosen: Array
@@ -58,7 +58,7 @@ class Target:
 
 
 def invert(ops: Ops, mu: Array, k: int | Array) -> Array:
-    """θ with the marginals ``mu``, its finite entries summing to 0; NaN in a row whose search has not come to an end.
+    """θ with the marginals ``mu``, its finite entries summing to 0; NaN in a row that has not converged.
 
     Each step takes an average of the last two images of the map, Anderson's acceleration of depth 1, so chosen that
     the norm of the residual weighted by D would be least if the map were affine. Eigenvalues of D⁻¹J in [1, 2] ask for
@@ -100,8 +100,8 @@ def _fixed(ops: Ops, mu: Array, size: int | Array) -> Array:
 def _unchosen(ops: Ops, mu: Array, size: int | Array) -> Array:
     """1 − μ, to which a μ near 1 gives few digits: all of them again where μ must sum to k.
 
-    What the sum lacks was lost when the likely items were rounded, and is given back to them; if it is more than
-    rounding takes, all items make up for it.
+    The amount missing from the sum was lost when the likely items were rounded, and is given back to them; if it is
+    more than rounding can lose, all items make up for it.
     """
     xp, rest, likely = ops.xp, 1 - mu, mu > 0.5
     count = xp.astype(likely, mu.dtype)
@@ -164,7 +164,7 @@ def solve_jacobian(ops: Ops, logits: Array, k: int | Array, v: Array) -> Array:
 
 
 def _conjugate_gradients(ops: Ops, apply: Callable[[Array], Array], null: Array, b: Array) -> Array:
-    """y with apply(y) = b, both orthogonal to ``null``, which ``apply`` maps to 0; NaN where it does not come about.
+    """y with apply(y) = b, both orthogonal to ``null``, which ``apply`` maps to 0; NaN where the iteration fails.
 
     A step of Jacobi's iteration at the end, whose matrix is the stochastic one, gives the entries of rare items, which
     are small in the norm of the residual, the relative accuracy of the others.

@@ -4,7 +4,7 @@ from ksubset._engine.arrays import fill
 from ksubset._engine.ops import Array, Ops, State
 
 HALVINGS = 64
-"""Of an interval between logarithms of floats, which leaves less than rounding."""
+"""Halvings of an interval between logarithms of floats, after which it is below rounding."""
 
 
 def rescaled(ops: Ops, mu: Array, k: int | Array) -> Array:
@@ -46,7 +46,7 @@ def _shift(ops: Ops, mu: Array, free: Array, count: Array, level: Array) -> Arra
 
 
 def _parts(ops: Ops, mu: Array, shift: Array) -> tuple[Array, Array]:
-    """σ(logit μ + shift) and what it leaves of 1, neither of which overflows."""
+    """σ(logit μ + shift), and 1 minus it, neither of which overflows."""
     xp, zero = ops.xp, fill(ops, (), 0.0, shift)
     chosen, left = mu * xp.exp(xp.minimum(shift, zero)), (1 - mu) * xp.exp(-xp.maximum(shift, zero))
     total = chosen + left

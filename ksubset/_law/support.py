@@ -8,7 +8,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 MOST_SUBSETS = 1_000_000
-"""Distributions refuse to list more."""
+"""Distributions refuse to list more subsets."""
 
 
 def subsets(n: int, k: int) -> "np.ndarray":

@@ -1,8 +1,8 @@
 """The functions of ``ksubset._law.functions`` under a cardinality potential, p(z) ∝ exp(θ · z + ω(Σz)).
 
-They take θ and ω in one array ``logits``, (..., 2n + 1), because that is what they are: the logits of the statistics
-T = (z, 1{Σz = 0}, …, 1{Σz = n}). Means, subsets and directions come in the same arrangement, and the derivatives are
-those of ``ksubset._law.derivatives`` word for word. In the places of k and width stand ``low`` and ``high``; ω is −∞
+They take θ and ω in one array ``logits``, (..., 2n + 1), because both are logits, of the statistics
+T = (z, 1{Σz = 0}, …, 1{Σz = n}). Means, subsets and directions come in the same arrangement, and the rules of
+``ksubset._law.derivatives`` apply unchanged. In the places of k and width stand ``low`` and ``high``; ω is −∞
 outside of them.
 """
 
@@ -23,7 +23,7 @@ Known: TypeAlias = Mixture | None
 
 
 def parts(x: Array) -> tuple[Array, Array]:
-    """What concerns the items, (..., n), and what concerns the counts, (..., n + 1)."""
+    """The part for the items, (..., n), and the part for the counts, (..., n + 1)."""
     n = (x.shape[-1] - 1) // 2
     return x[..., :n], x[..., n:]
 
@@ -156,7 +156,7 @@ SOLVING = (
 def solutions(
     function: Callable[..., Array], solve: Callable[[Array], Mixture], logits: Array, *arrays: Array
 ) -> dict[str, Mixture]:
-    """What a function of `SOLVING` starts from, by the names of arguments; ``solve(logits)`` finds it."""
+    """The moments that a function of `SOLVING` needs, by argument name; ``solve(logits)`` computes them."""
     known = {"solution": solve(logits)}
     return known | {"reference": solve(arrays[0])} if function is weighted_kl_divergence else known
 

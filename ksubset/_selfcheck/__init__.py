@@ -11,18 +11,18 @@ __all__ = ["PLACES", "Checked", "Unusable", "examine"]
 
 @dataclass(frozen=True)
 class Checked:
-    """What was found at a place with a dtype.
+    """The results of all checks at one place with one dtype.
 
     Attributes
     ----------
     framework, version, device, dtype
-        Where.
+        The place and the dtype.
     findings
         By the name of the check.
     layer_ms
         The time of a standard layer, forward and backward; None if it failed.
     paths
-        By which path each function is computed in such a layer, and why.
+        The path by which each function is computed in such a layer, and the reason.
     """
 
     framework: str

@@ -1,6 +1,6 @@
-"""What is asked of every place, and how fast it answers.
+"""The checks for every place, and the time of a standard layer.
 
-The bounds of the errors are those to which the project's tests hold every framework.
+The error bounds are the same as in the project's tests of every framework.
 """
 
 import time
@@ -41,11 +41,11 @@ class Finding:
     Attributes
     ----------
     agrees
-        It is.
+        True if it is.
     value
         The largest relative error, or the p-value of the chi-squared test; None where an answer is not finite.
     bound
-        What the error may be at most, and the p-value at least.
+        The largest error allowed, or the smallest p-value.
     problem
         The error that was raised in the place of an answer.
     """

@@ -1,4 +1,4 @@
-"""What is true, by enumeration of all subsets in plain Python, which shares nothing with the library."""
+"""The true values, by enumeration of all subsets in plain Python; no code is shared with the library."""
 
 from collections.abc import Iterator, Mapping
 from itertools import combinations
@@ -33,7 +33,7 @@ def marginals(logits: list[float], k: int) -> list[float]:
 
 
 def jacobian_product(logits: list[float], k: int, v: list[float]) -> list[float]:
-    """J · v as a sum over pairs of subsets, Σ p(y) p(z) (y − z) (y − z)·v / 2: of rounded means nothing is left."""
+    """J · v as a sum over pairs of subsets, Σ p(y) p(z) (y − z) (y − z)·v / 2: rounded means would cancel."""
     law = distribution(logits, k)
     image: list[list[float]] = [[] for _ in logits]
     for (y, p), (z, q) in combinations(law.items(), 2):
@@ -54,7 +54,7 @@ def chi_squared(counts: Mapping[tuple[float, ...], int], law: Mapping[Subset, fl
 
 
 def _upper_tail(x: float, freedom: int) -> float:
-    """P(χ² > x) for an even number of degrees of freedom: the chance of fewer than half as many events, Poisson x/2."""
+    """P(χ² > x) for an even ``freedom``: the chance that a Poisson variable of mean x/2 is below freedom/2."""
     if freedom % 2 or x == inf:
         raise ValueError(f"expected an even number of degrees of freedom; got {freedom}")
     term, terms = exp(-x / 2), []

@@ -35,7 +35,7 @@ class Place:
     rng
         ``rng(seed)``: the framework's own source of randomness.
     layer
-        ``layer(logits, k, g, rng)``: a sample, and the gradient in the logits if ``g`` is that in the sample.
+        ``layer(logits, k, g, rng)``: a sample, and the gradient in the logits if ``g`` is the gradient in the sample.
     """
 
     framework: str
@@ -83,7 +83,7 @@ def is_installed(module: str) -> bool:
 
 
 def in_words(error: Exception) -> str:
-    """The name of an error and the first line of what it says."""
+    """The name of an error and the first line of its message."""
     return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 

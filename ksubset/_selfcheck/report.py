@@ -1,4 +1,4 @@
-"""What the self-check found: a table for people, or JSON. Each gives whether all is well."""
+"""The report of the self-check: a table for people, or JSON. Each gives whether all is well."""
 
 import json
 import os
@@ -21,7 +21,7 @@ OPTIONAL = {
     "numba": ("fast", "speed on CPUs: compiled kernels for NumPy, torch and JAX"),
     "numpyro": ("numpyro", "ksubset.backends.numpyro.KSubset, a distribution for NumPyro's models"),
 }
-"""What may be installed beside the library, by module: the extra, and what it brings."""
+"""Optional packages, by module: the extra that installs each, and its benefit."""
 
 COLUMNS = "{:<24} {:<12} {:<8} {:<12} {:<12} {:<12} {:>9}  {}"
 BOUNDS = ", ".join(f"{bound:g} for {dtype}" for dtype, bound in BOUND.items())
@@ -41,7 +41,7 @@ def is_well(results: Sequence[Checked | Unusable], asked: Sequence[str]) -> bool
 
 
 def missing() -> dict[str, tuple[str, str]]:
-    """Those of `OPTIONAL` that are not installed."""
+    """The entries of `OPTIONAL` that are not installed."""
     return {module: about for module, about in OPTIONAL.items() if not is_installed(module)}
 
 
@@ -64,7 +64,7 @@ def as_json(results: Results, asked: Sequence[str]) -> bool:
 
 
 def print_table(results: Results, asked: Sequence[str]) -> bool:
-    """Print a row for each place and dtype as soon as it is checked, then what there is to say about them."""
+    """Print a row for each place and dtype as soon as it is checked, then the remarks about them."""
     obstacle = dispatch.obstacle()
     print(f"ksubset {ksubset.__version__}, Python {platform.python_version()}, {platform.platform()}")
     print(f"CPU fast path: {f'off, {obstacle}' if obstacle else 'on'}\n")

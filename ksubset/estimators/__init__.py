@@ -1,4 +1,4 @@
-"""Gradient estimators for k-subset sampling: SIMPLE and those it is compared with, for torch and JAX alike.
+"""Gradient estimators for k-subset sampling: SIMPLE and the estimators it is compared with, for torch and JAX alike.
 
 Two kinds. `simple`, `simple_f`, `simple_b`, `gumbel_topk_st`, `softsub`, `l2x`, `imle` and `aimle` return samples
 through which a gradient passes. `score_function`, `simple_unbiased` and `exact_gradient` take the loss, and return its

@@ -16,7 +16,7 @@ from ksubset.estimators._surrogate import check_count, frozen, perturbed, top, w
 
 
 class AIMLEState(NamedTuple):
-    """What `aimle` adapts, as an explicit value: a JAX pytree, a tuple of tensors in torch.
+    """The state that `aimle` adapts, as an explicit value: a JAX pytree, a tuple of tensors in torch.
 
     Attributes
     ----------
@@ -42,7 +42,7 @@ class AIMLEState(NamedTuple):
         count : array, shape ()
             The number that `aimle` reports in the place of the gradient with respect to β.
         c, eta, decay : float
-            The number of non-zero entries that is aimed at, the step, and the weight of the past in the mean.
+            The number of non-zero entries to aim at, the step, and the weight of the past in the mean.
         """
         xp, constant = array_namespace(self.beta), find(self.beta, "beta").ops(self.beta).stop_gradient
         running, beta = constant(decay * self.count + (1 - decay) * count), constant(self.beta)
@@ -67,11 +67,11 @@ def aimle(
 
     .. math:: \lambda = \beta \, \frac{\lVert\theta\rVert}{\lVert g\rVert}, \qquad g = \nabla_z \ell(z)
 
-    The gradient is that of `imle` with this λ for each row; 0 where β, θ or g is. The **gradient with respect to** β
-    is not that of the loss: it is the mean number of non-zero entries of a row's gradient, from which
-    `AIMLEState.update` makes the next β. So the state goes in as an argument and comes out by differentiation, under
-    any transformation. Bias and variance as in `imle`: the adaptation takes the least λ, and so the least bias, whose
-    gradients are not yet mostly 0.
+    The gradient is computed as in `imle` with this λ for each row; it is 0 where β, θ or g is 0. The **gradient with
+    respect to** β is not the gradient of the loss: it is the mean number of non-zero entries of a row's gradient, from
+    which `AIMLEState.update` makes the next β. So the state goes in as an argument and comes out by differentiation,
+    under any transformation. Bias and variance as in `imle`: the adaptation takes the least λ, and so the least bias,
+    whose gradients are not yet mostly 0.
 
     Parameters
     ----------

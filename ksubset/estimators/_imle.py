@@ -20,7 +20,7 @@ def imle(
     max_k: int | None = None,
     validate: bool | None = None,
 ) -> Array:
-    r"""I-MLE: a perturb-and-MAP sample, and the change of it as the logits follow the gradient.
+    r"""I-MLE: a perturb-and-MAP sample, and its change as the logits follow the gradient.
 
     .. math:: z = \mathrm{top}_k(\theta + \epsilon_1), \qquad \nabla_\theta \ell \approx \frac{1}{\lambda S}
         \sum_{i=1}^S \bigl[\mathrm{top}_k(\theta + \epsilon_i) - \mathrm{top}_k(\theta - \lambda g + \epsilon_i)\bigr],
@@ -53,8 +53,8 @@ def imle(
     References
     ----------
     Niepert, Minervini and Franceschi, "Implicit MLE: Backpropagating Through Discrete Exponential Family
-    Distributions", NeurIPS 2021, Algorithm 1 with S perturbations. The factor 1/λ, absent there, is that of Minervini
-    et al. (2023): with it the gradient has the scale of that of the loss.
+    Distributions", NeurIPS 2021, Algorithm 1 with S perturbations. The factor 1/λ, absent there, is taken from
+    Minervini et al. (2023): with it the gradient has the scale of the gradient of the loss.
 
     Examples
     --------

@@ -21,8 +21,8 @@ def l2x(
     .. math:: C^j = \mathrm{softmax}((\theta + G^j)/\tau), \qquad z_i = \max_{j \le k} C^j_i
 
     The sample is not a subset: its entries lie in [0, 1] and add up to at most k, to fewer where the k categorical
-    samples coincide. The gradient is that of the relaxed sample, unbiased for the relaxed loss and biased for that of a
-    k-subset; the variance grows as τ falls, and some bias remains as τ → 0.
+    samples coincide. The gradient is taken through the relaxed sample: unbiased for the relaxed loss, biased for the
+    loss of a k-subset. The variance grows as τ falls, and some bias remains as τ → 0.
 
     Parameters
     ----------

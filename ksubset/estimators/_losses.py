@@ -1,4 +1,4 @@
-"""What the estimators that take a loss share."""
+"""Code shared by the estimators that take a loss."""
 
 from collections.abc import Callable
 from typing import TypeAlias
@@ -10,7 +10,7 @@ from ksubset._law import functions
 from ksubset.estimators._surrogate import check_count, evaluate, frozen, stop_gradient
 
 Loss: TypeAlias = Callable[[Array], Array]
-"""From subsets (S, ..., n) to their losses (S, ...), each of which depends on its own subset alone."""
+"""From subsets (S, ..., n) to their losses (S, ...); each loss depends on its own subset alone."""
 
 
 def sampled(problem: Problem, loss: Loss, S: object, rng: object) -> tuple[Array, Array]:

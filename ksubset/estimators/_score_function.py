@@ -22,8 +22,8 @@ def score_function(
         b_s = \frac{1}{S - 1} \sum_{r \ne s} \ell(z_r)
 
     The baseline b_s is the mean loss of the other samples, and 0 for S = 1. Unbiased, with a variance that grows with
-    that of the loss; it asks for no derivative of the loss, which may be any function of subsets. Gradients with
-    respect to what else the loss depends on pass through its mean.
+    the variance of the loss; it needs no derivative of the loss, which may be any function of subsets. Gradients with
+    respect to other inputs of the loss pass through its mean.
 
     Parameters
     ----------

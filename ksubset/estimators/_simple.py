@@ -97,8 +97,8 @@ def simple_b(
 
     .. math:: z = \mathrm{top}_k(\theta + \epsilon), \qquad \nabla_\theta \ell \approx J(\theta) \nabla_z \ell(z)
 
-    z has not the law p_θ, so that even the gradient of a linear loss, J · g, belongs to another distribution than the
-    sample; its variance is that of g alone. With ``lambda_``, as in the authors' code, J · g is replaced by the finite
+    z does not follow p_θ, so that even the gradient of a linear loss, J · g, belongs to another distribution than the
+    sample; its variance comes from g alone. With ``lambda_``, as in the authors' code, J · g is replaced by the finite
     difference (μ(θ) − μ(θ − λg))/λ, which tends to it as λ → 0; that form has reverse mode only.
 
     Parameters
@@ -122,7 +122,7 @@ def simple_b(
 
     References
     ----------
-    Ahmed et al. (2023), section 4.1; the noise is that of Niepert et al. (2021).
+    Ahmed et al. (2023), section 4.1; the noise is taken from Niepert et al. (2021).
 
     Examples
     --------

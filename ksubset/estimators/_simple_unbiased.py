@@ -17,21 +17,21 @@ def simple_unbiased(
     max_k: int | None = None,
     validate: bool | None = None,
 ) -> Array:
-    r"""The mean loss of exact samples, with an unbiased gradient: SIMPLE plus the score function of what it leaves out.
+    r"""The mean loss of exact samples, with an unbiased gradient: SIMPLE plus the score function of the remainder.
 
     .. math:: \nabla_\theta E[\ell(z)] \approx J g + \frac{1}{S} \sum_{s=1}^S
         \bigl[\ell(z_s) - \ell(\mu) - g \cdot (z_s - \mu)\bigr](z_s - \mu), \qquad g = \nabla \ell(\mu)
 
-    Unbiased, because the loss linearised at the marginals μ has the gradient J · g exactly; for a linear loss that is
-    all, and the variance is 0. In general the variance is that of the score function of the remainder, which is small
-    where the loss is nearly linear. The loss must have a derivative between the subsets as well; gradients with respect
-    to what else it depends on pass through its mean.
+    Unbiased, because the loss linearised at the marginals μ has the gradient J · g exactly; for a linear loss the
+    remainder is 0, and so is the variance. In general the variance comes from the score function of the remainder,
+    which is small where the loss is nearly linear. The loss must have a derivative between the subsets as well;
+    gradients with respect to its other inputs pass through its mean.
 
     Parameters
     ----------
     loss : callable
-        Turns subsets (S, ..., n) into their losses (S, ...), each of which depends on its own subset alone; it is
-        called with the marginals (1, ..., n), too.
+        Turns subsets (S, ..., n) into their losses (S, ...); each loss may depend on its own subset alone. The
+        function is also called with the marginals (1, ..., n).
     logits, k, rng, max_k, validate
         As in `ksubset.rsample`.
     S : int

@@ -17,14 +17,14 @@ def softsub(
     sample_shape: tuple[int, ...] = (),
     validate: bool | None = None,
 ) -> Array:
-    r"""SoftSub: a relaxed sample, the sum of k softmaxes each of which weakens what those before it chose.
+    r"""SoftSub: a relaxed sample, the sum of k softmaxes, each of which weakens the items that the earlier ones chose.
 
     .. math:: \alpha^1 = \theta + G, \qquad a^j = \mathrm{softmax}(\alpha^j / t), \qquad
         \alpha^{j+1} = \alpha^j + \log(1 - a^j), \qquad z = \sum_{j=1}^k a^j
 
     The sample is not a subset: its entries lie in [0, k] and add up to k. As t → 0 it tends to Gumbel top-k, whose law
-    is not p(z) ∝ exp(θ · z). The gradient is that of the relaxed sample, unbiased for the relaxed loss and biased for
-    the discrete one; the bias grows with t, the variance as t falls.
+    is not p(z) ∝ exp(θ · z). The gradient is taken through the relaxed sample: unbiased for the relaxed loss,
+    biased for the discrete loss. The bias grows with t, the variance as t falls.
 
     Parameters
     ----------

@@ -17,15 +17,15 @@ def gumbel_topk_st(
     max_k: int | None = None,
     validate: bool | None = None,
 ) -> Array:
-    r"""The k largest of logits with Gumbel noise; the gradient is that of their softmax.
+    r"""The k largest of logits with Gumbel noise; the gradient is taken through their softmax.
 
     .. math:: z = \mathrm{top}_k(\theta + G), \qquad
         \nabla_\theta \ell \approx \frac{\partial \, \mathrm{softmax}((\theta + G)/\tau)}{\partial \theta}
         \nabla_z \ell(z)
 
-    At k = 1 the straight-through Gumbel-softmax. For k > 1 the sample is one without replacement, item after item,
-    whose law is not p(z) ∝ exp(θ · z), and the softmax adds up to 1 where the sample adds up to k. Biased; the bias
-    grows with τ, the variance as τ falls.
+    At k = 1 this is the straight-through Gumbel-softmax. For k > 1 the items are drawn one after the other without
+    replacement, which is not the law p(z) ∝ exp(θ · z), and the softmax adds up to 1 where the sample adds up
+    to k. Biased; the bias grows with τ, the variance as τ falls.
 
     Parameters
     ----------

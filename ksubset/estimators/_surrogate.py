@@ -1,4 +1,4 @@
-"""What the estimators share: a value with a gradient of our own, and checks of their parameters."""
+"""Code shared by the estimators: a value with a gradient of our own, and checks of their parameters."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -48,8 +48,8 @@ def with_pullback(problem: Problem, value: Array, pullback: Pullback, *arrays: A
     """``value``, draws + (..., n), with the gradients ``pullback(g, problem, *arrays)``.
 
     The pullback returns the gradient with respect to the logits for each draw, which is summed over draws here, and
-    may return those of the first of ``arrays`` after it. It must not use arrays of its surroundings: JAX may call it
-    where those are no longer valid.
+    may return gradients for the first of ``arrays`` after it. It must not use arrays of its surroundings: JAX may call
+    it where they are no longer valid.
     """
     if not problem.backend.differentiates:
         return problem.cast(value)
@@ -72,7 +72,7 @@ def _pulled(problem: Problem, pullback: Pullback, g: Array, *arrays: Array) -> t
 
 
 def over_draws(problem: Problem, x: Array, like: Array) -> Array:
-    """Sum over the dimensions that ``x`` has in front of those of ``like``."""
+    """Sum over the leading dimensions of ``x`` that ``like`` lacks."""
     return problem.xp.sum(x, axis=tuple(range(x.ndim - like.ndim))) if x.ndim > like.ndim else x
 
 
@@ -124,6 +124,6 @@ def check_single_k(problem: Problem, estimator: str) -> int:
 
 
 def check_relaxable(problem: Problem) -> None:
-    """Logits of which a softmax exists, where their values may be read."""
+    """Check that the logits have a softmax, where their values may be read."""
     if problem.reads and bool(problem.xp.any(problem.logits == problem.xp.inf)):
         raise ValueError("logits must not contain +inf: a softmax relaxation of them does not exist")

@@ -1,4 +1,4 @@
-"""The stated accuracy, as checks of whole batches; the bounds are those of tests/engine/test_accuracy.py."""
+"""The stated accuracy, as checks of whole batches, with the bounds of tests/engine/test_accuracy.py."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import numpy as np
 from strategies import Rows
 
 SMALLEST = 1e-30
-"""Marginals below it may lose their relative accuracy: they are held to it absolutely. So are images under J."""
+"""Marginals below this may lose their relative accuracy, and are checked absolutely. So are images under J."""
 
 
 def bound(case: Rows, single: float = 1e-5, double: float = 1e-13) -> float:
@@ -16,7 +16,7 @@ def bound(case: Rows, single: float = 1e-5, double: float = 1e-13) -> float:
 def check_scalars(case: Rows, found: np.ndarray, truth: Any, lost: Any = 0) -> None:
     """Relative to the larger of 1 and the truth, which is infinite where it overflows in the dtype of the case.
 
-    ``lost`` is what the truth itself may miss.
+    ``lost`` is the error of the truth itself.
     """
     found, truth, most = found.astype(np.longdouble), np.asarray(truth, np.longdouble), np.finfo(case.dtype).max
     truth = np.where(np.abs(truth) > most, np.copysign(np.inf, truth), truth)
@@ -26,7 +26,7 @@ def check_scalars(case: Rows, found: np.ndarray, truth: Any, lost: Any = 0) -> N
 
 
 def rounding_of_the_truth(case: Rows) -> np.ndarray:
-    """What a sum in long double may miss where logits as large as 1e19 cancel."""
+    """The error of a sum in long double where logits as large as 1e19 cancel."""
     finite = np.abs(np.where(np.isinf(case.logits), 0, case.logits)).astype(np.longdouble)
     return np.finfo(np.longdouble).eps * finite.sum(axis=1)
 
@@ -44,7 +44,7 @@ def check_sums(case: Rows, marginals: np.ndarray) -> None:
 
 
 def rounding_of_nothing(case: Rows) -> np.ndarray:
-    """Where J · v is 0 because all v are equal, they differ from their mean by what its own rounding leaves of it."""
+    """Where J · v is 0 because all v are equal, they differ from their rounded mean by its rounding error."""
     size = [np.abs(np.where(np.isinf(x), 0, x)).reshape(len(x), -1).max(axis=1) for x in (case.logits, case.v)]
     n = case.logits.shape[1]
     return np.maximum(SMALLEST, n * float(np.finfo(case.dtype).eps) ** 2 * np.maximum(*size).astype(float))

@@ -1,6 +1,6 @@
-"""What works where, declared once: tests are chosen by it, and the documentation prints it.
+"""The features of each backend, declared once: they select the tests, and the documentation prints them.
 
-`tests/api/test_capabilities.py` asks whether it is true.
+`tests/api/test_capabilities.py` checks them.
 """
 
 from collections.abc import Iterable

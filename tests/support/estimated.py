@@ -1,4 +1,4 @@
-"""A row whose gradients estimators are held to, and what they draw."""
+"""A row whose gradients estimators must match, and the noise that they draw."""
 
 from typing import Any
 

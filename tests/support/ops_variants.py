@@ -1,4 +1,4 @@
-"""The ops of a target, and as other frameworks would have them: the same answers are expected of all."""
+"""The ops of a target, and variants as in other frameworks: all must give the same answers."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -65,7 +65,7 @@ def product(target: Target, ops: Ops, logits: Array, k: Any, v: Array) -> np.nda
 
 
 def _called(target: Target, function: Callable[..., Any], *arrays: Array) -> Any:
-    """JAX compiles a program for every operation that it is given one at a time; better one for all."""
+    """JAX would compile a program for every single operation; one program for all is faster."""
     if target.backend == "jax":
         import jax
 

@@ -1,4 +1,4 @@
-"""What is true, computed in ways that share nothing with the library.
+"""The true values, computed in ways that share nothing with the library.
 
 `Enumeration` sums over all subsets. `recursion` runs the item-by-item recursion in 80-bit floats and serves for large
 n; tests/battery/test_oracle.py checks it against 60-digit arithmetic. `TwoGroups` serves for any n, where there are two
@@ -118,7 +118,7 @@ class Enumeration:
         return float(self.log_probabilities[place[0]]) if len(place) else -inf
 
     def kl(self, other: "Enumeration") -> float:
-        """From this distribution to another; +∞ where that one rules out a subset that this one allows."""
+        """From this distribution to another; +∞ where the other one rules out a subset that this one allows."""
         if {tuple(z) for z in self.subsets} - {tuple(z) for z in other.subsets}:
             return inf
         place = {tuple(z): i for i, z in enumerate(other.subsets)}
@@ -127,7 +127,7 @@ class Enumeration:
 
 
 def _total(terms: np.ndarray) -> float:
-    """Their exactly rounded sum, infinite only where it overflows itself."""
+    """The exactly rounded sum of the terms, infinite only where it overflows itself."""
     return 256 * fsum(np.ldexp(terms, -8).tolist())
 
 
@@ -279,7 +279,7 @@ class TwoGroups:
         return np.repeat([self._mean(a - j) / a, self._mean(b - self.k + j) / b], self.sizes)
 
     def jvp(self, v: np.ndarray) -> np.ndarray:
-        """The covariance times a vector: what is due to either group's own subset, and to the numbers of both."""
+        """The covariance times a vector: the part of each group's own subset, and the part of the numbers of both."""
         (a, b), (j, _, top), v = self.sizes, self._law, v.astype(np.longdouble)
         one, other = v[:a], v[a:]
         shift = self._mean(j - j[top])

@@ -1,4 +1,4 @@
-"""What is true under a cardinality potential, by enumeration, and rows to ask about."""
+"""The true values under a cardinality potential, by enumeration, and rows to test with."""
 
 from dataclasses import dataclass
 from functools import cached_property
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 compiled_elsewhere = pytest.mark.backends("numpy", "strict", "torch", "cupy")
-"""For tests of many calls, each of which JAX would compile a program for; it has the same code to run."""
+"""For tests with many calls: JAX would compile a program for each call, and runs the same code anyway."""
 
 
 @dataclass(frozen=True)

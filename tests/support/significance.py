@@ -13,12 +13,12 @@ FALSE_ALARM = 1e-6
 """The chance that any of the statistical tests of a run fails though nothing is wrong."""
 
 TESTS = 2000
-"""At most this many are made in one run, which is checked; each has its share of the rate (Bonferroni)."""
+"""At most this many tests are made in one run, which is checked; each has its share of the rate (Bonferroni)."""
 
 LEVEL = FALSE_ALARM / TESTS
 SHORT = 5
-"""How many times longer the tails of the statistics may be than those of chi-squared and Student's t, where cells are
-rare or values skewed."""
+"""How many times longer the tails of the statistics may be than the tails of chi-squared and Student's t, where cells
+are rare or values skewed."""
 
 MOST_SKEWED = 0.02
 """Skewness over √draws: at the level above it makes one tail of t about e^(6.5³ · 0.02 / 3) = 6 times longer."""
@@ -78,5 +78,5 @@ def check_binomial(counts: np.ndarray, draws: int, probabilities: np.ndarray) ->
 
 
 def _take_part() -> None:
-    """Count the tests of this run, so that their number is the one the level is made for."""
+    """Count the tests of this run, whose level is made for at most `TESTS` of them."""
     assert next(_made) <= TESTS, f"raise significance.TESTS: this run makes more than {TESTS} statistical tests"

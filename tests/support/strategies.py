@@ -22,7 +22,7 @@ from oracle import Enumeration, families
 CASES = int(os.environ.get("KSUBSET_CASES", "2000"))
 ORDINARY = "KSUBSET_CASES" not in os.environ
 PORTIONS = {"numpy": 1.0, "torch": 0.5, "strict": 0.1, "jax": 0.2, "cupy": 0.5}
-"""What takes longer for each row compares fewer: array-api-strict for its checks, JAX for each function's compilation.
+"""Slower frameworks compare fewer rows: array-api-strict for its checks, JAX for compiling each function.
 
 That takes a minute in all for float32; JAX's float64 is left to the night.
 """

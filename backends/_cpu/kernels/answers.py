@@ -1,4 +1,4 @@
-"""What is written of rows on the contour once everything about them is known: log-volumes, marginals, J · v."""
+"""The results of rows on the contour, written once all sums are known: log-volumes, marginals, J · v."""
 
 import numpy as np
 

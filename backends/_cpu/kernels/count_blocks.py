@@ -84,7 +84,7 @@ def take_group(first, b, gap, work):
 
 @inlined
 def vectors(table, b, like):
-    """Those of a block."""
+    """The vectors of a block."""
     at = b * VECTORS
     return (
         load(table, at, like),

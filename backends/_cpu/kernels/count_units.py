@@ -1,4 +1,4 @@
-"""What the counts of a row are measured by: the logits, their sums, the odds and their inverses; see `counts`."""
+"""The units in which the counts of a row are measured: logits, their sums, odds and inverse odds; see `counts`."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ SPAN = 680.0
 """Between the largest and the smallest logit whose odds are measured alike: e^680 fits with room for the products."""
 
 SIMILAR, SHORT = 4.0, 1 << 17
-"""Logits of a block are replaced by their mean if they are no further apart, in rows of so many items at most."""
+"""Logits of a block no further apart than `SIMILAR` are replaced by their mean, in rows of at most `SHORT` items."""
 
 FAR = 1e300
 """A logit of items that are not there, whose inverse odds are 0."""
@@ -115,7 +115,7 @@ def sum_logits(size, work):
 
 @inner
 def measure(begin, size, wide, work, like):
-    """The odds of a factor, and what measures each count: its own logit, or the mean of a block; 0 if that overflows.
+    """The odds of a factor, and the unit of each count: its own logit, or the mean of a block; 0 if that overflows.
 
     Of a wide factor each block measures in a unit of its own.
     """
@@ -159,7 +159,7 @@ def set_references(begin, first, block, size, work):
 
 @inlined
 def unit_of(b, block, size, wide, work):
-    """What is added to logits before their odds are taken, those of a block or of all counts."""
+    """The shift of the logits, of a block or of all counts, before their odds are taken."""
     first, last = (b * block, min(b * block + block - 1, size)) if wide else (0, size)
     top, bottom = work.reference[first], work.reference[last]
     return -0.5 * top - 0.5 * bottom if wide or max(top, -bottom) > SPAN / 2 else 0.0

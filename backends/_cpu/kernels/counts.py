@@ -1,7 +1,7 @@
 """The kernel for the probabilities of all counts of independent items, row by row.
 
 With odds w in descending order, e_c their elementary symmetric polynomials and s_c = w_1 ⋯ w_c the largest term of
-e_c, the numbers f_c = e_c/s_c are the state. An item k adds w_k/w_c · f_{c−1} to f_c, of which the factor is at most 1:
+e_c, the numbers f_c = e_c/s_c are the state. An item k adds w_k/w_c · f_{c−1} to f_c, where the factor is at most 1:
 sums of positive numbers, which keep their relative accuracy. For items in any number
 
     f_c/C(c + B, B) ≤ f_{c+B} ≤ C(n − c, B) f_c,
@@ -74,7 +74,7 @@ def put_counts(theta, first, size, out, at, work, like):
 
 @inner
 def write(out, at, begin, size, outcome, work, like):
-    """The logarithms; what two large terms leave of each other is exact."""
+    """The logarithms; the difference of two large terms is exact."""
     for b in range(size // (VECTORS * width(like)) + 1):
         rescale(b, work, like)
         turn(work.f, work.u, b, width(like), VECTORS)

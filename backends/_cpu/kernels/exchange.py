@@ -1,6 +1,6 @@
 """Rows of small variance on Lanes, by how many items a subset exchanges with the likeliest; see `_engine.exchange`.
 
-Series are vectors in a table, one after the other: those of the unlikely items, then those of the likely ones.
+Series are vectors in a table, one after the other: first the unlikely items' series, then the likely items'.
 """
 
 import numpy as np
@@ -94,9 +94,9 @@ def find_series(table, side, like):
 
 @inner
 def leave_one_out(table, side, like):
-    """The coefficients of (−w)^j when an item of a side is left out, j + 1 times them, and those of their change.
+    """The coefficients of (−w)^j when an item of a side is left out, j + 1 times these, and the change of these.
 
-    Returns Σ A_s B_s, whose change relative to it has been taken from the latter.
+    Returns Σ A_s B_s; its relative change, times the coefficients, has been subtracted from the change.
     """
     most, a, b = exchanged(table), (SERIES + side) * SPAN, (SERIES + 1 - side) * SPAN
     da, db = (MOVED + side) * SPAN, (MOVED + 1 - side) * SPAN

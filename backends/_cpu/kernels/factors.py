@@ -109,7 +109,7 @@ def integrand_by_factors(row, start, shift, ahead, nodes, size, spare, like):
 
 @inner
 def post_products(row, s, start, shift, nodes, size, spare, board, like):
-    """Products over the items of a section, those less 1 added up in chunks."""
+    """Products over the items of a section; products less 1 are added up in chunks."""
     for j in range(size):
         store(nodes, FRE * MOST + j, full(like, 1))
         store(nodes, FIM * MOST + j, full(like, 0))

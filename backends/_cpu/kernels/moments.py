@@ -86,7 +86,7 @@ def counts_of(k, same, first, rows, n, level, like):
 
 
 class Sums(NamedTuple):
-    """What a vector of rows is computed from: λ, Σpq, how rows are divided among the ways, nodes, terms, ΣAB."""
+    """The quantities that describe a vector of rows: λ, Σpq, how rows are divided among the ways, nodes, terms, ΣAB."""
 
     start: Any
     shift: Any

@@ -1,4 +1,4 @@
-"""The nodes of the contour on Lanes: where they are, what is known there, sums over them. See `_engine.nodes`."""
+"""The nodes of the contour on Lanes: their positions, the values there, sums over them. See `_engine.nodes`."""
 
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.simd.elementary import ceil, sqrt, turn
@@ -9,7 +9,7 @@ MOST = 40
 """No row has more nodes than this."""
 
 FALL, SINE, FLOOR, HALF, ANGLE, USED, RE, IM, DRE, DIM, ZRE, ZIM, FRE, FIM = range(14)
-"""What a table holds for each node.
+"""The entries of a table for each node.
 
 cos φ − 1, sin φ, cos²(φ/2), sin(φ/2), φ/2π; 1, or 0 where a row has fewer nodes than others; the integrand and its
 derivative, real and imaginary part; products of factors less 1 and as they are.
@@ -76,7 +76,7 @@ def put_integrand(nodes, j, size, angle, re, im):
 
 @inner
 def put_change(nodes, size, like):
-    """The change of the integrand, from that of its logarithm in its place: weights (T − mean of T)."""
+    """The change of the integrand, from the change of its logarithm, which it overwrites: weights (T − mean of T)."""
     mean = full(like, 0)
     for j in range(size):
         re, im = load(nodes, RE * MOST + j, like), load(nodes, IM * MOST + j, like)

@@ -36,7 +36,7 @@ def add_powers(sums, base, terms, x, spread, lean):
 
 @inner
 def sum_powers(row, start, shift, mean, terms, tangents, part, sums, like):
-    """Σ c^m and Σ (q − p) c^m from m = 1 on, and if ``tangents`` Σ pq (v − mean) c^m and the like from m = 0 on."""
+    """Σ c^m and Σ (q − p) c^m from m = 1 on, and if ``tangents`` also with pq (v − mean), from m = 0 on."""
     used, board = (4 if tangents else 2) * terms, board_of(row, like)
     s = row.team.rank
     while s < sections(row):

@@ -1,7 +1,7 @@
 """The kernels of the recursion that Python calls, on the rows start … stop − 1: for rows that choose few items.
 
-Lanes are rows. Inputs and results are those of ``moments`` and ``sampling``, and ``most``, a bound of min(k, n − k). A
-row that chooses more than half of its items is the row of the negated logits that chooses the others.
+Lanes are rows. Inputs and results are the same as in ``moments`` and ``sampling``; ``most`` bounds min(k, n − k). A row
+that chooses more than half of its items becomes the row of the negated logits, which chooses the other items.
 """
 
 from typing import Any, NamedTuple
@@ -57,7 +57,7 @@ class Work(NamedTuple):
 
 @inlined
 def workspace(at, count, n, most, like):
-    """Cut the scratch memory up; ``count`` planes for what has derivatives."""
+    """Cut the scratch memory up; ``count`` planes for the tables that have derivatives."""
     size, lanes = room(n, like), width(like)
     x, at = carve(at, 1, size, like)
     p, at = carve(at, count, size, like)
@@ -105,7 +105,7 @@ def tilt(n, known, shifts, work, first, rows, like):
 
 @inner
 def probabilities(n, start, shift, work, like):
-    """p and q of every item; those that fill up the last block are never chosen."""
+    """p and q of every item; items that fill up the last block are never chosen."""
     for i in range(n):
         chosen, _, unlikely, _, _ = variable(load(work.x, i, like), start, shift)
         likely = full(like, 1) - unlikely

@@ -25,7 +25,7 @@ def draw(p, q, n, most, table, count, state, z, zero):
 def choose(chosen, unchosen, i, n, count, state, zero):
     """Whether to choose item ``i``, from the weights of both sides; u is compared with the smaller one.
 
-    However the weights are rounded, what is chosen in the end are as many items as are to be chosen.
+    However the weights are rounded, exactly the required number of items is chosen in the end.
     """
     rare = where(chosen < unchosen, chosen, unchosen)
     picked = (uniform(state, zero) * (chosen + unchosen) < rare) ^ (unchosen <= chosen)
@@ -37,7 +37,7 @@ def draw_block(p, q, b, n, most, table, count, state, z, zero):
     """Items 4b + 3 … 4b; returns how many are still to choose.
 
     x are the states before the block, y, v and t those after one, two and three of its items; each is counted downwards
-    from what is still to choose, so that choosing an item moves every list up by one.
+    from the number still to choose, so that choosing an item moves every list up by one.
     """
     i, here, one = 4 * b, place(b, most), full(zero, 1)
     x0, x1, x2, x3, x4 = states_down(table, here, min(most, i), count, zero)

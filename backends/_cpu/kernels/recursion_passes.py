@@ -10,7 +10,7 @@ from ksubset.backends._cpu.simd.memory import load, store
 from ksubset.backends._cpu.simd.vectors import plus, width
 
 PAD = 4
-"""A block of four items reads as many states beyond its own."""
+"""A block of four items reads four states beyond its own."""
 
 
 @inlined
@@ -91,7 +91,7 @@ def outside(p, q, blocks, most, table, suffix, chosen, unchosen, zero):
 
 @inlined
 def put_pair(p, q, i, r0, r1, r2, o0, o1, o2, o3, o4, chosen, unchosen):
-    """Both sides of two items, from the polynomial of the other pair of their block and what is outside of it."""
+    """Both sides of two items, from the polynomial of the other pair and the outside polynomial of their block."""
     c0, c1, c2 = (
         row_of_three(r0, r1, r2, o0, o1, o2),
         row_of_three(r0, r1, r2, o1, o2, o3),
@@ -117,7 +117,7 @@ def seed_suffix(table, blocks, most, target, suffix, zero):
 
 @inner
 def seed_suffix_tangents(table, blocks, most, target, suffix, zero):
-    """The derivative of what `seed_suffix` wrote."""
+    """The derivative of the numbers that `seed_suffix` wrote."""
     lanes = width(zero)
     for r in range(lanes):
         k = int(target[r])

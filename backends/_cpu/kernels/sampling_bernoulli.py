@@ -26,7 +26,7 @@ GROUPS = 32
 """Groups of items between looks for ties, about one in two thousand groups has one."""
 
 SHORT = 2048
-"""Thresholds and bits of no more items are kept in scratch memory, others in that of the subset."""
+"""Thresholds and bits of up to this many items are kept in scratch memory, of more in the memory of the subset."""
 BYTES_TO_SHORT = SHORT // ITEMS_AT_ONCE * 68
 
 
@@ -34,8 +34,8 @@ class Memory(NamedTuple):
     """Scratch memory of the sampler.
 
     Random streams of every section, as they were before a few groups of items, and one for single numbers; thresholds
-    and bits; lanes of the logits' dtype and of float64; counts, or what is known at nodes; tables of vectors; what a
-    thread that is alone posts its sums on.
+    and bits; lanes of the logits' dtype and of float64; counts, or the values at nodes; tables of vectors; the board
+    of a thread that works alone.
     """
 
     state: Any
@@ -74,7 +74,7 @@ class Draw(NamedTuple):
 def prepared(row, start, shift, z, z_at, memory, like):
     """Find room for thresholds and bits, and write the former.
 
-    In the memory of the subset the bits come last, so that each is read before what it stands for is written over it.
+    In the memory of the subset the bits come last, so that each is read before its items are written over it.
     """
     place, end = address_in(memory.short, 0), BYTES_TO_SHORT
     if row.n > SHORT:
@@ -144,7 +144,7 @@ def settle_ties(draw, first, groups, memory, like):
 
 @inner
 def left_of(draw, i, memory, like):
-    """What 2¹⁶ p is above the threshold of an item."""
+    """2¹⁶ p less the threshold of an item."""
     y = load_items(draw.row.x, draw.row.at, i, draw.row.n, full(like, -np.inf))
     chosen, _, unlikely, _, _ = variable(y, draw.start, draw.shift)
     rare, threshold = (

@@ -1,7 +1,7 @@
 """Random bits for thirty-two items at a time, and the thresholds that they are compared with.
 
 A Bernoulli variable of probability p is 1 if sixteen random bits are less than T = ⌊2¹⁶ p⌋. Where they are equal to T,
-once in 2¹⁶ times, 53 further bits are compared with what is left, 2¹⁶ p − T. Its outcome is one bit in memory.
+once in 2¹⁶ times, 53 further bits are compared with the remainder, 2¹⁶ p − T. Its outcome is one bit in memory.
 """
 
 from typing import Any
@@ -26,7 +26,7 @@ I1, I16, I64 = ir.IntType(1), ir.IntType(16), ir.IntType(64)
 WORDS = ir.VectorType(I32, STREAMS)
 HALVES = ir.VectorType(I16, ITEMS_AT_ONCE)
 SURE = 65535
-"""The largest threshold; where it is met, what is left of p = 1 is 1."""
+"""The largest threshold; where it is met, the remainder for p = 1 is 1."""
 
 
 @inner
@@ -47,7 +47,7 @@ def uniform(single):
 
 @inlined
 def hashed_uniform(key, i):
-    """The like, for item ``i`` of a draw with a key."""
+    """A number in [0, 1) for item ``i`` of a draw with a key."""
     return np.float64(mix(mix(key) + GOLDEN * np.uint64(i + 1)) >> np.uint64(11)) * 2.0**-53
 
 
@@ -171,7 +171,7 @@ def put_word_at(typingctx: Any, address: Any, word: Any) -> Any:
 
 @intrinsic
 def put_subset(typingctx: Any, table: Any, at: Any, bits: Any, left: Any) -> Any:
-    """Write 32 bits as 0 and 1, as many of them as are ``left``, to a position of a table."""
+    """Write 32 bits, or only the first ``left`` of them, as 0 and 1 to a position of a table."""
     dtype = table.dtype
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

@@ -1,9 +1,9 @@
-"""What is left of k for the items that are drawn later, and how likely they make up for it: P_B of `sampling_stages`.
+"""The remaining count r for the items of B, which are drawn later, and its probability P_B(r); see `sampling_stages`.
 
 It comes from the recursion over all possible counts, sums of products of positive numbers, or where B's variance is
 large from the contour, whose error is below rounding. Its bound is the largest entry, or by the triangle inequality
-Σ|F_j|, so that the ratio never exceeds 1. Both are in float64 whatever the dtype of the logits. What is further than
-`reach` from B's mean has a probability below e⁻³⁸ and is not accepted.
+Σ|F_j|, so that the ratio never exceeds 1. Both are in float64 whatever the dtype of the logits. A count further
+than `reach` from B's mean has a probability below e⁻³⁸ and is not accepted.
 """
 
 from math import sqrt
@@ -106,7 +106,7 @@ def distribution_of_rest(row, variance, start, shift, memory, wide):
 
 @inner
 def gathered(memory, size, wide):
-    """Bring what is known at the nodes together, a node to each lane; returns Σ|F|."""
+    """Bring the values at the nodes together, a node to each lane; returns Σ|F|."""
     bound, lanes = 0.0, step(wide)
     for j in range(MOST):
         for kind, known in enumerate((ANGLE, RE, IM)):

@@ -1,7 +1,7 @@
 """Exact samples in O(n), without a table of the row: independent items, accepted with the right probability.
 
 The items are divided in two, A before B, B with a small part of the variance. A is drawn as independent Bernoulli
-variables; what is left of k, r = k − ΣA, is accepted with the probability P_B(r)/bound. Then B is drawn the same way,
+variables; the remaining count, r = k − ΣA, is accepted with the probability P_B(r)/bound. Then B is drawn the same way,
 given r, under a tilt of its own. At the end few items are uncertain, and are drawn until their sum is right.
 """
 
@@ -19,10 +19,10 @@ from ksubset.backends._cpu.simd.memory import load_items, step
 from ksubset.backends._cpu.simd.vectors import full
 
 LAST = 16.0
-"""Items of no more variance are drawn until their sum is right: once in √(2πV) times it is."""
+"""Items whose variance V is at most this are drawn until their sum is right, once in about √(2πV) times."""
 
 FEW = 128
-"""So are items that are no more than this."""
+"""So are at most this many items."""
 
 SHARE, SHARE_BELOW = 1 / 8, 1 / 24
 """B's share of the variance, in large rows and in others."""
@@ -87,7 +87,7 @@ def draw_row(row, k, start, shift, variance, z, z_at, memory, like, wide):
 
 @inner
 def draw_until_accepted(draw, k, rest, memory, like, wide):
-    """Draw the items before the rest until what they leave is accepted; returns how many are chosen."""
+    """Draw the items before the rest until the remaining count is accepted; returns how many are chosen."""
     for _ in range(ATTEMPTS):
         chosen = draw_all(draw, memory, like, wide)
         if uniform(memory.single) * rest.bound < chance(rest, k - chosen, memory, wide):

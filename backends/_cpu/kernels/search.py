@@ -1,8 +1,8 @@
 """The tilt λ = start + shift with Σσ(θ + λ) within a quarter of a standard deviation of k, the two never added up.
 
 Logits that span no more than `NARROW` are searched between the ends of their range; others from the middle of the gap
-between the k-th largest and the next. A row is read from memory in every pass: nothing of its length is stored. What a
-lane finds does not depend on the others.
+between the k-th largest and the next. A row is read from memory in every pass: nothing of its length is stored. The
+result of a lane does not depend on the others.
 """
 
 import numpy as np

@@ -1,8 +1,8 @@
 """A long row shared by a team of threads: each adds up some sections of it, and all read all sums.
 
-Every member runs the kernel from its beginning to its end, and so decides what all decide. Where it needs a sum over
-the items it takes the sections that are its own, posts their sums on a board, meets the others, and reads what they
-posted. Sections depend on the number of items alone. So do the sums, to the last bit, whatever the size of the team.
+Every member runs the whole kernel, so that all members decide alike. Where it needs a sum over
+the items it takes the sections that are its own, posts their sums on a board, meets the others, and reads their
+sums. Sections depend on the number of items alone. So do the sums, to the last bit, whatever the size of the team.
 """
 
 from typing import Any, NamedTuple
@@ -95,7 +95,7 @@ def section(row, s, like):
 
 @inlined
 def board_of(row, like):
-    """Where this turn's sums are posted; those of the turn before may still be read."""
+    """Where this turn's sums are posted; others may still read the sums of the turn before."""
     turn = fresh(row.team.address + FLAG * row.team.rank) & 1 if row.team.size > 1 else 0
     size = sections(row) * POSTS * VECTOR_BYTES
     return table_at(row.team.address + MEMBERS * FLAG + turn * size, 0, like)
@@ -145,7 +145,7 @@ def meet(team):
 
 @inner
 def await_members(team):
-    """Raise the own flag, and look at those of the others."""
+    """Raise this member's flag, and look at the flags of the others."""
     turn = fresh(team.address + FLAG * team.rank) + 1
     put(team.address + FLAG * team.rank, turn)
     for r in range(team.size):

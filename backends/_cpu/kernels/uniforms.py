@@ -118,7 +118,7 @@ def uniform(state, like):
 
 @inner
 def refinement(small, state, like):
-    """What a second word adds to the lanes marked ``small``; the streams of the others stay where they are."""
+    """The refinement of the lanes marked ``small`` by a second word; the streams of the others stay where they are."""
     a, b, c, d = load(state, 0, like), load(state, 1, like), load(state, 2, like), load(state, 3, like)
     more = next_words(state, like) * resolution(like)
     store(state, 0, where(small, load(state, 0, like), a))

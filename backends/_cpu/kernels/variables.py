@@ -42,7 +42,7 @@ class Totals(NamedTuple):
 
 @inner
 def row_totals(row, start, shift, k, like):
-    """What a row starts from; ``row.v`` may be the logits themselves where its mean is of no use."""
+    """The sums that a row starts from; ``row.v`` may be the logits themselves where its mean is of no use."""
     board = board_of(row, like)
     s = row.team.rank
     while s < sections(row):

@@ -1,4 +1,4 @@
-"""Waiting for other threads without sleeping: to be woken takes longer than what is waited for."""
+"""Waiting for other threads without sleeping: waking up takes longer than the wait itself."""
 
 import os
 from typing import Any
@@ -26,7 +26,7 @@ def fresh(typingctx: Any, at: Any) -> Any:
 
 @intrinsic
 def put(typingctx: Any, at: Any, value: Any) -> Any:
-    """Write a 64-bit integer to an address; who reads it there sees what was written before."""
+    """Write a 64-bit integer to an address; a thread that reads it also sees everything written before it."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         place = builder.inttoptr(args[0], ir.IntType(64).as_pointer())

@@ -1,8 +1,8 @@
 """The kernels for cardinality potentials, p(z) ∝ exp(θ · z + ω(Σz)), on the rows start … stop − 1.
 
-They compute what one tilt serves, as `weights` says, and mark the other rows with 0 in ``served``: those, and rows
-without a possible count, are left to the core. Arrays are given by their addresses, as in `moments`; log-weights and
-what is known of the counts are (count, high + 1), the former −∞ below ``low``. Lanes are rows.
+They compute the rows that one tilt serves, as `weights` says, and mark the other rows with 0 in ``served``: these, and
+rows without a possible count, are left to the core. Arrays are given by their addresses, as in `moments`; log-weights
+and results for the counts are (count, high + 1), log-weights −∞ below ``low``. Lanes are rows.
 """
 
 from typing import Any, NamedTuple
@@ -44,7 +44,7 @@ class Counts(NamedTuple):
 
 
 class Inside(NamedTuple):
-    """What going inside ends with: λ, the scale and total of the weights, whether they serve, the mean of v."""
+    """The results of the inside pass: λ, the scale and total of the weights, whether they serve, the mean of v."""
 
     start: Any
     shift: Any
@@ -56,7 +56,7 @@ class Inside(NamedTuple):
 
 @inlined
 def count_tables(at, high, count, like):
-    """Cut them from scratch memory; ``count`` planes for what has derivatives."""
+    """Cut them from scratch memory; ``count`` planes for the tables that have derivatives."""
     size = room(high + 6 * PAD, like)
     omega, at = carve(at, 1, size, like)
     weights, at = carve(at, 1, size, like)
@@ -107,7 +107,7 @@ def solve(
     end,
     layout,
 ):
-    """λ and the count that it is for; on request log-volumes relative to that count, marginals, and those of counts."""
+    """λ and the count that it is for; on request log-volumes relative to that count, marginals, and π."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, omega = table_at(theta, n, zero), table_at(omega, high + 1, zero)
     served, shifts, targets = (

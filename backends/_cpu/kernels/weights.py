@@ -1,4 +1,4 @@
-"""Cardinality potentials: the tilt that serves a row's counts, and what multiplies their probabilities under it.
+"""Cardinality potentials: the tilt that serves a row's counts, and the weights of their probabilities under it.
 
 Under the tilt λ a count c has the weight exp(ω(c) − λ(c − target)) beside its probability. One tilt serves a row if the
 counts with a weight are within reach: their probabilities are far from the smallest floats. A count out of reach may
@@ -21,7 +21,7 @@ TURNS = 3
 """Tilts tried: each aims at the mean count that the one before found."""
 
 REACH_SINGLE, REACH_DOUBLE = 2.0**-80, 2.0**-918
-"""Probabilities from which on the error that underflow makes is below rounding: the least normal float over ε²."""
+"""The smallest probability for which the error by underflow is below rounding: the least normal float over ε²."""
 
 HEAVIEST_SINGLE, HEAVIEST_DOUBLE = logarithm(1e6), logarithm(1e90)
 """The log-weight up to which a count may be out of reach, relative to the probable counts; see `potential.parts`."""
@@ -78,7 +78,7 @@ def limits(table, like):
 def weigh(low, high, at, n, work, counts, shift, start, like):
     """Relative weights of the counts ``low`` … ``high``, whose probabilities are in the table from ``at`` on.
 
-    Returns the logarithm of what they were divided by, their total, 1 if they serve the row, else 0, and how far it is
+    Returns the logarithm of the divisor, their total, 1 if they serve the row, else 0, and how far it is
     to the mean count, 0 where that is near enough.
     """
     zero, one, target = full(like, 0), full(like, 1), load(work.target, 0, like)
@@ -127,7 +127,7 @@ def clear(table, start, stop, zero):
 
 @inner
 def spread_weights(low, high, at, table, counts, mass, zero):
-    """Divide the weights by their total; the probabilities of the counts, and what the outside pass starts from."""
+    """Divide the weights by their total; the probabilities of the counts, and the start of the outside pass."""
     like = number(zero)
     scale = full(like, 1) / mass
     clear(counts.chances, 0, low, full(like, 0))
@@ -143,7 +143,7 @@ def spread_weights(low, high, at, table, counts, mass, zero):
 def spread_tangents(low, high, at, table, counts, middle, none):
     """The derivative of ``suffix``, and in the place of the weights the covariance of each count with v · z + u(Σz).
 
-    The tangents of the probabilities in the table are those along v less ``middle``, which is a part of u instead.
+    The tangents of the probabilities in the table are taken along v less ``middle``, which is a part of u instead.
     """
     like = number(none)
     zero = full(like, 0)

@@ -2,11 +2,11 @@
 
 A handler gets the address of a call frame, in which it finds the buffers of its operands and results. It runs on
 whatever thread XLA chooses, without Python: the rows one after the other, in scratch memory that XLA provides as one
-more result. The structs are those of ``xla/ffi/api/c_api.h``, whose members keep their places within a major version;
+more result. The structs come from ``xla/ffi/api/c_api.h``; their members keep their places within a major version;
 here they are read as words of 64 bits.
 
 Operands are the logits (rows, n), further arrays of that shape, and the counts (rows,) as int32 unless all have the
-same. The attribute ``numbers`` holds that k or −1, a choice where a kernel has one, and a bound of min(k, n − k).
+same. The attribute ``numbers`` holds that k or −1, a choice where a kernel has one, and a bound on min(k, n − k).
 """
 
 from typing import Any, NamedTuple
@@ -68,7 +68,7 @@ def buffer(frame, side, i):
 
 
 class Call(NamedTuple):
-    """What every kernel takes: operands, numbers, and scratch memory from ``at`` to ``end``."""
+    """The arguments of every kernel: operands, numbers, and scratch memory from ``at`` to ``end``."""
 
     theta: Any
     k: Any
@@ -84,7 +84,7 @@ class Call(NamedTuple):
 
 @inner
 def read_call(frame, arrays, like):
-    """What a call gives; ``arrays`` operands come before the counts. λ and counts are kept in scratch memory."""
+    """The arguments in a call frame; ``arrays`` operands come before the counts. λ and counts are in scratch memory."""
     theta, rows, n = buffer(frame, OPERANDS, 0)
     memory, size, _ = buffer(frame, RESULTS, 1)
     numbers = words(words(words(frame[ATTRIBUTES])[0])[2])
@@ -163,7 +163,7 @@ def part_of(frame, call, i, like):
 
 
 def sample_recursion(pointer):
-    """Subsets, as many from each row as the second number says."""
+    """Subsets; the second number says how many are drawn from each row."""
     frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
         c = read_call(frame, 2, zeros(layout))

@@ -1,8 +1,8 @@
 """The kernels for cardinality potentials as functions that XLA calls; see `xla_handlers`.
 
-Operands are the logits (rows, n), the log-weights (rows, high + 1), and what a kernel takes beside them. Results are
-the items' (rows, n), the counts' (rows, high + 1) but for samples, which rows are served (rows,), and scratch memory.
-The attribute ``numbers`` holds a choice where a kernel has one, and the least count.
+Operands are the logits (rows, n), the log-weights (rows, high + 1), and further arrays for some kernels. Results are
+for the items (rows, n), for the counts (rows, high + 1) unless they are samples, then which rows are served (rows,),
+and scratch memory. The attribute ``numbers`` holds a choice where a kernel has one, and the least count.
 """
 
 from typing import Any, NamedTuple
@@ -26,7 +26,7 @@ from ksubset.backends._cpu.simd.vectors import zeros
 
 
 class Call(NamedTuple):
-    """What every kernel takes, and scratch memory from ``at`` to ``end``."""
+    """The arguments of every kernel, and scratch memory from ``at`` to ``end``."""
 
     theta: Any
     omega: Any
@@ -42,7 +42,7 @@ class Call(NamedTuple):
 
 @inner
 def read_call(frame, results):
-    """What a call gives, with so many results before ``served``."""
+    """The arguments in a call frame, with ``results`` results before ``served``."""
     theta, rows, n = buffer(frame, OPERANDS, 0)
     omega, _, sizes = buffer(frame, OPERANDS, 1)
     served, memory = buffer(frame, RESULTS, results)[0], buffer(frame, RESULTS, results + 1)

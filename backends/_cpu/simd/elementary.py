@@ -115,7 +115,7 @@ def fraction(typingctx: Any, x: Any) -> Any:
 
 @intrinsic
 def between(typingctx: Any, x: Any, y: Any) -> Any:
-    """The number with as many floating-point numbers between it and ``x`` as between it and ``y`` (rounded down)."""
+    """The number halfway between ``x`` and ``y``, counted in floating-point numbers and rounded down."""
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
         kind, bits = integers(x.dtype), x.dtype.bitwidth

@@ -1,6 +1,6 @@
-"""What SIMD values are: Lanes, a vector of numbers; Mask, of truth values; Dual, numbers with their derivatives.
+"""The types of SIMD values: Lanes, a vector of numbers; Mask, of truth values; Dual, numbers with their derivatives.
 
-A `Layout` says what the lanes of a vector stand for:
+A `Layout` gives the meaning of the lanes of a vector:
 
 - ``ROWS``: one row of logits per lane. State i of a table is a whole vector, one number for each row.
 - ``ITEMS``: one row at a time. A vector holds its items i, i + 1, ….
@@ -63,7 +63,7 @@ class Dual(types.Type):
 
 
 def vector(dtype: types.Float, element: ir.Type | None = None) -> ir.VectorType:
-    """The LLVM vector of ``dtype``, or of as many other elements."""
+    """The LLVM vector of ``dtype``, or a vector of the same number of other elements."""
     number = ir.FloatType() if dtype == float32 else ir.DoubleType()
     return ir.VectorType(element or number, WIDTH[dtype])
 

@@ -144,7 +144,7 @@ def _row_places(context: Any, builder: Any, kind: Any, array: Any, start: Any, p
 
 @intrinsic
 def read_tile(typingctx: Any, source: Any, start: Any, pitch: Any, last: Any, columns: Any, x: Any, i: Any) -> Any:
-    """Items i, i + 1, … of ``x`` from as many columns of the rows of a matrix; the rest of the tile is 0."""
+    """Items i, i + 1, … of ``x`` from ``columns`` columns of the rows of a matrix; the rest of the tile is 0."""
     dtype, kind = source.dtype, vector(source.dtype)
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
@@ -164,7 +164,7 @@ def read_tile(typingctx: Any, source: Any, start: Any, pitch: Any, last: Any, co
 
 @intrinsic
 def write_tile(typingctx: Any, x: Any, i: Any, target: Any, start: Any, pitch: Any, columns: Any) -> Any:
-    """Items i, i + 1, … of ``x`` to as many columns of the rows of a matrix, a row for each lane."""
+    """Items i, i + 1, … of ``x`` to ``columns`` columns of the rows of a matrix, a row for each lane."""
     dtype = x.dtype
 
     def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:

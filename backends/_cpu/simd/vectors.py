@@ -1,4 +1,4 @@
-"""What is done with SIMD values: operators, which become single LLVM instructions, and functions that make vectors."""
+"""Operations on SIMD values: operators, which become single LLVM instructions, and functions that make vectors."""
 
 import operator
 from typing import Any

@@ -1,7 +1,7 @@
-"""Cardinality potentials as what they are by definition, mixtures over k of k-subset distributions: a tilt for each k.
+"""Cardinality potentials by their definition, as mixtures over k of k-subset distributions: a tilt for each k.
 
-This takes as many times the work as there are sizes, but no loop whose length depends on values: it serves where those
-cannot be read, and where a framework differentiates its way through the product.
+The work is proportional to the number of sizes, but no loop has a length that depends on values: this serves where
+values cannot be read, and where a framework differentiates its way through the product.
 """
 
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ class Counts:
     logits
         (..., counts, n).
     k
-        Integers (..., counts); where infinite logits rule a count out, one that they allow.
+        Integers (..., counts); where infinite logits rule a count out, an allowed count stands in.
     possible
         Which counts have a weight and are allowed, (..., counts).
     log_weights

@@ -1,7 +1,7 @@
-"""Cardinality potentials, p(z) ∝ exp(θ · z + ω(Σz)): their moments under as many tilts as their sizes need.
+"""Cardinality potentials, p(z) ∝ exp(θ · z + ω(Σz)): their moments, under several tilts if the sizes need them.
 
-One tilt, at the mean of the size, serves the sizes around it; those further away wait for one that is made for them.
-The moments of the parts are merged as those of a mixture: what is merged is positive, and keeps its relative accuracy.
+One tilt, at the mean of the size, serves the sizes around it; sizes further away wait for a tilt of their own. The
+moments of the parts are merged as in a mixture: all terms are positive, so that relative accuracy is kept.
 
 With T = (z, 1{Σz = 0}, …, 1{Σz = n}) this is the exponential family exp((θ, ω) · T): the mean of T is (μ, π), its
 covariance J, and J · (v, u) = Cov(T, f), f = v · z + u(Σz).
@@ -54,7 +54,7 @@ Visit: TypeAlias = Callable[[Tilted, Array, State], tuple[State, Array]]
 
 
 def sweep(given: Sizes, visit: Visit, state: State) -> State:
-    """Tilt to a likely size first, then near the first that still waits, until none does.
+    """Tilt to a likely size first, then near the first size that still waits, until none does.
 
     ``visit(at, waiting, state)`` returns the new state, and which of the waiting sizes (sizes, ...) are done.
     """
@@ -138,7 +138,7 @@ def count_log_probabilities(ops: Ops, logits: Array) -> Array:
 
 @dataclass(frozen=True)
 class Share:
-    """The shares of what was there before and of a new part in their sum; exactly 0 for an empty one."""
+    """The shares of the earlier parts and of a new part in their sum; exactly 0 for an empty side."""
 
     ops: Ops
     old: Array
@@ -149,7 +149,7 @@ class Share:
         return self.within(self.new * y) + self.old * x
 
     def within(self, x: Array) -> Array:
-        """0 unless the new part has a share: what an empty one holds may be NaN."""
+        """``x``, or 0 if the new part has no share: an empty part may hold NaN."""
         return self.ops.xp.where(self.new > 0, x, self.ops.xp.zeros_like(x))
 
 

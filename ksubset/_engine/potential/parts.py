@@ -21,27 +21,27 @@ from ksubset._engine.summation import compensated_sum, item_sums
 from ksubset._engine.tree import FullCounts, inside, leaves, split
 
 SMALL = 0.05
-"""Beside the largest probability: a size that is less likely loses more than some bits to its error."""
+"""Relative to the largest probability: a less likely size loses more than a few bits to the absolute error."""
 
 
 LONGEST_PRODUCT = 1 << 15
-"""Items up to which a tilt is worth a product of all their factors: it serves more sizes than one by the contour."""
+"""Up to this many items, a tilt is worth a product of all their factors, which serves more sizes than the contour."""
 
 REACH = {32: 2.0**-80, 64: 2.0**-918}
-"""Probabilities from which on the error that underflow makes is below rounding: the least normal float over ε²."""
+"""The smallest probability for which the error by underflow is below rounding: the least normal float over ε²."""
 
 
 @dataclass(frozen=True)
 class Part:
-    """What the sizes ``done`` under one tilt add up to, −∞ and NaN in rows without one.
+    """The weight and the moments of all sizes ``done`` under one tilt; −∞ and NaN in rows without such a size.
 
     Attributes
     ----------
     done
         (sizes, ...).
     log_total, log_volume
-        The logarithm of their weight less the θ of all items above 0, in the unit of the sizes; and that of their
-        weight under the tilt, as seen from the likeliest outcome and the target: (...).
+        The logarithm of their weight less the θ of all items above 0, in the unit of the sizes; and the logarithm of
+        their weight under the tilt, relative to the likeliest outcome and the target: (...).
     sizes
         The probability of each size within the part, (sizes, ...).
     chosen, unchosen
@@ -95,14 +95,14 @@ def spectrum(form: Form, turns: Array, weights: Array) -> Array:
 
 
 def integrals(form: Form, turns: Array, x: Array) -> Array:
-    """What x e^−i(c − target)φ, ``x`` (nodes, ...), are the integrals of: (sizes, ...)."""
+    """The integrals of x e^−i(c − target)φ for all sizes c, ``x`` (nodes, ...): (sizes, ...)."""
     xp = form.ops.xp
     terms = xp.real(x)[:, None, ...] * xp.real(turns) + xp.imag(x)[:, None, ...] * xp.imag(turns)
     return 2 * xp.sum(terms, axis=0) / form.nodes.period
 
 
 def served(at: Tilted, waiting: Array, chances: Array) -> Array:
-    """The waiting sizes whose probabilities, of which the error is absolute, are not small beside the largest."""
+    """The waiting sizes whose probabilities are not small beside the largest, because their error is absolute."""
     xp = at.given.ops.xp
     chances = xp.where(at.near, chances, xp.zeros_like(chances))
     return waiting & at.near & ((chances > SMALL * xp.max(chances, axis=0)) | (at.ahead == 0))
@@ -173,7 +173,7 @@ def log_probabilities(at: Tilted, waiting: Array) -> tuple[Array, Array]:
 
 
 def _gain(at: Tilted) -> Array:
-    """log(1 + e^−|t|) less log(1 + e^∓θ), whose difference would lose what a small λ makes of it: (n, ...)."""
+    """log(1 + e^−|t|) less log(1 + e^∓θ), so computed that a small λ is not lost in the difference: (n, ...)."""
     ops, xp, x = at.given.ops, at.given.ops.xp, at.x
     away, total = _away(at), at.tilt.start + at.tilt.shift
     small = xp.abs(total) <= 1

@@ -1,4 +1,4 @@
-"""Cardinality potentials: the sizes that a subset may have, and those of them that one tilt serves."""
+"""Cardinality potentials: the sizes that a subset may have, and the sizes that one tilt serves."""
 
 from dataclasses import dataclass
 from math import ldexp
@@ -10,7 +10,7 @@ from ksubset._engine.summation import item_sums
 from ksubset._engine.tilt import Tilt, tilt
 
 BELOW_ALL = {32: 110.0, 64: 760.0}
-"""e to the power of minus so much is below the smallest float, by its bits."""
+"""By the bits of a float: e^−x is below the smallest float for this x."""
 
 REACH = 2.0
 """Standard deviations from the target within which sizes may be served."""
@@ -27,7 +27,7 @@ class Sizes:
     low
         The first size.
     log_weights, wanted
-        ω, and which sizes have a finite one and are possible: (sizes, ...).
+        ω, and which sizes are possible and have a finite ω: (sizes, ...).
     """
 
     ops: Ops
@@ -38,7 +38,7 @@ class Sizes:
 
     @property
     def unit(self) -> float:
-        """What logarithms of whole rows are counted in: so small that sums of the largest floats do not overflow."""
+        """The unit of logarithms of whole rows, a factor so small that sums of the largest floats do not overflow."""
         return ldexp(1.0, -(self.logits.shape[0].bit_length() + 2))
 
     def count(self) -> Array:
