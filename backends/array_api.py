@@ -9,10 +9,11 @@ import array_api_compat
 import numpy as np
 
 from ksubset._call.arguments import kind, seed_of
-from ksubset._call.backend import Backend, Function
+from ksubset._call.backend import Backend, Function, Known
 from ksubset._engine.inference import Solution
 from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Array, Ops, choose_needed, repeat_all, repeat_until_settled
+from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions, weighted
 from ksubset.backends import KNOWN
 from ksubset.backends._cpu import dispatch, dispatch_weighted
@@ -115,16 +116,17 @@ class ArrayAPI(Backend):
         k: int | Array,
         width: int,
         *arrays: Array,
-        solution: Solution | None,
+        solution: Known,
     ) -> Array:
-        known: dict[str, Any] = {"solution": solution}
+        shared: Any = solution
+        known: dict[str, Any] = {"solution": shared}
         if not isinstance(self.path(function.__name__, logits, width), str):
             if function in functions.SOLVING:
-                known = functions.solutions(function, partial(dispatch.solve, k=k), logits, *arrays, solution=solution)
+                solve = partial(dispatch.solve, k=k)
+                known = functions.solutions(function, solve, logits, *arrays, solution=shared)
             elif function in weighted.SOLVING:
-                known = weighted.solutions(
-                    function, partial(dispatch_weighted.solve, low=k, high=width), logits, *arrays
-                )
+                solve_weighted = partial(dispatch_weighted.solve, low=k, high=width)
+                known = weighted.solutions(function, solve_weighted, logits, *arrays, solution=shared)
             elif solution is None:
                 return dispatch.evaluate(function.__name__, logits, k, width, *arrays)
         with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
@@ -136,6 +138,12 @@ class ArrayAPI(Backend):
             return dispatch.solve(logits, k)
         with np.errstate(all="ignore"):
             return solve_rows(self.ops(logits), logits, k)
+
+    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
+        if not isinstance(self.path("weighted_solve", logits, high), str):
+            return dispatch_weighted.solve(logits, low=low, high=high)
+        with np.errstate(all="ignore"):
+            return weighted.solve(self.ops(logits), logits, low, high)
 
     def path(self, name: str, logits: Array, width: int) -> "Path | str":
         if type(logits) not in (np.ndarray, np.memmap):

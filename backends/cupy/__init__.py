@@ -8,10 +8,12 @@ import array_api_compat.cupy as xp
 import cupy
 
 from ksubset._call.arguments import kind, seed_of
-from ksubset._call.backend import Backend
+from ksubset._call.backend import Backend, Known
 from ksubset._engine.inference import Solution
 from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Array, Ops
+from ksubset._engine.potential.mixture import Mixture
+from ksubset._law import weighted
 from ksubset.backends._cuda import calls, geometry
 from ksubset.backends._cuda.geometry import Launch
 from ksubset.backends.cupy import cuda
@@ -64,14 +66,18 @@ class CuPy(Backend):
         k: int | Array,
         width: int,
         *arrays: Array,
-        solution: Solution | None,
+        solution: Known,
     ) -> Array:
-        return calls.evaluate(RUNTIME, function, logits, k, width, *arrays, solution=solution)
+        shared: Any = solution
+        return calls.evaluate(RUNTIME, function, logits, k, width, *arrays, solution=shared)
 
     def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
         if geometry.suits(logits, width):
             return calls.solve(RUNTIME, logits, k, width)
         return solve_rows(OPS, logits, k)
+
+    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
+        return weighted.solve(OPS, logits, low, high)
 
     def path(self, name: str, logits: Array, width: int) -> Launch | str:
         return geometry.path(RUNTIME.device(logits), name, logits, width)

@@ -16,13 +16,14 @@ import array_api_compat.dask.array as xp
 import dask.array as da
 
 from ksubset._call.arguments import check_k, check_logits
-from ksubset._call.backend import Backend
+from ksubset._call.backend import Backend, Known
 from ksubset._call.cardinality import Cardinality, at_least
 from ksubset._call.prepare import static_width
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_binary, check_uniforms
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
+from ksubset._engine.potential.mixture import Mixture
 from ksubset.backends.dask.chunks import Call, Operand, Root, map_rows, root, seed, split
 
 PER_ROW = {"log_normalizer", "log_prob_count", "log_prob", "entropy", "kl_divergence", "kl_to_uniform"}
@@ -58,7 +59,7 @@ class ChunkedProblem(Problem):
     start: Callable[..., Problem]
     items: tuple[int, ...]
 
-    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """As for `Problem`, in each chunk."""
         names = list(signature(function).parameters)[4:]  # after (ops, logits, k, width)
         arrays = (*map(joined, arrays, names),)
@@ -190,6 +191,9 @@ class Dask(Backend):
         _refuse()
 
     def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
+        _refuse()
+
+    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
         _refuse()
 
     def evaluate(self, *_: Any, **__: Any) -> Array:

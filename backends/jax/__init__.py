@@ -11,11 +11,13 @@ import jax.numpy as jnp
 import numpy as np
 
 from ksubset._call.arguments import kind, seed_of
-from ksubset._call.backend import Backend, Function
+from ksubset._call.backend import Backend, Function, Known
 from ksubset._engine.inference import Solution
 from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Answers, Array, Ops, State, Step
+from ksubset._engine.potential.mixture import Mixture
 from ksubset._engine.summation import sums_from_both_ends
+from ksubset._law import weighted
 from ksubset._law.derivatives import GRADIENTS, PRODUCTS
 from ksubset.backends.jax import estimators
 from ksubset.backends.jax.autodiff import evaluate as evaluate_differentiable
@@ -138,7 +140,7 @@ def _signed_uniforms(key: Array, shape: tuple[int, ...], dtype: str) -> Array:
 
 
 def _evaluate(
-    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Solution | None
+    function: Callable[..., Array], logits: Array, k: int | Array, width: int, *arrays: Array, solution: Known
 ) -> Array:
     if function in PRODUCTS:
         return product(function, logits, k, width, arrays[0])
@@ -158,6 +160,14 @@ def _solver(k: int | None, width: int) -> Callable[..., Solution]:
         return solve_rows(ADAPTER.ops(logits), jax.lax.stop_gradient(logits), count if k is None else k)
 
     return cast("Callable[..., Solution]", jax.jit(call))
+
+
+@lru_cache(maxsize=1024)
+def _weighted_solver(low: int, high: int) -> Callable[[Array], Mixture]:
+    def call(logits: Array) -> Mixture:
+        return weighted.solve(ADAPTER.ops(logits), jax.lax.stop_gradient(logits), low, high)
+
+    return cast("Callable[[Array], Mixture]", jax.jit(call))
 
 
 class JAX(Backend):
@@ -218,7 +228,7 @@ class JAX(Backend):
         k: int | Array,
         width: int,
         *arrays: Array,
-        solution: Solution | None,
+        solution: Known,
     ) -> Array:
         if on_one_device(logits, k, *arrays):
             return _evaluate(function, logits, k, width, *arrays, solution=solution)
@@ -261,6 +271,10 @@ class JAX(Backend):
     def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
         static, count = (k, None) if isinstance(k, int) else (None, k)
         return _solver(static, width)(logits, count)
+
+    @by_own_settings
+    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
+        return _weighted_solver(low, high)(logits)
 
     def by_own_settings(self, function: Function) -> Function:
         return cast("Function", by_own_settings(function))

@@ -15,8 +15,10 @@ import jax.numpy as jnp
 from jax.extend.core import Primitive
 from jax.interpreters import ad, batching, mlir
 
+from ksubset._call.backend import Known
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
+from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions
 from ksubset._law.derivatives import GRADIENTS, INVERSES, JACOBIANS, MAPS, change_of_logits, find, moments
 from ksubset.backends.jax.cpu import DRAW, KERNEL, array_code, batched, takes
@@ -24,6 +26,7 @@ from ksubset.backends.jax.settings import by_own_settings
 from ksubset.backends.jax.sharding import lowered_with_devices
 
 jax.tree_util.register_dataclass(Solution)
+jax.tree_util.register_dataclass(Mixture)
 
 
 def product(function: Callable[..., Array], logits: Array, k: int | Array, width: int, v: Array) -> Array:
@@ -140,7 +143,7 @@ def evaluate(
     k: int | Array,
     width: int,
     *arrays: Array,
-    solution: Solution | None = None,
+    solution: Known = None,
     draws: int | None = None,
 ) -> Array:
     """One of ``ksubset._law.functions`` with its derivatives, by a kernel where there is one.
@@ -159,7 +162,7 @@ def differentiable(
     """A function compiled for a static k and width, with its derivative rule; JAX keeps one program per shape."""
 
     @by_own_settings
-    def value(logits: Array, count: Array | None, arrays: tuple[Array, ...], solution: Solution | None) -> Array:
+    def value(logits: Array, count: Array | None, arrays: tuple[Array, ...], solution: Known) -> Array:
 
         counts = () if k is not None else (count,)
         if draws is not None:

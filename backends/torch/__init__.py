@@ -9,9 +9,10 @@ import array_api_compat.torch as xp
 import torch
 
 from ksubset._call.arguments import kind, seed_of
-from ksubset._call.backend import Backend
+from ksubset._call.backend import Backend, Known
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops, choose_needed, repeat_until_settled
+from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions, weighted
 from ksubset._law.derivatives import PRODUCTS
 from ksubset.backends import KNOWN, is_spread
@@ -101,7 +102,7 @@ def _known(call: Call, logits: torch.Tensor, k: int | torch.Tensor, *arrays: tor
     """The solution from which array code starts, found by a kernel."""
     if call.function in weighted.SOLVING:
         solve_weighted = partial(cpu.solve_weighted, low=call.size, high=call.width)
-        return dict(weighted.solutions(call.function, solve_weighted, logits, *arrays))
+        return dict(weighted.solutions(call.function, solve_weighted, logits, *arrays, solution=call.solution))
     solve = partial(cpu.solve, k=k)
     return dict(functions.solutions(call.function, solve, logits, *arrays, solution=call.solution))
 
@@ -189,7 +190,7 @@ class Torch(Backend):
         k: int | Array,
         width: int,
         *arrays: Array,
-        solution: Solution | None,
+        solution: Known,
     ) -> Array:
         size, counts = (k, None) if isinstance(k, int) else (-1, k)
         known = solution
@@ -207,6 +208,12 @@ class Torch(Backend):
             return cpu.solve(logits, k)
         with torch.no_grad():
             return cuda.solve(self.ops(logits), logits, k, width)
+
+    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
+        if cpu.takes("weighted_solve", logits, low, high):
+            return cpu.solve_weighted(logits, low=low, high=high)
+        with torch.no_grad():
+            return weighted.solve(self.ops(logits), logits, low, high)
 
     def path(self, name: str, logits: torch.Tensor, width: int) -> "Path | Launch | str":
         if logits.device.type == cuda.DEVICE:

@@ -13,7 +13,6 @@ import array_api_compat.torch as xp
 import torch
 from torch import Tensor
 
-from ksubset._engine.inference import Solution
 from ksubset._law import functions
 from ksubset._law.derivatives import (
     GRADIENTS,
@@ -62,7 +61,7 @@ class Call:
     size: int
     width: int
     value: Value
-    solution: Solution | None = None
+    solution: Any = None
     sampler: Callable[[Tensor, int | Tensor], Tensor] | None = None
 
     @property

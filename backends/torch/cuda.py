@@ -48,7 +48,7 @@ def evaluate(
     k: int | torch.Tensor,
     width: int,
     *arrays: torch.Tensor,
-    solution: Solution | None = None,
+    solution: Any = None,
 ) -> torch.Tensor:
     """The value of one of ``ksubset._law.functions``: through the kernels where they take the call, else the core's."""
     if _takes(logits, k, *arrays):

@@ -7,10 +7,10 @@ from functools import partial
 from typing import Any
 
 from ksubset._api import information, marginals, sampling
+from ksubset._call.backend import Known
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
-from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
 from ksubset._law import functions
 
@@ -56,7 +56,7 @@ class KSubset:
     ) -> None:
         logits, self._given, k = _own(logits), k, _own(k)
         self._problem = prepare(logits, k, max_k, validate)
-        self._solved: Solution | None = None
+        self._solved: Known = None
         self._again = partial(type(self), max_k=max_k, validate=validate)
         self.logits = logits
         self.k: int | Array = k
@@ -73,12 +73,12 @@ class KSubset:
         return self._again, (self.logits, self.k)
 
     @property
-    def _solution(self) -> Solution:
+    def _solution(self) -> Known:
         if self._solved is None:  # not a cached_property, which before Python 3.12 has one lock for all objects
             self._solved = self._problem.solve()
         return self._solved
 
-    def _known(self, function: Callable[..., Array]) -> Solution | None:
+    def _known(self, function: Callable[..., Array]) -> Known:
         """The shared passes, unless they have not run and a kernel of its own computes this side of the marginals."""
         path = self._problem.path(function.__name__) if self._solved is None else ""
         alone = not isinstance(path, str) and not path.solves
@@ -153,7 +153,7 @@ class KSubset:
 SIDES = (functions.marginals, functions.unchosen)
 
 
-def _variance(known: list[Solution | None], problem: Problem) -> Array:
+def _variance(known: list[Known], problem: Problem) -> Array:
     """The product of both sides, rounded once to the dtype of the results."""
     wide = replace(problem, dtype=problem.logits.dtype)
     chosen, unchosen = (wide.rows(side, solution=solution) for side, solution in zip(SIDES, known, strict=True))

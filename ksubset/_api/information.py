@@ -1,8 +1,8 @@
 """Log-probabilities, entropy and divergences."""
 
+from ksubset._call.backend import Known
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem, binary
-from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
 from ksubset._law import functions
 
@@ -44,7 +44,7 @@ def log_prob(
     return score(prepare(logits, k, max_k, validate), z, None)
 
 
-def score(problem: Problem, z: Array, solution: Solution | None) -> Array:
+def score(problem: Problem, z: Array, solution: Known) -> Array:
     """`log_prob` of a validated problem."""
     same = problem.dtype
     problem, z = problem.promoted(binary(problem, z))
@@ -120,7 +120,7 @@ def kl_divergence(
     return divergence(prepare(logits, k, max_k, validate), other, None)
 
 
-def divergence(problem: Problem, other: Array, solution: Solution | None) -> Array:
+def divergence(problem: Problem, other: Array, solution: Known) -> Array:
     """`kl_divergence` of a validated problem."""
     same = problem.dtype
     problem, other = problem.beside(other)

@@ -2,14 +2,18 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
+from ksubset._engine.potential.mixture import Mixture
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
+
+Known: TypeAlias = Solution | Mixture | None
+"""What several functions share, where it is known."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -83,6 +87,10 @@ class Backend(ABC):
         """The solution that several functions share, without gradients."""
 
     @abstractmethod
+    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
+        """The same under a cardinality potential, for logits that hold the log-weights too."""
+
+    @abstractmethod
     def evaluate(
         self,
         function: Callable[..., Array],
@@ -90,7 +98,7 @@ class Backend(ABC):
         k: int | Array,
         width: int,
         *arrays: Array,
-        solution: Solution | None,
+        solution: Known,
     ) -> Array:
         """The value of one of ``ksubset._law.functions``, with whatever the framework needs around it.
 

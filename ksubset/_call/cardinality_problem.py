@@ -4,11 +4,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
+from ksubset._call.backend import Known
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_feasible_counts
 from ksubset._engine.arrays import broadcast_shapes, device
-from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
+from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions, weighted
 
 if TYPE_CHECKING:
@@ -28,21 +29,21 @@ class CardinalityProblem(Problem):
 
     log_weights: Array
 
-    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """The counterpart of one of ``ksubset._law.functions``."""
         name = function.__name__
         if function is functions.kl_to_uniform:
-            return self.rows(functions.kl_divergence, self.xp.zeros_like(self.logits))
+            return self.rows(functions.kl_divergence, self.xp.zeros_like(self.logits), solution=solution)
         if function in (functions.sample, functions.rsample):
             fixed = self.backend.ops(self.logits).stop_gradient(self._together)
             z = self._value(weighted.weighted_sample, fixed, arrays[0])
             return self.cast(self._with_gradient(function, z))
         joined = [self._joined(name, x) for x in arrays]
-        value = self._value(weighted.FUNCTIONS[name], self._together, *joined)
+        value = self._value(weighted.FUNCTIONS[name], self._together, *joined, solution=solution)
         return self.cast(value[..., : self.logits.shape[-1]] if name in PER_ITEM else value)
 
-    def _value(self, function: Callable[..., Array], together: Array, *arrays: Array) -> Array:
-        return self.backend.evaluate(function, together, self.k, self.width, *arrays, solution=None)
+    def _value(self, function: Callable[..., Array], together: Array, *arrays: Array, solution: Known = None) -> Array:
+        return self.backend.evaluate(function, together, self.k, self.width, *arrays, solution=solution)
 
     @property
     def _together(self) -> Array:
@@ -98,9 +99,9 @@ class CardinalityProblem(Problem):
         if self.reads_anywhere or self.backend.is_readable(self.log_weights):
             check_feasible_counts(logits, self.log_weights, self.backend, name)
 
-    def solve(self) -> Any:
-        """None: the functions share no work."""
-        return None
+    def solve(self) -> Mixture:
+        """The moments that several functions share, without gradients."""
+        return self.backend.solve_weighted(self._together, self.k, self.width)
 
     def path(self, name: str) -> "Path | Launch | str":
         """As for `Problem`."""

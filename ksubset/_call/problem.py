@@ -6,10 +6,9 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
 
 from ksubset._call.arguments import check_companion, check_floating, check_shape
-from ksubset._call.backend import Backend, Spread
+from ksubset._call.backend import Backend, Known, Spread
 from ksubset._call.values import check_binary, check_values
 from ksubset._engine.arrays import broadcast_shapes, device
-from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
 
 if TYPE_CHECKING:
@@ -49,7 +48,7 @@ class Problem:
     reads_anywhere: bool
     spread: Spread | None
 
-    def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+    def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """The value of one of ``ksubset._law.functions``."""
         value = self.rows(function, *arrays, solution=solution)
         if self.spread is None:
@@ -64,7 +63,7 @@ class Problem:
         """The part of a second array that belongs to these rows."""
         return x if self.spread is None else self.spread.local(x, name)
 
-    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Solution | None = None) -> Array:
+    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """Apply one of ``ksubset._law.functions`` to these rows and give the result the dtype that was asked for."""
         return self.cast(self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution))
 
@@ -78,7 +77,7 @@ class Problem:
         """Apply ``work``, which computes the rows (...) + tail of a problem, to this problem or its chunks."""
         return self.whole(work(self))
 
-    def solve(self) -> Solution:
+    def solve(self) -> Any:
         """The solution that several functions share, without gradients."""
         return self.backend.solve(self.logits, self.k, self.width)
 

@@ -35,13 +35,13 @@ def solve(ops: Ops, logits: Array, low: int, high: int) -> Mixture:
 
 def weighted_marginals(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """E[T] = (μ, π)."""
-    found = solve(ops, logits, low, high)
+    found = solution or solve(ops, logits, low, high)
     return ops.xp.concat([found.chosen, found.counts], axis=-1)
 
 
 def weighted_unchosen(ops: Ops, logits: Array, low: int, high: int, *, solution: Known = None) -> Array:
     """1 − E[T], the first n with their own relative accuracy."""
-    found = solve(ops, logits, low, high)
+    found = solution or solve(ops, logits, low, high)
     return ops.xp.concat([found.unchosen, 1 - found.counts], axis=-1)
 
 
@@ -154,10 +154,10 @@ SOLVING = (
 
 
 def solutions(
-    function: Callable[..., Array], solve: Callable[[Array], Mixture], logits: Array, *arrays: Array
+    function: Callable[..., Array], solve: Callable[[Array], Mixture], logits: Array, *arrays: Array, solution: Known
 ) -> dict[str, Mixture]:
     """The moments that a function of `SOLVING` needs, by argument name; ``solve(logits)`` computes them."""
-    known = {"solution": solve(logits)}
+    known = {"solution": solution or solve(logits)}
     return known | {"reference": solve(arrays[0])} if function is weighted_kl_divergence else known
 
 

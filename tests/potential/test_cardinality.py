@@ -1,5 +1,6 @@
 """Cardinality potentials: every function against enumeration, with log-weights of every kind."""
 
+from functools import partial
 from math import comb, log
 from typing import Any
 
@@ -212,3 +213,23 @@ def test_both_ways_to_tilt_agree(target: Target, rng: np.random.Generator) -> No
 def test_the_uniform_law_over_small_subsets(target: Target) -> None:
     found = float(ksubset.entropy(target.array(np.zeros(N)), ksubset.at_most(2)))
     assert found == pytest.approx(log(1 + N + comb(N, 2)), rel=1e-6)
+
+
+def test_the_object_finds_the_moments_once(
+    target: Target, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits, k = target.array(rng.normal(size=(3, 7))), ksubset.between(2, 5)
+    z = target.array([[1.0, 1.0, 1.0, 0.0, 0.0, 0.0, 0.0]] * 3)
+    names = ("log_normalizer", "log_prob_count", "log_prob")
+    expected = [ksubset.log_normalizer(logits, k), ksubset.log_prob_count(logits, k), ksubset.log_prob(logits, k, z)]
+    d, mean = ksubset.KSubset(logits, k), ksubset.marginals(logits, k)
+    np.testing.assert_allclose(target.to_numpy(d.entropy()), target.to_numpy(ksubset.entropy(logits, k)), rtol=1e-6)
+    again = partial(pytest.fail, "the moments are found again")
+    for place in ("_law.weighted", "backends._cpu.dispatch_weighted"):
+        monkeypatch.setattr(f"ksubset.{place}.solve", lambda *args, **options: again())
+    found = [d.log_normalizer(), d.log_prob_count(), d.log_prob(z)]
+    for name, one, other in zip(names, found, expected, strict=True):
+        np.testing.assert_allclose(target.to_numpy(one), target.to_numpy(other), rtol=2e-6, atol=1e-6, err_msg=name)
+    np.testing.assert_allclose(target.to_numpy(d.mean), target.to_numpy(mean), rtol=target.tolerance(2e-6, 1e-13))
+    variance = target.to_numpy(mean) * (1 - target.to_numpy(mean))
+    np.testing.assert_allclose(target.to_numpy(d.variance), variance, rtol=1e-5)
