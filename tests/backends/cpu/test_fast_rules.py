@@ -14,7 +14,7 @@ from ksubset._engine import factors as factors_of_core
 from ksubset._engine import nodes as nodes_of_core
 from ksubset.backends._cpu import calls, planning
 from ksubset.backends._cpu.compiling import OPTIONS
-from ksubset.backends._cpu.kernels import exchange, factors, nodes, stages, terms
+from ksubset.backends._cpu.kernels import exchange, factors, nodes, power_sum_terms, sampling_stages
 from ksubset.backends._cpu.simd.lanes import ROWS, WIDTH
 from ksubset.backends._cpu.simd.memory import load, store
 from ksubset.backends._cpu.simd.tables import table_at
@@ -77,7 +77,7 @@ def test_the_numbers_of_the_core() -> None:
         exchange_of_core.BELOW,
         factors_of_core.EVEN,
     )
-    assert terms.FROM_DOUBLE < stages.RECURSION  # from where on the sampler takes power sums
+    assert power_sum_terms.FROM_DOUBLE < sampling_stages.RECURSION  # from where on the sampler takes power sums
 
 
 def forced(monkeypatch: pytest.MonkeyPatch, fewest: int) -> None:

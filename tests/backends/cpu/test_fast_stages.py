@@ -16,7 +16,7 @@ from significance import check_binomial, check_frequencies, check_mean
 from ksubset._engine import inference
 from ksubset._engine.items import tilted
 from ksubset.backends._cpu import calls, planning
-from ksubset.backends._cpu.kernels import stages, team
+from ksubset.backends._cpu.kernels import sampling_stages, team
 from ksubset.backends.array_api import NUMPY
 
 DTYPES = pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -37,8 +37,8 @@ SCRIPT = f"""
 import sys
 import numpy as np
 from ksubset.backends._cpu import calls, planning
-from ksubset.backends._cpu.kernels import stages, team
-vars(stages).update({DEEP})
+from ksubset.backends._cpu.kernels import sampling_stages, team
+vars(sampling_stages).update({DEEP})
 planning.WIDEST = dict.fromkeys(planning.WIDEST, -1)
 given, z = np.load(sys.argv[1]), []
 for row, k in zip(given["rows"], given["k"]):
@@ -130,8 +130,8 @@ def test_the_law_of_the_last_items(n: int, dtype: type) -> None:
     row = rng.normal(size=n).astype(dtype)
     x = tilted(NUMPY, row.astype(float)[:, None], k)
     variance, sizes = float(x.spread.sum()), np.array([n // 2, n // 5, n // 8, n // 15, n // 40])
-    assert (variance * stages.SHARE > stages.RECURSION) == (n == 3000)
-    assert variance > stages.LAST
+    assert (variance * sampling_stages.SHARE > sampling_stages.RECURSION) == (n == 3000)
+    assert variance > sampling_stages.LAST
     counts = block_counts(row, k, draws, np.append(0, n - sizes))
     for i, size in enumerate(sizes):
         check_counts(counts[:, i + 1 :].sum(axis=1), law_of_last(x.p[:, 0], k, int(size)))
