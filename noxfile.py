@@ -236,7 +236,7 @@ def programs(session: nox.Session) -> None:
     session.install("-e", ".", *TEST, *EVERYTHING)
     seed = session.posargs[0] if session.posargs else str(random.randrange(2**32))
     for target in ("torch", "jax"):
-        session.run("python", "tests/run_programs.py", "--target", target, "--programs", "1000", "--seed", seed)
+        session.run("python", "tests/support/run_programs.py", "--target", target, "--programs", "1000", "--seed", seed)
 
 
 @nox.session(default=False)

@@ -1,4 +1,4 @@
-"""Run generated programs: `python tests/run_programs.py --target torch --programs 1000 --seed 7`.
+"""Run generated programs: `python tests/support/run_programs.py --target torch --programs 1000 --seed 7`.
 
 It prints each program whose answer is not the truth, and the command that repeats that one alone.
 """
@@ -60,7 +60,7 @@ def passes(program: Program, options: argparse.Namespace, index: int) -> bool:
         print(f"\n{index}: {program}\n    {type(error).__name__}: {str(error)[:600]}")
         print(f"    at {where.filename}:{where.lineno}")
         command = f"--target {options.target} --seed {options.seed} --first {index} --programs 1"
-        print(f"    again: python tests/run_programs.py {command}", flush=True)
+        print(f"    again: python tests/support/run_programs.py {command}", flush=True)
         if options.verbose:
             traceback.print_exc()
         return False
