@@ -357,6 +357,11 @@ def test_sizes_are_not_wrapped_around(target: Target) -> None:
         ksubset.marginals(good(target), target.array(2**32 + 2, "uint64"), validate=True)
 
 
+def test_unchecked_sizes_are_not_wrapped_around(target: Target) -> None:
+    mu = target.to_numpy(ksubset.marginals(good(target), target.array(2**32 + 2, "uint64"), validate=False))
+    assert np.isnan(mu).all()
+
+
 @pytest.mark.parametrize("name", ["k", "low", "high"])
 def test_the_largest_sizes_are_shown_as_they_are(target: Target, name: str) -> None:
     sizes = target.array(np.array([1, 2**64 - 1], np.uint64), "uint64")

@@ -2,6 +2,8 @@
 
 WIDER = "More is computed than is read."
 NOTHING = "An array of no entries is appended, or one array joined to none."
+LOOKS = "Only how much of the values is looked through."
+COINCIDENCE = "Equal by coincidence alone."
 RESHAPE = "NumPy takes any negative length for the one that is left open."
 SIGNS = "A sign is 1 or -1: none lies between, dividing by it is multiplying, and multiplying by 1 changes nothing."
 EQUAL_LENGTHS = "The lengths are the same by construction."
@@ -78,6 +80,30 @@ REST: dict[str, dict[str, dict[str, str]]] = {
                 "A count of 1 divides like 1, and where no item is free the quotient is not selected, forward or back."
             ),
         },
+    },
+    "_call.values": {
+        "finite = -inf < least and most < inf": {
+            "-inf → inf": LOOKS,
+            "-inf < least → -inf <= least": LOOKS,
+        },
+        "if finite and least > LOW and isinstance(k, int):": {"least > LOW → least >= LOW": COINCIDENCE},
+        "elif least <= LOW:": {"least <= LOW → least < LOW": COINCIDENCE},
+        "if finite and least <= LOW:": {"least <= LOW → least < LOW": COINCIDENCE},
+        "flat = xp.reshape(bad, (-1,))": {"1 → 2": RESHAPE},
+        "flat = xp.reshape(k, (-1,))": {"1 → 2": RESHAPE},
+        "flat = xp.reshape(count, (-1,))": {"1 → 2": RESHAPE},
+        "bad, flat = (low < 0) | (high > n) | (low > high), [xp.reshape(x, (-1,)) for x in (low, high)]": {
+            "1 → 2": RESHAPE,
+        },
+        "logits = backend.readable(logits[..., :0] if finite and least > LOW else logits)": {
+            "logits[..., :0] if finite and least > LOW else logits → logits": LOOKS,
+            "least > LOW → least >= LOW": COINCIDENCE,
+            "0 → 1": LOOKS,
+        },
+        "flat = [xp.reshape(xp.broadcast_to(x, possible.shape[:-1]), (-1,)) for x in (always, never)]": {
+            "1 → 2": RESHAPE,
+        },
+        "values, wrong = (xp.reshape(a, (-1, x.shape[-1]))[row, ...] for a in (x, bad))": {"1 → 2": RESHAPE},
     },
     "_call.arguments": {
         "return xp.astype(k, xp.int64 if k.dtype == xp.uint64 else xp.int32)": {
