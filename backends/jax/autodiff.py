@@ -163,14 +163,13 @@ def differentiable(
 
     @by_own_settings
     def value(logits: Array, count: Array | None, arrays: tuple[Array, ...], solution: Known) -> Array:
+        from ksubset.backends.jax import ADAPTER
 
         counts = () if k is not None else (count,)
         if draws is not None:
             return DRAW.bind(logits, *arrays, *counts, name="sample", draws=draws, k=k, width=width)
         if fast:
             return KERNEL.bind(logits, *arrays, *counts, name=function.__name__, k=k, width=width)
-        from ksubset.backends.jax import ADAPTER
-
         return function(ADAPTER.ops(logits), logits, count if k is None else k, width, *arrays, solution=solution)
 
     @by_own_settings

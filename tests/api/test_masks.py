@@ -75,6 +75,20 @@ def test_every_function_warns(target: Target) -> None:
 
 
 @readable
+def test_a_single_row_has_no_number(target: Target) -> None:
+    row = target.array([0.0, -1e9, -1e9, -1e9])
+    calls = [
+        lambda: ksubset.marginals(row, 2),
+        lambda: ksubset.marginals(row, ksubset.at_least(2)),
+    ]
+    for call in calls:
+        (message,) = warned(call)
+        assert "fewer than k items are left, 1" in message
+        assert "row" not in message.partition(":")[0]
+    assert not warned(lambda: ksubset.marginals(row, ksubset.at_most(2)))
+
+
+@readable
 def test_at_most_never_needs_what_is_masked(target: Target) -> None:
     logits = target.array(padded(-1e9))
     assert not warned(lambda: ksubset.marginals(logits, ksubset.at_most(2)))

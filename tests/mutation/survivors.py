@@ -8,7 +8,8 @@ __all__ = ["ANY", "HARMLESS"]
 
 HARMLESS: dict[tuple[str, str, str], str] = {
     (module, text, change): reason
-    for module, lines in (ENGINES | REST | POTENTIALS).items()
+    for table in (ENGINES, REST, POTENTIALS)
+    for module, lines in table.items()
     for text, changes in lines.items()
     for change, reason in changes.items()
 }

@@ -23,7 +23,7 @@ HALVES = "Where k = n/2 one side is as small as the other."
 SPEED = "Only the speed depends on it: either way is tested to give the same, to rounding."
 WIDER = "More is computed, or filled with zeros, than is read."
 SAVED = "Without the distinction the same comes out, by a superfluous operation."
-RESHAPE = "NumPy takes any negative length for −1."
+RESHAPE = "NumPy takes any negative length for the one that is left open."
 BITS = "A dtype has 32 or 64 bits, a relative precision of 1e-7 or 2e-16."
 
 BRACKET = "The bracket of the search is wider than it must be either way, as a test says."

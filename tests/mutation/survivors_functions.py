@@ -1,12 +1,8 @@
 """Mutants of inference, functions, derivatives and checks that no test can notice; see `survivors_engines`."""
 
-WIDER = "More is computed than is read."
-NOTHING = "An array of no entries is appended, or one array joined to none."
+from survivors_engines import COINCIDENCE, NOTHING, RESHAPE, WIDER
+
 LOOKS = "Only how much of the values is looked through."
-COINCIDENCE = "Equal by coincidence alone."
-RESHAPE = "NumPy takes any negative length for the one that is left open."
-SIGNS = "A sign is 1 or -1: none lies between, dividing by it is multiplying, and multiplying by 1 changes nothing."
-EQUAL_LENGTHS = "The lengths are the same by construction."
 DTYPE_ONLY = "Only the dtype of these integers is used."
 
 REST: dict[str, dict[str, dict[str, str]]] = {
@@ -24,7 +20,6 @@ REST: dict[str, dict[str, dict[str, str]]] = {
         },
         "return ops.xp.reshape(ops.xp.reshape(x, (-1,)), shape)": {"1 → 2": RESHAPE},
     },
-    "_engine.inference": {},
     "_engine.sampling": {
         "u = contiguous(ops, u) if u.shape[0] else fill(ops, (1, draws, rows), 0.0, u)": {
             "1 → 2": "A second uniform for rows with nothing to choose is not used.",

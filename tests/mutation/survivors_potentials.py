@@ -4,8 +4,6 @@ from survivors_engines import AXIS, RESHAPE, WIDER
 from survivors_functions import DTYPE_ONLY
 
 NO_SIGN = "NaN has no sign, and an infinity minds no 0."
-NOTHING_YET = "What was there before the first part has no share in the result."
-SLOW_FLOATS = "It only spares the processor subnormal numbers."
 SETTLED = "Only whether all have settled is asked, and not before the first step."
 TIE = "At t = 0 both sides are as likely."
 EITHER_WAY = "Both ways are tested to agree; which one runs is a matter of speed."
@@ -16,7 +14,6 @@ COPY = "A superfluous copy."
 PATHS = "What kernels would do is asked for where there are some: by tests/backends/cpu/test_fast_cardinality.py."
 
 POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
-    "_engine.potential.parts": {},
     "_engine.potential.each_size": {
         "top, above = iota(ops, n, t) >= n - self.k[..., None], t > 0": {"t > 0 → t >= 0": "A t of 0 adds nothing."},
         "best = xp.argmax(xp.where(self.possible, terms, -xp.inf + xp.zeros_like(terms)), axis=-1, keepdims=True)": {
@@ -113,6 +110,5 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
             "0 → 1": BEFOREHAND,
         },
     },
-    "_engine.potential.mixture": {},
 }
 """By module, by line, by change."""
