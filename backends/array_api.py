@@ -10,13 +10,11 @@ import numpy as np
 
 from ksubset._call.arguments import kind, seed_of
 from ksubset._call.backend import Backend, Function, Known
-from ksubset._engine.inference import Solution
-from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Array, Ops, choose_needed, repeat_all, repeat_until_settled
-from ksubset._engine.potential.mixture import Mixture
-from ksubset._law import functions, weighted
+from ksubset._law import functions
+from ksubset._law.law import Law
 from ksubset.backends import KNOWN
-from ksubset.backends._cpu import dispatch, dispatch_weighted
+from ksubset.backends._cpu import dispatch
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
@@ -110,65 +108,40 @@ class ArrayAPI(Backend):
         return _like(_generator(rng).standard_gamma(concentration, shape), like)
 
     def evaluate(
-        self,
-        function: Callable[..., Array],
-        logits: Array,
-        k: int | Array,
-        width: int,
-        *arrays: Array,
-        solution: Known,
+        self, function: Callable[..., Array], law: Law, parameters: Array, *arrays: Array, solution: Known = None
     ) -> Array:
-        shared: Any = solution
-        known: dict[str, Any] = {"solution": shared}
-        if not isinstance(self.path(function.__name__, logits, width), str):
+        known = {"solution": solution}
+        if not isinstance(self.path(law, function.__name__, parameters), str):
             if function in functions.SOLVING:
-                solve = partial(dispatch.solve, k=k)
-                known = functions.solutions(function, solve, logits, *arrays, solution=shared)
-            elif function in weighted.SOLVING:
-                solve_weighted = partial(dispatch_weighted.solve, low=k, high=width)
-                known = weighted.solutions(function, solve_weighted, logits, *arrays, solution=shared)
+                known = functions.solutions(function, partial(dispatch.solve, law), parameters, *arrays, **known)
             elif solution is None:
-                return dispatch.evaluate(function.__name__, logits, k, width, *arrays)
+                return dispatch.evaluate(function, law, parameters, *arrays)
         with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
-            value = function(self.ops(logits), logits, k, width, *arrays, **known)
-        return value if value.dtype == logits.dtype else self.astype(value, logits.dtype)
+            value = function(self.ops(parameters), law, parameters, *arrays, **known)
+        return value if value.dtype == parameters.dtype else self.astype(value, parameters.dtype)
 
-    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
-        if not isinstance(self.path("solve", logits, width), str):
-            return dispatch.solve(logits, k)
+    def solve(self, law: Law, parameters: Array) -> Any:
+        if not isinstance(self.path(law, "solve", parameters), str):
+            return dispatch.solve(law, parameters)
         with np.errstate(all="ignore"):
-            return solve_rows(self.ops(logits), logits, k)
+            return law.solve(self.ops(parameters), parameters)
 
-    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
-        if not isinstance(self.path("weighted_solve", logits, high), str):
-            return dispatch_weighted.solve(logits, low=low, high=high)
-        with np.errstate(all="ignore"):
-            return weighted.solve(self.ops(logits), logits, low, high)
-
-    def path(self, name: str, logits: Array, width: int) -> "Path | str":
-        if type(logits) not in (np.ndarray, np.memmap):
+    def path(self, law: Law, name: str, parameters: Array) -> "Path | str":
+        if type(parameters) not in (np.ndarray, np.memmap):
             return "kernels take NumPy arrays and plain CPU tensors"
-        return dispatch.choose(name, logits.shape, width, logits.dtype)
+        return dispatch.choose(law, name, parameters.shape, parameters.dtype)
 
     def draw(
         self,
         function: Callable[..., Array],
-        logits: Array,
-        k: int | Array,
-        width: int,
+        law: Law,
+        parameters: Array,
         rng: object,
         sample_shape: tuple[int, ...],
     ) -> Array | None:
-        if isinstance(self.path("draw", logits, width), str):
+        if isinstance(self.path(law, "draw", parameters), str):
             return None
-        return dispatch.sample(logits, k, width, int(_generator(rng).integers(2**63)), sample_shape)
-
-    def draw_weighted(
-        self, logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]
-    ) -> Array | None:
-        if isinstance(self.path("weighted_draw", logits, high), str):
-            return None
-        return dispatch_weighted.sample(logits, low, high, int(_generator(rng).integers(2**63)), sample_shape)
+        return dispatch.sample(law, parameters, int(_generator(rng).integers(2**63)), sample_shape)
 
 
 ADAPTER = ArrayAPI()

@@ -1,8 +1,7 @@
-"""Whether a call takes the CPU fast path, and how calls of the core are put to its kernels; `planning` says to which.
+"""Whether a call takes the CPU fast path, and which module puts it to the kernels; `planning` says to which of them.
 
-It takes the functions of `FUNCTIONS`, and `COUNTS`. Those of `SOLVING` are array code that starts from a solution,
-found by a kernel.
-Nothing of numba or NumPy is imported before the first call that would use it.
+It takes the functions of `FUNCTIONS`, and `COUNTS`. Scalars such as entropies are array code that starts from moments,
+found by a kernel. Nothing of numba or NumPy is imported before the first call that would use it.
 """
 
 from functools import cache, lru_cache
@@ -11,13 +10,18 @@ from math import prod
 from os import environ
 from typing import TYPE_CHECKING, Any
 
-from ksubset._engine.inference import Solution
-from ksubset._law import functions, weighted
+from ksubset._law import functions
+from ksubset._law.counts import count_log_pmf
+from ksubset._law.law import Law
+from ksubset._law.size_weighted import SizeWeighted
+from ksubset.backends._cpu import dispatch_fixed, dispatch_weighted
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     import numpy as np
 
-    from ksubset.backends._cpu.calls import Memory, Path
+    from ksubset.backends._cpu.calls import Path
 
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
 """Those of ``ksubset._law.functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
@@ -30,11 +34,8 @@ KERNELS = {
 }
 """What each is called in ``_cpu``."""
 SOLVING = {function.__name__ for function in functions.SOLVING}
-SOLVING_WEIGHTED = {function.__name__ for function in weighted.SOLVING}
-COUNTS = "count_log_pmf"
-"""The law of the number of independent items, which has a kernel of its own."""
-WEIGHTED = ("weighted_marginals", "weighted_unchosen", "weighted_marginals_jvp", "weighted_draw", "weighted_solve")
-"""The same under a cardinality potential."""
+COUNTS = count_log_pmf.__name__
+"""The distribution of the number of independent items, which has a kernel of its own."""
 
 OLDEST = (0, 63)
 
@@ -61,16 +62,17 @@ def _import_obstacle() -> str | None:
     return None
 
 
-def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
-    """Choose for logits that are, or will be, in the memory of the CPU.
+def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | str":
+    """Choose for parameters that are, or will be, in the memory of the CPU.
 
     Parameters
     ----------
+    law
+        The law of the subsets.
     name
-        One of `FUNCTIONS` or `WEIGHTED`, `COUNTS`, or another function of ``ksubset._law.functions`` or
-        ``ksubset._law.weighted``.
-    shape, width, dtype
-        The shape of the logits, a bound on min(k, n − k), and anything ``numpy.dtype`` accepts.
+        One of `FUNCTIONS`, `COUNTS`, or another function of ``ksubset._law.functions``.
+    shape, dtype
+        The shape of the parameters, and anything ``numpy.dtype`` accepts.
 
     Returns
     -------
@@ -79,28 +81,22 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
     """
     if name in SOLVING:
         name = "solve"
-    if name in SOLVING_WEIGHTED:
-        name = "weighted_solve"
-    if name not in (*FUNCTIONS, *WEIGHTED, COUNTS):
+    if name not in (*FUNCTIONS, COUNTS):
         return "there is no kernel for it"
-    return obstacle() or _find(name, shape, width, dtype)
-
-
-@cache
-def kernels() -> Any:
-    """The package of kernels."""
-    from ksubset.backends._cpu import calls
-
-    return calls
+    if reason := obstacle():
+        return reason
+    rows, size = prod(shape[:-1]), shape[-1]
+    if name == COUNTS:
+        return _find(name, False, rows, size, size, dtype)
+    n = law.items_among(size)
+    return _find(name, isinstance(law, SizeWeighted), rows, n, law.bound(n), dtype)
 
 
 @lru_cache(maxsize=1024)
-def _find(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
+def _find(name: str, weighted: bool, rows: int, n: int, width: int, dtype: Any) -> "Path | str":
     from ksubset.backends._cpu.planning import find_count_path, find_path, find_weighted_path
 
-    rows, n = prod(shape[:-1]), shape[-1]
-    if name in WEIGHTED:
-        n = (n - 1) // 2
+    if weighted:
         path = find_weighted_path(rows, n, width, dtype)
     elif name == COUNTS:
         path = find_count_path(rows, n, dtype)
@@ -110,74 +106,38 @@ def _find(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | 
 
 
 def evaluate(
-    name: str, logits: "np.ndarray", k: "int | np.ndarray", width: int, *v: "np.ndarray", threads: int | None = None
+    function: "Callable[..., Any]",
+    law: Law,
+    parameters: "np.ndarray",
+    *v: "np.ndarray",
+    threads: int | None = None,
 ) -> "np.ndarray":
-    """Compute μ, 1 − μ, J · ``v``, against which the logits broadcast, `COUNTS`, or one of `WEIGHTED`."""
+    """Compute μ, 1 − μ, J · ``v``, against which the parameters broadcast, or `COUNTS`."""
     value: np.ndarray
-    if name in WEIGHTED:
-        from ksubset.backends._cpu import dispatch_weighted
-
-        value = dispatch_weighted.evaluate(name, logits, int(k), width, *v, threads=threads)
-    elif name == COUNTS:
+    if function is count_log_pmf:
         from ksubset.backends._cpu import dispatch_counts
 
-        value = dispatch_counts.log_pmf(logits, threads=threads)
-    elif name == "marginals_jvp":
-        value = jacobian_product(logits, k, v[0], width, threads=threads)
+        value = dispatch_counts.log_pmf(parameters, threads=threads)
     else:
-        value = marginal(logits, k, width, chosen=name == "marginals", threads=threads)
+        value = _calls(law).evaluate(function, law, parameters, *v, threads=threads)
     return value
 
 
-def marginal(
-    logits: Any, k: Any, width: int, *, chosen: bool, threads: int | None = None, memory: "Memory | None" = None
-) -> Any:
-    """Compute μ, or 1 − μ."""
-    cpu = kernels()
-    wanted = {"volume": False, "chosen": chosen, "unchosen": not chosen}
-    found = cpu.solve(logits, k, width, **wanted, threads=threads, memory=memory or cpu.NUMPY)
-    return found.chosen if chosen else found.unchosen
+def solve(law: Law, parameters: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Any:
+    """The moments, with both marginals or, if the law allows it, without them.
 
-
-def solve(logits: "np.ndarray", k: "int | np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:
-    """The solution, with both marginals or none; ``k`` broadcasts to the batch.
-
-    It is in float64, since the roundings of float32 add up to 1e-5 in log P.
+    They are in float64, since the roundings of float32 add up to 1e-5 in log P.
     """
-    import numpy as np
-
-    logits, batch = logits.astype(np.float64, copy=False), logits.shape[:-1]
-    counts = k if isinstance(k, int) else np.broadcast_to(k, batch)
-    found = kernels().solve(logits, counts, chosen=sides, unchosen=sides, threads=threads)
-    with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
-        start, shift = found.shifts.reshape(2, *batch, 1)
-        tilted = (logits + start) + shift
-    return Solution(tilted, found.log_volume, found.chosen, found.unchosen)
-
-
-def jacobian_product(
-    logits: "np.ndarray", k: "int | np.ndarray", v: "np.ndarray", width: int, *, threads: int | None = None
-) -> "np.ndarray":
-    """Compute J · v; the logits and ``v`` broadcast against each other."""
-    import numpy as np
-
-    shape = np.broadcast_shapes(logits.shape, v.shape)
-    k = k if isinstance(k, int) else np.broadcast_to(k, shape[:-1])
-    image: np.ndarray = kernels().jacobian_product(
-        np.broadcast_to(logits, shape), k, np.broadcast_to(v, shape), width, threads=threads
-    )
-    return image
+    return _calls(law).solve(law, parameters, sides=sides, threads=threads)
 
 
 def sample(
-    logits: "np.ndarray",
-    k: "int | np.ndarray",
-    width: int,
-    seed: int,
-    sample_shape: tuple[int, ...],
-    *,
-    threads: int | None = None,
+    law: Law, parameters: "np.ndarray", seed: int, sample_shape: tuple[int, ...], *, threads: int | None = None
 ) -> "np.ndarray":
     """Draw exact subsets, sample_shape + (..., n)."""
-    z: np.ndarray = kernels().sample(logits, k, seed, sample_shape, width, threads=threads)[0]
+    z: np.ndarray = _calls(law).sample(law, parameters, seed, sample_shape, threads=threads)
     return z
+
+
+def _calls(law: Law) -> Any:
+    return dispatch_weighted if isinstance(law, SizeWeighted) else dispatch_fixed

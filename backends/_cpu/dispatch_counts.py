@@ -5,7 +5,8 @@ The kernel takes sorted rows of float64. Rows that it does not serve, of logits 
 
 import numpy as np
 
-from ksubset._law import weighted
+from ksubset._law.counts import count_log_pmf
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cpu.kernels import counts
 from ksubset.backends._cpu.launch import NUMPY, run
 from ksubset.backends._cpu.planning import arrange_counts
@@ -31,5 +32,5 @@ def _by_core(rows: np.ndarray) -> np.ndarray:
     from ksubset.backends.array_api import NUMPY
 
     with np.errstate(all="ignore"):
-        value: np.ndarray = weighted.count_log_pmf(NUMPY, rows, 0, rows.shape[-1])
+        value: np.ndarray = count_log_pmf(NUMPY, SizeWeighted(0, rows.shape[-1]), rows)
     return value

@@ -1,4 +1,4 @@
-"""Cardinality potentials through the CPU fast path: calls of ``ksubset._law.weighted`` passed to its kernels.
+"""Cardinality potentials through the CPU fast path: calls of ``ksubset._law.functions`` put to its kernels.
 
 A kernel computes the rows that one tilt serves. The core computes the others, and their results are put in place.
 """
@@ -12,54 +12,60 @@ from array_api_compat import array_namespace
 
 from ksubset._engine.potential.mixture import Mixture, slopes
 from ksubset._engine.tilt import Tilt
-from ksubset._law import weighted
+from ksubset._law import functions
+from ksubset._law.size_weighted import SizeWeighted, split
 
 if TYPE_CHECKING:
     import numpy as np
 
 
-def evaluate(name: str, logits: "np.ndarray", low: int, high: int, *v: "np.ndarray", threads: int | None = None) -> Any:
-    """Compute the value of one of `dispatch.WEIGHTED`, for logits and log-weights (..., 2n + 1)."""
-    if name == "weighted_marginals_jvp":
-        return _product(logits, low, high, v[0], threads)
+def evaluate(
+    function: Callable[..., Any],
+    law: SizeWeighted,
+    parameters: "np.ndarray",
+    *v: "np.ndarray",
+    threads: int | None = None,
+) -> Any:
+    """Compute E[T], 1 − E[T], or J · ``v``, against which the parameters broadcast."""
+    if function is functions.marginals_jvp:
+        return _product(law, parameters, v[0], threads)
     import numpy as np
 
-    call = Call(logits, low, high)
-    chosen = name == "weighted_marginals"
+    call = Call(parameters, law)
+    chosen = function is functions.marginals
     found = call.moments(threads, chosen=chosen != call.flipped, unchosen=chosen == call.flipped)
-    out = np.empty(call.rows.shape, logits.dtype)
+    out = np.empty(call.rows.shape, parameters.dtype)
     sides = (found.unchosen, found.chosen) if call.flipped else (found.chosen, found.unchosen)
-    items, counts = weighted.parts(out)
+    items, counts = split(out)
     items[...] = sides[not chosen]
     counts[...] = call.all_counts(found.counts)
     if not chosen:
         np.subtract(1, counts, out=counts)
-    return call.completed(getattr(weighted, name), found.served, out).reshape(logits.shape)
+    return call.completed(function, found.served, out).reshape(parameters.shape)
 
 
-def _product(logits: "np.ndarray", low: int, high: int, v: "np.ndarray", threads: int | None) -> Any:
+def _product(law: SizeWeighted, parameters: "np.ndarray", v: "np.ndarray", threads: int | None) -> Any:
     import numpy as np
 
     from ksubset.backends._cpu.calls_weighted import jacobian_product
 
-    shape = np.broadcast_shapes(logits.shape, v.shape)
-    call, v = Call(np.broadcast_to(logits, shape), low, high), np.broadcast_to(v, shape).reshape(-1, shape[-1])
-    along, u = weighted.parts(v)
+    shape = np.broadcast_shapes(parameters.shape, v.shape)
+    call, v = Call(np.broadcast_to(parameters, shape), law), np.broadcast_to(v, shape).reshape(-1, shape[-1])
+    along, u = split(v)
     along, sign = (-along, -1) if call.flipped else (along, 1)
     served, rise, moved = jacobian_product(
         call.logits, call.log_weights, call.low, along, call.these_counts(u), threads=threads
     )
     out = np.empty(v.shape, v.dtype)
-    items, counts = weighted.parts(out)
+    items, counts = split(out)
     np.multiply(rise, sign, out=items)
     counts[...] = call.all_counts(moved)
-    return call.completed(weighted.weighted_marginals_jvp, served, out, v).reshape(shape)
+    return call.completed(functions.marginals_jvp, served, out, v).reshape(shape)
 
 
 def sample(
-    logits: "np.ndarray",
-    low: int,
-    high: int,
+    law: SizeWeighted,
+    parameters: "np.ndarray",
     seed: int,
     sample_shape: tuple[int, ...],
     *,
@@ -70,29 +76,29 @@ def sample(
 
     from ksubset.backends._cpu import calls_weighted
 
-    call, draws = Call(logits, low, high), prod(sample_shape)
+    call, draws = Call(parameters, law), prod(sample_shape)
     served, z = calls_weighted.sample(call.logits, call.log_weights, call.low, seed, draws, threads=threads)
     if call.flipped:
         np.subtract(1, z, out=z)
     call.complete_draws(served, z, seed)
-    return z.reshape(*sample_shape, *logits.shape[:-1], z.shape[-1])
+    return z.reshape(*sample_shape, *parameters.shape[:-1], z.shape[-1])
 
 
-def solve(logits: "np.ndarray", *, low: int, high: int, threads: int | None = None) -> Mixture:
-    """The moments, in float64, since the roundings of float32 add up in the log-volume."""
+def solve(law: SizeWeighted, parameters: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Mixture:
+    """All of the moments, in float64."""
     import numpy as np
 
-    call = Call(logits.astype(np.float64, copy=False), low, high)
+    call = Call(parameters.astype(np.float64, copy=False), law)
     found = call.moments(threads, volume=True, chosen=True, unchosen=True)
     with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
         solution = call.mixture(found)
     left = np.flatnonzero(~found.served)
     if left.size:
-        rest = call.core(weighted.solve, left)
+        rest = call.core(lambda ops, law, rows: law.solve(ops, rows), left)
         for field in fields(Mixture):
             getattr(solution, field.name)[left] = getattr(rest, field.name)
     parts = (getattr(solution, field.name) for field in fields(Mixture))
-    return Mixture(*(x.reshape((*logits.shape[:-1], *x.shape[1:])) for x in parts))
+    return Mixture(*(x.reshape((*parameters.shape[:-1], *x.shape[1:])) for x in parts))
 
 
 class Orientation:
@@ -101,17 +107,17 @@ class Orientation:
     Attributes
     ----------
     n
-        The number of items, in rows with log-weights of ``size`` 2n + 1.
+        The number of items.
     flipped
         Whether count c of the kernel stands for n − c.
     low, high
         The least and the largest count of the kernel.
     """
 
-    def __init__(self, size: int, low: int, high: int) -> None:
-        self.n = (size - 1) // 2
-        self.flipped = self.n - low < high
-        self.low, self.high = (self.n - high, self.n - low) if self.flipped else (low, high)
+    def __init__(self, n: int, law: SizeWeighted) -> None:
+        self.n, low, high = n, law.low, law.high
+        self.flipped = n - low < high
+        self.low, self.high = (n - high, n - low) if self.flipped else (low, high)
 
     def these_counts(self, x: Any) -> Any:
         """Select the counts of the kernel, (rows, high + 1), from all counts, (rows, n + 1)."""
@@ -129,16 +135,16 @@ class Call(Orientation):
 
     Attributes
     ----------
-    rows, counts
-        As they were given, (rows, 2n + 1), with the least and the largest count.
+    rows, law
+        The parameters, (rows, 2n + 1), and the law, as they were given.
     logits, log_weights
         The arguments of kernels.
     """
 
-    def __init__(self, logits: "np.ndarray", low: int, high: int) -> None:
-        super().__init__(logits.shape[-1], low, high)
-        self.rows, self.counts = logits.reshape(-1, logits.shape[-1]), (low, high)
-        theta, omega = weighted.parts(self.rows)
+    def __init__(self, parameters: "np.ndarray", law: SizeWeighted) -> None:
+        super().__init__(law.items_among(parameters.shape[-1]), law)
+        self.rows, self.law = parameters.reshape(-1, parameters.shape[-1]), law
+        theta, omega = split(self.rows)
         self.logits = -theta if self.flipped else theta
         self.log_weights = self.these_counts(omega)
 
@@ -148,7 +154,7 @@ class Call(Orientation):
 
         from ksubset.backends.array_api import NUMPY
 
-        theta, _ = weighted.parts(self.rows)
+        theta, _ = split(self.rows)
         tilt, target, sides = Tilt(*found.shifts), found.target, (found.chosen, found.unchosen)
         if self.flipped:
             tilt, target, sides = Tilt(-tilt.start, -tilt.shift), theta.shape[-1] - target, sides[::-1]
@@ -169,7 +175,7 @@ class Call(Orientation):
         from ksubset.backends.array_api import NUMPY
 
         with np.errstate(all="ignore"):
-            return function(NUMPY, self.rows[left], *self.counts, *arrays)
+            return function(NUMPY, self.law, self.rows[left], *arrays)
 
     def completed(
         self, function: Callable[..., Any], served: "np.ndarray", out: "np.ndarray", *arrays: "np.ndarray"
@@ -189,4 +195,4 @@ class Call(Orientation):
         left = np.flatnonzero(~served)
         if left.size:
             u = np.random.default_rng(seed).random((len(z), left.size, max(self.n, 1)))
-            z[:, left] = self.core(weighted.weighted_sample, left, u.astype(z.dtype))
+            z[:, left] = self.core(functions.sample, left, u.astype(z.dtype))

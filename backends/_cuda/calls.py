@@ -17,6 +17,8 @@ import array_api_compat
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
 from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.law import Law
 from ksubset.backends._cuda.geometry import Device, Launch, plan, suits
 
 
@@ -52,32 +54,31 @@ def source() -> str:
     return Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
 
 
-def solve(runtime: Runtime, logits: Array, k: int | Array, width: int, *, sides: bool = True) -> Solution:
+def solve(runtime: Runtime, law: FixedSize, logits: Array, *, sides: bool = True) -> Solution:
     """`ksubset._engine.inference.solve` in one launch."""
-    launch = plan("ksubset_solve", logits, width, runtime.device(logits), outside=sides)
+    launch = plan("ksubset_solve", logits, law.width, runtime.device(logits), outside=sides)
     tilted = _empty(runtime, tuple(logits.shape), logits)
     log_volume = _empty(runtime, tuple(logits.shape[:-1]), logits)
     chosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
     unchosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
-    arguments = [*_batch(runtime, launch, logits, k, width), tilted, log_volume, chosen, unchosen]
+    arguments = [*_batch(runtime, launch, law, logits), tilted, log_volume, chosen, unchosen]
     runtime.run(launch, arguments, logits)
     return Solution(tilted, log_volume, chosen, unchosen)
 
 
-def jacobian_product(runtime: Runtime, logits: Array, k: int | Array, width: int, v: Array) -> Array:
+def jacobian_product(runtime: Runtime, law: FixedSize, logits: Array, v: Array) -> Array:
     """`ksubset._engine.inference.jacobian_product` in one launch; ``logits`` and ``v`` have the same shape."""
-    launch = plan("ksubset_jacobian", logits, width, runtime.device(logits))
+    launch = plan("ksubset_jacobian", logits, law.width, runtime.device(logits))
     out = _empty(runtime, tuple(logits.shape), logits)
     v, stride = _rows(runtime, v)
-    runtime.run(launch, [*_batch(runtime, launch, logits, k, width), v, stride, out], logits)
+    runtime.run(launch, [*_batch(runtime, launch, law, logits), v, stride, out], logits)
     return out
 
 
 def draw(
     runtime: Runtime,
+    law: FixedSize,
     logits: Array,
-    k: int | Array,
-    width: int,
     sample_shape: tuple[int, ...],
     *,
     u: Array | None = None,
@@ -91,9 +92,9 @@ def draw(
     draws, out = prod(sample_shape), _empty(runtime, (*sample_shape, *logits.shape), logits)
     if draws == 0:
         return out
-    launch = plan("ksubset_sample", logits, width, runtime.device(logits), draws=draws, outside=False)
+    launch = plan("ksubset_sample", logits, law.width, runtime.device(logits), draws=draws, outside=False)
     u = None if u is None or logits.shape[-1] < 2 else runtime.contiguous(u)
-    arguments = [*_batch(runtime, launch, logits, k, width), u, seed, draws, launch.shares, launch.at_once, out]
+    arguments = [*_batch(runtime, launch, law, logits), u, seed, draws, launch.shares, launch.at_once, out]
     runtime.run(launch, arguments, logits)
     return out
 
@@ -101,35 +102,31 @@ def draw(
 def evaluate(
     runtime: Runtime,
     function: Callable[..., Array],
-    logits: Array,
-    k: int | Array,
-    width: int,
+    law: Law,
+    parameters: Array,
     *arrays: Array,
-    solution: Solution | None,
+    solution: Any,
 ) -> Array:
     """The value of one of ``ksubset._law.functions``, its primitives computed by the kernels where a block suits."""
     if function is functions.marginals_jvp:
         xp = runtime.ops.xp
-        logits, v = xp.broadcast_arrays(logits, arrays[0])
-        k = k if isinstance(k, int) else xp.broadcast_to(k, logits.shape[:-1])
-        if suits(logits, width):
-            return jacobian_product(runtime, logits, k, width, v)
+        parameters, v = xp.broadcast_arrays(parameters, arrays[0])
+        law = law if law.counts is None else law.sized(xp.broadcast_to(law.counts, parameters.shape[:-1]))
         arrays = (v,)
-    if suits(logits, width):
-        if function in DRAWING:
+    if isinstance(law, FixedSize) and suits(law, parameters):
+        if function is functions.marginals_jvp:
+            return jacobian_product(runtime, law, parameters, *arrays)
+        if function in functions.DRAWING:
             u = arrays[0]
-            return draw(runtime, logits, k, width, tuple(u.shape[: u.ndim - logits.ndim]), u=u)
+            return draw(runtime, law, parameters, tuple(u.shape[: u.ndim - parameters.ndim]), u=u)
         if solution is None and function in SIDES:
-            return getattr(solve(runtime, logits, k, width), SIDES[function])
-        if function in functions.SOLVING and all(suits(x, width) for x in arrays):
-            by_kernel = partial(solve, runtime, k=k, width=width)
-            known = functions.solutions(function, by_kernel, logits, *arrays, solution=solution)
-            return function(runtime.ops, logits, k, width, *arrays, **known)
-    return function(runtime.ops, logits, k, width, *arrays, solution=solution)
+            return getattr(solve(runtime, law, parameters), SIDES[function])
+        if function in functions.SOLVING and all(suits(law, x) for x in arrays):
+            by_kernel = partial(solve, runtime, law)
+            known = functions.solutions(function, by_kernel, parameters, *arrays, solution=solution)
+            return function(runtime.ops, law, parameters, *arrays, **known)
+    return function(runtime.ops, law, parameters, *arrays, solution=solution)
 
-
-DRAWING = {functions.sample, functions.rsample}
-"""Functions that turn uniforms into subsets."""
 
 SIDES = {functions.marginals: "chosen", functions.unchosen: "unchosen"}
 """Functions whose value a solution holds."""
@@ -139,14 +136,14 @@ def _empty(runtime: Runtime, shape: tuple[int, ...], like: Array) -> Array:
     return runtime.ops.xp.empty(shape, dtype=like.dtype, device=array_api_compat.device(like))
 
 
-def _batch(runtime: Runtime, launch: Launch, logits: Array, k: int | Array, width: int) -> list[Any]:
+def _batch(runtime: Runtime, launch: Launch, law: FixedSize, logits: Array) -> list[Any]:
     """The arguments that all kernels begin with."""
     n, batch = int(logits.shape[-1]), tuple(logits.shape[:-1])
     logits, stride = _rows(runtime, logits)
-    common, k_stride = (k, 0) if isinstance(k, int) else (0, 1)
-    counts = None if isinstance(k, int) else _counts(runtime, k, batch)
+    common, k_stride = (law.k, 0) if law.counts is None else (0, 1)
+    counts = None if law.counts is None else _counts(runtime, law.counts, batch)
     slab = _empty(runtime, (launch.blocks * launch.slab_stride,), logits) if launch.slab else None
-    sizes = [stride, k_stride, common, width, prod(batch), n]
+    sizes = [stride, k_stride, common, law.width, prod(batch), n]
     return [logits, counts, *sizes, slab, launch.slab_stride, launch.capacity]
 
 

@@ -15,6 +15,8 @@ from functools import lru_cache
 from math import ceil, prod
 
 from ksubset._engine.ops import Array
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.law import Law
 
 MOST_ITEMS = 16_384
 MOST_WORK = 1 << 26
@@ -88,23 +90,22 @@ class Launch:
         return ("-std=c++17", f"-DKSUBSET_REAL={self.real}", f"-DKSUBSET_SLAB={int(self.slab)}")
 
 
-def suits(logits: Array, width: int) -> bool:
-    """Whether a block is enough for a row."""
+def suits(law: Law, logits: Array) -> bool:
+    """Whether subsets have one size, and a block is enough for a row."""
+    if not isinstance(law, FixedSize):
+        return False
     n, rows = logits.shape[-1], prod(logits.shape[:-1])
-    return bool(0 < n <= MOST_ITEMS and n * width <= MOST_WORK and 0 < rows < 1 << 31)
+    return bool(0 < n <= MOST_ITEMS and n * law.width <= MOST_WORK and 0 < rows < 1 << 31)
 
 
-def path(device: Device, name: str, logits: Array, width: int) -> Launch | str:
-    """Say how one of ``ksubset._law.functions``, or ``draw``, would be launched, or why the core computes it.
-
-    The functions of ``ksubset._law.weighted`` have names that begin with ``weighted_``.
-    """
-    if name.startswith("weighted_"):
+def path(device: Device, law: Law, name: str, logits: Array) -> Launch | str:
+    """Say how one of ``ksubset._law.functions``, or ``draw``, would be launched, or why the core computes it."""
+    if not isinstance(law, FixedSize):
         return "blocks take subsets of a given size"
     if name == "mode":
         return "a sort is all it takes"
-    if not suits(logits, width):
-        shape = tuple(logits.shape)
+    shape, width = tuple(logits.shape), law.width
+    if not suits(law, logits):
         return f"blocks take 1 to {MOST_ITEMS} items, times k or n − k at most {MOST_WORK}; got {shape}, {width}"
     kernel = {"marginals_jvp": "ksubset_jacobian", "draw": "ksubset_sample"}.get(name, "ksubset_solve")
     drawing = kernel == "ksubset_sample"

@@ -9,11 +9,9 @@ import cupy
 
 from ksubset._call.arguments import kind, seed_of
 from ksubset._call.backend import Backend, Known
-from ksubset._engine.inference import Solution
-from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Array, Ops
-from ksubset._engine.potential.mixture import Mixture
-from ksubset._law import weighted
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.law import Law
 from ksubset.backends._cuda import calls, geometry
 from ksubset.backends._cuda.geometry import Launch
 from ksubset.backends.cupy import cuda
@@ -60,41 +58,30 @@ class CuPy(Backend):
         return (u - (u >= 0.5)).astype(like.dtype)
 
     def evaluate(
-        self,
-        function: Callable[..., Array],
-        logits: Array,
-        k: int | Array,
-        width: int,
-        *arrays: Array,
-        solution: Known,
+        self, function: Callable[..., Array], law: Law, parameters: Array, *arrays: Array, solution: Known = None
     ) -> Array:
-        shared: Any = solution
-        return calls.evaluate(RUNTIME, function, logits, k, width, *arrays, solution=shared)
+        return calls.evaluate(RUNTIME, function, law, parameters, *arrays, solution=solution)
 
-    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
-        if geometry.suits(logits, width):
-            return calls.solve(RUNTIME, logits, k, width)
-        return solve_rows(OPS, logits, k)
+    def solve(self, law: Law, parameters: Array) -> Any:
+        if isinstance(law, FixedSize) and geometry.suits(law, parameters):
+            return calls.solve(RUNTIME, law, parameters)
+        return law.solve(OPS, parameters)
 
-    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
-        return weighted.solve(OPS, logits, low, high)
-
-    def path(self, name: str, logits: Array, width: int) -> Launch | str:
-        return geometry.path(RUNTIME.device(logits), name, logits, width)
+    def path(self, law: Law, name: str, parameters: Array) -> Launch | str:
+        return geometry.path(RUNTIME.device(parameters), law, name, parameters)
 
     def draw(
         self,
         function: Callable[..., Array],
-        logits: Array,
-        k: int | Array,
-        width: int,
+        law: Law,
+        parameters: Array,
         rng: object,
         sample_shape: tuple[int, ...],
     ) -> Array | None:
-        if not geometry.suits(logits, width):
+        if not isinstance(law, FixedSize) or not geometry.suits(law, parameters):
             return None
         seed = _generator(rng).random(2, dtype=cupy.float64)
-        return calls.draw(RUNTIME, logits, k, width, sample_shape, seed=seed)
+        return calls.draw(RUNTIME, law, parameters, sample_shape, seed=seed)
 
 
 ADAPTER = CuPy()

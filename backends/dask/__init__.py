@@ -21,9 +21,9 @@ from ksubset._call.cardinality import Cardinality, at_least
 from ksubset._call.prepare import static_width
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_binary, check_uniforms
-from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
-from ksubset._engine.potential.mixture import Mixture
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.law import Law
 from ksubset.backends.dask.chunks import Call, Operand, Root, map_rows, root, seed, split
 
 PER_ROW = {"log_normalizer", "log_prob_count", "log_prob", "entropy", "kl_divergence", "kl_to_uniform"}
@@ -46,22 +46,25 @@ def joined(x: Array, name: str) -> Array:
 
 @dataclass
 class ChunkedProblem(Problem):
-    """A call that is validated except for values; ``k`` may be a `Cardinality`.
+    """A call that is validated except for values; its law has a bound on the sizes and nothing else.
 
     Attributes
     ----------
+    given
+        What was given as k.
     start
         ``start(logits, k)`` makes a chunk a problem of the framework that it belongs to.
     items
         The chunks of the items as given, which the results have too.
     """
 
+    given: int | Array | Cardinality
     start: Callable[..., Problem]
     items: tuple[int, ...]
 
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """As for `Problem`, in each chunk."""
-        names = list(signature(function).parameters)[4:]  # after (ops, logits, k, width)
+        names = list(signature(function).parameters)[3:]  # after (ops, law, parameters)
         arrays = (*map(joined, arrays, names),)
         tail = () if function.__name__ in PER_ROW else tuple(self.logits.shape[-1:])
         return self._map(partial(_evaluated, function, self.reads_anywhere), tail, *arrays)
@@ -83,7 +86,7 @@ class ChunkedProblem(Problem):
         draws: tuple[int, ...] = (),
         places: bool = False,
     ) -> Array:
-        k, parts = split(self.k)
+        k, parts = split(self.given)
         sizes = [
             Operand(joined(x, name)) if name == "log_weights" else Operand(x, has_items=False)
             for name, x in parts.items()
@@ -94,9 +97,14 @@ class ChunkedProblem(Problem):
         return found.rechunk({-1: self.items}) if tail == self.logits.shape[-1:] else found
 
     @property
-    def uniforms(self) -> int:
+    def k(self) -> int | Array:
+        """The size as it was given."""
+        return self.given
+
+    @property
+    def uniforms_per_row(self) -> int:
         """As for `Problem`; a `Cardinality` takes one more."""
-        return super().uniforms + isinstance(self.k, Cardinality)
+        return super().uniforms_per_row + isinstance(self.given, Cardinality)
 
     def solve(self) -> Any:
         """None: the functions share no work."""
@@ -107,9 +115,9 @@ class ChunkedProblem(Problem):
         like = array_api_compat.array_namespace(self.logits._meta)
         shape = tuple(sizes[0] for sizes in self.logits.chunks)
         chunk = like.broadcast_to(like.zeros((), dtype=self.logits.dtype), shape)
-        size: int | Cardinality = self.width
-        if isinstance(self.k, Cardinality):  # of arrays that are not there yet nothing is known
-            size = at_least(0) if split(self.k)[1] else self.k
+        size: int | Cardinality = self.law.bound(shape[-1])
+        if isinstance(self.given, Cardinality):  # of arrays that are not there yet nothing is known
+            size = at_least(0) if split(self.given)[1] else self.given
         return self.start(chunk, size, validate=False).path(name)
 
 
@@ -179,7 +187,8 @@ class Dask(Backend):
             width = static_width(checked, n, max_k, self, reads=False)
             k = k if self.is_array(k) else checked
         start = partial(start, max_k=max_k, validate=bool(validate))
-        return ChunkedProblem(self, xp, logits, k, width, logits.dtype, False, bool(validate), None, start, items)
+        law, checks = FixedSize(None, width), bool(validate)
+        return ChunkedProblem(self, xp, logits, law, logits.dtype, False, checks, None, k, start, items)
 
     def ops(self, x: Array) -> Ops:
         _refuse()
@@ -190,10 +199,7 @@ class Dask(Backend):
     def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
         _refuse()
 
-    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
-        _refuse()
-
-    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
+    def solve(self, law: Law, parameters: Array) -> Any:
         _refuse()
 
     def evaluate(self, *_: Any, **__: Any) -> Array:

@@ -20,8 +20,11 @@ from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
 from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions
-from ksubset._law.derivatives import GRADIENTS, INVERSES, JACOBIANS, MAPS, change_of_logits, find, moments
+from ksubset._law.derivatives import RULES
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.law import Law
 from ksubset.backends.jax.cpu import DRAW, KERNEL, array_code, batched, takes
+from ksubset.backends.jax.ops import ops_for
 from ksubset.backends.jax.settings import by_own_settings
 from ksubset.backends.jax.sharding import lowered_with_devices
 
@@ -29,50 +32,44 @@ jax.tree_util.register_dataclass(Solution)
 jax.tree_util.register_dataclass(Mixture)
 
 
-def product(function: Callable[..., Array], logits: Array, k: int | Array, width: int, v: Array) -> Array:
-    """J · v, the logits broadcast against v; ``function`` is one of `derivatives.PRODUCTS`."""
-    logits, v = jnp.broadcast_arrays(logits, v)
-    static, counts = (k, ()) if isinstance(k, int) else (None, (jnp.broadcast_to(k, logits.shape[:-1]),))
-    name = function.__name__
-    return PRODUCT.bind(logits, v, *counts, name=name, k=static, width=width, fast=takes(name, logits, width))
+def product(law: Law, parameters: Array, v: Array) -> Array:
+    """J · v, the parameters broadcast against v."""
+    parameters, v = jnp.broadcast_arrays(parameters, v)
+    counts = () if law.counts is None else (jnp.broadcast_to(law.counts, parameters.shape[:-1]),)
+    fast = takes(law, functions.marginals_jvp.__name__, parameters)
+    return PRODUCT.bind(parameters, v, *counts, law=law.static, fast=fast)
 
 
-def solve(logits: Array, k: int | Array, width: int, v: Array) -> Array:
+def solve(law: FixedSize, logits: Array, v: Array) -> Array:
     """The x of J · x = v, which JAX differentiates and transposes as the solution of a symmetric linear system."""
 
     @by_own_settings
     def conjugate_gradients(_: Any, b: Array) -> Array:
-
-        fixed = jax.lax.stop_gradient(logits)
-        from ksubset.backends.jax import ADAPTER
-
-        return functions.jacobian_solve(ADAPTER.ops(logits), fixed, k, width, b)
+        return functions.jacobian_solve(ops_for(b.shape[-1]), law, jax.lax.stop_gradient(logits), b)
 
     def matrix(x: Array) -> Array:
-        return product(functions.marginals_jvp, logits, k, width, x)
+        return product(law, logits, x)
 
     linear: Any = jax.lax.custom_linear_solve
     return linear(matrix, v, conjugate_gradients, symmetric=True)
 
 
 PRODUCT: Any = Primitive("ksubset_product")
-"""Operands: logits and v of one shape, and the counts (...) unless the parameter ``k`` is an int.
+"""Operands: parameters and v of one shape, and the sizes (...) that the static form ``law`` lacks.
 
-``name`` is that of one of `derivatives.PRODUCTS`; ``fast`` says whether it is computed by a kernel.
+``fast`` says whether it is computed by a kernel.
 """
 
 
-def _code(*operands: Array, fast: bool, **parameters: Any) -> Array:
-    return (KERNEL.bind if fast else array_code)(*operands, **parameters)
+def _code(*operands: Array, fast: bool, law: Law) -> Array:
+    return (KERNEL.bind if fast else array_code)(*operands, function=functions.marginals_jvp, law=law)
 
 
 @by_own_settings
-def _differentiable_code(logits: Array, v: Array, *counts: Array, name: str, k: int | None, width: int) -> Array:
+def _differentiable_code(law: Law, parameters: Array, v: Array, *counts: Array) -> Array:
     """Array code without a loop that `jax.grad` would refuse."""
-    from ksubset.backends.jax import ADAPTER
-
-    count, code = k if k is not None else counts[0], replace(ADAPTER.ops(logits), sweeps=False)
-    return find(name)(code, logits, count, width, v)
+    ops = replace(ops_for(v.shape[-1]), sweeps=False)
+    return functions.marginals_jvp(ops, law.sized(*counts or (None,)), parameters, v)
 
 
 def _compiled(*operands: Array, **parameters: Any) -> Array:
@@ -97,8 +94,7 @@ def _jvp(primals: Any, tangents: Any, **parameters: Any) -> tuple[Array, Array]:
     if type(dv) is not ad.Zero:
         change = change + bind(logits, dv, *counts)
     if type(dlogits) is not ad.Zero:
-        others = {name: value for name, value in parameters.items() if name != "fast"}
-        code: Callable[..., Array] = partial(_differentiable_code, **others)
+        code: Callable[..., Array] = partial(_differentiable_code, parameters["law"])
         change = change + jax.jvp(lambda x: code(x, v, *counts), (logits,), (dlogits,))[1]
     return bind(logits, v, *counts), change
 
@@ -122,26 +118,26 @@ lowered_with_devices(PRODUCT)
 class Differentiable:
     """Marginals and J · v as JAX differentiates them; see `ksubset._law.derivatives.Differentiable`."""
 
-    function: Callable[..., Array]
-    k: int | Array
-    width: int
+    law: Law
     xp: Any = jnp
 
-    def marginals(self, logits: Array) -> Array:
-        return evaluate(moments(self.function)[0], logits, self.k, self.width)
+    def marginals(self, parameters: Array) -> Array:
+        return evaluate(functions.marginals, self.law, parameters)
 
-    def product(self, logits: Array, v: Array) -> Array:
-        return product(moments(self.function)[1], logits, self.k, self.width, v)
+    def product(self, parameters: Array, v: Array) -> Array:
+        return product(self.law, parameters, v)
 
     def solve(self, logits: Array, v: Array) -> Array:
-        return solve(logits, self.k, self.width, v)
+        return solve(cast("FixedSize", self.law), logits, v)
+
+    def constant(self, x: Array) -> Array:
+        return jax.lax.stop_gradient(x)
 
 
 def evaluate(
     function: Callable[..., Array],
-    logits: Array,
-    k: int | Array,
-    width: int,
+    law: Law,
+    parameters: Array,
     *arrays: Array,
     solution: Known = None,
     draws: int | None = None,
@@ -150,45 +146,33 @@ def evaluate(
 
     With ``draws``, `sample` or `rsample` by a kernel, the seed of `DRAW` in the place of uniforms: draws + (..., n).
     """
-    static, count = (k, None) if isinstance(k, int) else (None, k)
-    fast = solution is None and takes(function.__name__, logits, width)
-    return differentiable(function, static, width, fast, draws)(logits, count, arrays, solution)
+    fast = solution is None and takes(law, function.__name__, parameters)
+    return differentiable(function, law.static, fast, draws)(parameters, law.counts, arrays, solution)
 
 
 @lru_cache(maxsize=1024)
-def differentiable(
-    function: Callable[..., Array], k: int | None, width: int, fast: bool, draws: int | None
-) -> Callable[..., Array]:
-    """A function compiled for a static k and width, with its derivative rule; JAX keeps one program per shape."""
+def differentiable(function: Callable[..., Array], law: Law, fast: bool, draws: int | None) -> Callable[..., Array]:
+    """A function compiled for the static form of a law, with its derivative rule; JAX keeps one program per shape."""
 
     @by_own_settings
-    def value(logits: Array, count: Array | None, arrays: tuple[Array, ...], solution: Known) -> Array:
-        from ksubset.backends.jax import ADAPTER
-
-        counts = () if k is not None else (count,)
+    def value(parameters: Array, counts: Array | None, arrays: tuple[Array, ...], solution: Known) -> Array:
+        operands = (parameters, *arrays) if counts is None else (parameters, *arrays, counts)
         if draws is not None:
-            return DRAW.bind(logits, *arrays, *counts, name="sample", draws=draws, k=k, width=width)
+            return DRAW.bind(*operands, draws=draws, law=law)
         if fast:
-            return KERNEL.bind(logits, *arrays, *counts, name=function.__name__, k=k, width=width)
-        return function(ADAPTER.ops(logits), logits, count if k is None else k, width, *arrays, solution=solution)
+            return KERNEL.bind(*operands, function=function, law=law)
+        return function(ops_for(parameters.shape[-1]), law.sized(counts), parameters, *arrays, solution=solution)
 
     @by_own_settings
-    def rule(primals: Any, tangents: Any) -> tuple[Array, Array]:
-        (logits, count, arrays, _), (dlogits, _, darrays, _) = primals, tangents
-        rules, result = Differentiable(function, count if k is None else k, width), call(*primals)
-        if function in JACOBIANS:
-            change = JACOBIANS[function] * rules.product(logits, dlogits)
-        elif function in INVERSES:
-            change = change_of_logits(rules, result, dlogits)
-        elif function in MAPS:
-            change = MAPS[function][0](rules, logits, jax.lax.stop_gradient(result), dlogits)
-        elif function in GRADIENTS:
-            gradients = GRADIENTS[function](rules, logits, *arrays)
-            change = sum(jnp.sum(g * d, axis=-1) for g, d in zip(gradients, (dlogits, *darrays), strict=True))
-        else:
-            change = jnp.zeros_like(result)
-        return result, jnp.broadcast_to(change, result.shape)
+    def derive(primals: Any, tangents: Any) -> tuple[Array, Array]:
+        (parameters, counts, arrays, _), (change, _, changes, _) = primals, tangents
+        result, rule = call(*primals), RULES.get(function)
+        if rule is None:
+            return result, jnp.zeros_like(result)
+        kept = rule.kept((parameters, *arrays), result)
+        image: Any = rule.jvp(Differentiable(law.sized(counts)), kept, (change, *changes))
+        return result, jnp.broadcast_to(image, result.shape)
 
     call = jax.custom_jvp(value)
-    call.defjvp(rule)
+    call.defjvp(derive)
     return cast("Callable[..., Array]", jax.jit(call))

@@ -17,10 +17,14 @@ from jax.extend.core import Primitive
 from jax.interpreters import batching, mlir
 
 from ksubset._engine.ops import Array
-from ksubset._law.derivatives import find
+from ksubset._law import functions
+from ksubset._law.law import Law
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cpu import dispatch
 from ksubset.backends._cpu.dispatch_weighted import Orientation
 from ksubset.backends.jax import cpu_weighted
+from ksubset.backends.jax.ops import ops_for
+from ksubset.backends.jax.random import signed_uniforms
 from ksubset.backends.jax.settings import by_own_settings
 from ksubset.backends.jax.sharding import is_long, lowered_with_devices, partitioned, several_devices
 
@@ -28,8 +32,8 @@ if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
 
 
-def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path | str":
-    """The kernel for logits of a shape, or why the core is taken; see `dispatch.choose`."""
+def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | str":
+    """The kernel for parameters of a shape, or why the core is taken; see `dispatch.choose`."""
     if jax.default_backend() != "cpu":
         return f"kernels run on the CPU; the default backend of JAX is {jax.default_backend()}"
     if not all(isinstance(size, int) for size in shape):
@@ -40,95 +44,87 @@ def choose(name: str, shape: tuple[int, ...], width: int, dtype: Any) -> "Path |
         )
     if is_long(shape[-1]):
         return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
-    solving = dispatch.SOLVING | dispatch.SOLVING_WEIGHTED | {"solve", "weighted_solve", dispatch.COUNTS}
-    if name in solving:
+    if name in dispatch.SOLVING or name in ("solve", dispatch.COUNTS):
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
-    if name.startswith("weighted_") and several_devices():
+    if isinstance(law, SizeWeighted) and several_devices():
         return f"potentials on {jax.device_count()} devices take the core, whose programs XLA partitions"
-    return dispatch.choose(name, shape, width, dtype)
+    return dispatch.choose(law, name, shape, dtype)
 
 
-def takes(name: str, logits: Array, width: int) -> bool:
+def takes(law: Law, name: str, parameters: Array) -> bool:
     """Whether there is a kernel."""
-    return not isinstance(choose(name, logits.shape, width, logits.dtype), str)
+    return not isinstance(choose(law, name, parameters.shape, parameters.dtype), str)
 
 
 _shaped: Any = jax.ShapeDtypeStruct  # JAX leaves these two untyped
 _capsule: Any = jax.ffi.pycapsule
 
 KERNEL: Any = Primitive("ksubset_kernel")
-"""Operands: logits; v of the same shape for ``marginals_jvp``; the counts (...) unless the parameter ``k`` is an int.
+"""Operands: the law's parameters; v of the same shape for `marginals_jvp`; the sizes (...) that its static form lacks.
 
-The other parameters are ``name``, one of `dispatch.FUNCTIONS`, and ``width``.
+``function`` is that of one of `dispatch.FUNCTIONS`.
 """
 DRAW: Any = Primitive("ksubset_draw")
-"""Operands: logits (keys + batch + (n,)), a seed of two words for each key (keys + (2,)), the counts as in `KERNEL`.
+"""Operands: parameters (keys + batch + (m,)), a seed of two words for each key (keys + (2,)), the sizes as in `KERNEL`.
 
-The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than one key. The parameter ``name`` is
-``"sample"`` or ``"weighted_sample"``.
+The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than one key.
 """
 
 
 @by_own_settings
-def array_code(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
+def array_code(parameters: Array, *operands: Array, function: Callable[..., Array], law: Law) -> Array:
     """The core's value of the same function as `KERNEL`."""
-    from ksubset.backends.jax import ADAPTER
-
-    *arrays, count = (*operands, k) if k is not None else operands
-    return find(name)(ADAPTER.ops(logits), logits, count, width, *arrays)
+    if law.is_sized:
+        return function(ops_for(parameters.shape[-1]), law, parameters, *operands)
+    *arrays, counts = operands
+    return function(ops_for(parameters.shape[-1]), law.sized(counts), parameters, *arrays)
 
 
 @by_own_settings
-def _array_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
+def _array_draw(parameters: Array, seed: Array, *counts: Array, draws: int, law: Law) -> Array:
     """Samples of the same distribution, but not the same samples as the kernel draws."""
-    from ksubset.backends.jax import ADAPTER
 
-    def draw(logits: Array, seed: Array, *counts: Array) -> Array:
-        key, n = jax.random.wrap_key_data(seed, impl="threefry2x32"), items_of(name, logits)
-        u = ADAPTER.uniforms(key, (draws, *logits.shape[:-1], n - 1 if name == "sample" else max(n, 1)), logits)
-        return array_code(logits, u, *counts, name=name, k=k, width=width)
+    def draw(parameters: Array, seed: Array, *counts: Array) -> Array:
+        key = jax.random.wrap_key_data(seed, impl="threefry2x32")
+        size = law.uniforms(law.items_among(parameters.shape[-1]))
+        u = signed_uniforms(key, (draws, *parameters.shape[:-1], size), parameters.dtype.name)
+        return array_code(parameters, u, *counts, function=functions.sample, law=law)
 
     for _ in seed.shape[:-1]:
         draw = jax.vmap(draw)
-    return draw(logits, seed, *counts)
-
-
-def items_of(name: str, logits: Array) -> int:
-    """The number of items; where there are log-weights, they come after the logits."""
-    size = int(logits.shape[-1])
-    return (size - 1) // 2 if name == "weighted_sample" else size
+    return draw(parameters, seed, *counts)
 
 
 @by_own_settings
-def _kernel(logits: Array, *operands: Array, name: str, k: int | None, width: int) -> Array:
-    if name in dispatch.WEIGHTED and k is not None:
-        return cpu_weighted.kernel(_call_weighted, logits, *operands, name=name, low=k, high=width)
-    v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == logits.ndim]
-    handler = "jacobian_product" if name == "marginals_jvp" else "solve"
-    return _call(handler, logits, v, operands[len(v) :], k, width, logits.shape, name == "unchosen")
+def _kernel(parameters: Array, *operands: Array, function: Callable[..., Array], law: Law) -> Array:
+    if isinstance(law, SizeWeighted):
+        return cpu_weighted.kernel(_call_weighted, law, parameters, *operands, function=function)
+    v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == parameters.ndim]
+    handler = "jacobian_product" if v else "solve"
+    counts, shape = operands[len(v) :], parameters.shape
+    return _call(handler, law, parameters, v, counts, shape, function is functions.unchosen)
 
 
 @by_own_settings
-def _kernel_draw(logits: Array, seed: Array, *counts: Array, name: str, draws: int, k: int | None, width: int) -> Array:
-    shape, seeds = _drawn(name, logits, seed, draws), seed.reshape(-1, 2)
-    if name == "sample" or k is None:
-        return _call("sample", logits, [seeds], counts, k, width, shape, draws)
-    rows = logits.reshape(len(seeds), -1, logits.shape[-1])
-    return cpu_weighted.kernel_draw(_call_weighted, rows, seeds, draws=draws, low=k, high=width).reshape(shape)
+def _kernel_draw(parameters: Array, seed: Array, *counts: Array, draws: int, law: Law) -> Array:
+    shape, seeds = _drawn(law, parameters, seed, draws), seed.reshape(-1, 2)
+    if not isinstance(law, SizeWeighted):
+        return _call("sample", law, parameters, [seeds], counts, shape, draws)
+    rows = parameters.reshape(len(seeds), -1, parameters.shape[-1])
+    return cpu_weighted.kernel_draw(_call_weighted, law, rows, seeds, draws=draws).reshape(shape)
 
 
-def _drawn(name: str, logits: Array, seed: Array, draws: int) -> tuple[int, ...]:
+def _drawn(law: Law, parameters: Array, seed: Array, draws: int) -> tuple[int, ...]:
     keys = seed.ndim - 1
-    return (*logits.shape[:keys], draws, *logits.shape[keys:-1], items_of(name, logits))
+    return (*parameters.shape[:keys], draws, *parameters.shape[keys:-1], law.items_among(parameters.shape[-1]))
 
 
 def _call(
     handler: str,
+    law: Any,
     logits: Array,
     arrays: list[Array],
     counts: tuple[Array, ...],
-    k: int | None,
-    width: int,
     shape: tuple[int, ...],
     number: int,
 ) -> Array:
@@ -136,7 +132,8 @@ def _call(
     from ksubset.backends._cpu import planning
     from ksubset.backends._cpu.kernels import xla_handlers
 
-    rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if k is None else k
+    rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if law.k is None else law.k
+    width = law.width
     share = rows // max(len(arrays[0]), 1) if handler == "sample" else rows
     method, across = planning.choose(handler, share, n, width)
     plan = planning.arrange(handler, logits.dtype, method, across, n, width)
@@ -200,8 +197,8 @@ def batched(primitive: Any, operands: Any, dims: Any, **parameters: Any) -> tupl
     return primitive.bind(*moved, **parameters), 0
 
 
-def _shape(logits: Any, seed: Any, *counts: Any, name: str, draws: int, **parameters: Any) -> Any:
-    return jax.core.ShapedArray(_drawn(name, logits, seed, draws), logits.dtype)
+def _shape(parameters: Any, seed: Any, *counts: Any, draws: int, law: Law) -> Any:
+    return jax.core.ShapedArray(_drawn(law, parameters, seed, draws), parameters.dtype)
 
 
 def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:

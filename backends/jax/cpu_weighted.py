@@ -12,8 +12,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from ksubset._engine.ops import Array
-from ksubset._law import weighted
-from ksubset._law.derivatives import find
+from ksubset._law import functions
+from ksubset._law.size_weighted import SizeWeighted, split
 from ksubset.backends._cpu.dispatch_weighted import Call, Orientation
 
 _shaped: Any = jax.ShapeDtypeStruct  # JAX leaves it untyped
@@ -21,15 +21,15 @@ Foreign = Callable[..., Any]
 """``call(handler, shapes, operands, numbers, way)``: results of these shapes, and which rows are served."""
 
 
-def kernel(call: Foreign, logits: Array, *v: Array, name: str, low: int, high: int) -> Array:
-    """One of `dispatch.WEIGHTED`."""
-    rows = logits.reshape(-1, logits.shape[-1])
-    way, chosen = Orientation(rows.shape[-1], low, high), name == "weighted_marginals"
-    theta, omega = weighted.parts(rows)
+def kernel(call: Foreign, law: SizeWeighted, parameters: Array, *v: Array, function: Callable[..., Array]) -> Array:
+    """The value of a function of `dispatch.FUNCTIONS`."""
+    rows = parameters.reshape(-1, parameters.shape[-1])
+    way, chosen = Orientation(law.items_among(rows.shape[-1]), law), function is functions.marginals
+    theta, omega = split(rows)
     operands = [-theta if way.flipped else theta, way.these_counts(omega)]
     results = [operands[0].shape, operands[1].shape]
     if v:
-        along, u = weighted.parts(v[0].reshape(rows.shape))
+        along, u = split(v[0].reshape(rows.shape))
         operands += [-along if way.flipped else along, way.these_counts(u)]
         items, counts, served = call("jacobian_product_weighted", results, operands, [0, way.low], way)
         items = -items if way.flipped else items
@@ -38,18 +38,18 @@ def kernel(call: Foreign, logits: Array, *v: Array, name: str, low: int, high: i
     counts = way.all_counts(counts)
     out = jnp.concatenate([items, counts if v or chosen else 1 - counts], axis=-1)
     given = rows, *(x.reshape(rows.shape) for x in v)
-    return _completed(served, out, partial(_left, name, low, high), *given).reshape(logits.shape)
+    return _completed(served, out, partial(_left, law, function), *given).reshape(parameters.shape)
 
 
-def kernel_draw(call: Foreign, logits: Array, seed: Array, *, draws: int, low: int, high: int) -> Array:
+def kernel_draw(call: Foreign, law: SizeWeighted, parameters: Array, seed: Array, *, draws: int) -> Array:
     """Subsets of rows (keys, share, 2n + 1) from a seed for each key, (keys, 2): (keys, draws, share, n)."""
-    keys, share, size = logits.shape
-    rows, way = logits.reshape(-1, size), Orientation(size, low, high)
-    theta, omega = weighted.parts(rows)
+    keys, share, size = parameters.shape
+    rows, way = parameters.reshape(-1, size), Orientation(law.items_among(size), law)
+    theta, omega = split(rows)
     operands = [-theta if way.flipped else theta, way.these_counts(omega), seed]
     z, served = call("sample_weighted", [(keys, draws, share, way.n)], operands, [draws, way.low], way)
     z = 1 - z if way.flipped else z
-    return _completed(served, z, partial(_left_draws, low, high), rows, seed)
+    return _completed(served, z, partial(_left_draws, law), rows, seed)
 
 
 def _completed(served: Array, out: Array, compute: Callable[..., Any], *given: Array) -> Array:
@@ -63,17 +63,19 @@ def _completed(served: Array, out: Array, compute: Callable[..., Any], *given: A
     return done
 
 
-def _left(name: str, low: int, high: int, served: Any, found: Any, rows: Any, *v: Any) -> "np.ndarray":
+def _left(
+    law: SizeWeighted, function: Callable[..., Array], served: Any, found: Any, rows: Any, *v: Any
+) -> "np.ndarray":
     """``found``, with the remaining rows filled in by the core."""
-    call = Call(np.asarray(rows), low, high)
-    completed: np.ndarray = call.completed(find(name), np.asarray(served) > 0, np.array(found), *map(np.asarray, v))
+    call = Call(np.asarray(rows), law)
+    completed: np.ndarray = call.completed(function, np.asarray(served) > 0, np.array(found), *map(np.asarray, v))
     return completed
 
 
-def _left_draws(low: int, high: int, served: Any, found: Any, rows: Any, seed: Any) -> "np.ndarray":
+def _left_draws(law: SizeWeighted, served: Any, found: Any, rows: Any, seed: Any) -> "np.ndarray":
     """``found``, (keys, draws, share, n), with the core's samples in the remaining rows."""
     z: np.ndarray = np.array(found)
     rows, served = (np.asarray(x).reshape(len(z), z.shape[2], *x.shape[1:]) for x in (rows, served))
     for part, theirs, ours, key in zip(rows, served, z, np.asarray(seed), strict=True):
-        Call(part, low, high).complete_draws(theirs > 0, ours, key)
+        Call(part, law).complete_draws(theirs > 0, ours, key)
     return z

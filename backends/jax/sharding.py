@@ -121,12 +121,12 @@ def together(*arrays: Any) -> tuple[Any, ...]:
     return tuple(varying(x, over) if over and isinstance(x, jax.Array) else x for x in arrays)
 
 
-def automatic(function: Callable[..., Array], per_row: bool, logits: Array, k: int | Array, *arrays: Array) -> Array:
+def automatic(function: Callable[..., Array], per_row: bool, logits: Array, k: Array | None, *arrays: Array) -> Array:
     """Call ``function(logits, k, *arrays)``; where types name shardings, the compiler chooses those in between.
 
     The result is sharded as the batch is; ``per_row`` says that it lacks the axis of the items.
     """
-    counts = () if isinstance(k, int) else (k,)
+    counts = () if k is None else (k,)
     if not any(map(is_explicit, (logits, *counts, *arrays))):
         return function(logits, k, *arrays)
 

@@ -10,58 +10,19 @@ import torch
 
 from ksubset._call.arguments import kind, seed_of
 from ksubset._call.backend import Backend, Known
-from ksubset._engine.inference import Solution
-from ksubset._engine.ops import Array, Ops, choose_needed, repeat_until_settled
-from ksubset._engine.potential.mixture import Mixture
-from ksubset._law import functions, weighted
-from ksubset._law.derivatives import PRODUCTS
+from ksubset._engine.ops import Array, Ops
+from ksubset._law import functions
+from ksubset._law.law import Law
 from ksubset.backends import KNOWN, is_spread
 from ksubset.backends.torch import cpu, cuda, estimators
 from ksubset.backends.torch.autograd import Call, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
 from ksubset.backends.torch.compile import evaluate_compiled
+from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
-
-
-def _matmul(x: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
-    """A matrix product whatever precision the user allows torch elsewhere: no TF32, no bfloat16, no autocast."""
-    if x.dtype == torch.float32 and torch.get_float32_matmul_precision() != "highest":
-        return (x[..., :, :, None] * y[..., None, :, :]).sum(-2)
-    with torch.autocast(x.device.type, enabled=False):
-        return torch.matmul(x, y)
-
-
-def _sort(x: torch.Tensor) -> torch.Tensor:
-    return torch.sort(x, dim=-1).values
-
-
-def _sort_on_cpu(x: torch.Tensor) -> torch.Tensor:
-    """NumPy sorts short rows up to twenty times faster, and shares torch's memory."""
-    try:
-        import numpy as np
-    except ImportError:
-        return _sort(x)
-    return torch.from_numpy(np.sort(x.numpy(force=True), axis=-1))
-
-
-EAGER = Ops(
-    xp,
-    _matmul,
-    _sort_on_cpu,
-    repeat_until_settled(torch),
-    choose=choose_needed(torch),
-    join=torch.complex,
-    item_sums=partial(torch.sum, dim=0),
-    stop_gradient=torch.Tensor.detach,
-    sweeps=True,
-    eager_on_cpu=True,
-)
-LAZY = Ops(
-    xp, _matmul, _sort, join=torch.complex, item_sums=partial(torch.sum, dim=0), stop_gradient=torch.Tensor.detach
-)
 
 
 def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
@@ -81,46 +42,35 @@ def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
     return rng
 
 
-def _value(call: Call, logits: torch.Tensor, k: torch.Tensor | None, *arrays: torch.Tensor) -> torch.Tensor:
+def _value(call: Call, parameters: torch.Tensor, k: torch.Tensor | None, *arrays: torch.Tensor) -> torch.Tensor:
     if torch.compiler.is_compiling():
-        compiled: torch.Tensor = evaluate_compiled(call.name, call.size, call.width, logits, k, arrays)
-        return compiled
-    count = call.size if k is None else k
+        return evaluate_compiled(call.function.__name__, call.law, parameters, k, arrays)
+    law, name = call.law.sized(k), call.function.__name__
     if call.sampler is not None:
-        return call.sampler(logits, count)
-    if cpu.takes(call.name, logits, count, call.width, *arrays):
-        if call.function in functions.SOLVING or call.function in weighted.SOLVING:
-            known = _known(call, logits, count, *arrays)
-            result: torch.Tensor = call.function(ADAPTER.ops(logits), logits, count, call.width, *arrays, **known)
-            return result.to(logits.dtype)
+        return call.sampler(law, parameters)
+    known = {"solution": call.solution}
+    if cpu.takes(law, name, parameters, *arrays):
+        if call.function in functions.SOLVING:
+            known = functions.solutions(call.function, partial(cpu.solve, law), parameters, *arrays, **known)
+            result: torch.Tensor = call.function(ops_for(parameters), law, parameters, *arrays, **known)
+            return result.to(parameters.dtype)
         if call.solution is None:
-            return cpu.evaluate(call.name, logits, count, call.width, *arrays)
-    return cuda.evaluate(ADAPTER.ops(logits), call.function, logits, count, call.width, *arrays, solution=call.solution)
-
-
-def _known(call: Call, logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> dict[str, Any]:
-    """The solution from which array code starts, found by a kernel."""
-    if call.function in weighted.SOLVING:
-        solve_weighted = partial(cpu.solve_weighted, low=call.size, high=call.width)
-        return dict(weighted.solutions(call.function, solve_weighted, logits, *arrays, solution=call.solution))
-    solve = partial(cpu.solve, k=k)
-    return dict(functions.solutions(call.function, solve, logits, *arrays, solution=call.solution))
+            return cpu.evaluate(call.function, law, parameters, *arrays)
+    return cuda.evaluate(ops_for(parameters), call.function, law, parameters, *arrays, **known)
 
 
 def _draw_on_cuda(
     function: Callable[..., Array],
-    logits: torch.Tensor,
-    k: int | torch.Tensor,
-    width: int,
+    law: Law,
+    parameters: torch.Tensor,
     rng: object,
     sample_shape: tuple[int, ...],
 ) -> torch.Tensor | None:
-    if not cuda.suits(logits, k, width):
+    if not cuda.suits(law, parameters):
         return None
-    size, counts = (k, None) if isinstance(k, int) else (-1, k)
-    seed = cuda.seed(generator(rng, logits), logits)
-    sampler = partial(cuda.draw, LAZY, width=width, seed=seed, sample_shape=sample_shape)
-    return autograd_evaluate(Call(function.__name__, size, width, _value, sampler=sampler), logits, counts)
+    seed = cuda.seed(generator(rng, parameters), parameters)
+    sampler = partial(cuda.draw, LAZY, seed=seed, sample_shape=sample_shape)
+    return autograd_evaluate(Call(function, law.static, _value, sampler=sampler), parameters, law.counts)
 
 
 class Torch(Backend):
@@ -132,7 +82,7 @@ class Torch(Backend):
     value_and_gradient = staticmethod(estimators.value_and_gradient)
 
     def ops(self, x: Array) -> Ops:
-        return EAGER if self.is_readable(x) else LAZY
+        return ops_for(x)
 
     def namespace(self, x: Array) -> Any:
         if not torch.compiler.is_compiling() and torch._C._is_tracing():
@@ -148,11 +98,7 @@ class Torch(Backend):
 
     def is_readable(self, x: Array) -> bool:
         """On the CPU with data of its own, neither under `torch.func` nor `torch.compile`, and nothing records it."""
-        if not x.is_cpu or torch.compiler.is_compiling() or cpu.is_recorded():
-            return False
-        if type(x).__torch_dispatch__ is not torch.Tensor.__torch_dispatch__:  # a fake tensor, or one made of others
-            return False
-        return not torch._C._functorch.is_functorch_wrapped_tensor(x)
+        return is_readable(x)
 
     def readable(self, x: Array) -> Array:
         """As a view in NumPy, which looks through an array several times faster; where that cannot be, as it is."""
@@ -184,68 +130,44 @@ class Torch(Backend):
         return estimators.gammas(generator(rng, like), concentration, shape, like)
 
     def evaluate(
-        self,
-        function: Callable[..., Array],
-        logits: Array,
-        k: int | Array,
-        width: int,
-        *arrays: Array,
-        solution: Known,
+        self, function: Callable[..., Array], law: Law, parameters: Array, *arrays: Array, solution: Known = None
     ) -> Array:
-        size, counts = (k, None) if isinstance(k, int) else (-1, k)
-        known = solution
-        if torch.compiler.is_compiling() or any(
-            map(torch._C._functorch.is_functorch_wrapped_tensor, (logits, *arrays))
-        ):
-            known = None
-        call = Call(function.__name__, size, width, _value, known)
-        if function in PRODUCTS:
-            return product(call, logits, counts, arrays[0])
-        return autograd_evaluate(call, logits, counts, *arrays)
+        wrapped = torch._C._functorch.is_functorch_wrapped_tensor
+        if torch.compiler.is_compiling() or any(map(wrapped, (parameters, *arrays))):
+            solution = None
+        call = Call(function, law.static, _value, solution)
+        if function is functions.marginals_jvp:
+            return product(call, parameters, law.counts, arrays[0])
+        return autograd_evaluate(call, parameters, law.counts, *arrays)
 
-    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
-        if cpu.takes("solve", logits, k, width):
-            return cpu.solve(logits, k)
+    def solve(self, law: Law, parameters: Array) -> Any:
+        if cpu.takes(law, "solve", parameters):
+            return cpu.solve(law, parameters)
         with torch.no_grad():
-            return cuda.solve(self.ops(logits), logits, k, width)
+            return cuda.solve(self.ops(parameters), law, parameters)
 
-    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
-        if cpu.takes("weighted_solve", logits, low, high):
-            return cpu.solve_weighted(logits, low=low, high=high)
-        with torch.no_grad():
-            return weighted.solve(self.ops(logits), logits, low, high)
-
-    def path(self, name: str, logits: torch.Tensor, width: int) -> "Path | Launch | str":
-        if logits.device.type == cuda.DEVICE:
-            return cuda.path(name, logits, width)
-        return cpu.path(name, logits, width)
+    def path(self, law: Law, name: str, parameters: torch.Tensor) -> "Path | Launch | str":
+        if parameters.device.type == cuda.DEVICE:
+            return cuda.path(law, name, parameters)
+        return cpu.path(law, name, parameters)
 
     def draw(
         self,
         function: Callable[..., Array],
-        logits: Array,
-        k: int | Array,
-        width: int,
+        law: Law,
+        parameters: Array,
         rng: object,
         sample_shape: tuple[int, ...],
     ) -> Array | None:
         if torch._C._are_functorch_transforms_active():
             return None
-        if not cpu.takes("draw", logits, k, width):
-            return _draw_on_cuda(function, logits, k, width, rng, sample_shape)
+        if not cpu.takes(law, "draw", parameters):
+            return _draw_on_cuda(function, law, parameters, rng, sample_shape)
 
         def differentiate(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            size, counts = (k, None) if isinstance(k, int) else (-1, k)
-            return product(Call("marginals_jvp", size, width, _value), x, counts, v)
+            return product(Call(functions.marginals_jvp, law.static, _value), x, law.counts, v)
 
-        return cpu.draw(differentiate, function, logits, k, width, generator(rng, logits), sample_shape)
-
-    def draw_weighted(
-        self, logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]
-    ) -> Array | None:
-        if torch._C._are_functorch_transforms_active() or not cpu.takes("weighted_draw", logits, low, high):
-            return None
-        return cpu.draw_weighted(logits, low, high, generator(rng, logits), sample_shape)
+        return cpu.draw(differentiate, function, law, parameters, generator(rng, parameters), sample_shape)
 
 
 ADAPTER = Torch()

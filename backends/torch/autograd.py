@@ -14,16 +14,9 @@ import torch
 from torch import Tensor
 
 from ksubset._law import functions
-from ksubset._law.derivatives import (
-    GRADIENTS,
-    INVERSES,
-    JACOBIANS,
-    MAPS,
-    change_of_logits,
-    find,
-    gradient_of_marginals,
-    moments,
-)
+from ksubset._law.derivatives import RULES, Inverse
+from ksubset._law.law import Law
+from ksubset.backends.torch.ops import LAZY
 from ksubset.backends.torch.transforms import (
     for_each_draw,
     forward_over_forward,
@@ -42,35 +35,28 @@ class Call:
 
     Attributes
     ----------
-    name
-        The name of one of ``ksubset._law.functions`` or ``ksubset._law.weighted``.
-    size
-        k where it is one number, else −1 and k a tensor.
-    width
-        A static bound on min(k, n − k).
+    function
+        One of ``ksubset._law.functions``.
+    law
+        The law in its static form; its sizes, where they are a tensor, come as k.
     value
-        ``value(call, logits, k, *arrays)`` computes the value.
+        ``value(call, parameters, k, *arrays)`` computes the value.
     solution
-        The solution, where it is known.
+        The moments, where they are known.
     sampler
-        ``sampler(logits, k)`` draws the sample, where that takes no uniforms. It holds no tensor that it returns:
-        such a tensor would hold itself through the node of its gradient.
+        ``sampler(law, parameters)`` draws the sample, where that takes no uniforms. It holds no tensor that it
+        returns: such a tensor would hold itself through the node of its gradient.
     """
 
-    name: str
-    size: int
-    width: int
+    function: Callable[..., Any]
+    law: Law
     value: Value
     solution: Any = None
-    sampler: Callable[[Tensor, int | Tensor], Tensor] | None = None
-
-    @property
-    def function(self) -> Callable[..., Any]:
-        return find(self.name)
+    sampler: Callable[[Law, Tensor], Tensor] | None = None
 
     def other(self, function: Callable[..., Any]) -> "Call":
         """The call of another function of the same distribution."""
-        return Call(function.__name__, self.size, self.width, self.value)
+        return Call(function, self.law, self.value)
 
 
 @dataclass(frozen=True)
@@ -81,14 +67,24 @@ class Differentiable:
     k: Tensor | None
     xp: Any = xp
 
-    def marginals(self, logits: Tensor) -> Tensor:
-        return evaluate(self.call.other(moments(self.call.function)[0]), logits, self.k)
+    @property
+    def law(self) -> Law:
+        return self.call.law
 
-    def product(self, logits: Tensor, v: Tensor) -> Tensor:
-        return product(self.call, logits, self.k, v)
+    def marginals(self, parameters: Tensor) -> Tensor:
+        return evaluate(self.call.other(functions.marginals), parameters, self.k)
+
+    def product(self, parameters: Tensor, v: Tensor) -> Tensor:
+        return product(self.call, parameters, self.k, v)
 
     def solve(self, logits: Tensor, v: Tensor) -> Tensor:
         return solve(self.call, logits, self.k, v)
+
+    def constant(self, x: Tensor) -> Tensor:
+        return x.detach()
+
+    def summed(self, x: Tensor, like: Tensor) -> Tensor:
+        return x.sum_to_size(like.shape)
 
 
 def evaluate(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
@@ -98,7 +94,7 @@ def evaluate(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> T
 
 def product(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     """J · v, with its derivatives."""
-    return _linear(call.other(moments(call.function)[1]), logits, k, v)
+    return _linear(call.other(functions.marginals_jvp), logits, k, v)
 
 
 def solve(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
@@ -126,47 +122,33 @@ def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | No
 
 
 class Evaluate(torch.autograd.Function):
-    """A function of `GRADIENTS` or `JACOBIANS`, or one without a derivative."""
+    """A function with a rule in `RULES`, or one without a derivative."""
 
     @staticmethod
-    def forward(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
-        value = call.value(call, logits, k, *arrays)
+    def forward(call: Call, parameters: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+        value = call.value(call, parameters, k, *arrays)
         return value.clone() if call.function is functions.rsample else value  # of views torch takes no tangents
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
-        ctx.call, *tensors = inputs
-        ctx.shape = output.shape
+        ctx.call, parameters, k, *arrays = inputs
+        ctx.shape, ctx.rule = output.shape, RULES.get(ctx.call.function)
         ctx.set_materialize_grads(False)
-        if ctx.call.function in JACOBIANS:
-            tensors = tensors[:2]
-        elif ctx.call.function in INVERSES:
-            tensors = [output, tensors[1]]
-        elif ctx.call.function in MAPS:
-            tensors = [*tensors, output]
-        elif ctx.call.function not in GRADIENTS:
+        if ctx.rule is None:
             ctx.mark_non_differentiable(output)
             return
-        ctx.save_for_backward(*tensors)
-        ctx.save_for_forward(*tensors)
+        kept = k, *ctx.rule.kept((parameters, *arrays), output)
+        ctx.save_for_backward(*kept)
+        ctx.save_for_forward(*kept)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor | None) -> Any:
-        nothing = [None] * (len(ctx.needs_input_grad) - 2)
+        nothing = [None] * len(ctx.needs_input_grad)
         if grad is None:
-            return None, None, *nothing
-        logits, k, *arrays = ctx.saved_tensors
-        rules, call = Differentiable(ctx.call, k), ctx.call
-        if call.function in JACOBIANS:
-            image = rules.product(logits, JACOBIANS[call.function] * grad.sum_to_size(logits.shape))
-            return None, image, *nothing
-        if call.function in INVERSES:
-            return None, gradient_of_marginals(rules, logits, grad), *nothing
-        if call.function in MAPS:
-            return None, MAPS[call.function][1](rules, logits, arrays[0].detach(), grad), *nothing
-        gradients = GRADIENTS[call.function](rules, logits, *arrays)
-        pulled = [(grad[..., None] * g).sum_to_size(x.shape) for g, x in zip(gradients, (logits, *arrays), strict=True)]
-        return None, pulled[0], None, *pulled[1:]
+            return (*nothing,)
+        k, *kept = ctx.saved_tensors
+        first, *others = ctx.rule.vjp(Differentiable(ctx.call, k), (*kept,), grad)
+        return None, first, None, *others, *nothing[3 + len(others) :]
 
     @staticmethod
     def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
@@ -178,22 +160,12 @@ class EvaluateForward(Evaluate):
     """With forward mode."""
 
     @staticmethod
-    def jvp(ctx: Any, _: None, dlogits: Tensor | None, dk: None, *darrays: Tensor | None) -> Tensor | None:
-        if ctx.call.function not in {*JACOBIANS, *GRADIENTS, *INVERSES, *MAPS}:
+    def jvp(ctx: Any, _: None, dparameters: Tensor | None, dk: None, *darrays: Tensor | None) -> Tensor | None:
+        if ctx.rule is None:
             return None
-        logits, k, *arrays = ctx.saved_tensors
-        rules, call = Differentiable(ctx.call, k), ctx.call
-        if call.function in JACOBIANS:
-            if dlogits is None:
-                return None
-            return for_each_draw(JACOBIANS[call.function] * rules.product(logits, dlogits), ctx.shape)
-        if call.function in INVERSES:
-            return None if dlogits is None else change_of_logits(rules, logits, dlogits)
-        if call.function in MAPS:
-            return None if dlogits is None else MAPS[call.function][0](rules, logits, arrays[0].detach(), dlogits)
-        gradients = GRADIENTS[call.function](rules, logits, *arrays)
-        terms = [(g * d).sum(-1) for g, d in zip(gradients, (dlogits, *darrays), strict=True) if d is not None]
-        return sum(terms[1:], terms[0]) if terms else None
+        k, *kept = ctx.saved_tensors
+        change = ctx.rule.jvp(Differentiable(ctx.call, k), (*kept,), (dparameters, *darrays))
+        return None if change is None else for_each_draw(change, ctx.shape)
 
 
 class Product(torch.autograd.Function):
@@ -262,7 +234,7 @@ _remember_signature(Product.forward)
 
 def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:
     """Σ_jk κ_ijk v_j w_k, the derivative of J · v along w: symmetric, so reverse mode gives the forward one as well."""
-    call = call.other(moments(call.function)[1])
+    call = call.other(functions.marginals_jvp)
     shape = (logits + v).shape
     logits, v, w = logits.expand(shape), v.expand(shape), w.expand(shape)
     result: Tensor = torch.func.vjp(lambda x: _plain(call, x, k, v), logits)[1](w)[0]
@@ -271,13 +243,12 @@ def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: 
 
 def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
     """The core's array code, which torch differentiates step by step."""
-    from ksubset.backends.torch import LAZY
-
-    if call.function in INVERSES or call.function is functions.jacobian_solve:
-        raise NotImplementedError(f"{call.name} has no forward mode within forward mode: let one be reverse mode")
-    size = call.size if k is None else k
-    result: Tensor = call.function(LAZY, logits, size, call.width, *arrays)
+    if call.function is functions.jacobian_solve or isinstance(RULES.get(call.function), Inverse):
+        name = call.function.__name__
+        raise NotImplementedError(f"{name} has no forward mode within forward mode: let one be reverse mode")
+    law = call.law.sized(k)
+    result: Tensor = call.function(LAZY, law, logits, *arrays)
     if call.function is functions.rsample:
-        mean: Tensor = functions.marginals(LAZY, logits, size, call.width)
+        mean: Tensor = functions.marginals(LAZY, law, logits)
         result = result.detach() + (mean - mean.detach())
     return result

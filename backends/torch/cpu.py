@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
-from ksubset._engine.inference import Solution
-from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions
-from ksubset.backends._cpu import dispatch, dispatch_weighted
-from ksubset.backends.torch.transforms import for_each_draw
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.law import Law
+from ksubset.backends._cpu import dispatch, dispatch_fixed
+from ksubset.backends.torch.transforms import for_each_draw, is_recorded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -24,14 +24,6 @@ if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
 
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
-
-
-_is_included, _PRE_DISPATCH = torch._C._dispatch_tls_is_dispatch_key_included, torch._C.DispatchKey.PreDispatch
-
-
-def is_recorded() -> bool:
-    """Whether a dispatch mode records what happens: that of `make_fx`, before dispatch too, or one of a user's."""
-    return bool(torch._C._len_torch_dispatch_stack()) or _is_included(_PRE_DISPATCH)
 
 
 def is_plain(x: Tensor, device: str = "cpu") -> bool:
@@ -43,19 +35,19 @@ def is_plain(x: Tensor, device: str = "cpu") -> bool:
     return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or is_recorded())
 
 
-def path(name: str, logits: Tensor, width: int) -> "Path | str":
+def path(law: Law, name: str, parameters: Tensor) -> "Path | str":
     """Say which kernel a call takes, or why it takes the core."""
-    if not is_plain(logits):
+    if not is_plain(parameters):
         return "kernels take plain CPU tensors, outside of torch.func and torch.compile"
-    return dispatch.choose(name, logits.shape, width, DTYPES.get(logits.dtype, str(logits.dtype)))
+    return dispatch.choose(law, name, parameters.shape, DTYPES.get(parameters.dtype, str(parameters.dtype)))
 
 
-def takes(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> bool:
+def takes(law: Law, name: str, parameters: Tensor, *arrays: Tensor) -> bool:
     """Whether the kernels take a call."""
-    others = arrays if isinstance(k, int) else (k, *arrays)
+    others = arrays if law.counts is None else (law.counts, *arrays)
     if others and not all(map(is_plain, others)):
         return False
-    return not isinstance(path(name, logits, width), str)
+    return not isinstance(path(law, name, parameters), str)
 
 
 class Tensors:
@@ -94,64 +86,51 @@ def _dtype(dtype: torch.dtype) -> "np.dtype[Any]":
     return np.dtype(DTYPES[dtype])
 
 
-def evaluate(name: str, logits: Tensor, k: int | Tensor, width: int, *arrays: Tensor) -> Tensor:
-    """The value of one of `dispatch.FUNCTIONS` or `dispatch.WEIGHTED`."""
+def evaluate(function: Callable[..., Any], law: Law, parameters: Tensor, *arrays: Tensor) -> Tensor:
+    """The value of one of `dispatch.FUNCTIONS`, or `dispatch.COUNTS`."""
     threads = torch.get_num_threads()
-    if name in ("marginals", "unchosen"):
-        mu: Tensor = dispatch.marginal(logits, k, width, chosen=name == "marginals", threads=threads, memory=TENSORS)
+    if isinstance(law, FixedSize) and function in (functions.marginals, functions.unchosen):
+        chosen = function is functions.marginals
+        mu: Tensor = dispatch_fixed.marginal(law, parameters, chosen=chosen, threads=threads, memory=TENSORS)
         return mu
-    if name == "marginals_jvp" and arrays[0].shape == logits.shape:
-        return _product(logits, k, arrays[0], width)
+    if isinstance(law, FixedSize) and function is functions.marginals_jvp and arrays[0].shape == parameters.shape:
+        return _product(law, parameters, arrays[0])
     values = (_view(x) for x in arrays)
-    return torch.from_numpy(dispatch.evaluate(name, _view(logits), _count(k), width, *values, threads=threads))
+    return torch.from_numpy(dispatch.evaluate(function, _viewed(law), _view(parameters), *values, threads=threads))
 
 
-def _product(logits: Tensor, k: int | Tensor, v: Tensor, width: int, shifts: Tensor | None = None) -> Tensor:
+def _product(law: FixedSize, logits: Tensor, v: Tensor, shifts: Tensor | None = None) -> Tensor:
     """J · v; ``shifts`` is λ, if it is known."""
     known = {"shifts": shifts, "threads": torch.get_num_threads(), "memory": TENSORS}
-    image: Tensor = dispatch.kernels().jacobian_product(logits, k, v, width, **known)
+    image: Tensor = dispatch_fixed.kernels().jacobian_product(logits, law.k, v, law.width, **known)
     return image
 
 
-def solve(logits: Tensor, k: int | Tensor, *, sides: bool = True) -> Solution:
-    """The solution, with both marginals or none."""
-    found = dispatch.solve(_view(logits), _count(k), sides=sides, threads=torch.get_num_threads())
-    parts = found.tilted, found.log_volume, found.chosen, found.unchosen
-    return Solution(*(None if x is None else torch.from_numpy(x) for x in parts))
-
-
-def solve_weighted(logits: Tensor, *, low: int, high: int) -> Mixture:
-    """The moments under a cardinality potential."""
-    found = dispatch_weighted.solve(_view(logits), low=low, high=high, threads=torch.get_num_threads())
-    return Mixture(*(torch.from_numpy(getattr(found, field.name)) for field in fields(found)))
+def solve(law: Law, parameters: Tensor, *, sides: bool = True) -> Any:
+    """The moments, with both marginals or, if the law allows it, without them."""
+    found = dispatch.solve(_viewed(law), _view(parameters), sides=sides, threads=torch.get_num_threads())
+    parts = (getattr(found, field.name) for field in fields(found))
+    return type(found)(*(None if x is None else torch.from_numpy(x) for x in parts))
 
 
 def draw(
     differentiate: Callable[[Tensor, Tensor], Tensor],
     function: Callable[..., Any],
-    logits: Tensor,
-    k: int | Tensor,
-    width: int,
+    law: Law,
+    parameters: Tensor,
     generator: torch.Generator | None,
     sample_shape: tuple[int, ...],
 ) -> Tensor:
-    """Draw subsets; the gradient of `rsample` is ``differentiate(logits, v)``, J · v."""
-    given = logits, k, _seed(generator), sample_shape, width
-    z, shifts = dispatch.kernels().sample(*given, threads=torch.get_num_threads(), memory=TENSORS)
-    if function is functions.rsample and (logits.requires_grad or torch.autograd.forward_ad._current_level >= 0):
-        counts = None if isinstance(k, int) else k
-        z = Drawn.apply(logits, counts, (z, _Draw(k, width, shifts, differentiate)))  # type: ignore[no-untyped-call]  # torch leaves it so
+    """Draw subsets; the gradient of `rsample` is ``differentiate(parameters, v)``, J · v."""
+    threads, seed = torch.get_num_threads(), _seed(generator)
+    if not isinstance(law, FixedSize):
+        return torch.from_numpy(dispatch.sample(law, _view(parameters), seed, sample_shape, threads=threads))
+    given = parameters, law.k, seed, sample_shape, law.width
+    z, shifts = dispatch_fixed.kernels().sample(*given, threads=threads, memory=TENSORS)
+    if function is functions.rsample and (parameters.requires_grad or torch.autograd.forward_ad._current_level >= 0):
+        z = Drawn.apply(parameters, law.counts, (z, _Draw(law, shifts, differentiate)))  # type: ignore[no-untyped-call]  # torch leaves it so
     result: Tensor = z
     return result
-
-
-def draw_weighted(
-    logits: Tensor, low: int, high: int, generator: torch.Generator | None, sample_shape: tuple[int, ...]
-) -> Tensor:
-    """Draw subsets under a cardinality potential, without a gradient."""
-    threads = torch.get_num_threads()
-    z = dispatch_weighted.sample(_view(logits), low, high, _seed(generator), sample_shape, threads=threads)
-    return torch.from_numpy(z)
 
 
 def _seed(generator: torch.Generator | None) -> int:
@@ -161,8 +140,7 @@ def _seed(generator: torch.Generator | None) -> int:
 class _Draw(NamedTuple):
     """The data that the gradient of samples needs."""
 
-    k: int | Tensor
-    width: int
+    law: FixedSize
     shifts: Tensor
     differentiate: Callable[[Tensor, Tensor], Tensor]
 
@@ -188,7 +166,7 @@ class Drawn(torch.autograd.Function):
         v = grad.sum_to_size(logits.shape) if grad.ndim > logits.ndim else grad
         if torch.is_grad_enabled() or not is_plain(v):
             return draw.differentiate(logits, v), None, None
-        return _product(logits, draw.k, v, draw.width, draw.shifts), None, None
+        return _product(draw.law, logits, v, draw.shifts), None, None
 
     @staticmethod
     def jvp(ctx: Any, dlogits: Tensor, *_: None) -> Tensor:
@@ -201,5 +179,5 @@ def _view(x: Tensor) -> "np.ndarray":
     return x.numpy(force=True)
 
 
-def _count(k: int | Tensor) -> "int | np.ndarray":
-    return k if isinstance(k, int) else _view(k)
+def _viewed(law: Law) -> Law:
+    return law if law.counts is None else law.sized(_view(law.counts))

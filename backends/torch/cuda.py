@@ -12,9 +12,9 @@ from typing import Any
 
 import torch
 
-from ksubset._engine.inference import Solution
-from ksubset._engine.inference import solve as solve_rows
 from ksubset._engine.ops import Array, Ops
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.law import Law
 from ksubset.backends._cuda import calls, geometry
 from ksubset.backends._cuda.calls import Runtime
 from ksubset.backends._cuda.geometry import Device, Launch
@@ -23,58 +23,57 @@ from ksubset.backends.torch.cpu import is_plain
 DEVICE = "cuda"
 
 
-def path(name: str, logits: torch.Tensor, width: int) -> Launch | str:
+def path(law: Law, name: str, parameters: torch.Tensor) -> Launch | str:
     """How the kernels compute one of ``ksubset._law.functions``, or ``draw``; or why the core does."""
-    if not is_plain(logits, DEVICE):
+    if not is_plain(parameters, DEVICE):
         return "kernels take plain CUDA tensors, outside of torch.func and torch.compile"
-    return obstacle(logits.device.index) or geometry.path(_device(logits.device.index), name, logits, width)
+    index = parameters.device.index
+    return obstacle(index) or geometry.path(_device(index), law, name, parameters)
 
 
-def suits(logits: torch.Tensor, k: int | torch.Tensor, width: int, *arrays: torch.Tensor) -> bool:
+def suits(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
     """Whether the kernels take a call, and a block is enough for a row."""
-    return _takes(logits, k, *arrays) and geometry.suits(logits, width)
+    return _takes(law, parameters, *arrays) and geometry.suits(law, parameters)
 
 
-def _takes(logits: torch.Tensor, k: int | torch.Tensor, *arrays: torch.Tensor) -> bool:
-    tensors = [x for x in (logits, k, *arrays) if isinstance(x, torch.Tensor)]
+def _takes(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
+    tensors = [x for x in (parameters, law.counts, *arrays) if x is not None]
     plain = all(is_plain(x, DEVICE) and not x.is_neg() for x in tensors)  # whose memory holds what it says
-    return plain and obstacle(logits.device.index) is None
+    return plain and obstacle(parameters.device.index) is None
 
 
 def evaluate(
     ops: Ops,
     function: Callable[..., torch.Tensor],
-    logits: torch.Tensor,
-    k: int | torch.Tensor,
-    width: int,
+    law: Law,
+    parameters: torch.Tensor,
     *arrays: torch.Tensor,
     solution: Any = None,
 ) -> torch.Tensor:
     """The value of one of ``ksubset._law.functions``: through the kernels where they take the call, else the core's."""
-    if _takes(logits, k, *arrays):
-        result: torch.Tensor = calls.evaluate(runtime(ops), function, logits, k, width, *arrays, solution=solution)
+    if _takes(law, parameters, *arrays):
+        result: torch.Tensor = calls.evaluate(runtime(ops), function, law, parameters, *arrays, solution=solution)
         return result
-    return function(ops, logits, k, width, *arrays, solution=solution)
+    return function(ops, law, parameters, *arrays, solution=solution)
 
 
-def solve(ops: Ops, logits: torch.Tensor, k: int | torch.Tensor, width: int) -> Solution:
+def solve(ops: Ops, law: Law, parameters: torch.Tensor) -> Any:
     """`ksubset._engine.inference.solve`, through a kernel where that takes the call."""
-    if suits(logits, k, width):
-        return calls.solve(runtime(ops), logits, k, width)
-    return solve_rows(ops, logits, k)
+    if isinstance(law, FixedSize) and suits(law, parameters):
+        return calls.solve(runtime(ops), law, parameters)
+    return law.solve(ops, parameters)
 
 
 def draw(
     ops: Ops,
+    law: FixedSize,
     logits: torch.Tensor,
-    k: int | torch.Tensor,
     *,
-    width: int,
     seed: torch.Tensor,
     sample_shape: tuple[int, ...],
 ) -> torch.Tensor:
     """Exact subsets, sample_shape + (..., n), of a call that `suits`."""
-    result: torch.Tensor = calls.draw(runtime(ops), logits, k, width, sample_shape, seed=seed)
+    result: torch.Tensor = calls.draw(runtime(ops), law, logits, sample_shape, seed=seed)
     return result
 
 

@@ -6,7 +6,14 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from ksubset._law import functions, weighted
+from ksubset._law.functions import DRAWING
+
+_is_included, _PRE_DISPATCH = torch._C._dispatch_tls_is_dispatch_key_included, torch._C.DispatchKey.PreDispatch
+
+
+def is_recorded() -> bool:
+    """Whether a dispatch mode records what happens: that of `make_fx`, before dispatch too, or one of a user's."""
+    return bool(torch._C._len_torch_dispatch_stack()) or _is_included(_PRE_DISPATCH)
 
 
 def is_tracked(*tensors: Tensor) -> bool:
@@ -27,10 +34,6 @@ def forward_over_forward() -> bool:
         return False
     stack = torch._C._functorch.get_interpreter_stack() or []
     return sum(level.key() == torch._C._functorch.TransformType.Jvp for level in stack) > 1
-
-
-DRAWING = (functions.sample, functions.rsample, weighted.weighted_sample)
-"""Functions whose uniforms have the dimensions of the draws in front."""
 
 
 def mapped(

@@ -7,7 +7,8 @@ from ksubset._call.prepare import own_rows, prepare_size
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_not_nan
 from ksubset._engine.ops import Array
-from ksubset._law import weighted
+from ksubset._law.counts import count_log_pmf as log_pmf_of_rows
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset._law.tails import tails
 
 
@@ -142,8 +143,8 @@ def rows(logits: Array, validate: bool | None) -> Problem:
 
 def log_pmf(problem: Problem) -> Array:
     """The log-probabilities of all counts in the dtype of the computation."""
-    logits = problem.logits
-    return problem.backend.evaluate(weighted.count_log_pmf, logits, 0, int(logits.shape[-1]), solution=None)
+    every_size = SizeWeighted(0, int(problem.logits.shape[-1]))
+    return problem.backend.evaluate(log_pmf_of_rows, every_size, problem.logits)
 
 
 def _apply_to_tails(logits: Array, validate: bool | None, side: int) -> Array:

@@ -145,7 +145,7 @@ def sample_from_uniforms(
     u = problem.local(u, "u")
     check_companion(u, "u", problem.logits, problem.backend)
     check_floating(u, "u", problem.xp)
-    expected = (*problem.logits.shape[:-1], problem.uniforms)
+    expected = (*problem.logits.shape[:-1], problem.uniforms_per_row)
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
         raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
     z = problem.rows(functions.sample, u)

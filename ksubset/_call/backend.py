@@ -4,16 +4,15 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
-from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
-from ksubset._engine.potential.mixture import Mixture
+from ksubset._law.law import Law
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
 
-Known: TypeAlias = Solution | Mixture | None
-"""What several functions share, where it is known."""
+Known: TypeAlias = Any
+"""The moments that several functions share, or None where they are not known."""
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -83,49 +82,28 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def solve(self, logits: Array, k: int | Array, width: int) -> Solution:
-        """The solution that several functions share, without gradients."""
-
-    @abstractmethod
-    def solve_weighted(self, logits: Array, low: int, high: int) -> Mixture:
-        """The same under a cardinality potential, for logits that hold the log-weights too."""
+    def solve(self, law: Law, parameters: Array) -> Any:
+        """The moments that several functions share, without gradients."""
 
     @abstractmethod
     def evaluate(
-        self,
-        function: Callable[..., Array],
-        logits: Array,
-        k: int | Array,
-        width: int,
-        *arrays: Array,
-        solution: Known,
+        self, function: Callable[..., Array], law: Law, parameters: Array, *arrays: Array, solution: Known = None
     ) -> Array:
-        """The value of one of ``ksubset._law.functions``, with whatever the framework needs around it.
+        """The value of one of ``ksubset._law.functions``, with whatever the framework needs around it."""
 
-        It also takes the functions of ``ksubset._law.weighted``: their ``logits`` hold the log-weights too, and k and
-        width are the least and the largest count.
-        """
-
-    def path(self, name: str, logits: Array, width: int) -> "Path | Launch | str":
-        """How kernels compute a function of that name, ``draw`` or ``weighted_draw``; or why the core does."""
+    def path(self, law: Law, name: str, parameters: Array) -> "Path | Launch | str":
+        """How kernels compute a function of that name, or ``draw``; or why the core does."""
         return "this framework has no kernels"
 
     def draw(
         self,
         function: Callable[..., Any],
-        logits: Array,
-        k: int | Array,
-        width: int,
+        law: Law,
+        parameters: Array,
         rng: object,
         sample_shape: tuple[int, ...],
     ) -> Array | None:
         """The value of ``sample`` or ``rsample`` by a kernel; None if it goes through `uniforms` and `evaluate`."""
-        return None
-
-    def draw_weighted(
-        self, logits: Array, low: int, high: int, rng: object, sample_shape: tuple[int, ...]
-    ) -> Array | None:
-        """Samples under a cardinality potential, likewise."""
         return None
 
     def astype(self, x: Array, dtype: Any) -> Array:

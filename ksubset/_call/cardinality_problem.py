@@ -2,66 +2,60 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ksubset._call.backend import Known
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_feasible_counts
-from ksubset._engine.arrays import broadcast_shapes, device
+from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array
-from ksubset._engine.potential.mixture import Mixture
-from ksubset._law import functions, weighted
-
-if TYPE_CHECKING:
-    from ksubset.backends._cpu.calls import Path
-    from ksubset.backends._cuda.geometry import Launch
+from ksubset._law import functions
+from ksubset._law.size_weighted import join
 
 
 @dataclass
 class CardinalityProblem(Problem):
-    """A validated call with a cardinality potential: ``k`` and ``width`` are the least and the largest count.
+    """A validated call with a cardinality potential: its law is a `ksubset._law.size_weighted.SizeWeighted`.
 
     Attributes
     ----------
     log_weights
-        (..., n + 1), of the batch shape and the dtype of the logits; −∞ outside of ``k`` … ``width``.
+        (..., n + 1), of the batch shape and the dtype of the logits; −∞ outside of the law's sizes.
     """
 
     log_weights: Array
 
+    @property
+    def parameters(self) -> Array:
+        """Logits and log-weights."""
+        return join(self.xp, self.logits, self.log_weights)
+
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
-        """The counterpart of one of ``ksubset._law.functions``."""
-        name = function.__name__
+        """As for `Problem`; the divergence to the uniform law is to the law with the same weights and all logits 0."""
         if function is functions.kl_to_uniform:
             return self.rows(functions.kl_divergence, self.xp.zeros_like(self.logits), solution=solution)
-        if function in (functions.sample, functions.rsample):
-            fixed = self.backend.ops(self.logits).stop_gradient(self._together)
-            z = self._value(weighted.weighted_sample, fixed, arrays[0])
-            return self.cast(self._with_gradient(function, z))
-        joined = [self._joined(name, x) for x in arrays]
-        value = self._value(weighted.FUNCTIONS[name], self._together, *joined, solution=solution)
-        return self.cast(value[..., : self.logits.shape[-1]] if name in PER_ITEM else value)
+        if function in functions.DRAWING:
+            return self.cast(self._with_gradient(function, self._drawn_from(arrays[0])))
+        arranged = [self._arranged(function, x) for x in arrays]
+        value = self.backend.evaluate(function, self.law, self.parameters, *arranged, solution=solution)
+        return self.cast(self.law.items(value) if function in functions.STATISTICS else value)
 
-    def _value(self, function: Callable[..., Array], together: Array, *arrays: Array, solution: Known = None) -> Array:
-        return self.backend.evaluate(function, together, self.k, self.width, *arrays, solution=solution)
+    def _arranged(self, function: Callable[..., Any], x: Array) -> Array:
+        """A companion of the logits in the arrangement of the parameters."""
+        if function is functions.kl_divergence:
+            return join(self.xp, x, self.log_weights)
+        if function is functions.log_prob:
+            return self._outcome(x)
+        return self.law.padded(self.xp, x)
 
-    @property
-    def _together(self) -> Array:
-        """Logits and log-weights, (..., 2n + 1)."""
-        return self.xp.concat([self.logits, self.log_weights], axis=-1)
-
-    def _joined(self, name: str, x: Array) -> Array:
-        """A companion of the logits, joined with its counterpart for the counts."""
+    def _outcome(self, z: Array) -> Array:
         xp, counts = self.xp, self.log_weights.shape[-1]
-        if name == "kl_divergence":
-            rest = self.log_weights
-        elif name == "log_prob":
-            places = xp.reshape(xp.arange(counts, dtype=x.dtype, device=device(x)), (*(1,) * (x.ndim - 1), counts))
-            rest = xp.astype(places == xp.sum(x, axis=-1, keepdims=True), x.dtype)
-        else:
-            rest = xp.zeros((*x.shape[:-1], counts), dtype=x.dtype, device=device(x))
-        batch = broadcast_shapes(tuple(x.shape[:-1]), tuple(rest.shape[:-1]))
-        return xp.concat([xp.broadcast_to(y, (*batch, y.shape[-1])) for y in (x, rest)], axis=-1)  # type: ignore[misc]
+        sizes = xp.reshape(xp.arange(counts, dtype=z.dtype, device=device(z)), (*(1,) * (z.ndim - 1), counts))
+        return join(xp, z, xp.astype(sizes == xp.sum(z, axis=-1, keepdims=True), z.dtype))
+
+    def _drawn_from(self, u: Array) -> Array:
+        fixed = self.backend.ops(self.logits).stop_gradient(self.parameters)
+        return self.backend.evaluate(functions.sample, self.law, fixed, u)
 
     def _with_gradient(self, function: Callable[..., Any], z: Array) -> Array:
         """Subsets; from `rsample` they have the derivative of their mean."""
@@ -71,18 +65,12 @@ class CardinalityProblem(Problem):
         change = mean - self.backend.ops(mean).stop_gradient(mean)
         return z + self.xp.broadcast_to(change, tuple(z.shape))
 
-    @property
-    def uniforms(self) -> int:
-        """How many uniforms the sampler takes for a row: one for the count, then one for each division."""
-        return max(int(self.logits.shape[-1]), 1)
-
     def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """Samples of these rows: by a kernel where there is one, else by uniforms."""
-        z = self.backend.draw_weighted(self._together, self.k, self.width, rng, sample_shape)
+        z = self.backend.draw(functions.sample, self.law, self.parameters, rng, sample_shape)
         if z is not None:
             return self.cast(self._with_gradient(function, z))
-        shape = (*sample_shape, *self.logits.shape[:-1], self.uniforms)
-        return self.rows(function, self.backend.uniforms(rng, shape, self.logits))
+        return self.rows(function, self.uniforms(rng, sample_shape))
 
     def each_item(self) -> "CardinalityProblem":
         """As for `Problem`."""
@@ -98,16 +86,3 @@ class CardinalityProblem(Problem):
         """Raise if a row holds NaN, or if infinite logits rule out every count that has a weight."""
         if self.reads_anywhere or self.backend.is_readable(self.log_weights):
             check_feasible_counts(logits, self.log_weights, self.backend, name)
-
-    def solve(self) -> Mixture:
-        """The moments that several functions share, without gradients."""
-        return self.backend.solve_weighted(self._together, self.k, self.width)
-
-    def path(self, name: str) -> "Path | Launch | str":
-        """As for `Problem`."""
-        width = min(self.width, self.logits.shape[-1] - self.k)
-        return self.backend.path(f"weighted_{name}", self._together, width)
-
-
-PER_ITEM = ("marginals", "unchosen", "marginals_jvp")
-"""Functions whose value has a part for the items and one for the counts."""

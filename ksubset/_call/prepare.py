@@ -15,6 +15,8 @@ from ksubset._call.cardinality_problem import CardinalityProblem
 from ksubset._call.problem import Problem, computing_dtype
 from ksubset._call.values import check_rows, check_unsigned, check_values
 from ksubset._engine.ops import Array
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.size_weighted import SizeWeighted
 
 
 def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
@@ -41,7 +43,7 @@ def _prepare_weighted(
     reads = backend.is_readable(logits) and k.is_readable(backend) if validate is None else validate
     log_weights, low, high = k.resolve(theta, backend, xp, reads)
     settings = logits.dtype, reads, bool(validate), spread
-    problem = CardinalityProblem(backend, xp, theta, low, high, *settings, log_weights)
+    problem = CardinalityProblem(backend, xp, theta, SizeWeighted(low, high), *settings, log_weights)
     if reads:
         problem.check_values(theta)
     return problem
@@ -75,7 +77,7 @@ def prepare_size(
     width = static_width(k, int(logits.shape[-1]), max_k, backend, reads)
     dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
     logits = logits if dtype == compute else xp.astype(logits, compute)
-    return Problem(backend, xp, logits, k, width, dtype, reads, bool(validate), spread)
+    return Problem(backend, xp, logits, FixedSize(k, width), dtype, reads, bool(validate), spread)
 
 
 def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:

@@ -3,15 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ksubset._call.arguments import check_companion, check_floating, check_shape
 from ksubset._call.backend import Backend, Known, Spread
 from ksubset._call.values import check_binary, check_values
 from ksubset._engine.arrays import broadcast_shapes, device
 from ksubset._engine.ops import Array
+from ksubset._law.law import Law
 
 if TYPE_CHECKING:
+    from ksubset._law.fixed_size import FixedSize
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
 
@@ -26,10 +28,8 @@ class Problem:
         The adapter and the namespace of the logits.
     logits
         (..., n), in the dtype of the computation: float32 for the half-precision dtypes.
-    k
-        An int, or integers of the batch shape.
-    width
-        A static bound on min(k, n − k).
+    law
+        The law of the subsets, whose parameters are these logits.
     dtype
         The dtype of the results.
     reads
@@ -41,8 +41,7 @@ class Problem:
     backend: Backend
     xp: Any
     logits: Array
-    k: int | Array
-    width: int
+    law: Law
     dtype: Any
     reads: bool
     reads_anywhere: bool
@@ -65,7 +64,17 @@ class Problem:
 
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """Apply one of ``ksubset._law.functions`` to these rows and give the result the dtype that was asked for."""
-        return self.cast(self.backend.evaluate(function, self.logits, self.k, self.width, *arrays, solution=solution))
+        return self.cast(self.backend.evaluate(function, self.law, self.parameters, *arrays, solution=solution))
+
+    @property
+    def parameters(self) -> Array:
+        """The parameters of the law."""
+        return self.logits
+
+    @property
+    def k(self) -> int | Array:
+        """The size of the subsets: an int, or integers of the batch shape."""
+        return cast("FixedSize", self.law).k
 
     def cast(self, value: Array) -> Array:
         """A result in the dtype of the results."""
@@ -78,8 +87,8 @@ class Problem:
         return self.whole(work(self))
 
     def solve(self) -> Any:
-        """The solution that several functions share, without gradients."""
-        return self.backend.solve(self.logits, self.k, self.width)
+        """The moments that several functions share, without gradients."""
+        return self.backend.solve(self.law, self.parameters)
 
     def checks(self, x: Array) -> bool:
         """Whether the values of a second array are checked."""
@@ -87,7 +96,7 @@ class Problem:
 
     def path(self, name: str) -> "Path | Launch | str":
         """The kernel that computes the function of that name, or why the core does."""
-        return self.backend.path(name, self.logits, self.width)
+        return self.backend.path(self.law, name, self.parameters)
 
     def companion(self, x: Array, name: str) -> Array:
         """Check a second array (..., n)."""
@@ -97,21 +106,26 @@ class Problem:
         return x
 
     @property
-    def uniforms(self) -> int:
+    def uniforms_per_row(self) -> int:
         """How many uniforms the sampler takes for a row."""
-        return max(int(self.logits.shape[-1]) - 1, 0)
+        return self.law.uniforms(int(self.logits.shape[-1]))
+
+    def uniforms(self, rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """The uniforms for draws from these rows."""
+        return self.backend.uniforms(rng, (*sample_shape, *self.logits.shape[:-1], self.uniforms_per_row), self.logits)
 
     def each_item(self) -> "Problem":
         """The same problem with a batch axis of size one added last, along which n directions can be batched."""
-        k = self.k if isinstance(self.k, int) else self.k[..., None]
-        return replace(self, logits=self.logits[..., None, :], k=k)
+        counts = self.law.counts
+        law = self.law if counts is None else self.law.sized(counts[..., None])
+        return replace(self, logits=self.logits[..., None, :], law=law)
 
     def beside(self, other: Array) -> tuple["Problem", Array]:
         """Check other logits, and bring them to the dtype of these and to a shape for which k serves both."""
         other = self.companion(other, "other")
         check_floating(other, "other", self.xp)
         problem, other = self.promoted(other)
-        if not isinstance(problem.k, int):
+        if problem.law.counts is not None:
             shape = broadcast_shapes(tuple(problem.logits.shape), tuple(other.shape))
             other = problem.xp.broadcast_to(other, shape)
         if problem.checks(other):
@@ -130,11 +144,10 @@ class Problem:
 
     def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """Samples of these rows."""
-        z = self.backend.draw(function, self.logits, self.k, self.width, rng, sample_shape)
+        z = self.backend.draw(function, self.law, self.parameters, rng, sample_shape)
         if z is not None:
             return self.cast(z)
-        u = self.backend.uniforms(rng, (*sample_shape, *self.logits.shape[:-1], self.uniforms), self.logits)
-        return self.rows(function, u)
+        return self.rows(function, self.uniforms(rng, sample_shape))
 
     def giving(self, dtype: object) -> "Problem":
         """The same problem with results in a dtype, computed in the wider of it and the dtype of the logits."""

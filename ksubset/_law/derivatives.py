@@ -1,47 +1,160 @@
 """First derivatives, written once for every framework that differentiates.
 
-All of them come down to the marginals, to J · v and to the x of J · x = v. A function with one value per row has a
-gradient with respect to each of its arrays; a function with a value per item, `marginals` and `rsample`, has the
-Jacobian J, which is symmetric, so that it serves forward and reverse mode alike. The inverse of the marginals has the
-derivative J⁺ at its result, by the implicit function theorem. Adapters attach these rules; the marginals and products
-in them carry rules of their own, which makes second and third derivatives follow.
+All of them come down to the marginals, to J · v and to the x of J · x = v. A `Rule` says how a function derives from
+them, in forward and in reverse mode. J is symmetric, so that it serves both. Adapters attach these rules; the marginals
+and products in them carry rules of their own, which makes second and third derivatives follow.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from ksubset._engine.ops import Array
-from ksubset._law import functions, weighted
+from ksubset._law import functions
+from ksubset._law.counts import count_log_pmf
+from ksubset._law.law import Law
+from ksubset._law.size_weighted import join, split
+
+Given: TypeAlias = tuple[Array, ...]
+"""The parameters of a law and the other arrays of a function."""
 
 
 class Differentiable(Protocol):
-    """The marginals and J · v for one k, as functions that the framework can differentiate further."""
+    """The marginals and J · v of one law, as functions that the framework can differentiate further."""
 
     @property
     def xp(self) -> Any:
         """The namespace."""
 
-    def marginals(self, logits: Array) -> Array:
-        """Compute μ(logits)."""
+    @property
+    def law(self) -> Law:
+        """The law."""
 
-    def product(self, logits: Array, v: Array) -> Array:
-        """Compute J(logits) · v."""
+    def marginals(self, parameters: Array) -> Array:
+        """Compute E[T]."""
+
+    def product(self, parameters: Array, v: Array) -> Array:
+        """Compute J · v."""
 
     def solve(self, logits: Array, v: Array) -> Array:
-        """Compute the x of J(logits) · x = v; see `ksubset._law.inverse_map.solve_jacobian`."""
+        """Compute the x of J · x = v; see `ksubset._law.inverse_map.solve_jacobian`."""
+
+    def constant(self, x: Array) -> Array:
+        """Compute ``x``, from which no derivative is taken."""
 
 
-Gradient = Callable[..., tuple[Array, ...]]
+class Transposable(Differentiable, Protocol):
+    """The same where the framework asks for reverse mode by a rule of its own."""
+
+    def summed(self, x: Array, like: Array) -> Array:
+        """Compute the sums of ``x`` over the axes along which ``like`` was broadcast."""
 
 
-def log_normalizer(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+class Rule(ABC):
+    """How the value of a function changes with its arrays, and the transpose of this map."""
+
+    def kept(self, given: Given, value: Array) -> tuple[Array, ...]:
+        """The arrays that the rule needs."""
+        return given
+
+    @abstractmethod
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
+        """The change of the value, up to the dimensions of draws in front; None if nothing changes."""
+
+    @abstractmethod
+    def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
+        """The gradients with respect to the first arrays."""
+
+
+@dataclass(frozen=True)
+class PerRow(Rule):
+    """A function with one value for each row; ``gradients(d, *given)`` has a gradient for each of its arrays."""
+
+    gradients: Callable[..., tuple[Array, ...]]
+
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
+        pairs = zip(self.gradients(d, *kept), tangents, strict=True)
+        terms = [d.xp.sum(gradient * tangent, axis=-1) for gradient, tangent in pairs if tangent is not None]
+        return sum(terms[1:], terms[0]) if terms else None
+
+    def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
+        pairs = zip(self.gradients(d, *kept), kept, strict=True)
+        return tuple(d.summed(g[..., None] * gradient, x) for gradient, x in pairs)
+
+
+@dataclass(frozen=True)
+class PerItem(Rule):
+    """A function with the mean of T up to a sign, or a sample in its place: its Jacobian is J times the sign."""
+
+    sign: int = 1
+
+    def kept(self, given: Given, value: Array) -> tuple[Array, ...]:
+        return given[:1]
+
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
+        return None if tangents[0] is None else self.sign * d.product(kept[0], tangents[0])
+
+    def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
+        return (d.product(kept[0], self.sign * d.summed(g, kept[0])),)
+
+
+class Inverse(Rule):
+    """A function from marginals to logits, whose derivative at its value is J⁺, by the implicit function theorem."""
+
+    def kept(self, given: Given, value: Array) -> tuple[Array, ...]:
+        return (value,)
+
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
+        """The change of the logits, whose finite entries sum to 0."""
+        return None if tangents[0] is None else centred(d.xp, d.solve(kept[0], tangents[0]), kept[0])
+
+    def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
+        return (d.solve(kept[0], centred(d.xp, g, kept[0])),)
+
+
+class PerCount(Rule):
+    """The log-probabilities of all counts c, which change by v · (μ⁽ᶜ⁾ − σ(θ)), μ⁽ᶜ⁾ the marginals given c.
+
+    With the log-weights −``value``, a constant, all counts are equally likely, so that no count's term is lost.
+    """
+
+    def kept(self, given: Given, value: Array) -> tuple[Array, ...]:
+        return given[0], value
+
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
+        (logits, _), (v, *_) = kept, tangents
+        if v is None:
+            return None
+        xp, (together, possible) = d.xp, _equalised(d, *kept)
+        mu, chances = split(d.marginals(together))
+        moved = split(d.product(together, d.law.padded(xp, v)))[1] / xp.where(possible, chances, xp.ones_like(chances))
+        rest = xp.sum(v * (mu - _sigmoid(xp, logits)), axis=-1)[..., None]
+        return xp.where(possible, moved + rest, xp.zeros_like(moved))
+
+    def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
+        xp, (together, possible) = d.xp, _equalised(d, *kept)
+        mu, chances = split(d.marginals(together))
+        g = xp.where(possible, g, xp.zeros_like(g))
+        u = g / xp.where(possible, chances, xp.ones_like(chances))
+        image = split(d.product(together, join(xp, xp.zeros_like(mu), u)))[0]
+        return (image + xp.sum(g, axis=-1)[..., None] * (mu - _sigmoid(xp, kept[0])),)
+
+
+def _equalised(d: Differentiable, logits: Array, value: Array) -> tuple[Array, Array]:
+    value = d.constant(value)
+    possible = value > -d.xp.inf
+    return join(d.xp, logits, d.xp.where(possible, -value, value)), possible
+
+
+def _log_normalizer(d: Differentiable, parameters: Array) -> tuple[Array, ...]:
     """Compute ∂A/∂θ = μ."""
-    return (d.marginals(logits),)
+    return (d.marginals(parameters),)
 
 
-def log_prob_count(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+def _log_prob_count(d: Differentiable, parameters: Array) -> tuple[Array, ...]:
     """Compute μ − σ(θ)."""
-    return (d.marginals(logits) - _sigmoid(d.xp, logits),)
+    return (d.marginals(parameters) - d.law.padded(d.xp, _sigmoid(d.xp, d.law.items(parameters))),)
 
 
 def _sigmoid(xp: Any, x: Array) -> Array:
@@ -49,72 +162,25 @@ def _sigmoid(xp: Any, x: Array) -> Array:
     return xp.where(x < 0, fall, xp.ones_like(fall)) / (1 + fall)
 
 
-def log_prob_count_weighted(d: Differentiable, logits: Array) -> tuple[Array, ...]:
-    """Compute (μ − σ(θ), π)."""
-    theta, omega = weighted.parts(logits)
-    p = _sigmoid(d.xp, theta)
-    return (d.marginals(logits) - d.xp.concat([p, d.xp.zeros_like(omega)], axis=-1),)
-
-
-def count_log_pmf(d: Differentiable, logits: Array, value: Array, v: Array) -> Array:
-    """Compute v · (μ⁽ᶜ⁾ − σ(θ)) for every count c, μ⁽ᶜ⁾ the marginals of subsets of that size.
-
-    With the log-weights −``value``, a constant, all counts are equally likely, so that no count's term is lost.
-    """
-    together, possible = _equalised(d.xp, logits, value)
-    means = d.marginals(together)
-    mu, chances = weighted.parts(means)
-    direction = d.xp.concat([v, d.xp.zeros_like(chances)], axis=-1)
-    moved = weighted.parts(d.product(together, direction))[1] / d.xp.where(possible, chances, d.xp.ones_like(chances))
-    rest = d.xp.sum(v * (mu - _sigmoid(d.xp, logits)), axis=-1)[..., None]
-    return d.xp.where(possible, moved + rest, d.xp.zeros_like(moved))
-
-
-def count_log_pmf_transposed(d: Differentiable, logits: Array, value: Array, g: Array) -> Array:
-    """Compute Σ_c g_c (μ⁽ᶜ⁾ − σ(θ))."""
-    together, possible = _equalised(d.xp, logits, value)
-    mu, chances = weighted.parts(d.marginals(together))
-    g = d.xp.where(possible, g, d.xp.zeros_like(g))
-    u = g / d.xp.where(possible, chances, d.xp.ones_like(chances))
-    image = weighted.parts(d.product(together, d.xp.concat([d.xp.zeros_like(mu), u], axis=-1)))[0]
-    return image + d.xp.sum(g, axis=-1)[..., None] * (mu - _sigmoid(d.xp, logits))
-
-
-def _equalised(xp: Any, logits: Array, value: Array) -> tuple[Array, Array]:
-    possible = value > -xp.inf
-    omega = xp.where(possible, -value, value)
-    return xp.concat([logits, omega], axis=-1), possible
-
-
-def entropy(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+def _entropy(d: Differentiable, parameters: Array) -> tuple[Array, ...]:
     """Compute ∂H/∂θ = −J · θ."""
-    return (-d.product(logits, bounded(d.xp, logits)),)
+    return (-d.product(parameters, bounded(d.xp, parameters)),)
 
 
-def kl_to_uniform(d: Differentiable, logits: Array) -> tuple[Array, ...]:
+def _kl_to_uniform(d: Differentiable, logits: Array) -> tuple[Array, ...]:
     """Compute the negative of the gradient of the entropy."""
     return (d.product(logits, bounded(d.xp, logits)),)
 
 
-def log_prob(d: Differentiable, logits: Array, z: Array) -> tuple[Array, ...]:
+def _log_prob(d: Differentiable, parameters: Array, z: Array) -> tuple[Array, ...]:
     """Compute z − μ, and for pathwise gradients with respect to z, θ."""
-    return z - d.marginals(logits), finite(d.xp, logits) + 0 * z
+    return z - d.marginals(parameters), finite(d.xp, parameters) + 0 * z
 
 
-def kl_divergence(d: Differentiable, logits: Array, other: Array) -> tuple[Array, ...]:
+def _kl_divergence(d: Differentiable, parameters: Array, other: Array) -> tuple[Array, ...]:
     """Compute J_θ · (θ − η), and μ_η − μ_θ."""
-    gap = finite(d.xp, logits) - finite(d.xp, other)
-    return d.product(logits, gap), d.marginals(other) - d.marginals(logits)
-
-
-def change_of_logits(d: Differentiable, logits: Array, v: Array) -> Array:
-    """Compute the change of the logits, whose finite entries sum to 0, for a change v of their marginals."""
-    return centred(d.xp, d.solve(logits, v), logits)
-
-
-def gradient_of_marginals(d: Differentiable, logits: Array, v: Array) -> Array:
-    """Compute the gradient with respect to the marginals of v · logits: the transpose of `change_of_logits`."""
-    return d.solve(logits, centred(d.xp, v, logits))
+    gap = finite(d.xp, parameters) - finite(d.xp, other)
+    return d.product(parameters, gap), d.marginals(other) - d.marginals(parameters)
 
 
 def centred(xp: Any, x: Array, logits: Array) -> Array:
@@ -139,55 +205,25 @@ def bounded(xp: Any, x: Array) -> Array:
     return xp.where(xp.abs(x) > 1000 / float(xp.finfo(x.dtype).eps), x - xp.round(x), x)
 
 
-GRADIENTS: dict[Callable[..., Array], Gradient] = {
-    functions.log_normalizer: log_normalizer,
-    functions.log_prob_count: log_prob_count,
-    functions.entropy: entropy,
-    functions.kl_to_uniform: kl_to_uniform,
-    functions.log_prob: log_prob,
-    functions.kl_divergence: kl_divergence,
-    weighted.weighted_log_normalizer: log_normalizer,
-    weighted.weighted_log_prob_count: log_prob_count_weighted,
-    weighted.weighted_entropy: entropy,
-    weighted.weighted_log_prob: log_prob,
-    weighted.weighted_kl_divergence: kl_divergence,
+RULES: dict[Callable[..., Array], Rule] = {
+    functions.log_normalizer: PerRow(_log_normalizer),
+    functions.log_prob_count: PerRow(_log_prob_count),
+    functions.entropy: PerRow(_entropy),
+    functions.kl_to_uniform: PerRow(_kl_to_uniform),
+    functions.log_prob: PerRow(_log_prob),
+    functions.kl_divergence: PerRow(_kl_divergence),
+    functions.marginals: PerItem(),
+    functions.unchosen: PerItem(-1),
+    functions.rsample: PerItem(),
+    functions.logits_from_marginals: Inverse(),
+    count_log_pmf: PerCount(),
 }
-"""Functions with one value per row."""
-
-JACOBIANS: dict[Callable[..., Array], int] = {
-    functions.marginals: 1,
-    functions.unchosen: -1,
-    functions.rsample: 1,
-    weighted.weighted_marginals: 1,
-    weighted.weighted_unchosen: -1,
-}
-"""Functions with a value per item, whose derivative with respect to the logits is J times this sign."""
-
-INVERSES = {functions.logits_from_marginals}
-"""Functions from marginals to logits; their derivative is `change_of_logits`."""
-
-PRODUCTS = (functions.marginals_jvp, weighted.weighted_marginals_jvp)
-"""The Jacobian's own functions, linear and symmetric in v."""
-
-Map = Callable[..., Array]
-
-MAPS: dict[Callable[..., Array], tuple[Map, Map]] = {
-    weighted.count_log_pmf: (count_log_pmf, count_log_pmf_transposed),
-}
-"""Functions with a value per count: their derivative along v, and its transpose, which take the value as a constant."""
-
-WEIGHTED = {*weighted.FUNCTIONS.values(), weighted.weighted_sample, weighted.count_log_pmf}
-"""Functions of logits and log-weights in one array."""
+"""Functions with a derivative, other than J · v itself and its inverse, which are linear and symmetric in v."""
 
 
 def find(name: str) -> Callable[..., Array]:
-    """One of ``ksubset._law.functions`` or ``ksubset._law.weighted`` by name."""
-    found: Callable[..., Array] = getattr(functions, name, None) or getattr(weighted, name)
+    """One of ``ksubset._law.functions``, or `count_log_pmf`, by name."""
+    if name == count_log_pmf.__name__:
+        return count_log_pmf
+    found: Callable[..., Array] = getattr(functions, name)
     return found
-
-
-def moments(function: Callable[..., Array]) -> tuple[Callable[..., Array], Callable[..., Array]]:
-    """The marginals and J · v that belong to a function."""
-    if function in WEIGHTED:
-        return weighted.weighted_marginals, weighted.weighted_marginals_jvp
-    return functions.marginals, functions.marginals_jvp

@@ -30,13 +30,14 @@ def frozen(problem: Problem) -> Problem:
 
 def at(problem: Problem, logits: Array) -> Problem:
     """The problem with other logits, which may have the dimensions of draws in front."""
-    k = problem.k if isinstance(problem.k, int) else problem.xp.broadcast_to(problem.k, logits.shape[:-1])
-    return replace(problem, logits=logits, k=k)
+    counts = problem.law.counts
+    counts = None if counts is None else problem.xp.broadcast_to(counts, logits.shape[:-1])
+    return replace(problem, logits=logits, law=problem.law.sized(counts))
 
 
 def evaluate(problem: Problem, function: Callable[..., Array], *arrays: Array) -> Array:
     """One of ``ksubset._law.functions``, in the dtype of the computation."""
-    return problem.backend.evaluate(function, problem.logits, problem.k, problem.width, *arrays, solution=None)
+    return problem.backend.evaluate(function, problem.law, problem.parameters, *arrays)
 
 
 def top(problem: Problem, logits: Array) -> Array:
@@ -53,13 +54,13 @@ def with_pullback(problem: Problem, value: Array, pullback: Pullback, *arrays: A
     """
     if not problem.backend.differentiates:
         return problem.cast(value)
-    counts = () if isinstance(problem.k, int) else (problem.k,)
-    outline = replace(problem, logits=None, k=None if counts else problem.k)
+    counts = () if problem.law.counts is None else (problem.law.counts,)
+    outline = replace(problem, logits=None, law=problem.law.static)
 
     def rule(g: Array, logits: Array, *rest: Array) -> tuple[Array | None, ...]:
-        size = rest[0] if counts else outline.k
+        law = outline.law.sized(rest[0] if counts else None)
         rest = rest[len(counts) :]
-        first, *others = _pulled(replace(outline, logits=logits, k=size), pullback, g, *rest)
+        first, *others = _pulled(replace(outline, logits=logits, law=law), pullback, g, *rest)
         return (first, *(None for _ in counts), *others, *(None for _ in rest[len(others) :]))
 
     return problem.cast(problem.backend.surrogate(rule, value, problem.logits, *counts, *arrays))

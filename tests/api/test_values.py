@@ -17,7 +17,8 @@ from transforms import Transforms
 import ksubset
 from ksubset._call.problem import Problem
 from ksubset._engine import inference
-from ksubset._law import functions
+from ksubset._law import fixed_size, functions
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends import find
 from ksubset.backends.array_api import NUMPY
 
@@ -169,10 +170,10 @@ def test_the_core_computes_in_the_dtype_of_the_logits(target: Target) -> None:
         backend, u = find(x, "x"), target.array(np.full((2, 39), 0.3), dtype)
         for k in (17, target.array([3, 17])):
             for name in ("marginals", "log_normalizer", "log_prob_count", "entropy", "kl_to_uniform", "mode"):
-                assert backend.evaluate(getattr(functions, name), x, k, 17, solution=None).dtype == x.dtype
+                assert backend.evaluate(getattr(functions, name), FixedSize(k, 17), x).dtype == x.dtype
             for name in ("marginals_jvp", "kl_divergence", "log_prob"):
-                assert backend.evaluate(getattr(functions, name), x, k, 17, x, solution=None).dtype == x.dtype
-            assert backend.evaluate(functions.sample, x, k, 17, u, solution=None).dtype == x.dtype
+                assert backend.evaluate(getattr(functions, name), FixedSize(k, 17), x, x).dtype == x.dtype
+            assert backend.evaluate(functions.sample, FixedSize(k, 17), x, u).dtype == x.dtype
 
 
 def test_covariance_multiplies_by_vectors_like_the_logits(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -290,18 +291,19 @@ def test_what_the_distribution_object_returns_is_the_callers_own(target: Target)
 def test_marginals_out_of_a_solution_are_copies(target: Target) -> None:
     x = target.array(np.zeros((2, 4)))
     backend = find(x, "x")
-    solution = backend.solve(x, 2, 2)
+    law = FixedSize(2, 2)
+    solution = backend.solve(law, x)
     for side in (functions.marginals, functions.unchosen):
         for _ in range(2):
-            found = side(backend.ops(x), x, 2, 2, solution=solution)
+            found = side(backend.ops(x), law, x, solution=solution)
             close(target, found, np.full((2, 4), 0.5))
             found *= 0
 
 
 @pytest.mark.backends("numpy", "strict")
 def test_the_distribution_object_shares_its_passes(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, solve = [], functions.solve
-    monkeypatch.setattr(functions, "solve", lambda *given, **asked: calls.append(1) or solve(*given, **asked))
+    calls, solve = [], fixed_size.solve
+    monkeypatch.setattr(fixed_size, "solve", lambda *given, **asked: calls.append(1) or solve(*given, **asked))
     x = target.array([[0.5, -1.0, 2.0, 0.0]])
     d = ksubset.KSubset(x, 2)
     answers = [d.log_normalizer(), d.log_prob_count(), d.entropy(), d.kl_to_uniform(), d.mean, d.variance]
@@ -344,15 +346,15 @@ def check_start(monkeypatch: pytest.MonkeyPatch, name: str, *arrays: np.ndarray)
     """Which of the solutions that a function asks for are to have marginals."""
     x, function, asked = np.array([[0.5, -1.0, 2.0, 0.0]]), getattr(functions, name), []
     assert function in functions.SOLVING
-    expected = function(NUMPY, x, 2, 2, *arrays)
+    expected = function(NUMPY, FixedSize(2, 2), x, *arrays)
 
-    def solve(x: np.ndarray, sides: bool) -> functions.Solution:
+    def solve(x: np.ndarray, sides: bool) -> inference.Solution:
         asked.append(sides)
         return inference.solve(NUMPY, x, 2, chosen=sides, unchosen=sides)
 
     known = functions.solutions(function, solve, x, *arrays, solution=None)
-    monkeypatch.setattr(functions, "solve", None)
-    np.testing.assert_array_equal(function(NUMPY, x, 2, 2, *arrays, **known), expected)
+    monkeypatch.setattr(fixed_size, "solve", None)
+    np.testing.assert_array_equal(function(NUMPY, FixedSize(2, 2), x, *arrays, **known), expected)
     return asked
 
 

@@ -18,6 +18,7 @@ from strategies import Rows, battery
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from ksubset._engine import inference
 from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cpu import calls, dispatch, planning
 from ksubset.backends.array_api import NUMPY
 
@@ -62,13 +63,13 @@ WAYS: dict[str, Way] = {
 
 def log_normalizers(logits: np.ndarray, k: Any) -> Iterator[np.ndarray]:
     """By the core, and from the log-volume of the contour's kernels, which is found in float64 for all dtypes."""
-    wide = logits.astype(float)
+    wide, law = logits.astype(float), FixedSize(k, logits.shape[1])
     with np.errstate(all="ignore"):
-        yield functions.log_normalizer(NUMPY, logits, k, logits.shape[1])
+        yield functions.log_normalizer(NUMPY, law, logits)
         for fewest in (1, MANY):
             with planned(-1, fewest):
-                solution = dispatch.solve(wide, k, sides=False)
-            yield functions.log_normalizer(NUMPY, wide, k, logits.shape[1], solution=solution)
+                solution = dispatch.solve(law, wide, sides=False)
+            yield functions.log_normalizer(NUMPY, law, wide, solution=solution)
 
 
 def varied(case: Rows) -> Rows:

@@ -9,6 +9,7 @@ from cuda_on_cpu.emulator import Emulator
 from cuda_on_cpu.philox import uniforms
 
 from ksubset._engine import inference
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cuda import calls
 from ksubset.backends.array_api import NUMPY
 
@@ -57,29 +58,29 @@ def comparisons(
     runtime, wide, n = emulator.runtime, logits.astype(np.float64), logits.shape[1]
     with np.errstate(all="ignore"):
         actual, expected = (
-            calls.solve(runtime, logits, k, n // 2),
+            calls.solve(runtime, FixedSize(k, n // 2), logits),
             inference.solve(NUMPY, wide, k),
         )
         yield "chosen", actual.chosen, expected.chosen
         yield "unchosen", actual.unchosen, expected.unchosen
         yield "entropy", *(entropy(solution) for solution in (actual, expected))
         yield "tilt", *(excess(solution, k) < 1.01 for solution in (actual, expected))
-        volumes = calls.solve(runtime, logits, k, n // 2, sides=False)
+        volumes = calls.solve(runtime, FixedSize(k, n // 2), logits, sides=False)
         yield "volume alone", volumes.log_volume, actual.log_volume
         yield "bad rows", np.isnan(volumes.log_volume), np.isnan(expected.log_volume)
         narrow = max(0, n // 2 - 1)
         bad = np.isnan(expected.log_volume) | (np.minimum(k, n - k) > narrow)
-        yield "rows too wide", np.isnan(calls.solve(runtime, logits, k, narrow).log_volume), bad
-        product = calls.jacobian_product(runtime, logits, k, n // 2, v)
+        yield "rows too wide", np.isnan(calls.solve(runtime, FixedSize(k, narrow), logits).log_volume), bad
+        product = calls.jacobian_product(runtime, FixedSize(k, n // 2), logits, v)
         exact = inference.jacobian_product(NUMPY, wide, k, v.astype(np.float64))
         scale = np.linalg.norm(exact, axis=1, keepdims=True)
         scale = np.where(scale > 1e-30, scale, 1)
         yield "J · v", 1 + product / scale, 1 + exact / scale
         u = rng.uniform(-0.5, 0.5, (7, len(logits), n - 1)).astype(logits.dtype)
-        drawn = calls.draw(runtime, logits, k, n // 2, (7,), u=u)
+        drawn = calls.draw(runtime, FixedSize(k, n // 2), logits, (7,), u=u)
         yield "draws from uniforms", drawn, inference.draw(NUMPY, logits, k, n // 2, u)
         u = uniforms(SEED, 7, len(logits), n - 1).astype(logits.dtype)
-        drawn = calls.draw(runtime, logits, k, n // 2, (7,), seed=SEED)
+        drawn = calls.draw(runtime, FixedSize(k, n // 2), logits, (7,), seed=SEED)
         yield "draws from a seed", drawn, inference.draw(NUMPY, logits, k, n // 2, u)
 
 

@@ -12,7 +12,8 @@ from oracle import Enumeration
 from transforms import Transforms, differentiable
 
 import ksubset
-from ksubset._law import weighted
+from ksubset._law.counts import count_log_pmf
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends import find
 
 TAIL = np.log(1e-300)
@@ -53,7 +54,7 @@ def test_infinite_logits_rule_counts_out(target: Target) -> None:
     ways = [ksubset.count_log_pmf(x)]
     if target.backend != "jax":  # which would compile it operation by operation
         with np.errstate(all="ignore"):
-            ways.append(weighted.count_log_pmf(replace(find(x, "x").ops(x), sweeps=False), x, 0, 0))
+            ways.append(count_log_pmf(replace(find(x, "x").ops(x), sweeps=False), SizeWeighted(0, x.shape[-1]), x))
     for found in map(target.to_numpy, ways):
         check_impossible(target, found, expected)
 
@@ -101,7 +102,9 @@ def test_both_ways_to_tilt_agree(target: Target) -> None:
         x = target.array(logits)
         ops = find(x, "x").ops(x)
         with np.errstate(all="ignore"):
-            ways = (weighted.count_log_pmf(replace(ops, sweeps=sweeps), x, 0, 0) for sweeps in (True, False))
+            ways = (
+                count_log_pmf(replace(ops, sweeps=sweeps), SizeWeighted(0, x.shape[-1]), x) for sweeps in (True, False)
+            )
             one, two = map(target.to_numpy, ways)
         bound = target.tolerance(5e-6, 2e-14) * np.maximum(5, np.abs(expected))
         assert (np.abs(one - expected) <= bound).all()

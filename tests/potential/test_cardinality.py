@@ -12,7 +12,8 @@ from significance import check_frequencies
 
 import ksubset
 from ksubset._engine.potential import each_size, mixture
-from ksubset._law import weighted
+from ksubset._law import functions
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends import find
 
 N = 6
@@ -196,7 +197,7 @@ def test_both_ways_to_tilt_agree(target: Target, rng: np.random.Generator) -> No
         images = [way.product(ops, x, omega, 0, N, v, u) for way in (mixture, each_size)]
         together = ops.xp.concat([x, omega], axis=-1)
         scalars = {
-            name: weighted.FUNCTIONS[name](ops, together, 0, N, solution=two)
+            name: getattr(functions, name)(ops, SizeWeighted(0, N), together, solution=two)
             for name in ("log_normalizer", "log_prob_count", "entropy")
         }
     for name in ("chosen", "unchosen", "counts"):
@@ -225,7 +226,7 @@ def test_the_object_finds_the_moments_once(
     d, mean = ksubset.KSubset(logits, k), ksubset.marginals(logits, k)
     np.testing.assert_allclose(target.to_numpy(d.entropy()), target.to_numpy(ksubset.entropy(logits, k)), rtol=1e-6)
     again = partial(pytest.fail, "the moments are found again")
-    for place in ("_law.weighted", "backends._cpu.dispatch_weighted"):
+    for place in ("_law.size_weighted.SizeWeighted", "backends._cpu.dispatch_weighted"):
         monkeypatch.setattr(f"ksubset.{place}.solve", lambda *args, **options: again())
     found = [d.log_normalizer(), d.log_prob_count(), d.log_prob(z)]
     for name, one, other in zip(names, found, expected, strict=True):

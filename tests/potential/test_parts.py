@@ -14,7 +14,8 @@ from potentials import compiled_elsewhere
 import ksubset
 from ksubset._engine.ops import Ops
 from ksubset._engine.potential import each_size, mixture, parts, sizes
-from ksubset._law import weighted
+from ksubset._law import functions
+from ksubset._law.size_weighted import SizeWeighted
 
 pytestmark = compiled_elsewhere
 N = 24
@@ -304,7 +305,7 @@ def test_counts_far_out_cost_no_digits(target: Target, way: Any, rng: np.random.
     ops = own(target)
     with np.errstate(all="ignore"):
         solution = way.solve(ops, x, omega, 0, N)
-        found = weighted.FUNCTIONS["entropy"](ops, ops.xp.concat([x, omega]), 0, N, solution=solution)
+        found = functions.entropy(ops, SizeWeighted(0, N), ops.xp.concat([x, omega]), solution=solution)
     p = 1 / (1 + np.exp(-theta[: N // 2]))
     expected = -(p * np.log(p) + (1 - p) * np.log1p(-p)).sum()
     assert float(found) == pytest.approx(expected, rel=target.tolerance(3e-6, 1e-14))

@@ -12,7 +12,8 @@ from significance import check_binomial, check_frequencies
 
 import ksubset
 from ksubset._api import show_config
-from ksubset._law import weighted
+from ksubset._law import functions
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cpu import calls_weighted, dispatch, dispatch_weighted
 from ksubset.backends.array_api import NUMPY
 
@@ -46,12 +47,12 @@ def scale(row):
 @pytest.mark.parametrize(("low", "high"), RANGES)
 def test_moments_and_products_agree_with_enumeration(low, high, count, dtype):
     truths = [cut for row in rows(6) if (cut := within(row, low, high))]
-    x = together(truths, dtype)
+    x, law = together(truths, dtype), SizeWeighted(low, high)
     directions = np.random.default_rng(0).normal(size=x.shape).astype(dtype)
     for start in range(0, len(x), count):
         part, f = x[start : start + count], directions[start : start + count]
-        found = [dispatch_weighted.evaluate(f"weighted_{name}", part, low, high) for name in ("marginals", "unchosen")]
-        image = dispatch_weighted.evaluate("weighted_marginals_jvp", part, low, high, f)
+        found = [dispatch_weighted.evaluate(side, law, part) for side in (functions.marginals, functions.unchosen)]
+        image = dispatch_weighted.evaluate(functions.marginals_jvp, law, part, f)
         for r, row in enumerate(truths[start : start + count]):
             bound = TOLERANCE[dtype] * scale(row)
             np.testing.assert_allclose(found[0][r], row.mean, atol=bound)
@@ -94,11 +95,11 @@ def test_float32_is_as_accurate_as_the_core_in_float64_allows(count, n, kind, fa
     weights, low, high = weights_of(kind, count, n, rng)
     x = np.concatenate([rows_of(family, count, n, rng), weights], axis=1).astype(np.float32)
     v = rng.normal(size=x.shape).astype(np.float32)
-    for name in ("marginals", "unchosen", "marginals_jvp"):
-        arrays = (v,) if name == "marginals_jvp" else ()
-        found = dispatch_weighted.evaluate(f"weighted_{name}", x, low, high, *arrays)
+    for function in (functions.marginals, functions.unchosen, functions.marginals_jvp):
+        arrays = (v,) if function is functions.marginals_jvp else ()
+        found = dispatch_weighted.evaluate(function, SizeWeighted(low, high), x, *arrays)
         with np.errstate(all="ignore"):
-            exact = getattr(weighted, f"weighted_{name}")(NUMPY, x.astype(float), low, high, *arrays)
+            exact = function(NUMPY, SizeWeighted(low, high), x.astype(float), *arrays)
         if arrays:
             size = np.maximum(np.linalg.norm(exact, axis=1), 1e-3)
             assert (np.linalg.norm(found - exact, axis=1) <= 2e-6 * size).all()
@@ -113,15 +114,15 @@ def test_long_rows_are_computed_in_segments():
     rng = np.random.default_rng(2)
     x = np.concatenate([rng.normal(size=n) - 0.5, np.where(np.arange(n + 1) <= high, 0, -np.inf)])[None]
     v = rng.normal(size=x.shape)
-    for name, arrays in (("marginals", ()), ("marginals_jvp", (v,))):
-        found = dispatch_weighted.evaluate(f"weighted_{name}", x, low, high, *arrays)
+    for function, arrays in ((functions.marginals, ()), (functions.marginals_jvp, (v,))):
+        found = dispatch_weighted.evaluate(function, SizeWeighted(low, high), x, *arrays)
         with np.errstate(all="ignore"):
-            expected = getattr(weighted, f"weighted_{name}")(NUMPY, x, low, high, *arrays)
+            expected = function(NUMPY, SizeWeighted(low, high), x, *arrays)
         np.testing.assert_allclose(found, expected, rtol=1e-11, atol=1e-13)
-    several = np.concatenate([x] * 4)
-    z = dispatch_weighted.sample(several, low, high, 0, (2,))
+    several, law = np.concatenate([x] * 4), SizeWeighted(low, high)
+    z = dispatch_weighted.sample(law, several, 0, (2,))
     assert (z.sum(axis=-1) <= high).all()
-    assert (z.reshape(8, n) == dispatch_weighted.sample(np.concatenate([several] * 2), low, high, 0, ())).all()
+    assert (z.reshape(8, n) == dispatch_weighted.sample(law, np.concatenate([several] * 2), 0, ())).all()
 
 
 def test_rows_that_need_several_tilts_are_left_to_the_core():
@@ -157,7 +158,7 @@ def test_law_of_samples(low, high, count, dtype):
         if row is None:
             continue
         x = np.tile(together([row], dtype), (count, 1))
-        z = dispatch_weighted.sample(x, low, high, 7, (20_000 // count,)).reshape(-1, 6)
+        z = dispatch_weighted.sample(SizeWeighted(low, high), x, 7, (20_000 // count,)).reshape(-1, 6)
         codes, known = z @ 2 ** np.arange(6), row.subsets @ 2 ** np.arange(6)
         assert np.isin(codes, known).all()
         check_frequencies(np.array([(codes == code).sum() for code in known]), row.probabilities)
@@ -170,7 +171,7 @@ def test_rare_counts_keep_their_probability(sign, dtype):
     log_weights = np.where(np.arange(5) == (4 if sign > 0 else 0), -11.0, 0.0)
     row = Potential(np.zeros(4), log_weights)
     x, draws = np.tile(together([row], dtype), (64, 1)), 100_000
-    sizes = dispatch_weighted.sample(x, 0, 4, 3, (draws,)).sum(axis=-1)
+    sizes = dispatch_weighted.sample(SizeWeighted(0, 4), x, 3, (draws,)).sum(axis=-1)
     check_binomial((sizes == (4 if sign > 0 else 0)).sum(), 64 * draws, row.mean[4:][4 if sign > 0 else 0])
 
 
@@ -179,10 +180,11 @@ def test_a_sample_depends_on_its_row_seed_and_number_alone():
     x = np.concatenate(
         [rng.normal(size=(100, 400)), np.where(np.arange(401) <= 150, 0, -np.inf) + np.zeros((100, 1))], 1
     )
-    z = dispatch_weighted.sample(x, 0, 150, 9, (3,), threads=1)
-    assert (z == dispatch_weighted.sample(x, 0, 150, 9, (3,), threads=3)).all()
-    assert (z[0, :3] == dispatch_weighted.sample(x[:3], 0, 150, 9, ())).all()
-    assert (z != dispatch_weighted.sample(x, 0, 150, 10, (3,))).any()
+    law = SizeWeighted(0, 150)
+    z = dispatch_weighted.sample(law, x, 9, (3,), threads=1)
+    assert (z == dispatch_weighted.sample(law, x, 9, (3,), threads=3)).all()
+    assert (z[0, :3] == dispatch_weighted.sample(law, x[:3], 9, ())).all()
+    assert (z != dispatch_weighted.sample(law, x, 10, (3,))).any()
 
 
 @pytest.mark.backends("numpy", "torch")
@@ -214,10 +216,10 @@ def test_gradients_take_the_kernels(target, monkeypatch):
     monkeypatch.setattr(
         dispatch_weighted,
         "evaluate",
-        lambda name, *args, **options: taken.append(name) or whole(name, *args, **options),
+        lambda function, *args, **options: taken.append(function) or whole(function, *args, **options),
     )
     z[:, 0].sum().backward()
-    assert taken == ["weighted_marginals_jvp"]
+    assert taken == [functions.marginals_jvp]
     found = np.concatenate([target.to_numpy(x.grad), target.to_numpy(w.grad)], axis=1)
     for row, gradient in zip(truths, found, strict=True):
         np.testing.assert_allclose(gradient, row.covariance[0], atol=2e-14 * scale(row))

@@ -7,8 +7,9 @@ pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra
 from fast_cases import FAMILIES, counts_for, rows_of
 
 from ksubset._engine import inference
+from ksubset._law.fixed_size import FixedSize
 from ksubset._law.functions import entropy
-from ksubset.backends._cpu import calls, dispatch, planning
+from ksubset.backends._cpu import calls, dispatch_fixed, planning
 from ksubset.backends.array_api import NUMPY
 
 RELATIVE = {np.float32: 1e-5, np.float64: 5e-14}
@@ -21,7 +22,7 @@ def core(logits, k, v):
     with np.errstate(all="ignore"):
         found = inference.solve(NUMPY, logits, k)
         product = inference.jacobian_product(NUMPY, logits, k, v.astype(float))
-        return found, product, entropy(NUMPY, logits, k, width, solution=found)
+        return found, product, entropy(NUMPY, FixedSize(k, width), logits, solution=found)
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -31,14 +32,14 @@ def test_agrees_with_the_core(family, count, n, dtype):
     rng = np.random.default_rng(n)
     logits = rows_of(family, count, n, rng).astype(dtype)
     k, v = counts_for(family, count, n, rng), rng.normal(size=(count, n)).astype(dtype)
-    found, product = dispatch.solve(logits, k), calls.jacobian_product(logits, k, v)
+    found, product = dispatch_fixed.solve(FixedSize(k, n // 2), logits), calls.jacobian_product(logits, k, v)
     expected, expected_product, expected_entropy = core(logits, k, v)
     for ours, theirs in ((found.chosen, expected.chosen), (found.unchosen, expected.unchosen)):
         assert np.max(np.abs(ours - theirs) / np.maximum(theirs, 1e-30)) < RELATIVE[dtype]
     scale = np.maximum(np.linalg.norm(expected_product, axis=1), 1e-3)
     assert np.max(np.linalg.norm(product - expected_product, axis=1) / scale) < PRODUCT[dtype]
     slack = (40 if dtype == np.float32 else 400) * np.finfo(dtype).eps * (np.abs(expected_entropy) + np.sqrt(n) + 10)
-    assert (np.abs(entropy(NUMPY, logits, k, n // 2, solution=found) - expected_entropy) < slack).all()
+    assert (np.abs(entropy(NUMPY, FixedSize(k, n // 2), logits, solution=found) - expected_entropy) < slack).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])

@@ -13,6 +13,7 @@ from counts import exact, truth
 
 import ksubset
 from ksubset._api import show_config
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cpu import dispatch, dispatch_counts
 from ksubset.backends._cpu.kernels import counts
 
@@ -139,11 +140,11 @@ def test_threads_give_the_same_numbers(rng: np.random.Generator) -> None:
 
 
 def test_which_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
-    name = "count_log_pmf"
+    name, law = "count_log_pmf", SizeWeighted(0, 3)
     assert "all counts" in show_config.paths(np.zeros((2, 100)), 3)[name]
     assert "all counts" in show_config.paths(np.zeros((2, 100)), ksubset.at_most(3))[name]
-    assert isinstance(dispatch.choose(name, (3, 0), 0, "float64"), str)
-    assert isinstance(dispatch.choose(name, (counts.LONGEST + 1,), 0, "float64"), str)
+    assert isinstance(dispatch.choose(law, name, (3, 0), "float64"), str)
+    assert isinstance(dispatch.choose(law, name, (counts.LONGEST + 1,), "float64"), str)
     monkeypatch.setenv("KSUBSET_FAST", "0")
     assert "KSUBSET_FAST is 0" in show_config.paths(np.zeros((2, 100)), 3)[name]
 

@@ -8,7 +8,8 @@ from fast_cases import FAMILIES, counts_for, enumerated, rows_of
 
 from ksubset._engine import inference
 from ksubset._law import functions
-from ksubset.backends._cpu import calls, dispatch
+from ksubset._law.fixed_size import FixedSize
+from ksubset.backends._cpu import calls, dispatch_fixed
 from ksubset.backends.array_api import NUMPY
 
 TOLERANCE = {np.float32: 2e-5, np.float64: 3e-14}
@@ -26,8 +27,8 @@ def test_every_answer_agrees_with_enumeration(family, n, count, dtype):
     rng = np.random.default_rng(n)
     logits = rows_of(family, count, n, rng).astype(dtype)
     k, v = counts_for(family, count, n, rng), rng.normal(size=(count, n)).astype(dtype)
-    found, product = dispatch.solve(logits, k), calls.jacobian_product(logits, k, v)
-    entropies = functions.entropy(NUMPY, logits, k, n // 2, solution=found)
+    found, product = dispatch_fixed.solve(FixedSize(k, n // 2), logits), calls.jacobian_product(logits, k, v)
+    entropies = functions.entropy(NUMPY, FixedSize(k, n // 2), logits, solution=found)
     for r in range(count):
         _, _, mu, covariance, entropy = enumerated(logits[r].astype(float), int(k[r]))
         np.testing.assert_allclose(found.chosen[r], mu, rtol=TOLERANCE[dtype], atol=1e-30)
@@ -53,7 +54,7 @@ def test_every_k_of_one_row(count, dtype):
 def test_log_volume_is_that_of_the_core(count, dtype):
     logits = (5 * np.random.default_rng(1).normal(size=(count, 60))).astype(dtype)
     for k in (20, np.arange(count) * 3):
-        found = dispatch.solve(logits, k, sides=False)
+        found = dispatch_fixed.solve(FixedSize(k, 30), logits, sides=False)
         t = found.tilted.astype(float)
         core = inference.solve(NUMPY, t, k)  # λ of a row that is tilted already is another one
         shift = core.tilted[:, 0] - t[:, 0]

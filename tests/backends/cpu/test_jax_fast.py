@@ -21,6 +21,7 @@ from fast_cases import FAMILIES, counts_for, rows_of
 import ksubset
 from ksubset._engine import inference
 from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends.array_api import NUMPY
 from ksubset.backends.jax import ADAPTER
 
@@ -38,7 +39,7 @@ def on(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def answers(logits: Any, k: Any, v: Any) -> tuple[Any, Any, Any]:
     """μ, 1 − μ and J · v by JAX."""
-    other = ADAPTER.evaluate(functions.unchosen, logits, k, logits.shape[-1] // 2, solution=None)
+    other = ADAPTER.evaluate(functions.unchosen, FixedSize(k, logits.shape[-1] // 2), logits)
     return ksubset.marginals(logits, k), other, ksubset.marginals_jvp(logits, k, v)
 
 

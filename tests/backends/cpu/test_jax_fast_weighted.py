@@ -13,6 +13,7 @@ from oracle import Enumeration
 from significance import check_frequencies
 
 import ksubset
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cpu import dispatch_weighted
 
 pytestmark = pytest.mark.backends("jax")
@@ -69,7 +70,7 @@ def test_rows_that_no_kernel_serves(target: Target, monkeypatch: pytest.MonkeyPa
     mixed = np.stack([FAR, X[1]])
     k = [ksubset.Cardinality(wrap(ENDS)) for wrap in (target.array, np.asarray)]
     served = (
-        dispatch_weighted.Call(np.concatenate([mixed, np.broadcast_to(ENDS, (2, 3, N + 1))], -1), 0, N)
+        dispatch_weighted.Call(np.concatenate([mixed, np.broadcast_to(ENDS, (2, 3, N + 1))], -1), SizeWeighted(0, N))
         .moments(1)
         .served
     )

@@ -13,6 +13,7 @@ from cuda_on_cpu.philox import philox
 from significance import check_frequencies
 
 from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cuda import calls, geometry
 from ksubset.backends.array_api import ADAPTER
 
@@ -59,9 +60,13 @@ def test_enumeration(emulator, dtype):
     logits = np.random.default_rng(1).normal(size=(n + 1, n)).astype(dtype) * 2
     k = np.arange(n + 1)
     names = ["log_normalizer", "marginals", "entropy"]
-    values = [calls.evaluate(runtime, getattr(functions, name), logits, k, n // 2, solution=None) for name in names]
+    values = [
+        calls.evaluate(runtime, getattr(functions, name), FixedSize(k, n // 2), logits, solution=None) for name in names
+    ]
     names, wide, unit = [*names, "covariance"], logits[:, None, :], np.eye(n, dtype=dtype)
-    values.append(calls.evaluate(runtime, functions.marginals_jvp, wide, k[:, None], n // 2, unit, solution=None))
+    values.append(
+        calls.evaluate(runtime, functions.marginals_jvp, FixedSize(k[:, None], n // 2), wide, unit, solution=None)
+    )
     for row in k:
         subsets, weights = log_weights(logits[row].astype(np.float64), row)
         total = np.logaddexp.reduce(weights)
@@ -94,40 +99,40 @@ def test_every_function_agrees_with_the_numpy_adapter(build, function, k):
     rng, n, emulator = np.random.default_rng(2), 12, Emulator(build)
     logits, other, u = rng.normal(size=(2, 3, n)), rng.normal(size=(2, 3, n)), rng.random((4, 2, 3, n - 1))
     counts = k if isinstance(k, int) else np.broadcast_to(np.asarray(k), (2, 3))
-    z = ADAPTER.evaluate(functions.mode, other, counts, n // 2, solution=None)
+    z = ADAPTER.evaluate(functions.mode, FixedSize(counts, n // 2), other, solution=None)
     arrays = {"kl_divergence": (other,), "marginals_jvp": (other[0],), "log_prob": (z,)}
     arrays |= {"sample": (u,), "rsample": (u,)}
     given = arrays.get(function.__name__, ())
-    actual = calls.evaluate(emulator.runtime, function, logits, counts, n // 2, *given, solution=None)
-    expected = ADAPTER.evaluate(function, logits, counts, n // 2, *given, solution=None)
+    actual = calls.evaluate(emulator.runtime, function, FixedSize(counts, n // 2), logits, *given, solution=None)
+    expected = ADAPTER.evaluate(function, FixedSize(counts, n // 2), logits, *given, solution=None)
     np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
     assert len(emulator.launches) == {functions.mode: 0, functions.kl_divergence: 2}.get(function, 1)
 
 
 def test_a_known_solution_costs_no_launch(build):
     emulator, logits = Emulator(build), np.arange(6.0)
-    solution = calls.solve(emulator.runtime, logits, 2, 2)
-    calls.evaluate(emulator.runtime, functions.entropy, logits, 2, 2, solution=solution)
+    solution = calls.solve(emulator.runtime, FixedSize(2, 2), logits)
+    calls.evaluate(emulator.runtime, functions.entropy, FixedSize(2, 2), logits, solution=solution)
     assert len(emulator.launches) == 1
 
 
 def test_infinite_logits_decide_exactly(emulator, dtype):
     logits = np.array([[np.inf, -np.inf, 0.5, -1, np.inf, 2]], dtype=dtype)
-    solution = calls.solve(emulator.runtime, logits, 3, 3)
+    solution = calls.solve(emulator.runtime, FixedSize(3, 3), logits)
     np.testing.assert_array_equal(solution.chosen[0, [0, 1, 4]], [1, 0, 1])
     np.testing.assert_array_equal(solution.unchosen[0, [0, 1, 4]], [0, 1, 0])
-    product = calls.jacobian_product(emulator.runtime, logits, 3, 3, np.arange(6, dtype=dtype)[None] - 7)
+    product = calls.jacobian_product(emulator.runtime, FixedSize(3, 3), logits, np.arange(6, dtype=dtype)[None] - 7)
     np.testing.assert_array_equal(product[0, [0, 1, 4]], 0)
-    subsets = calls.draw(emulator.runtime, logits, 3, 3, (50,), seed=battery.SEED)
+    subsets = calls.draw(emulator.runtime, FixedSize(3, 3), logits, (50,), seed=battery.SEED)
     np.testing.assert_array_equal(subsets[:, 0, [0, 1, 4]], np.broadcast_to([1, 0, 1], (50, 3)))
 
 
 def test_a_bad_row_is_nan_and_alone(emulator, dtype):
     logits = np.zeros((4, 5), dtype=dtype)
     logits[1, 3], logits[2, :3] = np.nan, np.inf
-    solution = calls.solve(emulator.runtime, logits, 2, 2)
-    product = calls.jacobian_product(emulator.runtime, logits, 2, 2, np.ones_like(logits))
-    subsets = calls.draw(emulator.runtime, logits, 2, 2, (3,), seed=battery.SEED)
+    solution = calls.solve(emulator.runtime, FixedSize(2, 2), logits)
+    product = calls.jacobian_product(emulator.runtime, FixedSize(2, 2), logits, np.ones_like(logits))
+    subsets = calls.draw(emulator.runtime, FixedSize(2, 2), logits, (3,), seed=battery.SEED)
     for value in (solution.tilted, solution.chosen, solution.unchosen, product, *subsets):
         np.testing.assert_array_equal(np.isnan(value).all(axis=-1), [False, True, True, False])
         np.testing.assert_array_equal(np.isnan(value).any(axis=-1), [False, True, True, False])
@@ -136,7 +141,7 @@ def test_a_bad_row_is_nan_and_alone(emulator, dtype):
 def test_rows_are_read_where_they_lie(build):
     emulator, wide = Emulator(build), np.random.default_rng(3).normal(size=(6, 9))
     v = np.broadcast_to(wide[0, :7], (3, 7))
-    actual = calls.jacobian_product(emulator.runtime, wide[::2, 1:8], 2, 2, v)
+    actual = calls.jacobian_product(emulator.runtime, FixedSize(2, 2), wide[::2, 1:8], v)
     expected = ADAPTER.evaluate(functions.marginals_jvp, wide[::2, 1:8].copy(), 2, 2, v.copy(), solution=None)
     np.testing.assert_allclose(actual, expected, atol=1e-14)
     assert np.shares_memory(calls._rows(emulator.runtime, wide[::2, 1:8])[0], wide)
@@ -146,7 +151,7 @@ def test_subsets_follow_the_law(emulator, dtype):
     n, k, draws = 8, 3, 20_000
     logits = np.random.default_rng(4).normal(size=n).astype(dtype) * 1.5
     subsets, weights = log_weights(logits.astype(np.float64), k)
-    drawn = calls.draw(emulator.runtime, logits, k, k, (draws,), seed=battery.SEED)
+    drawn = calls.draw(emulator.runtime, FixedSize(k, k), logits, (draws,), seed=battery.SEED)
     place = {tuple(subset): i for i, subset in enumerate(subsets)}
     observed = np.bincount([place[tuple(z)] for z in drawn], minlength=len(subsets))
     check_frequencies(observed, np.exp(weights - np.logaddexp.reduce(weights)))
@@ -155,7 +160,9 @@ def test_subsets_follow_the_law(emulator, dtype):
 def test_a_warp_divides_a_node_by_the_law(emulator, dtype):
     """Nodes of 51 counts, divided by whole warps; how many of the first 50 items are chosen is hypergeometric."""
     draws, half = 4_000, 50
-    drawn = calls.draw(emulator.runtime, np.zeros(2 * half, dtype=dtype), half, half, (draws,), seed=battery.SEED)
+    drawn = calls.draw(
+        emulator.runtime, FixedSize(half, half), np.zeros(2 * half, dtype=dtype), (draws,), seed=battery.SEED
+    )
     law = np.array([comb(half, c) ** 2 / comb(2 * half, half) for c in range(half + 1)])
     assert (drawn.sum(axis=-1) == half).all()
     for part in (drawn[:, :half], drawn[:, ::2]):
@@ -166,7 +173,7 @@ def test_streams_do_not_depend_on_the_launch(build):
     logits = np.random.default_rng(5).normal(size=(3, 20))
     geometries = [Emulator(build, processors=processors) for processors in (1, 40)]
     geometries[1].threads = 96
-    first, second = (calls.draw(e.runtime, logits, 7, 7, (40,), seed=battery.SEED) for e in geometries)
+    first, second = (calls.draw(e.runtime, FixedSize(7, 7), logits, (40,), seed=battery.SEED) for e in geometries)
     assert geometries[0].launches[0].shares != geometries[1].launches[0].shares
     np.testing.assert_array_equal(first, second)
 
@@ -185,7 +192,7 @@ def test_the_generator_is_philox():
 
 @pytest.mark.parametrize(("shape", "width"), [((1, 20_000), 3), ((1, 16_384), 8_192), ((0, 5), 2), ((3, 0), 0)])
 def test_the_core_takes_what_no_block_suits(shape, width):
-    assert not geometry.suits(np.zeros(shape), width)
+    assert not geometry.suits(FixedSize(width, width), np.zeros(shape))
 
 
 @pytest.mark.parametrize("function", [functions.log_normalizer, functions.entropy])
@@ -194,12 +201,12 @@ def test_float32_loses_nothing_in_long_sums(build, function):
     logits, k = np.random.default_rng(5).normal(size=(2, 3000)), np.array([3, 40])
     single = logits.astype(np.float32)
     actual = calls.evaluate(Emulator(build).runtime, function, single, k, 40, solution=None)
-    expected = ADAPTER.evaluate(function, single.astype(np.float64), k, 40, solution=None)
+    expected = ADAPTER.evaluate(function, FixedSize(k, 40), single.astype(np.float64), solution=None)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
 def test_largest_row(build):
     """16384 items in a slab: offsets stay in range. Checked by the sum and by equal items being treated alike."""
     emulator, logits = Emulator(build, shared_bytes=48_000), np.zeros(geometry.MOST_ITEMS, dtype=np.float32)
-    chosen = calls.solve(emulator.runtime, logits, 40, 40).chosen
+    chosen = calls.solve(emulator.runtime, FixedSize(40, 40), logits).chosen
     np.testing.assert_allclose(chosen, 40 / chosen.size, rtol=2e-5)

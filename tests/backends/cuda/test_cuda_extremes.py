@@ -13,6 +13,7 @@ from cuda_on_cpu.battery import SEED
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 
 from ksubset._engine.inference import Solution
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cuda import calls
 
 pytestmark = [NEEDED, OWN_SESSION]
@@ -100,14 +101,14 @@ def assert_subsets(z: np.ndarray, k: np.ndarray) -> None:
 
 def test_equal_items_by_symmetry(emulator, rows, dtype):
     runtime, width, tolerance = emulator.runtime, rows.logits.shape[1] // 2, TOLERANCE[dtype.name]
-    solution, (chosen, unchosen) = calls.solve(runtime, rows.logits, rows.k, width), rows.marginals()
+    solution, (chosen, unchosen) = calls.solve(runtime, FixedSize(rows.k, width), rows.logits), rows.marginals()
     np.testing.assert_allclose(solution.chosen, chosen, rtol=tolerance)
     np.testing.assert_allclose(solution.unchosen, unchosen, rtol=tolerance)
     v = direction(rows.logits)
-    product, exact = calls.jacobian_product(runtime, rows.logits, rows.k, width, v), rows.product(v)
+    product, exact = calls.jacobian_product(runtime, FixedSize(rows.k, width), rows.logits, v), rows.product(v)
     error = np.linalg.norm(product - exact, axis=1) / np.linalg.norm(exact, axis=1)
     assert (error < tolerance).all()
-    assert_subsets(calls.draw(runtime, rows.logits, rows.k, width, (DRAWS,), seed=SEED), rows.k)
+    assert_subsets(calls.draw(runtime, FixedSize(rows.k, width), rows.logits, (DRAWS,), seed=SEED), rows.k)
 
 
 def test_a_level_of_logits_cancels_exactly(emulator, rows):
@@ -115,9 +116,9 @@ def test_a_level_of_logits_cancels_exactly(emulator, rows):
     runtime, width, v = emulator.runtime, rows.logits.shape[1] // 2, direction(rows.logits)
 
     def answers(x: np.ndarray) -> tuple[Solution, np.ndarray, np.ndarray]:
-        product = calls.jacobian_product(runtime, x, rows.k, width, v)
-        drawn = calls.draw(runtime, x, rows.k, width, (DRAWS,), seed=SEED)
-        return calls.solve(runtime, x, rows.k, width), product, drawn
+        product = calls.jacobian_product(runtime, FixedSize(rows.k, width), x, v)
+        drawn = calls.draw(runtime, FixedSize(rows.k, width), x, (DRAWS,), seed=SEED)
+        return calls.solve(runtime, FixedSize(rows.k, width), x), product, drawn
 
     (huge, *others), (plain, *expected) = answers(rows.logits), answers(rows.plain)
     np.testing.assert_array_equal(huge.tilted[rows.free], plain.tilted[rows.free])
@@ -132,18 +133,18 @@ def test_a_masked_row_that_chooses_none(emulator, dtype):
     logits, k = np.random.default_rng(8).normal(size=(3, N)).astype(dtype), np.array([5, 0, 100])
     logits[1] = np.finfo(dtype).min
     runtime, v = emulator.runtime, direction(logits)
-    solution = calls.solve(runtime, logits, k, N // 2)
+    solution = calls.solve(runtime, FixedSize(k, N // 2), logits)
     assert (1 / (1 + np.exp(-solution.tilted[1]))).sum() < 1
     np.testing.assert_array_equal(solution.chosen[1], 0)
     np.testing.assert_array_equal(solution.unchosen[1], 1)
-    product = calls.jacobian_product(runtime, logits, k, N // 2, v)
+    product = calls.jacobian_product(runtime, FixedSize(k, N // 2), logits, v)
     np.testing.assert_array_equal(product[1], 0)
-    assert_subsets(calls.draw(runtime, logits, k, N // 2, (DRAWS,), seed=SEED), k)
+    assert_subsets(calls.draw(runtime, FixedSize(k, N // 2), logits, (DRAWS,), seed=SEED), k)
     for i in (0, 2):
-        alone = calls.solve(runtime, logits[[i]], k[[i]], N // 2)
+        alone = calls.solve(runtime, FixedSize(k[[i]], N // 2), logits[[i]])
         for name in ("tilted", "log_volume", "chosen", "unchosen"):
             np.testing.assert_allclose(getattr(solution, name)[i], getattr(alone, name)[0], rtol=TOLERANCE[dtype.name])
-        expected = calls.jacobian_product(runtime, logits[[i]], k[[i]], N // 2, v[[i]])[0]
+        expected = calls.jacobian_product(runtime, FixedSize(k[[i]], N // 2), logits[[i]], v[[i]])[0]
         np.testing.assert_allclose(product[i], expected, rtol=TOLERANCE[dtype.name], atol=1e-30)
 
 
@@ -158,7 +159,7 @@ def test_whatever_rounding_does_a_draw_has_k_ones(emulator, dtype, n):
     special = rng.choice([0, 0.5, 1, 1 - 2.0**-24, -0.5, np.nan, np.inf, -np.inf], ordinary.shape)
     constant = np.broadcast_to(np.array([0, 0.5, np.nan, np.inf, -np.inf])[:, None, None], (5, k.size, n - 1))
     u = np.concat([special, np.where(ordinary < 0.5, ordinary, special), constant]).astype(dtype)
-    drawn = calls.draw(emulator.runtime, logits, k, n // 2, (len(u),), u=u)
+    drawn = calls.draw(emulator.runtime, FixedSize(k, n // 2), logits, (len(u),), u=u)
     feasible = (k >= 0) & (k <= n)
     assert np.isnan(drawn[:, ~feasible]).all()
     assert_subsets(drawn[:, feasible], k[feasible])

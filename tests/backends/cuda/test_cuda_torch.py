@@ -11,6 +11,7 @@ from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
 from cuda_on_cpu.nvrtc import NVRTC, library
 
 from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cuda import calls
 from ksubset.backends._cuda.calls import Launch
 from ksubset.backends.array_api import ADAPTER
@@ -43,15 +44,17 @@ def test_torch_agrees_with_numpy(runtime, dtype, name):
     arrays = {"marginals_jvp": rng.normal(size=(3, n)), "sample": rng.random((2, 3, n - 1))}
     given = [arrays[name].astype(dtype)] if name in arrays else []
     tensors = [torch.from_numpy(x) for x in (logits, k, *given)]
-    actual = calls.evaluate(runtime, function, tensors[0], tensors[1], n // 2, *tensors[2:], solution=None)
-    expected = ADAPTER.evaluate(function, logits, k, n // 2, *given, solution=None)
+    actual = calls.evaluate(runtime, function, FixedSize(tensors[1], n // 2), tensors[0], *tensors[2:], solution=None)
+    expected = ADAPTER.evaluate(function, FixedSize(k, n // 2), logits, *given, solution=None)
     assert actual.dtype == tensors[0].dtype
     tolerance = {"float32": 2e-5, "float64": 1e-13}[dtype]
     np.testing.assert_allclose(actual.numpy(), expected, rtol=tolerance, atol=tolerance / 10)
 
 
 def test_torch_draws_from_a_seed(runtime):
-    drawn = calls.draw(runtime, torch.zeros(3, 12), torch.tensor([0, 5, 12]), 6, (4,), seed=torch.from_numpy(SEED))
+    drawn = calls.draw(
+        runtime, FixedSize(torch.tensor([0, 5, 12]), 6), torch.zeros(3, 12), (4,), seed=torch.from_numpy(SEED)
+    )
     np.testing.assert_array_equal(drawn.sum(-1).numpy(), np.broadcast_to([0, 5, 12], (4, 3)))
 
 

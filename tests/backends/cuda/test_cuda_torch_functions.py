@@ -15,6 +15,7 @@ from cuda_on_cpu.philox import uniforms
 
 import ksubset
 from ksubset._api.show_config import NAMES
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cpu import dispatch
 from ksubset.backends._cuda import calls, geometry
 from ksubset.backends._cuda.calls import Device, Launch
@@ -206,7 +207,7 @@ def test_tensors_without_memory_of_their_own_take_the_core(launched):
 
     with Recording():
         same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
-        assert isinstance(ksubset.backends.torch.ADAPTER.path("marginals", tensor(LOGITS), K), str)
+        assert isinstance(ksubset.backends.torch.ADAPTER.path(FixedSize(K, K), "marginals", tensor(LOGITS)), str)
     assert launched == []
     same(torch.func.vmap(lambda x: ksubset.KSubset(x, K).mean)(tensor(LOGITS)), ksubset.marginals(LOGITS, K))
     drawn = torch.func.vmap(lambda x: ksubset.rsample(x, K), randomness="different")(tensor(LOGITS))

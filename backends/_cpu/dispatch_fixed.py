@@ -1,0 +1,85 @@
+"""Subsets of one size through the CPU fast path: calls of ``ksubset._law.functions`` put to its kernels."""
+
+from collections.abc import Callable
+from functools import cache
+from typing import TYPE_CHECKING, Any
+
+from ksubset._engine.inference import Solution
+from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from ksubset.backends._cpu.calls import Memory
+
+
+@cache
+def kernels() -> Any:
+    """The package of kernels."""
+    from ksubset.backends._cpu import calls
+
+    return calls
+
+
+def evaluate(
+    function: Callable[..., Any],
+    law: FixedSize,
+    logits: "np.ndarray",
+    *v: "np.ndarray",
+    threads: int | None = None,
+) -> Any:
+    """Compute μ, 1 − μ, or J · ``v``, against which the logits broadcast."""
+    if function is functions.marginals_jvp:
+        return jacobian_product(law, logits, v[0], threads=threads)
+    return marginal(law, logits, chosen=function is functions.marginals, threads=threads)
+
+
+def marginal(
+    law: FixedSize, logits: Any, *, chosen: bool, threads: int | None = None, memory: "Memory | None" = None
+) -> Any:
+    """Compute μ, or 1 − μ."""
+    cpu = kernels()
+    wanted = {"volume": False, "chosen": chosen, "unchosen": not chosen}
+    found = cpu.solve(logits, law.k, law.width, **wanted, threads=threads, memory=memory or cpu.NUMPY)
+    return found.chosen if chosen else found.unchosen
+
+
+def solve(law: FixedSize, logits: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:
+    """The solution in float64, with both marginals or none; the law's sizes broadcast to the batch."""
+    import numpy as np
+
+    logits, batch = logits.astype(np.float64, copy=False), logits.shape[:-1]
+    counts = law.k if law.counts is None else np.broadcast_to(law.counts, batch)
+    found = kernels().solve(logits, counts, chosen=sides, unchosen=sides, threads=threads)
+    with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
+        start, shift = found.shifts.reshape(2, *batch, 1)
+        tilted = (logits + start) + shift
+    return Solution(tilted, found.log_volume, found.chosen, found.unchosen)
+
+
+def jacobian_product(
+    law: FixedSize, logits: "np.ndarray", v: "np.ndarray", *, threads: int | None = None
+) -> "np.ndarray":
+    """Compute J · v; the logits and ``v`` broadcast against each other."""
+    import numpy as np
+
+    shape = np.broadcast_shapes(logits.shape, v.shape)
+    k = law.k if law.counts is None else np.broadcast_to(law.counts, shape[:-1])
+    image: np.ndarray = kernels().jacobian_product(
+        np.broadcast_to(logits, shape), k, np.broadcast_to(v, shape), law.width, threads=threads
+    )
+    return image
+
+
+def sample(
+    law: FixedSize,
+    logits: "np.ndarray",
+    seed: int,
+    sample_shape: tuple[int, ...],
+    *,
+    threads: int | None = None,
+) -> "np.ndarray":
+    """Draw exact subsets, sample_shape + (..., n)."""
+    z: np.ndarray = kernels().sample(logits, law.k, seed, sample_shape, law.width, threads=threads)[0]
+    return z
