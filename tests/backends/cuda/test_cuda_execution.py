@@ -200,7 +200,7 @@ def test_float32_loses_nothing_in_long_sums(build, function):
     """Thousands of terms cancel against log P; each costs no more than its own rounding."""
     logits, k = np.random.default_rng(5).normal(size=(2, 3000)), np.array([3, 40])
     single = logits.astype(np.float32)
-    actual = calls.evaluate(Emulator(build).runtime, function, single, k, 40, solution=None)
+    actual = calls.evaluate(Emulator(build).runtime, function, FixedSize(k, 40), single, solution=None)
     expected = ADAPTER.evaluate(function, FixedSize(k, 40), single.astype(np.float64), solution=None)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
