@@ -6,7 +6,7 @@ Each holds an `ADAPTER`, a `ksubset._call.backend.Backend`.
 from typing import TYPE_CHECKING, Any, cast
 
 from ksubset._call.arguments import kind
-from ksubset._call.backend import Backend, Spread
+from ksubset._call.backend import Backend, Shards
 
 if TYPE_CHECKING:
     from ksubset._engine.ops import Array
@@ -54,13 +54,11 @@ def is_spread(x: object) -> bool:
     return type(x).__module__.startswith("torch.distributed.tensor")
 
 
-def spread(x: object, name: str) -> Spread | None:
-    """Where the rows of ``x`` are, if it is spread over processes; adapters see the rows of one alone."""
-    if not is_spread(x):
-        return None
-    from ksubset.backends.torch.dtensor import Shards
+def shards(x: object, name: str) -> Shards:
+    """Where the rows of ``x`` are, which is spread over processes; adapters see the rows of one alone."""
+    from ksubset.backends.torch.dtensor import TensorShards
 
-    return Shards(cast("Array", x), name)
+    return TensorShards(cast("Array", x), name)
 
 
 def load(adapter: str) -> Backend:

@@ -5,7 +5,7 @@ beside its items, whereas sums over its pieces, one after the other, would be th
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from inspect import signature
 from math import isnan, prod
@@ -18,16 +18,16 @@ import dask.array as da
 from ksubset._call.arguments import check_k, check_logits
 from ksubset._call.backend import Backend, Known
 from ksubset._call.cardinality import Cardinality, at_least
+from ksubset._call.placement import Placement, Work
 from ksubset._call.prepare import static_width
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_binary, check_uniforms
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize
+from ksubset._law.functions import SOLVING
 from ksubset._law.law import Law
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends.dask.chunks import Call, Operand, Root, map_rows, root, seed, split
-
-PER_ROW = {"log_normalizer", "log_prob_count", "log_prob", "entropy", "kl_divergence", "kl_to_uniform"}
-"""Functions whose value has no axis for the items."""
 
 
 def _refuse() -> NoReturn:
@@ -45,11 +45,13 @@ def joined(x: Array, name: str) -> Array:
 
 
 @dataclass
-class ChunkedProblem(Problem):
-    """A call that is validated except for values; its law has a bound on the sizes and nothing else.
+class Chunked(Placement):
+    """A call that is validated except for values.
 
     Attributes
     ----------
+    outline
+        The problem without values; its law has a bound on the sizes and nothing else.
     given
         What was given as k.
     start
@@ -58,25 +60,40 @@ class ChunkedProblem(Problem):
         The chunks of the items as given, which the results have too.
     """
 
+    outline: Problem
     given: int | Array | Cardinality
     start: Callable[..., Problem]
     items: tuple[int, ...]
 
-    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
-        """As for `Problem`, in each chunk."""
-        names = list(signature(function).parameters)[3:]  # after (ops, law, parameters)
-        arrays = (*map(joined, arrays, names),)
-        tail = () if function.__name__ in PER_ROW else tuple(self.logits.shape[-1:])
-        return self._map(partial(_evaluated, function, self.reads_anywhere), tail, *arrays)
+    @property
+    def problem(self) -> Problem:
+        """The problem without values."""
+        return self.outline
 
-    def apply(self, work: Callable[[Problem], Array], *tail: int) -> Array:
-        """As for `Problem`, in each chunk."""
-        return self._map(work, tail)
+    @property
+    def k(self) -> Any:
+        """As it was given."""
+        return self.given
+
+    def at(self, problem: Problem) -> "Chunked":
+        """As for `Placement`."""
+        return replace(self, outline=problem)
+
+    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = ()) -> Array:
+        """As for `Placement`, in each chunk."""
+        return self._map(work, tail, *(joined(x, "an array") for x in arrays))
+
+    def value(self, function: Callable[..., Array], *arrays: Array, solution: Known = None) -> Array:
+        """As for `Placement`; further arrays are checked in each chunk."""
+        names = list(signature(function).parameters)[3:]  # after (ops, law, parameters)
+        tail = () if function in SOLVING else tuple(self.outline.logits.shape[-1:])
+        work = partial(_evaluated, function, self.outline.reads_anywhere)
+        return self._map(work, tail, *map(joined, arrays, names))
 
     def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
-        """As for `Problem`, in each chunk, with a seed that depends on its position."""
+        """As for `Placement`, in each chunk, with a seed that depends on its position."""
         work = partial(_drawn, function, root(rng), sample_shape)
-        return self._map(work, tuple(self.logits.shape[-1:]), draws=sample_shape, places=True)
+        return self._map(work, tuple(self.outline.logits.shape[-1:]), draws=sample_shape, places=True)
 
     def _map(
         self,
@@ -91,31 +108,26 @@ class ChunkedProblem(Problem):
             Operand(joined(x, name)) if name == "log_weights" else Operand(x, has_items=False)
             for name, x in parts.items()
         ]
-        operands = [Operand(self.logits), *sizes, *map(Operand, arrays)]
-        call = Call(self.start, k, tuple(parts), work)
-        found = self.cast(map_rows(call, operands, tail, draws=draws, places=places))
-        return found.rechunk({-1: self.items}) if tail == self.logits.shape[-1:] else found
+        logits = self.outline.logits
+        operands = [Operand(logits), *sizes, *map(Operand, arrays)]
+        found = map_rows(Call(self.start, k, tuple(parts), work), operands, tail, draws=draws, places=places)
+        found = self.outline.cast(found)
+        return found.rechunk({-1: self.items}) if tail == logits.shape[-1:] else found
 
-    @property
-    def k(self) -> int | Array:
-        """The size as it was given."""
-        return self.given
+    def local(self, x: Array, name: str, *, items: bool = True) -> Array:
+        """The array itself, whose chunks will be taken."""
+        return x
 
-    @property
-    def uniforms_per_row(self) -> int:
-        """As for `Problem`; a `Cardinality` takes one more."""
-        return super().uniforms_per_row + isinstance(self.given, Cardinality)
-
-    def solve(self) -> Any:
-        """None: the functions share no work."""
-        return None
+    def solve(self) -> None:
+        """Nothing: the functions share no work."""
 
     def path(self, name: str) -> Any:
         """The path of the first chunk."""
-        like = array_api_compat.array_namespace(self.logits._meta)
-        shape = tuple(sizes[0] for sizes in self.logits.chunks)
-        chunk = like.broadcast_to(like.zeros((), dtype=self.logits.dtype), shape)
-        size: int | Cardinality = self.law.bound(shape[-1])
+        logits = self.outline.logits
+        like = array_api_compat.array_namespace(logits._meta)
+        shape = tuple(sizes[0] for sizes in logits.chunks)
+        chunk = like.broadcast_to(like.zeros((), dtype=logits.dtype), shape)
+        size: int | Cardinality = self.outline.law.bound(shape[-1])
         if isinstance(self.given, Cardinality):  # of arrays that are not there yet nothing is known
             size = at_least(0) if split(self.given)[1] else self.given
         return self.start(chunk, size, validate=False).path(name)
@@ -132,7 +144,7 @@ def _evaluated(function: Callable[..., Any], validate: bool, problem: Problem, *
     """One of ``ksubset._law.functions`` for a chunk; a further array is checked here."""
     if validate and arrays:
         _check(problem, function.__name__, arrays[0])
-    return problem.evaluate(function, *arrays)
+    return problem.rows(function, *arrays)
 
 
 def _check(problem: Problem, name: str, x: Array) -> None:
@@ -166,7 +178,7 @@ class Dask(Backend):
         """The chunks will tell."""
         return True
 
-    def prepare(
+    def place(
         self,
         start: Callable[..., Problem],
         logits: Array,
@@ -174,21 +186,20 @@ class Dask(Backend):
         max_k: int | None,
         validate: bool | None,
         name: str = "logits",
-    ) -> Problem:
+    ) -> Chunked:
         """Check the types and shapes of the arguments, and leave their values to ``start`` in each chunk."""
         check_logits(logits, xp, name)
         items, logits = logits.chunks[-1], joined(logits, name)
         n = int(logits.shape[-1])
+        law: Law = SizeWeighted(0, n)
         if isinstance(k, Cardinality):
             k.resolve(logits, self, xp, reads=False)
-            width = n
         else:
             checked = check_k(k, logits, self, xp, name)
-            width = static_width(checked, n, max_k, self, reads=False)
+            law = FixedSize(checked, static_width(checked, n, max_k, self, reads=False))
             k = k if self.is_array(k) else checked
         start = partial(start, max_k=max_k, validate=bool(validate))
-        law, checks = FixedSize(None, width), bool(validate)
-        return ChunkedProblem(self, xp, logits, law, logits.dtype, False, checks, None, k, start, items)
+        return Chunked(Problem(self, xp, logits, law, logits.dtype, False, bool(validate)), k, start, items)
 
     def ops(self, x: Array) -> Ops:
         _refuse()

@@ -14,8 +14,8 @@ from torch.distributed.tensor import DTensor, Partial, Placement, Replicate, Sha
 from ksubset.backends.torch import generator
 
 
-class Shards:
-    """Where the rows of a batch are; see `ksubset._engine.ops.Spread`.
+class TensorShards:
+    """Where the rows of a batch are; see `ksubset._call.backend.Shards`.
 
     Raises
     ------

@@ -55,14 +55,13 @@ class KSubset:
         self, logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
     ) -> None:
         logits, self._given, k = _own(logits), k, _own(k)
-        self._problem = prepare(logits, k, max_k, validate)
+        self._call = prepare(logits, k, max_k, validate)
         self._solved: Known = None
         self._again = partial(type(self), max_k=max_k, validate=validate)
         self.logits = logits
         self.k: int | Array = k
         if not isinstance(k, Cardinality):
-            k = self._problem.k
-            self.k = k if isinstance(k, int) else self._problem.whole(k)
+            self.k = self._call.k
         self.batch_shape: tuple[int, ...] = tuple(logits.shape[:-1])
         self.event_shape: tuple[int, ...] = tuple(logits.shape[-1:])
 
@@ -75,12 +74,12 @@ class KSubset:
     @property
     def _solution(self) -> Known:
         if self._solved is None:  # not a cached_property, which before Python 3.12 has one lock for all objects
-            self._solved = self._problem.solve()
+            self._solved = self._call.solve()
         return self._solved
 
     def _known(self, function: Callable[..., Array]) -> Known:
         """The shared passes, unless they have not run and a kernel of its own computes this side of the marginals."""
-        path = self._problem.path(function.__name__) if self._solved is None else ""
+        path = self._call.path(function.__name__) if self._solved is None else ""
         alone = not isinstance(path, str) and not path.solves
         return None if alone else self._solution
 
@@ -88,37 +87,37 @@ class KSubset:
     def mean(self) -> Array:
         """The marginals; see `marginals`."""
         known = self._known(functions.marginals)
-        return self._problem.evaluate(functions.marginals, solution=known)
+        return self._call.value(functions.marginals, solution=known)
 
     @property
     def variance(self) -> Array:
         """μ (1 − μ), accurate at both ends."""
         known = [self._known(side) for side in SIDES]
-        return self._problem.apply(partial(_variance, known), *self.event_shape)
+        return self._call.run(partial(_variance, known), tail=self.event_shape)
 
     def log_normalizer(self) -> Array:
         """See `log_normalizer`."""
-        return self._problem.evaluate(functions.log_normalizer, solution=self._solution)
+        return self._call.value(functions.log_normalizer, solution=self._solution)
 
     def log_prob_count(self) -> Array:
         """See `log_prob_count`."""
-        return self._problem.evaluate(functions.log_prob_count, solution=self._solution)
+        return self._call.value(functions.log_prob_count, solution=self._solution)
 
     def marginals_jvp(self, v: Array) -> Array:
         """See `marginals_jvp`."""
-        return marginals.jacobian_times(self._problem, v)
+        return marginals.jacobian_times(self._call, v)
 
     def covariance(self) -> Array:
         """See `covariance`."""
-        return self._problem.apply(marginals.all_products, *self.event_shape, *self.event_shape)
+        return self._call.run(marginals.all_products, tail=self.event_shape * 2)
 
     def entropy(self) -> Array:
         """See `entropy`."""
-        return self._problem.evaluate(functions.entropy, solution=self._solution)
+        return self._call.value(functions.entropy, solution=self._solution)
 
     def kl_to_uniform(self) -> Array:
         """See `kl_to_uniform`."""
-        return self._problem.evaluate(functions.kl_to_uniform, solution=self._solution)
+        return self._call.value(functions.kl_to_uniform, solution=self._solution)
 
     def kl_divergence(self, other: "KSubset") -> Array:
         """The divergence from this distribution to another with the same k; see `kl_divergence`."""
@@ -126,28 +125,28 @@ class KSubset:
             raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
         ours, theirs = self.k, other.k
         if isinstance(ours, Cardinality) and isinstance(theirs, Cardinality) and self._given is other._given:
-            if not ours.has_arrays_of(theirs, self._problem.backend):
+            if not ours.has_arrays_of(theirs, self._call.problem.backend):
                 raise ValueError("other must have the same k; the log-weights were changed after one of them was made")
         elif not (isinstance(ours, int) and isinstance(theirs, int) and ours == theirs):
             known = f"{theirs} beside {ours}"
             raise ValueError(f"other must have the same k, an int or one and the same Cardinality object; got {known}")
-        return information.divergence(self._problem, other.logits, self._solution)
+        return information.divergence(self._call, other.logits, self._solution)
 
     def log_prob(self, z: Array) -> Array:
         """See `log_prob`."""
-        return information.score(self._problem, z, self._solution)
+        return information.score(self._call, z, self._solution)
 
     def mode(self) -> Array:
         """See `mode`."""
-        return self._problem.evaluate(functions.mode)
+        return self._call.value(functions.mode)
 
     def sample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
         """See `sample`."""
-        return sampling.draw(self._problem, rng, sample_shape, functions.sample)
+        return sampling.draw(self._call, rng, sample_shape, functions.sample)
 
     def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
         """See `rsample`."""
-        return sampling.draw(self._problem, rng, sample_shape, functions.rsample)
+        return sampling.draw(self._call, rng, sample_shape, functions.rsample)
 
 
 SIDES = (functions.marginals, functions.unchosen)

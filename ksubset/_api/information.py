@@ -1,8 +1,9 @@
 """Log-probabilities, entropy and divergences."""
 
 from ksubset._call.backend import Known
+from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
-from ksubset._call.problem import Problem, binary
+from ksubset._call.problem import binary
 from ksubset._engine.ops import Array
 from ksubset._law import functions
 
@@ -44,11 +45,11 @@ def log_prob(
     return score(prepare(logits, k, max_k, validate), z, None)
 
 
-def score(problem: Problem, z: Array, solution: Known) -> Array:
-    """`log_prob` of a validated problem."""
-    same = problem.dtype
-    problem, z = problem.promoted(binary(problem, z))
-    return problem.evaluate(functions.log_prob, z, solution=solution if problem.dtype == same else None)
+def score(call: Placement, z: Array, solution: Known) -> Array:
+    """`log_prob` of a validated call."""
+    problem, z = call.problem.promoted(binary(call.problem, call.local(z, "z")))
+    known = solution if problem.dtype == call.problem.dtype else None
+    return call.at(problem).value(functions.log_prob, z, solution=known)
 
 
 def entropy(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
@@ -81,7 +82,7 @@ def entropy(logits: Array, k: int | Array, *, max_k: int | None = None, validate
     >>> float(ksubset.entropy(np.zeros(4), 2).round(12))  # log of 6 subsets
     1.791759469228
     """
-    return prepare(logits, k, max_k, validate).evaluate(functions.entropy)
+    return prepare(logits, k, max_k, validate).value(functions.entropy)
 
 
 def kl_divergence(
@@ -120,11 +121,11 @@ def kl_divergence(
     return divergence(prepare(logits, k, max_k, validate), other, None)
 
 
-def divergence(problem: Problem, other: Array, solution: Known) -> Array:
-    """`kl_divergence` of a validated problem."""
-    same = problem.dtype
-    problem, other = problem.beside(other)
-    return problem.evaluate(functions.kl_divergence, other, solution=solution if problem.dtype == same else None)
+def divergence(call: Placement, other: Array, solution: Known) -> Array:
+    """`kl_divergence` of a validated call."""
+    problem, other = call.problem.beside(call.local(other, "other"))
+    known = solution if problem.dtype == call.problem.dtype else None
+    return call.at(problem).value(functions.kl_divergence, other, solution=known)
 
 
 def kl_to_uniform(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
@@ -158,4 +159,4 @@ def kl_to_uniform(logits: Array, k: int | Array, *, max_k: int | None = None, va
     >>> float(ksubset.kl_to_uniform(np.array([np.inf, 0.0, 0.0]), 1).round(4))  # log 3
     1.0986
     """
-    return prepare(logits, k, max_k, validate).evaluate(functions.kl_to_uniform)
+    return prepare(logits, k, max_k, validate).value(functions.kl_to_uniform)

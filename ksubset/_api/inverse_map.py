@@ -8,7 +8,7 @@ from typing import Any
 import array_api_compat
 
 from ksubset._call.backend import Backend
-from ksubset._call.prepare import own_rows, prepare_size
+from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem, by_own_settings
 from ksubset._call.values import check_not_nan, check_range, check_rows
 from ksubset._engine.arrays import device
@@ -86,9 +86,9 @@ def logits_from_marginals(
     >>> ksubset.marginals(theta, 1).round(4)
     array([0.4609, 0.363 , 0.1761])
     """
-    mu, k, spread = own_rows(mu, k, "mu")
-    problem = prepare_size(mu, k, max_k, validate, "mu", partial(check_marginals, rescale=rescale), spread)
-    return problem.apply(partial(_inverted, rescale=rescale), *mu.shape[-1:])
+    start = partial(problem_of_size, name="mu", check=partial(check_marginals, rescale=rescale))
+    call = place(start, mu, k, max_k, validate, "mu")
+    return call.run(partial(_inverted, rescale=rescale), tail=tuple(mu.shape[-1:]))
 
 
 def _inverted(problem: Problem, *, rescale: bool) -> Array:

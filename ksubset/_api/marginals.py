@@ -3,6 +3,7 @@
 from math import prod
 
 from ksubset._call.arguments import check_floating
+from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
 from ksubset._engine.arrays import device
@@ -53,7 +54,7 @@ def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, v
     >>> float(ksubset.log_normalizer(np.zeros(5), 2).round(12))  # log of 10 subsets
     2.302585092994
     """
-    return prepare(logits, k, max_k, validate).evaluate(functions.log_normalizer)
+    return prepare(logits, k, max_k, validate).value(functions.log_normalizer)
 
 
 def log_prob_count(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
@@ -85,7 +86,7 @@ def log_prob_count(logits: Array, k: int | Array, *, max_k: int | None = None, v
     >>> float(np.exp(ksubset.log_prob_count(np.zeros(5), 2)).round(12))  # 10 of 32 outcomes
     0.3125
     """
-    return prepare(logits, k, max_k, validate).evaluate(functions.log_prob_count)
+    return prepare(logits, k, max_k, validate).value(functions.log_prob_count)
 
 
 def marginals(
@@ -124,8 +125,8 @@ def marginals(
     >>> ksubset.marginals(np.array([2.0, 1.0, 0.0, -1.0]), 2).round(4)
     array([0.8808, 0.6944, 0.3056, 0.1192])
     """
-    problem = prepare(logits, k, max_k, validate)
-    return (problem if dtype is None else problem.giving(dtype)).evaluate(functions.marginals)
+    call = prepare(logits, k, max_k, validate)
+    return (call if dtype is None else call.at(call.problem.giving(dtype))).value(functions.marginals)
 
 
 def marginals_jvp(
@@ -169,12 +170,12 @@ def marginals_jvp(
     return jacobian_times(prepare(logits, k, max_k, validate), v)
 
 
-def jacobian_times(problem: Problem, v: Array) -> Array:
-    """`marginals_jvp` of a validated problem."""
-    v = problem.companion(v, "v")
-    check_floating(v, "v", problem.xp)
-    problem, v = problem.promoted(v)
-    return problem.evaluate(functions.marginals_jvp, v)
+def jacobian_times(call: Placement, v: Array) -> Array:
+    """`marginals_jvp` of a validated call."""
+    v = call.problem.companion(call.local(v, "v"), "v")
+    check_floating(v, "v", call.problem.xp)
+    problem, v = call.problem.promoted(v)
+    return call.at(problem).value(functions.marginals_jvp, v)
 
 
 def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
@@ -208,9 +209,8 @@ def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, valid
            [-0.1111,  0.2222, -0.1111],
            [-0.1111, -0.1111,  0.2222]])
     """
-    problem = prepare(logits, k, max_k, validate)
     n = int(logits.shape[-1])
-    return problem.apply(all_products, n, n)
+    return prepare(logits, k, max_k, validate).run(all_products, tail=(n, n))
 
 
 BLOCK = 1 << 19
@@ -256,4 +256,4 @@ def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: b
     >>> ksubset.mode(np.array([0.0, 3.0, 1.0, 1.0]), 2)
     array([0., 1., 1., 0.])
     """
-    return prepare(logits, k, max_k, validate).evaluate(functions.mode)
+    return prepare(logits, k, max_k, validate).value(functions.mode)

@@ -1,9 +1,11 @@
 """The distribution of the number of chosen items, if this number is not prescribed."""
 
+from functools import partial
 from math import isnan
 
 from ksubset._call.backend import Backend
-from ksubset._call.prepare import own_rows, prepare_size
+from ksubset._call.placement import Placement
+from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_not_nan
 from ksubset._engine.ops import Array
@@ -56,7 +58,7 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     >>> float(ksubset.count_log_pmf(np.full(1000, -8.0))[1000].round(6))  # the logarithm of 1e-3475
     -8000.335406
     """
-    return rows(logits, validate).apply(lambda problem: problem.cast(log_pmf(problem)), _tail(logits))
+    return rows(logits, validate).run(lambda problem: problem.cast(log_pmf(problem)), tail=_tail(logits))
 
 
 def count_log_cdf(logits: Array, *, validate: bool | None = None) -> Array:
@@ -135,10 +137,9 @@ def count_log_sf(logits: Array, *, validate: bool | None = None) -> Array:
     return _apply_to_tails(logits, validate, 1)
 
 
-def rows(logits: Array, validate: bool | None) -> Problem:
-    """The problem of a call."""
-    logits, _, spread = own_rows(logits, 0)
-    return prepare_size(logits, 0, None, validate, check=_check, spread=spread)
+def rows(logits: Array, validate: bool | None) -> Placement:
+    """The validated call."""
+    return place(partial(problem_of_size, check=_check), logits, 0, None, validate)
 
 
 def log_pmf(problem: Problem) -> Array:
@@ -151,11 +152,11 @@ def _apply_to_tails(logits: Array, validate: bool | None, side: int) -> Array:
     def work(problem: Problem) -> Array:
         return problem.cast(tails(problem.xp, log_pmf(problem))[side])
 
-    return rows(logits, validate).apply(work, _tail(logits))
+    return rows(logits, validate).run(work, tail=_tail(logits))
 
 
-def _tail(logits: Array) -> int:
-    return int(logits.shape[-1]) + 1
+def _tail(logits: Array) -> tuple[int]:
+    return (int(logits.shape[-1]) + 1,)
 
 
 def _check(logits: Array, k: int | Array, backend: Backend, name: str) -> None:

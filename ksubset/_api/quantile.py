@@ -55,12 +55,13 @@ def count_quantile(logits: Array, q: float | Array, *, validate: bool | None = N
     >>> ksubset.count_quantile(np.zeros(100), np.array([0.025, 0.5, 0.975]))
     array([40, 50, 60])
     """
-    problem = rows(logits, validate)
-    if not isinstance(q, Real) and (problem.spread or problem.backend.delays):
+    call = rows(logits, validate)
+    problem = call.problem
+    if not isinstance(q, Real) and call is not problem:
         where = "where logits are a Dask array or a DTensor"
         raise TypeError(f"q must be a number {where}; got {kind(q)}: ask for one level at a time")
     levels = _number(float(q)) if isinstance(q, Real) else _array(problem, q)
-    value = problem.apply(partial(_counts, levels=levels))
+    value = call.run(partial(_counts, levels=levels))
     xp = problem.xp
     return value if xp.isdtype(value.dtype, "integral") else xp.astype(value, xp.int64)  # Dask goes by the logits
 

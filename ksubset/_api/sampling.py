@@ -4,6 +4,7 @@ from collections.abc import Callable
 from operator import index
 
 from ksubset._call.arguments import check_companion, check_floating
+from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_uniforms
@@ -105,9 +106,9 @@ def rsample(
     return draw(prepare(logits, k, max_k, validate), rng, sample_shape, functions.rsample)
 
 
-def draw(problem: Problem, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
-    """`sample` or `rsample` of a validated problem."""
-    return problem.draw(function, rng, checked_shape(sample_shape))
+def draw(call: Placement, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
+    """`sample` or `rsample` of a validated call."""
+    return call.draw(function, rng, checked_shape(sample_shape))
 
 
 def sample_from_uniforms(
@@ -141,21 +142,24 @@ def sample_from_uniforms(
     >>> ksubset.sample_from_uniforms(np.zeros(4), 2, np.array([0.1, 0.7, 0.3]))
     array([0., 1., 0., 1.])
     """
-    problem = prepare(logits, k, max_k, validate)
-    u = problem.local(u, "u")
+    call = prepare(logits, k, max_k, validate)
+    u, problem = call.local(u, "u"), call.problem
     check_companion(u, "u", problem.logits, problem.backend)
     check_floating(u, "u", problem.xp)
     expected = (*problem.logits.shape[:-1], problem.uniforms_per_row)
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:
         raise ValueError(f"u must have shape sample_shape + {expected}; got {tuple(u.shape)}")
+    return call.run(_sampled, u, tail=tuple(logits.shape[-1:]))
+
+
+def _sampled(problem: Problem, u: Array) -> Array:
     z = problem.rows(functions.sample, u)
     if problem.checks(u):
         check_uniforms(u, problem.backend)
-    else:
-        xp = problem.xp
-        sound = xp.all((u >= -0.5) & (u <= 1), axis=-1, keepdims=True)
-        z = xp.where(sound, z, xp.full_like(z, float("nan")))
-    return problem.whole(z, u.ndim - problem.logits.ndim)
+        return z
+    xp = problem.xp
+    sound = xp.all((u >= -0.5) & (u <= 1), axis=-1, keepdims=True)
+    return xp.where(sound, z, xp.full_like(z, float("nan")))
 
 
 def checked_shape(shape: object) -> tuple[int, ...]:

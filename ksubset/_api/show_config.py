@@ -4,8 +4,8 @@ from importlib import metadata
 from os import environ
 
 from ksubset._api.poisson_binomial import rows as count_rows
+from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
-from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 from ksubset.backends._cpu import dispatch
 
@@ -63,10 +63,10 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
 
 def paths(logits: Array, k: int | Array | None) -> dict[str, str]:
     """By which path each function would be computed, and why."""
-    problem = prepare(logits, k, None, None)
-    found = {NAMES.get(name, name): _path(problem, name) for name in dispatch.FUNCTIONS}
+    call = prepare(logits, k, None, None)
+    found = {NAMES.get(name, name): _path(call, name) for name in dispatch.FUNCTIONS}
     counts = _path(count_rows(logits, validate=False), dispatch.COUNTS)
-    return found | {"count_log_pmf": counts, "everything else": _path(problem, "mode")}
+    return found | {"count_log_pmf": counts, "everything else": _path(call, "mode")}
 
 
 def _version(name: str) -> str | None:
@@ -76,6 +76,6 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _path(problem: Problem, name: str) -> str:
-    path = problem.path(name)
+def _path(call: Placement, name: str) -> str:
+    path = call.path(name)
     return f"the core: {path}" if isinstance(path, str) else f"{path.family}: {path.reason}"

@@ -17,7 +17,7 @@ Known: TypeAlias = Any
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 
-class Spread(Protocol):
+class Shards(Protocol):
     """Where the rows of a batch are, if each of several processes holds a part of them.
 
     ``local(x, name)`` is this process's part of the logits, or of an array that goes with them; with ``items`` false
@@ -43,7 +43,7 @@ class Backend(ABC):
     """Whether results have derivatives, so that `surrogate` and `value_and_gradient` attach and find them."""
 
     delays = False
-    """Whether arrays are computed later and in parts: `prepare` then takes the place of all but the first methods."""
+    """Whether arrays are computed later and in parts: `place` then takes the place of all but the first methods."""
 
     @abstractmethod
     def namespace(self, x: Array) -> Any:
@@ -114,10 +114,10 @@ class Backend(ABC):
         """The function, shielded from the user's settings of the framework, such as errors for NaN."""
         return function
 
-    def prepare(
+    def place(
         self, start: Callable[..., Any], logits: Array, k: Any, max_k: int | None, validate: bool | None, name: str
     ) -> Any:
-        """The problem of a call on arrays that are computed later; ``start`` makes one of a part of the logits."""
+        """The `Placement` of arrays that are computed later; ``start`` makes a problem of a part of the logits."""
         raise NotImplementedError
 
     def surrogate(self, rule: Callable[..., tuple[Array | None, ...]], value: Array, *arrays: Array) -> Array:

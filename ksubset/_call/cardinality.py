@@ -6,7 +6,7 @@ from typing import Any
 import array_api_compat
 
 from ksubset._call.arguments import check_companion, check_floating, check_k, check_shape
-from ksubset._call.backend import Backend, Spread
+from ksubset._call.backend import Backend, Shards
 from ksubset._call.values import check_log_weights, check_order, check_unsigned
 from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array
@@ -54,9 +54,9 @@ class Cardinality:
         shape = getattr(self.log_weights, "shape", None)
         return f"Cardinality(log_weights of shape {None if shape is None else tuple(shape)})"
 
-    def local(self, spread: Spread) -> "Cardinality":
+    def local(self, shards: Shards) -> "Cardinality":
         """The same weights for the rows of this process, if the logits are spread over several."""
-        return Cardinality(spread.local(self.log_weights, "log_weights"))
+        return Cardinality(shards.local(self.log_weights, "log_weights"))
 
     def is_readable(self, backend: Backend) -> bool:
         """Whether the values can be read at no cost."""
@@ -104,10 +104,10 @@ class Between(Cardinality):
     def __repr__(self) -> str:
         return f"between({self.low}, {'n' if self.high is None else self.high})"
 
-    def local(self, spread: Spread) -> Cardinality:
+    def local(self, shards: Shards) -> Cardinality:
         """As for `Cardinality`."""
-        low = spread.local(self.low, self.names[0], items=False)
-        return Between(low, spread.local(self.high, self.names[1], items=False), self.names)
+        low = shards.local(self.low, self.names[0], items=False)
+        return Between(low, shards.local(self.high, self.names[1], items=False), self.names)
 
     def is_readable(self, backend: Backend) -> bool:
         """Whether the values can be read at no cost."""

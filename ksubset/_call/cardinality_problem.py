@@ -65,7 +65,7 @@ class CardinalityProblem(Problem):
         change = mean - self.backend.ops(mean).stop_gradient(mean)
         return z + self.xp.broadcast_to(change, tuple(z.shape))
 
-    def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """Samples of these rows: by a kernel where there is one, else by uniforms."""
         z = self.backend.draw(functions.sample, self.law, self.parameters, rng, sample_shape)
         if z is not None:

@@ -1,7 +1,6 @@
 """How a validated call comes about: for a size, for a cardinality potential in its place, or for either."""
 
 from collections.abc import Callable
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -9,62 +8,73 @@ from array_api_compat import array_namespace
 
 from ksubset import backends
 from ksubset._call.arguments import check_k, check_logits, whole
-from ksubset._call.backend import Backend, Spread
+from ksubset._call.backend import Backend
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.cardinality_problem import CardinalityProblem
+from ksubset._call.placement import Placement
 from ksubset._call.problem import Problem, computing_dtype
+from ksubset._call.sharded import Sharded
 from ksubset._call.values import check_rows, check_unsigned, check_values
 from ksubset._engine.ops import Array
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.size_weighted import SizeWeighted
 
 
-def prepare(logits: Array, k: Array, max_k: int | None, validate: bool | None) -> Problem:
+def prepare(logits: Array, k: Any, max_k: int | None, validate: bool | None) -> Placement:
     """Check the arguments that all functions share, ``k`` a size or a `Cardinality`."""
-    logits, k, spread = own_rows(logits, k)
+    return place(problem_of, logits, k, max_k, validate)
+
+
+def place(
+    start: Callable[..., Problem],
+    logits: Array,
+    k: Any,
+    max_k: int | None,
+    validate: bool | None,
+    name: str = "logits",
+) -> Placement:
+    """Find where the rows are; ``start(logits, k, max_k, validate)`` is the problem of rows that are whole."""
+    if backends.is_spread(logits):
+        shards = backends.shards(logits, name)
+        k = k.local(shards) if isinstance(k, Cardinality) else shards.local(k, "k", items=False)
+        return Sharded(start(shards.local(logits, name), k, max_k, validate), shards)
+    backend = backends.find(logits, name)
+    if backend.delays:
+        later: Placement = backend.place(start, logits, k, max_k, validate, name)
+        return later
+    return start(logits, k, max_k, validate)
+
+
+def problem_of(logits: Array, k: Any, max_k: int | None, validate: bool | None) -> Problem:
+    """The problem of rows that are whole, ``k`` a size or a `Cardinality`."""
     if not isinstance(k, Cardinality):
-        return prepare_size(logits, k, max_k, validate, spread=spread)
+        return problem_of_size(logits, k, max_k, validate)
     if max_k is not None:
         raise ValueError(f"max_k bounds a size k; got max_k = {max_k} beside a Cardinality")
     backend = backends.find(logits, "logits")
-    if backend.delays:
-        later: Problem = backend.prepare(prepare, logits, k, max_k, validate, "logits")
-        return later
-    return _prepare_weighted(logits, k, backend, validate, spread)
-
-
-def _prepare_weighted(
-    logits: Array, k: Cardinality, backend: Backend, validate: bool | None, spread: Spread | None
-) -> Problem:
     xp = backend.namespace(logits)
     check_logits(logits, xp)
     compute = computing_dtype(xp, logits.dtype)
     theta = logits if logits.dtype == compute else xp.astype(logits, compute)
     reads = backend.is_readable(logits) and k.is_readable(backend) if validate is None else validate
     log_weights, low, high = k.resolve(theta, backend, xp, reads)
-    settings = logits.dtype, reads, bool(validate), spread
+    settings = logits.dtype, reads, bool(validate)
     problem = CardinalityProblem(backend, xp, theta, SizeWeighted(low, high), *settings, log_weights)
     if reads:
         problem.check_values(theta)
     return problem
 
 
-def prepare_size(
+def problem_of_size(
     logits: Array,
     k: Array,
     max_k: int | None,
     validate: bool | None,
     name: str = "logits",
     check: Callable[[Array, int | Array, Backend, str], None] = check_values,
-    spread: Spread | None = None,
 ) -> Problem:
-    """Check the arguments that all functions share; the first has its own ``name``, and ``check`` for its values."""
+    """The problem for one size a row; the first array has its own ``name``, and ``check`` for its values."""
     backend = backends.find(logits, name)
-    if backend.delays:
-        later: Problem = backend.prepare(
-            partial(prepare_size, name=name, check=check), logits, k, max_k, validate, name
-        )
-        return later
     xp = backend.namespace(logits)
     check_logits(logits, xp, name)
     given, k = k, check_k(k, logits, backend, xp, name)
@@ -77,16 +87,7 @@ def prepare_size(
     width = static_width(k, int(logits.shape[-1]), max_k, backend, reads)
     dtype, compute = logits.dtype, computing_dtype(xp, logits.dtype)
     logits = logits if dtype == compute else xp.astype(logits, compute)
-    return Problem(backend, xp, logits, FixedSize(k, width), dtype, reads, bool(validate), spread)
-
-
-def own_rows(logits: Array, k: Any, name: str = "logits") -> tuple[Array, Any, Spread | None]:
-    """The logits and k of this process's rows, and how the batch is spread if other processes hold rows too."""
-    spread = backends.spread(logits, name)
-    if spread is None:
-        return logits, k, None
-    k = k.local(spread) if isinstance(k, Cardinality) else spread.local(k, "k", items=False)
-    return spread.local(logits, name), k, spread
+    return Problem(backend, xp, logits, FixedSize(k, width), dtype, reads, bool(validate))
 
 
 def static_width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:

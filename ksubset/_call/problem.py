@@ -1,4 +1,4 @@
-"""One way through: validate, find the adapter, convert, evaluate, convert back."""
+"""A validated call on rows that are whole on this process: convert, evaluate, convert back."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -6,7 +6,8 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ksubset._call.arguments import check_companion, check_floating, check_shape
-from ksubset._call.backend import Backend, Known, Spread
+from ksubset._call.backend import Backend, Known
+from ksubset._call.placement import Placement, Work
 from ksubset._call.values import check_binary, check_values
 from ksubset._engine.arrays import broadcast_shapes, device
 from ksubset._engine.ops import Array
@@ -19,8 +20,8 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Problem:
-    """A validated call.
+class Problem(Placement):
+    """A validated call on rows that are whole.
 
     Attributes
     ----------
@@ -34,8 +35,6 @@ class Problem:
         The dtype of the results.
     reads
         Whether the values of arrays are checked: where they can be read at no cost, or wherever they are.
-    spread
-        How the batch is spread over processes, if these rows are one process's part of it.
     """
 
     backend: Backend
@@ -45,22 +44,27 @@ class Problem:
     dtype: Any
     reads: bool
     reads_anywhere: bool
-    spread: Spread | None
 
-    def evaluate(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
-        """The value of one of ``ksubset._law.functions``."""
-        value = self.rows(function, *arrays, solution=solution)
-        if self.spread is None:
-            return value
-        return self.whole(value, max([0, *(x.ndim - self.logits.ndim for x in arrays)]))
+    @property
+    def problem(self) -> "Problem":
+        """The problem itself: its rows are whole."""
+        return self
 
-    def whole(self, value: Array, leading: int = 0) -> Array:
-        """The caller's result, from a value of these rows that has ``leading`` axes before the batch axes."""
-        return value if self.spread is None else self.spread.whole(value, leading)
+    def at(self, problem: "Problem") -> "Problem":
+        """The other problem itself."""
+        return problem
 
-    def local(self, x: Array, name: str) -> Array:
-        """The part of a second array that belongs to these rows."""
-        return x if self.spread is None else self.spread.local(x, name)
+    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = ()) -> Array:
+        """As for `Placement`."""
+        return work(self, *arrays)
+
+    def value(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
+        """As for `Placement`."""
+        return self.rows(function, *arrays, solution=solution)
+
+    def local(self, x: Array, name: str, *, items: bool = True) -> Array:
+        """The array itself."""
+        return x
 
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """Apply one of ``ksubset._law.functions`` to these rows and give the result the dtype that was asked for."""
@@ -82,10 +86,6 @@ class Problem:
             return value
         return self.backend.astype(value, self.dtype)
 
-    def apply(self, work: Callable[["Problem"], Array], *tail: int) -> Array:
-        """Apply ``work``, which computes the rows (...) + tail of a problem, to this problem or its chunks."""
-        return self.whole(work(self))
-
     def solve(self) -> Any:
         """The moments that several functions share, without gradients."""
         return self.backend.solve(self.law, self.parameters)
@@ -100,7 +100,6 @@ class Problem:
 
     def companion(self, x: Array, name: str) -> Array:
         """Check a second array (..., n)."""
-        x = self.local(x, name)
         check_companion(x, name, self.logits, self.backend)
         check_shape(x, name, tuple(self.logits.shape), exact=True)
         return x
@@ -138,12 +137,6 @@ class Problem:
 
     def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """`sample` or `rsample`: directly where the adapter can, else by uniforms."""
-        if self.spread is not None:
-            rng = self.spread.stream(rng, self.logits)
-        return self.whole(self.drawn(function, rng, sample_shape), len(sample_shape))
-
-    def drawn(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
-        """Samples of these rows."""
         z = self.backend.draw(function, self.law, self.parameters, rng, sample_shape)
         if z is not None:
             return self.cast(z)

@@ -6,7 +6,7 @@ from array_api_compat import array_namespace
 
 from ksubset._api.sampling import checked_shape
 from ksubset._call.arguments import check_companion
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 from ksubset._law.derivatives import finite
@@ -116,7 +116,7 @@ def aimle(
     """
     check_noise(noise)
     total = check_count(S, "S")
-    problem, draws = prepare_size(logits, k, max_k, validate), checked_shape(sample_shape)
+    problem, draws = problem_of_size(logits, k, max_k, validate), checked_shape(sample_shape)
     _check_beta(problem, beta)
     epsilon = noise.draw(problem, rng, (total, *draws, *problem.logits.shape))
 

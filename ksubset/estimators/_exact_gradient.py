@@ -3,7 +3,7 @@
 from itertools import combinations
 from math import comb
 
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array
@@ -48,7 +48,7 @@ def exact_gradient(
     >>> float(estimators.exact_gradient(lambda z: z[..., 0] * z[..., 1], np.zeros(4), 2).round(6))  # 1 of 6 subsets
     0.166667
     """
-    problem = prepare_size(logits, k, None, validate)
+    problem = problem_of_size(logits, k, None, validate)
     z = _subsets(problem, check_single_k(problem, "exact_gradient"), max_subsets)
     values = losses(loss, problem.cast(z))
     mean = problem.xp.sum(problem.xp.exp(evaluate(problem, functions.log_prob, z)) * values, axis=0)

@@ -1,7 +1,7 @@
 """Implicit maximum likelihood estimation."""
 
 from ksubset._api.sampling import checked_shape
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
@@ -65,7 +65,7 @@ def imle(
     """
     step, count = check_positive(lambda_, "lambda_"), check_count(S, "S")
     check_noise(noise)
-    problem, draws = prepare_size(logits, k, max_k, validate), checked_shape(sample_shape)
+    problem, draws = problem_of_size(logits, k, max_k, validate), checked_shape(sample_shape)
     epsilon = noise.draw(problem, rng, (count, *draws, *problem.logits.shape))
 
     def pullback(g: Array, problem: Problem, epsilon: Array) -> tuple[Array]:

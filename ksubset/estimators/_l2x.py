@@ -1,7 +1,7 @@
 """The relaxed sample of learning to explain."""
 
 from ksubset._api.sampling import checked_shape
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._engine.ops import Array
 from ksubset.estimators._noise import gumbel
 from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, perturbed, softmax
@@ -56,7 +56,7 @@ def l2x(
     array([1., 0., 0.])
     """
     temperature = check_positive(tau, "tau")
-    problem, draws = prepare_size(logits, k, None, validate), checked_shape(sample_shape)
+    problem, draws = problem_of_size(logits, k, None, validate), checked_shape(sample_shape)
     size = check_single_k(problem, "l2x")
     check_relaxable(problem)
     noise = gumbel(problem, rng, (size, *draws, *problem.logits.shape))

@@ -1,6 +1,6 @@
 """The score-function estimator."""
 
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 from ksubset.estimators._losses import Loss, in_given_dtype, sampled, score
@@ -58,7 +58,7 @@ def score_function(
     >>> float(estimators.score_function(lambda z: z @ cost, np.array([-99.0, 0.0, -99.0, 0.0]), 2, S=10, rng=0))
     2.0
     """
-    problem = prepare_size(logits, k, max_k, validate)
+    problem = problem_of_size(logits, k, max_k, validate)
     z, values = sampled(problem, loss, S, rng)
     mean = problem.xp.mean(values + score(problem, z, _advantages(problem, values)), axis=0)
     return in_given_dtype(problem, values, mean)

@@ -1,7 +1,7 @@
 """SIMPLE, and the variants by which its authors separate its two halves: exact samples and exact marginals."""
 
 from ksubset._api.sampling import checked_shape, rsample
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 from ksubset._law import functions
@@ -69,7 +69,7 @@ def simple_f(
     array([1., 0., 1., 0.])
     """
     step = check_positive(lambda_, "lambda_")
-    problem, draws = prepare_size(logits, k, max_k, validate), checked_shape(sample_shape)
+    problem, draws = problem_of_size(logits, k, max_k, validate), checked_shape(sample_shape)
     shape = (2, *draws, *problem.logits.shape[:-1], problem.uniforms)
     u = problem.backend.uniforms(rng, shape, problem.logits)
     z = evaluate(frozen(problem), functions.sample, u[0, ...])
@@ -133,7 +133,7 @@ def simple_b(
     """
     check_noise(noise)
     step = None if lambda_ is None else check_positive(lambda_, "lambda_")
-    problem, draws = prepare_size(logits, k, max_k, validate), checked_shape(sample_shape)
+    problem, draws = problem_of_size(logits, k, max_k, validate), checked_shape(sample_shape)
     z = top(problem, perturbed(frozen(problem), noise.draw(problem, rng, (*draws, *problem.logits.shape))))
     if step is None:
         return problem.cast(straight_through(problem, z, evaluate(problem, functions.marginals)))

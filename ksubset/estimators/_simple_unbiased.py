@@ -1,6 +1,6 @@
 """SIMPLE as a control variate."""
 
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._engine.ops import Array
 from ksubset._law import functions
 from ksubset.estimators._losses import Loss, in_given_dtype, losses, sampled, score
@@ -60,7 +60,7 @@ def simple_unbiased(
     >>> float(estimators.simple_unbiased(lambda z: z @ cost, np.array([-99.0, 0.0, -99.0, 0.0]), 2, S=10, rng=0))
     2.0
     """
-    problem = prepare_size(logits, k, max_k, validate)
+    problem = problem_of_size(logits, k, max_k, validate)
     z, values = sampled(problem, loss, S, rng)
     mean = problem.xp.mean(values, axis=0)
     if not problem.backend.differentiates:

@@ -1,7 +1,7 @@
 """Relaxed subset sampling by successive softmaxes."""
 
 from ksubset._api.sampling import checked_shape
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem, by_own_settings
 from ksubset._engine.ops import Array
 from ksubset.estimators._noise import gumbel
@@ -58,7 +58,7 @@ def softsub(
     array([1., 0., 1., 0.])
     """
     temperature = check_positive(t, "t")
-    problem, draws = prepare_size(logits, k, None, validate), checked_shape(sample_shape)
+    problem, draws = problem_of_size(logits, k, None, validate), checked_shape(sample_shape)
     size = check_single_k(problem, "softsub")
     check_relaxable(problem)
     noisy = perturbed(problem, gumbel(problem, rng, (*draws, *problem.logits.shape)))

@@ -1,7 +1,7 @@
 """Gumbel top-k with a straight-through gradient."""
 
 from ksubset._api.sampling import checked_shape
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 from ksubset._engine.ops import Array
 from ksubset.estimators._noise import gumbel
 from ksubset.estimators._surrogate import check_positive, check_relaxable, perturbed, softmax, straight_through, top
@@ -57,7 +57,7 @@ def gumbel_topk_st(
     array([1., 0., 1., 0.])
     """
     temperature = check_positive(tau, "tau")
-    problem, draws = prepare_size(logits, k, max_k, validate), checked_shape(sample_shape)
+    problem, draws = problem_of_size(logits, k, max_k, validate), checked_shape(sample_shape)
     check_relaxable(problem)
     noisy = perturbed(problem, gumbel(problem, rng, (*draws, *problem.logits.shape)))
     return problem.cast(straight_through(problem, top(problem, noisy), softmax(problem, noisy, temperature)))

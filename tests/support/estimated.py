@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from conftest import Target
 
-from ksubset._call.prepare import prepare_size
+from ksubset._call.prepare import problem_of_size
 
 THETA = np.array([0.3, -1.0, 0.5, 2.0, 0.0])
 COST = np.array([1.0, -2.0, 0.7, 0.5, 3.0])
@@ -23,5 +23,5 @@ def top(x: np.ndarray, k: int) -> np.ndarray:
 
 def noise_of(target: Target, noise: Any, shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
     """The noise that an estimator draws from this seed."""
-    problem = prepare_size(target.array(THETA), K, None, None)
+    problem = problem_of_size(target.array(THETA), K, None, None)
     return target.to_numpy(noise.draw(problem, target.rng(seed), shape)).astype(float)

@@ -9,7 +9,7 @@ from capabilities import FEATURES
 from scale_rows import DRAWING, PARTS, ROWS, SIZES, WEIGHTS, K, N, V, X, arguments, cases, first, lazy, part
 
 import ksubset
-from ksubset._call.prepare import prepare
+from ksubset._call.prepare import problem_of
 from ksubset.backends import find
 
 da = pytest.importorskip("dask.array", reason="a test of the adapter of Dask, of the extra dask")
@@ -125,7 +125,7 @@ def test_chunks_of_a_process_share_nothing() -> None:
 
     k, parts = split(ksubset.Cardinality(lazy(WEIGHTS)))
     assert isinstance(k, ksubset.Cardinality)
-    call = Call(partial(prepare, max_k=None, validate=False), k, tuple(parts), lambda problem: problem.k)
+    call = Call(partial(problem_of, max_k=None, validate=False), k, tuple(parts), lambda problem: problem.law)
     call(X, WEIGHTS)
     assert k.log_weights is None
 

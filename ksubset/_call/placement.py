@@ -1,0 +1,70 @@
+"""Where the rows of a call are: whole on this process, on several processes, or in chunks that are computed later.
+
+`Problem` is the first; ``ksubset.backends.torch.dtensor`` and ``ksubset.backends.dask`` have the others.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from ksubset._engine.ops import Array
+from ksubset._law import functions
+
+if TYPE_CHECKING:
+    from ksubset._call.problem import Problem
+    from ksubset.backends._cpu.calls import Path
+    from ksubset.backends._cuda.geometry import Launch
+
+Work: TypeAlias = Callable[..., Array]
+"""``work(problem, *arrays)``: a result for rows that are whole, (...) + tail with the batch (...) of the problem."""
+
+
+class Placement(ABC):
+    """A validated call on rows, wherever these are."""
+
+    @property
+    @abstractmethod
+    def problem(self) -> "Problem":
+        """The problem of this process's rows; of chunks, which have no values yet, its outline."""
+
+    @property
+    @abstractmethod
+    def k(self) -> Any:
+        """The size of the subsets for the caller: an int, or integers of the batch shape placed like the logits."""
+
+    @abstractmethod
+    def at(self, problem: "Problem") -> "Placement":
+        """Another problem with rows in the same places."""
+
+    @abstractmethod
+    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = ()) -> Array:
+        """The results of ``work`` for all rows, (...) + tail, put together like the logits.
+
+        The ``arrays`` go with the logits, as `local` returns them.
+        """
+
+    @abstractmethod
+    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """`sample` or `rsample` of all rows."""
+
+    @abstractmethod
+    def local(self, x: Array, name: str, *, items: bool = True) -> Array:
+        """The part of an array that goes with the rows of `problem`; without ``items`` it has no axis for them."""
+
+    @abstractmethod
+    def solve(self) -> Any:
+        """The moments that several functions share, without gradients; None where no work is shared."""
+
+    @abstractmethod
+    def path(self, name: str) -> "Path | Launch | str":
+        """The kernel that computes the function of that name, or why the core does."""
+
+    def value(self, function: Callable[..., Array], *arrays: Array, solution: Any = None) -> Array:
+        """The value of one of ``ksubset._law.functions``."""
+        tail = () if function in functions.SOLVING else tuple(self.problem.logits.shape[-1:])
+        return self.run(partial(_value, function, solution), *arrays, tail=tail)
+
+
+def _value(function: Callable[..., Array], solution: Any, problem: "Problem", *arrays: Array) -> Array:
+    return problem.rows(function, *arrays, solution=solution)
