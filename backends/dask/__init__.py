@@ -45,7 +45,7 @@ def joined(x: Array, name: str) -> Array:
 
 
 @dataclass
-class Chunked(Placement):
+class Chunked(Placement[Problem]):
     """A call that is validated except for values.
 
     Attributes

@@ -3,7 +3,7 @@
 from ksubset._call.backend import Known
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
-from ksubset._call.problem import binary
+from ksubset._call.problem import Problem, binary
 from ksubset._engine.ops import Array
 from ksubset._law import functions
 
@@ -45,7 +45,7 @@ def log_prob(
     return score(prepare(logits, k, max_k, validate), z, None)
 
 
-def score(call: Placement, z: Array, solution: Known) -> Array:
+def score(call: Placement[Problem], z: Array, solution: Known) -> Array:
     """`log_prob` of a validated call."""
     problem, z = call.problem.promoted(binary(call.problem, call.local(z, "z")))
     known = solution if problem.dtype == call.problem.dtype else None
@@ -121,7 +121,7 @@ def kl_divergence(
     return divergence(prepare(logits, k, max_k, validate), other, None)
 
 
-def divergence(call: Placement, other: Array, solution: Known) -> Array:
+def divergence(call: Placement[Problem], other: Array, solution: Known) -> Array:
     """`kl_divergence` of a validated call."""
     problem, other = call.problem.beside(call.local(other, "other"))
     known = solution if problem.dtype == call.problem.dtype else None

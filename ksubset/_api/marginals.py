@@ -170,7 +170,7 @@ def marginals_jvp(
     return jacobian_times(prepare(logits, k, max_k, validate), v)
 
 
-def jacobian_times(call: Placement, v: Array) -> Array:
+def jacobian_times(call: Placement[Problem], v: Array) -> Array:
     """`marginals_jvp` of a validated call."""
     v = call.problem.companion(call.local(v, "v"), "v")
     check_floating(v, "v", call.problem.xp)

@@ -137,7 +137,7 @@ def count_log_sf(logits: Array, *, validate: bool | None = None) -> Array:
     return _apply_to_tails(logits, validate, 1)
 
 
-def rows(logits: Array, validate: bool | None) -> Placement:
+def rows(logits: Array, validate: bool | None) -> Placement[Problem]:
     """The validated call."""
     return place(partial(problem_of_size, check=_check), logits, 0, None, validate)
 

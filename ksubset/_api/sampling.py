@@ -106,7 +106,7 @@ def rsample(
     return draw(prepare(logits, k, max_k, validate), rng, sample_shape, functions.rsample)
 
 
-def draw(call: Placement, rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
+def draw(call: Placement[Problem], rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
     """`sample` or `rsample` of a validated call."""
     return call.draw(function, rng, checked_shape(sample_shape))
 

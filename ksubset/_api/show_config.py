@@ -6,6 +6,7 @@ from os import environ
 from ksubset._api.poisson_binomial import rows as count_rows
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
+from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 from ksubset.backends._cpu import dispatch
 
@@ -76,6 +77,6 @@ def _version(name: str) -> str | None:
         return None
 
 
-def _path(call: Placement, name: str) -> str:
+def _path(call: Placement[Problem], name: str) -> str:
     path = call.path(name)
     return f"the core: {path}" if isinstance(path, str) else f"{path.family}: {path.reason}"

@@ -6,13 +6,12 @@
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, Generic, TypeAlias, TypeVar
 
 from ksubset._engine.ops import Array
 from ksubset._law import functions
 
 if TYPE_CHECKING:
-    from ksubset._call.problem import Problem
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
 
@@ -20,12 +19,16 @@ Work: TypeAlias = Callable[..., Array]
 """``work(problem, *arrays)``: a result for rows that are whole, (...) + tail with the batch (...) of the problem."""
 
 
-class Placement(ABC):
+P = TypeVar("P")
+"""`Problem`, which is itself a placement."""
+
+
+class Placement(ABC, Generic[P]):
     """A validated call on rows, wherever these are."""
 
     @property
     @abstractmethod
-    def problem(self) -> "Problem":
+    def problem(self) -> P:
         """The problem of this process's rows; of chunks, which have no values yet, its outline."""
 
     @property
@@ -34,7 +37,7 @@ class Placement(ABC):
         """The size of the subsets for the caller: an int, or integers of the batch shape placed like the logits."""
 
     @abstractmethod
-    def at(self, problem: "Problem") -> "Placement":
+    def at(self, problem: P) -> "Placement[P]":
         """Another problem with rows in the same places."""
 
     @abstractmethod
@@ -62,9 +65,10 @@ class Placement(ABC):
 
     def value(self, function: Callable[..., Array], *arrays: Array, solution: Any = None) -> Array:
         """The value of one of ``ksubset._law.functions``."""
-        tail = () if function in functions.SOLVING else tuple(self.problem.logits.shape[-1:])
+        problem: Any = self.problem
+        tail = () if function in functions.SOLVING else tuple(problem.logits.shape[-1:])
         return self.run(partial(_value, function, solution), *arrays, tail=tail)
 
 
-def _value(function: Callable[..., Array], solution: Any, problem: "Problem", *arrays: Array) -> Array:
+def _value(function: Callable[..., Array], solution: Any, problem: Any, *arrays: Array) -> Array:
     return problem.rows(function, *arrays, solution=solution)

@@ -20,7 +20,7 @@ from ksubset._law.fixed_size import FixedSize
 from ksubset._law.size_weighted import SizeWeighted
 
 
-def prepare(logits: Array, k: Any, max_k: int | None, validate: bool | None) -> Placement:
+def prepare(logits: Array, k: Any, max_k: int | None, validate: bool | None) -> Placement[Problem]:
     """Check the arguments that all functions share, ``k`` a size or a `Cardinality`."""
     return place(problem_of, logits, k, max_k, validate)
 
@@ -32,7 +32,7 @@ def place(
     max_k: int | None,
     validate: bool | None,
     name: str = "logits",
-) -> Placement:
+) -> Placement[Problem]:
     """Find where the rows are; ``start(logits, k, max_k, validate)`` is the problem of rows that are whole."""
     if backends.is_spread(logits):
         shards = backends.shards(logits, name)
@@ -40,7 +40,7 @@ def place(
         return Sharded(start(shards.local(logits, name), k, max_k, validate), shards)
     backend = backends.find(logits, name)
     if backend.delays:
-        later: Placement = backend.place(start, logits, k, max_k, validate, name)
+        later: Placement[Problem] = backend.place(start, logits, k, max_k, validate, name)
         return later
     return start(logits, k, max_k, validate)
 

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Problem(Placement):
+class Problem(Placement["Problem"]):
     """A validated call on rows that are whole.
 
     Attributes

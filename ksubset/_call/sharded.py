@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 @dataclass
-class Sharded(Placement):
+class Sharded(Placement[Problem]):
     """Rows do not depend on one another, so each process computes its own.
 
     Attributes
