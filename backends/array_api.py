@@ -113,18 +113,18 @@ class ArrayAPI(Backend):
         known = {"solution": solution}
         if not isinstance(self.path(law, function.__name__, parameters), str):
             if function in functions.SOLVING:
-                known = functions.solutions(function, partial(dispatch.solve, law), parameters, *arrays, **known)
+                known = functions.solutions(function, partial(dispatch.moments, law), parameters, *arrays, **known)
             elif solution is None:
                 return dispatch.evaluate(function, law, parameters, *arrays)
         with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
             value = function(self.ops(parameters), law, parameters, *arrays, **known)
         return value if value.dtype == parameters.dtype else self.astype(value, parameters.dtype)
 
-    def solve(self, law: Law, parameters: Array) -> Any:
-        if not isinstance(self.path(law, "solve", parameters), str):
-            return dispatch.solve(law, parameters)
+    def moments(self, law: Law, parameters: Array) -> Any:
+        if not isinstance(self.path(law, "moments", parameters), str):
+            return dispatch.moments(law, parameters)
         with np.errstate(all="ignore"):
-            return law.solve(self.ops(parameters), parameters)
+            return law.moments(self.ops(parameters), parameters)
 
     def path(self, law: Law, name: str, parameters: Array) -> "Path | str":
         if type(parameters) not in (np.ndarray, np.memmap):

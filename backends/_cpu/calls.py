@@ -1,6 +1,6 @@
 """The CPU fast path: Numba kernels on NumPy arrays, on CPU tensors, and in JAX's programs.
 
-`find_path` says which kernel a call would take. `solve`, `jacobian_product` and `sample` agree with the functions of
+`find_path` says which kernel a call would take. `moments`, `jacobian_product` and `sample` agree with the functions of
 the same names in `ksubset._engine.inference`. Logits are (..., n) of float32 or float64, copied if not contiguous; k
 is an int or integers (...), ``width`` a bound on min(k, n − k). A row that is infeasible or holds a NaN gives NaN in
 its results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
@@ -9,54 +9,55 @@ its results alone. λ is two numbers to a row, start and shift, (2, rows): t = (
 from math import gcd, prod
 from typing import Any, NamedTuple
 
-from ksubset.backends._cpu.kernels import moments, recursion, sampling
+from ksubset.backends._cpu.kernels import moments as moment_kernels
+from ksubset.backends._cpu.kernels import recursion, sampling
 from ksubset.backends._cpu.launch import NUMPY, Memory, run
 from ksubset.backends._cpu.planning import KINDS, RECURSION, Path, arrange, choose, find_path, width_of
 from ksubset.backends._cpu.simd.lanes import WIDTH
 
-__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "sample", "solve"]
+__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "sample", "moments"]
 
 WORD = 0x7FFF_FFFF_FFFF_FFFF
 
 
 class Solved(NamedTuple):
-    """The result of `solve`; quantities that were not asked for are None.
+    """The result of `moments`; quantities that were not asked for are None.
 
     Attributes
     ----------
     shifts
         λ, (2, rows).
-    log_volume
+    log_partition
         As in `ksubset._engine.inference.Solution`, (...).
     chosen, unchosen
         μ and 1 − μ, (..., n), both with full relative accuracy.
     """
 
     shifts: Any
-    log_volume: Any
+    log_partition: Any
     chosen: Any
     unchosen: Any
 
 
-def solve(
+def moments(
     logits: Any,
     k: Any,
     width: int | None = None,
     *,
-    volume: bool = True,
+    partition: bool = True,
     chosen: bool = True,
     unchosen: bool = True,
     threads: int | None = None,
     memory: Memory = NUMPY,
 ) -> Solved:
-    """Compute λ, and on request the log-volume and both marginals.
+    """Compute λ, and on request the log-partition and both marginals.
 
     Parameters
     ----------
     logits, k, width
         As this module says.
-    volume, chosen, unchosen
-        Whether to return the log-volume, μ and 1 − μ.
+    partition, chosen, unchosen
+        Whether to return the log-partition, μ and 1 − μ.
     threads
         The largest number of threads; None for `threads.default_threads`.
     memory
@@ -68,16 +69,16 @@ def solve(
     """
     batch, n = logits.shape[:-1], logits.shape[-1]
     rows, width = prod(batch), _width(n, k) if width is None else width
-    shifts, volumes = memory.empty((2, rows), logits), memory.empty(batch, logits) if volume else None
+    shifts, partitions = memory.empty((2, rows), logits), memory.empty(batch, logits) if partition else None
     mu, rest = (memory.empty(logits.shape, logits) if wanted else None for wanted in (chosen, unchosen))
-    name = "volume" if volume else "solve"
+    name = "partition" if partition else "moments"
     method, across = choose(name, rows, n, width)
     plan = arrange(name, memory.dtype(logits), method, across, n, width)
     if method == RECURSION:
         run(recursion.solve, plan, memory, logits, k, (shifts, mu, rest), 1, threads, (width,))
     else:
-        run(moments.solve, plan, memory, logits, k, (shifts, volumes, mu, rest), 1, threads)
-    return Solved(shifts, volumes, mu, rest)
+        run(moment_kernels.solve, plan, memory, logits, k, (shifts, partitions, mu, rest), 1, threads)
+    return Solved(shifts, partitions, mu, rest)
 
 
 def jacobian_product(
@@ -99,9 +100,9 @@ def jacobian_product(
     v
         Of the shape and dtype of ``logits``.
     shifts
-        λ as `solve` or `sample` returned it for the same logits: saves the search for it.
+        λ as `moments` or `sample` returned it for the same logits: saves the search for it.
     threads, memory
-        As in `solve`.
+        As in `moments`.
 
     Returns
     -------
@@ -115,7 +116,7 @@ def jacobian_product(
     if method == RECURSION:
         run(recursion.jacobian_product, plan, memory, logits, k, arguments, 3, threads, (width,))
     else:
-        run(moments.jacobian_product, plan, memory, logits, k, arguments, 2, threads)
+        run(moment_kernels.jacobian_product, plan, memory, logits, k, arguments, 2, threads)
     return out
 
 
@@ -141,7 +142,7 @@ def sample(
     shape
         How many subsets to draw from each row.
     threads, memory
-        As in `solve`.
+        As in `moments`.
 
     Returns
     -------

@@ -24,7 +24,7 @@ class Moments(NamedTuple):
         Whether the rest means something, (rows,).
     shifts, target
         λ, (2, rows), and the count from which the log-weights that λ adds, −λ(c − target), are measured: (rows,).
-    log_volume
+    log_partition
         As in `ksubset._engine.potential.mixture.Mixture`, but for ``target`` in the place of m: (rows,).
     chosen, unchosen
         μ and 1 − μ, (rows, n).
@@ -37,7 +37,7 @@ class Moments(NamedTuple):
     served: np.ndarray
     shifts: np.ndarray
     target: np.ndarray
-    log_volume: np.ndarray | None
+    log_partition: np.ndarray | None
     chosen: np.ndarray | None
     unchosen: np.ndarray | None
     counts: np.ndarray
@@ -48,22 +48,22 @@ def moments(
     log_weights: np.ndarray,
     low: int,
     *,
-    volume: bool = False,
+    partition: bool = False,
     chosen: bool = False,
     unchosen: bool = False,
     threads: int | None = None,
 ) -> Moments:
-    """Compute π, and on request the log-volume and both marginals."""
+    """Compute π, and on request the log-partition and both marginals."""
     rows, dtype = len(logits), logits.dtype
     served, shifts, target = np.empty(rows, dtype), np.empty((2, rows), dtype), np.empty(rows, dtype)
-    volumes = np.empty(rows, dtype) if volume else None
+    partitions = np.empty(rows, dtype) if partition else None
     mu, rest = (np.empty(logits.shape, dtype) if wanted else None for wanted in (chosen, unchosen))
     counts = np.empty(log_weights.shape, dtype)
     log_weights = np.ascontiguousarray(log_weights)
-    arguments = log_weights, low, served, shifts, target, volumes, mu, rest, counts
+    arguments = log_weights, low, served, shifts, target, partitions, mu, rest, counts
     high = log_weights.shape[1] - 1
     run(weighted.solve, plan_for(logits.dtype, logits.shape[1], high), NUMPY, logits, high, arguments, 1, threads)
-    return Moments(served > 0, shifts, target, volumes, mu, rest, counts)
+    return Moments(served > 0, shifts, target, partitions, mu, rest, counts)
 
 
 def jacobian_product(

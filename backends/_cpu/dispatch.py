@@ -23,14 +23,14 @@ if TYPE_CHECKING:
 
     from ksubset.backends._cpu.calls import Path
 
-FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "solve")
-"""Those of ``ksubset._law.functions`` by name; ``draw``, which is `sample` and `rsample` from a seed; and ``solve``."""
+FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "moments")
+"""By name: functions of ``ksubset._law.functions``, ``draw``, which is a sample from a seed, and ``moments``."""
 KERNELS = {
-    "marginals": "solve",
-    "unchosen": "solve",
+    "marginals": "moments",
+    "unchosen": "moments",
     "marginals_jvp": "jacobian_product",
     "draw": "sample",
-    "solve": "volume",
+    "moments": "partition",
 }
 """What each is called in ``_cpu``."""
 SOLVING = {function.__name__ for function in functions.SOLVING}
@@ -80,7 +80,7 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | s
         The kernel, or why the core is taken.
     """
     if name in SOLVING:
-        name = "solve"
+        name = "moments"
     if name not in (*FUNCTIONS, COUNTS):
         return "there is no kernel for it"
     if reason := obstacle():
@@ -123,12 +123,12 @@ def evaluate(
     return value
 
 
-def solve(law: Law, parameters: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Any:
+def moments(law: Law, parameters: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Any:
     """The moments, with both marginals or, if the law allows it, without them.
 
     They are in float64, since the roundings of float32 add up to 1e-5 in log P.
     """
-    return _calls(law).solve(law, parameters, sides=sides, threads=threads)
+    return _calls(law).moments(law, parameters, sides=sides, threads=threads)
 
 
 def sample(

@@ -40,22 +40,22 @@ def marginal(
 ) -> Any:
     """Compute μ, or 1 − μ."""
     cpu = kernels()
-    wanted = {"volume": False, "chosen": chosen, "unchosen": not chosen}
-    found = cpu.solve(logits, law.k, law.width, **wanted, threads=threads, memory=memory or cpu.NUMPY)
+    wanted = {"partition": False, "chosen": chosen, "unchosen": not chosen}
+    found = cpu.moments(logits, law.k, law.width, **wanted, threads=threads, memory=memory or cpu.NUMPY)
     return found.chosen if chosen else found.unchosen
 
 
-def solve(law: FixedSize, logits: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:
+def moments(law: FixedSize, logits: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:
     """The solution in float64, with both marginals or none; the law's sizes broadcast to the batch."""
     import numpy as np
 
     logits, batch = logits.astype(np.float64, copy=False), logits.shape[:-1]
     counts = law.k if law.counts is None else np.broadcast_to(law.counts, batch)
-    found = kernels().solve(logits, counts, chosen=sides, unchosen=sides, threads=threads)
+    found = kernels().moments(logits, counts, chosen=sides, unchosen=sides, threads=threads)
     with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
         start, shift = found.shifts.reshape(2, *batch, 1)
         tilted = (logits + start) + shift
-    return Solution(tilted, found.log_volume, found.chosen, found.unchosen)
+    return Solution(tilted, found.log_partition, found.chosen, found.unchosen)
 
 
 def jacobian_product(

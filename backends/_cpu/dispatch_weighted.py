@@ -31,7 +31,7 @@ def evaluate(
         return _product(law, parameters, v[0], threads)
     import numpy as np
 
-    call = Call(parameters, law)
+    call = KernelRows(parameters, law)
     chosen = function is functions.marginals
     found = call.moments(threads, chosen=chosen != call.flipped, unchosen=chosen == call.flipped)
     out = np.empty(call.rows.shape, parameters.dtype)
@@ -50,7 +50,7 @@ def _product(law: SizeWeighted, parameters: "np.ndarray", v: "np.ndarray", threa
     from ksubset.backends._cpu.calls_weighted import jacobian_product
 
     shape = np.broadcast_shapes(parameters.shape, v.shape)
-    call, v = Call(np.broadcast_to(parameters, shape), law), np.broadcast_to(v, shape).reshape(-1, shape[-1])
+    call, v = KernelRows(np.broadcast_to(parameters, shape), law), np.broadcast_to(v, shape).reshape(-1, shape[-1])
     along, u = split(v)
     along, sign = (-along, -1) if call.flipped else (along, 1)
     served, rise, moved = jacobian_product(
@@ -76,7 +76,7 @@ def sample(
 
     from ksubset.backends._cpu import calls_weighted
 
-    call, draws = Call(parameters, law), prod(sample_shape)
+    call, draws = KernelRows(parameters, law), prod(sample_shape)
     served, z = calls_weighted.sample(call.logits, call.log_weights, call.low, seed, draws, threads=threads)
     if call.flipped:
         np.subtract(1, z, out=z)
@@ -84,17 +84,17 @@ def sample(
     return z.reshape(*sample_shape, *parameters.shape[:-1], z.shape[-1])
 
 
-def solve(law: SizeWeighted, parameters: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Mixture:
+def moments(law: SizeWeighted, parameters: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Mixture:
     """All of the moments, in float64."""
     import numpy as np
 
-    call = Call(parameters.astype(np.float64, copy=False), law)
-    found = call.moments(threads, volume=True, chosen=True, unchosen=True)
+    call = KernelRows(parameters.astype(np.float64, copy=False), law)
+    found = call.moments(threads, partition=True, chosen=True, unchosen=True)
     with np.errstate(all="ignore"):  # infinite logits in a row whose λ is NaN, logits near the largest float
         solution = call.mixture(found)
     left = np.flatnonzero(~found.served)
     if left.size:
-        rest = call.core(lambda ops, law, rows: law.solve(ops, rows), left)
+        rest = call.core(lambda ops, law, rows: law.moments(ops, rows), left)
         for field in fields(Mixture):
             getattr(solution, field.name)[left] = getattr(rest, field.name)
     parts = (getattr(solution, field.name) for field in fields(Mixture))
@@ -130,7 +130,7 @@ class Orientation:
         return x[:, ::-1] if self.flipped else x
 
 
-class Call(Orientation):
+class KernelRows(Orientation):
     """Rows for the kernels.
 
     Attributes
@@ -160,7 +160,7 @@ class Call(Orientation):
             tilt, target, sides = Tilt(-tilt.start, -tilt.shift), theta.shape[-1] - target, sides[::-1]
         t, counts = tilt.apply(theta.T).T, np.ascontiguousarray(self.all_counts(found.counts))
         slope, lead = slopes(NUMPY, t.T, tilt, target)
-        return Mixture(t, slope.T, lead, found.log_volume, *sides, counts)
+        return Mixture(t, slope.T, lead, found.log_partition, *sides, counts)
 
     def moments(self, threads: int | None, **wanted: bool) -> Any:
         """The moments of the rows, by the kernel."""

@@ -18,7 +18,7 @@ LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for ac
 
 RECURSION, CONTOUR = "recursion", "contour"
 
-WIDEST = {"volume": -1, "solve": 12, "jacobian_product": 12, "sample": 12}
+WIDEST = {"partition": -1, "moments": 12, "jacobian_product": 12, "sample": 12}
 """The recursion serves rows that choose, or leave out, at most this many items."""
 
 LONGEST = 4096
@@ -71,7 +71,7 @@ def find_path(name: str, rows: int, n: int, width: int, dtype: Any) -> Path | No
     Parameters
     ----------
     name
-        ``"volume"``, which is `solve` with the log-volume, ``"solve"``, ``"jacobian_product"`` or ``"sample"``.
+        ``"moments"``, ``"partition"`` for moments with the log-partition, ``"jacobian_product"`` or ``"sample"``.
     rows, n, width
         The shape, and a bound on min(k, n − k).
     dtype

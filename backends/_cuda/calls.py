@@ -54,16 +54,16 @@ def source() -> str:
     return Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
 
 
-def solve(runtime: Runtime, law: FixedSize, logits: Array, *, sides: bool = True) -> Solution:
-    """`ksubset._engine.inference.solve` in one launch."""
+def moments(runtime: Runtime, law: FixedSize, logits: Array, *, sides: bool = True) -> Solution:
+    """`ksubset._engine.inference.moments` in one launch."""
     launch = plan("ksubset_solve", logits, law.width, runtime.device(logits), outside=sides)
     tilted = _empty(runtime, tuple(logits.shape), logits)
-    log_volume = _empty(runtime, tuple(logits.shape[:-1]), logits)
+    log_partition = _empty(runtime, tuple(logits.shape[:-1]), logits)
     chosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
     unchosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
-    arguments = [*_batch(runtime, launch, law, logits), tilted, log_volume, chosen, unchosen]
+    arguments = [*_batch(runtime, launch, law, logits), tilted, log_partition, chosen, unchosen]
     runtime.run(launch, arguments, logits)
-    return Solution(tilted, log_volume, chosen, unchosen)
+    return Solution(tilted, log_partition, chosen, unchosen)
 
 
 def jacobian_product(runtime: Runtime, law: FixedSize, logits: Array, v: Array) -> Array:
@@ -120,9 +120,9 @@ def evaluate(
             u = arrays[0]
             return draw(runtime, law, parameters, tuple(u.shape[: u.ndim - parameters.ndim]), u=u)
         if solution is None and function in SIDES:
-            return getattr(solve(runtime, law, parameters), SIDES[function])
+            return getattr(moments(runtime, law, parameters), SIDES[function])
         if function in functions.SOLVING and all(suits(law, x) for x in arrays):
-            by_kernel = partial(solve, runtime, law)
+            by_kernel = partial(moments, runtime, law)
             known = functions.solutions(function, by_kernel, parameters, *arrays, solution=solution)
             return function(runtime.ops, law, parameters, *arrays, **known)
     return function(runtime.ops, law, parameters, *arrays, solution=solution)

@@ -551,17 +551,17 @@ __device__ Span<Element> tree_memory(Real* slab, int slab_stride, int capacity) 
   const Real *logits, const long long *k, int logits_stride, int k_stride, int k_everywhere, int width, int rows,     \
       int n, Real *slab, int slab_stride, int capacity
 
-// tilted: t = θ + λ. log_volume: log P(Σz = k) − Σ log max(p, q), with the very p and q that enter P, so that their
+// tilted: t = θ + λ. log_partition: log P(Σz = k) − Σ log max(p, q), with the very p and q that enter P, so that their
 // rounding cancels. chosen, unchosen: μ and 1 − μ, exactly 0 and 1 where ±∞ decides, or null.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
-    ksubset_solve(BATCH, Real* tilted, Real* log_volume, Real* chosen, Real* unchosen) {
+    ksubset_solve(BATCH, Real* tilted, Real* log_partition, Real* chosen, Real* unchosen) {
   Batch batch = {logits, k, logits_stride, k_stride, k_everywhere, width, rows, n};
   Span<Real> scratch((Real*)shared_memory, SCRATCH), memory = tree_memory<Real>(slab, slab_stride, capacity);
   for (int i_row = blockIdx.x; i_row < rows; i_row += gridDim.x) {
     Row row = open(batch, i_row);
     Tree<Real> tree(memory, row);
     Tilt tilt;
-    Span<Real> shifted = row_of(tilted, i_row, n), volume = row_of(log_volume, i_row, 1);
+    Span<Real> shifted = row_of(tilted, i_row, n), volume = row_of(log_partition, i_row, 1);
     if (!row.feasible || !stage(tree, row, logits_of(batch, i_row)) || !find_tilt(tree, row, scratch, tilt)) {
       Real nan = infinity() - infinity();
       fill(shifted, nan);

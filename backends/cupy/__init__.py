@@ -62,10 +62,10 @@ class CuPy(Backend):
     ) -> Array:
         return calls.evaluate(RUNTIME, function, law, parameters, *arrays, solution=solution)
 
-    def solve(self, law: Law, parameters: Array) -> Any:
+    def moments(self, law: Law, parameters: Array) -> Any:
         if isinstance(law, FixedSize) and geometry.suits(law, parameters):
-            return calls.solve(RUNTIME, law, parameters)
-        return law.solve(OPS, parameters)
+            return calls.moments(RUNTIME, law, parameters)
+        return law.moments(OPS, parameters)
 
     def path(self, law: Law, name: str, parameters: Array) -> Launch | str:
         return geometry.path(RUNTIME.device(parameters), law, name, parameters)

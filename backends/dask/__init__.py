@@ -27,7 +27,7 @@ from ksubset._law.fixed_size import FixedSize
 from ksubset._law.functions import SOLVING
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
-from ksubset.backends.dask.chunks import Call, Operand, Root, map_rows, root, seed, split
+from ksubset.backends.dask.chunks import ChunkTask, Operand, Root, map_rows, root, seed, split
 
 
 def _refuse() -> NoReturn:
@@ -87,7 +87,7 @@ class Chunked(Placement[Problem]):
         """As for `Placement`; further arrays are checked in each chunk."""
         names = list(signature(function).parameters)[3:]  # after (ops, law, parameters)
         tail = () if function in SOLVING else tuple(self.outline.logits.shape[-1:])
-        work = partial(_evaluated, function, self.outline.reads_anywhere)
+        work = partial(_evaluated, function, self.outline.validates_anywhere)
         return self._map(work, tail, *map(joined, arrays, names))
 
     def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
@@ -110,7 +110,7 @@ class Chunked(Placement[Problem]):
         ]
         logits = self.outline.logits
         operands = [Operand(logits), *sizes, *map(Operand, arrays)]
-        found = map_rows(Call(self.start, k, tuple(parts), work), operands, tail, draws=draws, places=places)
+        found = map_rows(ChunkTask(self.start, k, tuple(parts), work), operands, tail, draws=draws, places=places)
         found = self.outline.cast(found)
         return found.rechunk({-1: self.items}) if tail == logits.shape[-1:] else found
 
@@ -118,7 +118,7 @@ class Chunked(Placement[Problem]):
         """The array itself, whose chunks will be taken."""
         return x
 
-    def solve(self) -> None:
+    def moments(self) -> None:
         """Nothing: the functions share no work."""
 
     def path(self, name: str) -> Any:
@@ -210,7 +210,7 @@ class Dask(Backend):
     def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
         _refuse()
 
-    def solve(self, law: Law, parameters: Array) -> Any:
+    def moments(self, law: Law, parameters: Array) -> Any:
         _refuse()
 
     def evaluate(self, *_: Any, **__: Any) -> Array:

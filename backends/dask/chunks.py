@@ -30,7 +30,7 @@ class Operand:
 
 
 @dataclass(frozen=True)
-class Call:
+class ChunkTask:
     """The work on a chunk: ``work(problem, *arrays)``.
 
     Attributes
@@ -73,7 +73,12 @@ def split(k: int | Array | Cardinality) -> tuple[int | Cardinality | None, dict[
 
 
 def map_rows(
-    call: Call, operands: Sequence[Operand], tail: tuple[int, ...], *, draws: tuple[int, ...] = (), places: bool = False
+    call: ChunkTask,
+    operands: Sequence[Operand],
+    tail: tuple[int, ...],
+    *,
+    draws: tuple[int, ...] = (),
+    places: bool = False,
 ) -> Array:
     """``call`` on the chunks of the operands, the logits first: draws + (...) + tail.
 

@@ -21,7 +21,7 @@ from ksubset.backends.jax.cpu import choose, takes
 from ksubset.backends.jax.ops import ops_for
 from ksubset.backends.jax.random import key_of, seed_words, signed_uniforms
 from ksubset.backends.jax.settings import by_own_settings
-from ksubset.backends.jax.sharding import automatic, is_explicit, on_one_device, together
+from ksubset.backends.jax.sharding import automatic, is_explicit, on_one_device, on_common_axes
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
@@ -36,7 +36,7 @@ def _evaluate(function: Callable[..., Array], law: Law, parameters: Array, *arra
 @lru_cache(maxsize=1024)
 def _solver(law: Law) -> Callable[..., Any]:
     def call(parameters: Array, counts: Array | None) -> Any:
-        return law.sized(counts).solve(ops_for(parameters.shape[-1]), jax.lax.stop_gradient(parameters))
+        return law.sized(counts).moments(ops_for(parameters.shape[-1]), jax.lax.stop_gradient(parameters))
 
     return cast("Callable[..., Any]", jax.jit(call))
 
@@ -94,7 +94,7 @@ class JAX(Backend):
     ) -> Array:
         if on_one_device(parameters, law.counts, *arrays):
             return _evaluate(function, law, parameters, *arrays, solution=solution)
-        parameters, counts, *given = together(parameters, law.counts, *arrays)
+        parameters, counts, *given = on_common_axes(parameters, law.counts, *arrays)
         known = None if is_explicit(parameters) else solution
 
         def value(parameters: Array, counts: Array | None, *arrays: Array) -> Array:
@@ -120,7 +120,7 @@ class JAX(Backend):
         return choose(law, name, parameters.shape, parameters.dtype)
 
     @by_own_settings
-    def solve(self, law: Law, parameters: Array) -> Any:
+    def moments(self, law: Law, parameters: Array) -> Any:
         return _solver(law.static)(parameters, law.counts)
 
     def by_own_settings(self, function: Function) -> Function:

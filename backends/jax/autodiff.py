@@ -40,7 +40,7 @@ def product(law: Law, parameters: Array, v: Array) -> Array:
     return PRODUCT.bind(parameters, v, *counts, law=law.static, fast=fast)
 
 
-def solve(law: FixedSize, logits: Array, v: Array) -> Array:
+def inverse_product(law: FixedSize, logits: Array, v: Array) -> Array:
     """The x of J · x = v, which JAX differentiates and transposes as the solution of a symmetric linear system."""
 
     @by_own_settings
@@ -127,8 +127,8 @@ class Differentiable:
     def product(self, parameters: Array, v: Array) -> Array:
         return product(self.law, parameters, v)
 
-    def solve(self, logits: Array, v: Array) -> Array:
-        return solve(cast("FixedSize", self.law), logits, v)
+    def inverse_product(self, logits: Array, v: Array) -> Array:
+        return inverse_product(cast("FixedSize", self.law), logits, v)
 
     def constant(self, x: Array) -> Array:
         return jax.lax.stop_gradient(x)

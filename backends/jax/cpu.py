@@ -44,7 +44,7 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | s
         )
     if is_long(shape[-1]):
         return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
-    if name in dispatch.SOLVING or name in ("solve", dispatch.COUNTS):
+    if name in dispatch.SOLVING or name in ("moments", dispatch.COUNTS):
         return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
     if isinstance(law, SizeWeighted) and several_devices():
         return f"potentials on {jax.device_count()} devices take the core, whose programs XLA partitions"
@@ -100,7 +100,7 @@ def _kernel(parameters: Array, *operands: Array, function: Callable[..., Array],
     if isinstance(law, SizeWeighted):
         return cpu_weighted.kernel(_call_weighted, law, parameters, *operands, function=function)
     v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == parameters.ndim]
-    handler = "jacobian_product" if v else "solve"
+    handler = "jacobian_product" if v else "moments"
     counts, shape = operands[len(v) :], parameters.shape
     return _call(handler, law, parameters, v, counts, shape, function is functions.unchosen)
 

@@ -14,7 +14,7 @@ import numpy as np
 from ksubset._engine.ops import Array
 from ksubset._law import functions
 from ksubset._law.size_weighted import SizeWeighted, split
-from ksubset.backends._cpu.dispatch_weighted import Call, Orientation
+from ksubset.backends._cpu.dispatch_weighted import KernelRows, Orientation
 
 _shaped: Any = jax.ShapeDtypeStruct  # JAX leaves it untyped
 Foreign = Callable[..., Any]
@@ -67,7 +67,7 @@ def _left(
     law: SizeWeighted, function: Callable[..., Array], served: Any, found: Any, rows: Any, *v: Any
 ) -> "np.ndarray":
     """``found``, with the remaining rows filled in by the core."""
-    call = Call(np.asarray(rows), law)
+    call = KernelRows(np.asarray(rows), law)
     completed: np.ndarray = call.completed(function, np.asarray(served) > 0, np.array(found), *map(np.asarray, v))
     return completed
 
@@ -77,5 +77,5 @@ def _left_draws(law: SizeWeighted, served: Any, found: Any, rows: Any, seed: Any
     z: np.ndarray = np.array(found)
     rows, served = (np.asarray(x).reshape(len(z), z.shape[2], *x.shape[1:]) for x in (rows, served))
     for part, theirs, ours, key in zip(rows, served, z, np.asarray(seed), strict=True):
-        Call(part, law).complete_draws(theirs > 0, ours, key)
+        KernelRows(part, law).complete_draws(theirs > 0, ours, key)
     return z

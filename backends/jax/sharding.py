@@ -115,7 +115,7 @@ def varying(x: Array, over: frozenset[str]) -> Array:
     return jax.lax.pcast(x, missing, to="varying") if missing else x
 
 
-def together(*arrays: Any) -> tuple[Any, ...]:
+def on_common_axes(*arrays: Any) -> tuple[Any, ...]:
     """Arrays that vary over the same axes, as the operands of one primitive must; None and ints as they are."""
     over = frozenset().union(*(axes(x) for x in arrays if isinstance(x, jax.Array)))
     return tuple(varying(x, over) if over and isinstance(x, jax.Array) else x for x in arrays)

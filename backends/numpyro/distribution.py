@@ -95,7 +95,7 @@ class KSubset(dist.Distribution):
         logits, (arrays, fixed) = _in_jax(logits), _parts(k)
         if not isinstance(logits, jax.Array):
             raise TypeError(f"logits must be an array of JAX or NumPy; got {kind(logits)}")
-        prepare(logits, _together(arrays, fixed), None, None if validates else False)
+        prepare(logits, _size_of(arrays, fixed), None, None if validates else False)
         shape = logits.shape[:-1]
         tails = {"log_weights": (logits.shape[-1] + 1,)}
         self.logits, self._fixed = logits, fixed
@@ -105,7 +105,7 @@ class KSubset(dist.Distribution):
     @property
     def k(self) -> Any:
         """``k`` as given, with its arrays in JAX and of the batch shape."""
-        return _together(self._arrays, self._fixed)
+        return _size_of(self._arrays, self._fixed)
 
     @property
     def has_rsample(self) -> bool:
@@ -160,7 +160,7 @@ def _parts(k: Any) -> tuple[dict[str, Array], tuple[Any, ...]]:
     return arrays, (type(k) if isinstance(k, ksubset.Cardinality) else None, rest)
 
 
-def _together(arrays: dict[str, Array], fixed: tuple[Any, ...]) -> Any:
+def _size_of(arrays: dict[str, Array], fixed: tuple[Any, ...]) -> Any:
     """The inverse of `_parts`."""
     of, fields = fixed[0], {**dict(fixed[1]), **arrays}
     if of is None:

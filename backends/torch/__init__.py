@@ -15,7 +15,7 @@ from ksubset._law import functions
 from ksubset._law.law import Law
 from ksubset.backends import KNOWN, is_spread
 from ksubset.backends.torch import cpu, cuda, estimators
-from ksubset.backends.torch.autograd import Call, product
+from ksubset.backends.torch.autograd import Evaluation, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
 from ksubset.backends.torch.compile import evaluate_compiled
 from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
@@ -42,7 +42,7 @@ def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
     return rng
 
 
-def _value(call: Call, parameters: torch.Tensor, k: torch.Tensor | None, *arrays: torch.Tensor) -> torch.Tensor:
+def _value(call: Evaluation, parameters: torch.Tensor, k: torch.Tensor | None, *arrays: torch.Tensor) -> torch.Tensor:
     if torch.compiler.is_compiling():
         return evaluate_compiled(call.function.__name__, call.law, parameters, k, arrays)
     law, name = call.law.sized(k), call.function.__name__
@@ -51,7 +51,7 @@ def _value(call: Call, parameters: torch.Tensor, k: torch.Tensor | None, *arrays
     known = {"solution": call.solution}
     if cpu.takes(law, name, parameters, *arrays):
         if call.function in functions.SOLVING:
-            known = functions.solutions(call.function, partial(cpu.solve, law), parameters, *arrays, **known)
+            known = functions.solutions(call.function, partial(cpu.moments, law), parameters, *arrays, **known)
             result: torch.Tensor = call.function(ops_for(parameters), law, parameters, *arrays, **known)
             return result.to(parameters.dtype)
         if call.solution is None:
@@ -70,7 +70,7 @@ def _draw_on_cuda(
         return None
     seed = cuda.seed(generator(rng, parameters), parameters)
     sampler = partial(cuda.draw, LAZY, seed=seed, sample_shape=sample_shape)
-    return autograd_evaluate(Call(function, law.static, _value, sampler=sampler), parameters, law.counts)
+    return autograd_evaluate(Evaluation(function, law.static, _value, sampler=sampler), parameters, law.counts)
 
 
 class Torch(Backend):
@@ -135,16 +135,16 @@ class Torch(Backend):
         wrapped = torch._C._functorch.is_functorch_wrapped_tensor
         if torch.compiler.is_compiling() or any(map(wrapped, (parameters, *arrays))):
             solution = None
-        call = Call(function, law.static, _value, solution)
+        call = Evaluation(function, law.static, _value, solution)
         if function is functions.marginals_jvp:
             return product(call, parameters, law.counts, arrays[0])
         return autograd_evaluate(call, parameters, law.counts, *arrays)
 
-    def solve(self, law: Law, parameters: Array) -> Any:
-        if cpu.takes(law, "solve", parameters):
-            return cpu.solve(law, parameters)
+    def moments(self, law: Law, parameters: Array) -> Any:
+        if cpu.takes(law, "moments", parameters):
+            return cpu.moments(law, parameters)
         with torch.no_grad():
-            return cuda.solve(self.ops(parameters), law, parameters)
+            return cuda.moments(self.ops(parameters), law, parameters)
 
     def path(self, law: Law, name: str, parameters: torch.Tensor) -> "Path | Launch | str":
         if parameters.device.type == cuda.DEVICE:
@@ -165,7 +165,7 @@ class Torch(Backend):
             return _draw_on_cuda(function, law, parameters, rng, sample_shape)
 
         def differentiate(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            return product(Call(functions.marginals_jvp, law.static, _value), x, law.counts, v)
+            return product(Evaluation(functions.marginals_jvp, law.static, _value), x, law.counts, v)
 
         return cpu.draw(differentiate, function, law, parameters, generator(rng, parameters), sample_shape)
 

@@ -30,7 +30,7 @@ Value = Callable[..., Tensor]
 
 
 @dataclass(frozen=True)
-class Call:
+class Evaluation:
     """The parameters of a call, apart from its tensors.
 
     Attributes
@@ -54,16 +54,16 @@ class Call:
     solution: Any = None
     sampler: Callable[[Law, Tensor], Tensor] | None = None
 
-    def other(self, function: Callable[..., Any]) -> "Call":
+    def other(self, function: Callable[..., Any]) -> "Evaluation":
         """The call of another function of the same distribution."""
-        return Call(function, self.law, self.value)
+        return Evaluation(function, self.law, self.value)
 
 
 @dataclass(frozen=True)
 class Differentiable:
     """Marginals and J · v as torch differentiates them; see `ksubset._law.derivatives.Differentiable`."""
 
-    call: Call
+    call: Evaluation
     k: Tensor | None
     xp: Any = xp
 
@@ -77,8 +77,8 @@ class Differentiable:
     def product(self, parameters: Tensor, v: Tensor) -> Tensor:
         return product(self.call, parameters, self.k, v)
 
-    def solve(self, logits: Tensor, v: Tensor) -> Tensor:
-        return solve(self.call, logits, self.k, v)
+    def inverse_product(self, logits: Tensor, v: Tensor) -> Tensor:
+        return inverse_product(self.call, logits, self.k, v)
 
     def constant(self, x: Tensor) -> Tensor:
         return x.detach()
@@ -87,26 +87,26 @@ class Differentiable:
         return x.sum_to_size(like.shape)
 
 
-def evaluate(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+def evaluate(call: Evaluation, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
     """The value of a function, with its derivatives."""
     return _apply(Evaluate, EvaluateForward, call, logits, k, *arrays)
 
 
-def product(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
+def product(call: Evaluation, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     """J · v, with its derivatives."""
     return _linear(call.other(functions.marginals_jvp), logits, k, v)
 
 
-def solve(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
+def inverse_product(call: Evaluation, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     """The x of J · x = v, with its derivatives."""
     return _linear(call.other(functions.jacobian_solve), logits, k, v)
 
 
-def _linear(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
+def _linear(call: Evaluation, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
     return _apply(Product, ProductForward, call, logits, k, v)
 
 
-def _apply(compiled: Any, eager: Any, call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+def _apply(compiled: Any, eager: Any, call: Evaluation, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
     """Choose the form of a Function that the caller's transformation understands."""
     result: Tensor
     if torch.compiler.is_compiling():
@@ -125,7 +125,7 @@ class Evaluate(torch.autograd.Function):
     """A function with a rule in `RULES`, or one without a derivative."""
 
     @staticmethod
-    def forward(call: Call, parameters: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+    def forward(call: Evaluation, parameters: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
         value = call.value(call, parameters, k, *arrays)
         return value.clone() if call.function is functions.rsample else value  # of views torch takes no tangents
 
@@ -151,7 +151,7 @@ class Evaluate(torch.autograd.Function):
         return None, first, None, *others, *nothing[3 + len(others) :]
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
+    def vmap(info: Any, in_dims: tuple[Any, ...], call: Evaluation, logits: Tensor, k: Any, *arrays: Tensor) -> Any:
         moved, place = mapped(call.function, info.batch_size, in_dims[1:], logits, k, arrays)
         return evaluate(call, *moved), place
 
@@ -172,7 +172,7 @@ class Product(torch.autograd.Function):
     """J · v, or the x of J · x = v: linear and symmetric in v. Both derive in the logits from J · v, as array code."""
 
     @staticmethod
-    def forward(call: Call, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
+    def forward(call: Evaluation, logits: Tensor, k: Tensor | None, v: Tensor) -> Tensor:
         return call.value(call, logits, k, v)
 
     @staticmethod
@@ -202,7 +202,7 @@ class Product(torch.autograd.Function):
         return None, dlogits, None, dv
 
     @staticmethod
-    def vmap(info: Any, in_dims: tuple[Any, ...], call: Call, logits: Tensor, k: Any, v: Tensor) -> Any:
+    def vmap(info: Any, in_dims: tuple[Any, ...], call: Evaluation, logits: Tensor, k: Any, v: Tensor) -> Any:
         moved, place = mapped(call.function, info.batch_size, in_dims[1:], logits, k, (v,))
         return _linear(call, *moved), place
 
@@ -232,7 +232,7 @@ _remember_signature(Evaluate.forward)
 _remember_signature(Product.forward)
 
 
-def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:
+def _third_cumulant(call: Evaluation, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:
     """Σ_jk κ_ijk v_j w_k, the derivative of J · v along w: symmetric, so reverse mode gives the forward one as well."""
     call = call.other(functions.marginals_jvp)
     shape = (logits + v).shape
@@ -241,7 +241,7 @@ def _third_cumulant(call: Call, logits: Tensor, k: Tensor | None, v: Tensor, w: 
     return result
 
 
-def _plain(call: Call, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
+def _plain(call: Evaluation, logits: Tensor, k: Tensor | None, *arrays: Tensor) -> Tensor:
     """The core's array code, which torch differentiates step by step."""
     if call.function is functions.jacobian_solve or isinstance(RULES.get(call.function), Inverse):
         name = call.function.__name__

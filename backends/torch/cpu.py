@@ -106,9 +106,9 @@ def _product(law: FixedSize, logits: Tensor, v: Tensor, shifts: Tensor | None = 
     return image
 
 
-def solve(law: Law, parameters: Tensor, *, sides: bool = True) -> Any:
+def moments(law: Law, parameters: Tensor, *, sides: bool = True) -> Any:
     """The moments, with both marginals or, if the law allows it, without them."""
-    found = dispatch.solve(_viewed(law), _view(parameters), sides=sides, threads=torch.get_num_threads())
+    found = dispatch.moments(_viewed(law), _view(parameters), sides=sides, threads=torch.get_num_threads())
     parts = (getattr(found, field.name) for field in fields(found))
     return type(found)(*(None if x is None else torch.from_numpy(x) for x in parts))
 

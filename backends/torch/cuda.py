@@ -57,11 +57,11 @@ def evaluate(
     return function(ops, law, parameters, *arrays, solution=solution)
 
 
-def solve(ops: Ops, law: Law, parameters: torch.Tensor) -> Any:
-    """`ksubset._engine.inference.solve`, through a kernel where that takes the call."""
+def moments(ops: Ops, law: Law, parameters: torch.Tensor) -> Any:
+    """`ksubset._engine.inference.moments`, through a kernel where that takes the call."""
     if isinstance(law, FixedSize) and suits(law, parameters):
-        return calls.solve(runtime(ops), law, parameters)
-    return law.solve(ops, parameters)
+        return calls.moments(runtime(ops), law, parameters)
+    return law.moments(ops, parameters)
 
 
 def draw(

@@ -74,7 +74,7 @@ class KSubset:
     @property
     def _solution(self) -> Known:
         if self._solved is None:  # not a cached_property, which before Python 3.12 has one lock for all objects
-            self._solved = self._call.solve()
+            self._solved = self._call.moments()
         return self._solved
 
     def _known(self, function: Callable[..., Array]) -> Known:

@@ -172,7 +172,7 @@ def marginals_jvp(
 
 def jacobian_times(call: Placement[Problem], v: Array) -> Array:
     """`marginals_jvp` of a validated call."""
-    v = call.problem.companion(call.local(v, "v"), "v")
+    v = call.problem.matching(call.local(v, "v"), "v")
     check_floating(v, "v", call.problem.xp)
     problem, v = call.problem.promoted(v)
     return call.at(problem).value(functions.marginals_jvp, v)

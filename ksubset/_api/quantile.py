@@ -8,7 +8,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ksubset._api.poisson_binomial import log_pmf, rows
-from ksubset._call.arguments import check_companion, check_floating, kind
+from ksubset._call.arguments import check_framework, check_floating, kind
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_rows
 from ksubset._engine.arrays import broadcast_shapes, device
@@ -85,7 +85,7 @@ def _number(q: float) -> tuple[list[float], list[float]]:
 def _array(problem: Problem, q: Array) -> tuple[Array, Array]:
     """log q and log(1 − q) of an array, (..., 1); positive for levels out of range."""
     xp, batch = problem.xp, tuple(problem.logits.shape[:-1])
-    check_companion(q, "q", problem.logits, problem.backend)
+    check_framework(q, "q", problem.logits, problem.backend)
     check_floating(q, "q", xp)
     if broadcast_shapes(tuple(q.shape), batch) is None:
         raise ValueError(f"q must broadcast with the batch shape {batch} of logits; got {tuple(q.shape)}")

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from operator import index
 
-from ksubset._call.arguments import check_companion, check_floating
+from ksubset._call.arguments import check_framework, check_floating
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
@@ -144,7 +144,7 @@ def sample_from_uniforms(
     """
     call = prepare(logits, k, max_k, validate)
     u, problem = call.local(u, "u"), call.problem
-    check_companion(u, "u", problem.logits, problem.backend)
+    check_framework(u, "u", problem.logits, problem.backend)
     check_floating(u, "u", problem.xp)
     expected = (*problem.logits.shape[:-1], problem.uniforms_per_row)
     if tuple(u.shape)[max(0, u.ndim - len(expected)) :] != expected:

@@ -11,7 +11,7 @@ from ksubset._engine.ops import Array
 from ksubset.backends._cpu import dispatch
 
 PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "dask")
-NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "solve": "entropies, log-probabilities, normalisers"}
+NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "moments": "entropies, log-probabilities, normalisers"}
 """Public names of ``dispatch.FUNCTIONS``, where they differ."""
 
 

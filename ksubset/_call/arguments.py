@@ -28,7 +28,7 @@ def check_logits(logits: Array, xp: Any, name: str = "logits") -> None:
         raise ValueError(f"{name} must have shape (..., n); got a 0-dimensional array")
 
 
-def check_companion(x: Array, name: str, logits: Array, backend: Backend, like: str = "logits") -> None:
+def check_framework(x: Array, name: str, logits: Array, backend: Backend, like: str = "logits") -> None:
     """The same framework and device as the logits."""
     if not backend.is_array(x, logits):
         raise TypeError(f"{name} must be an array of the same framework as {like}, {kind(logits)}; got {kind(x)}")
@@ -46,7 +46,7 @@ def check_k(k: object, logits: Array, backend: Backend, xp: Any, like: str = "lo
         if not 0 <= k <= n:
             raise ValueError(f"{name} must be in [0, {n}], the number of items; got {k}")
         return k
-    check_companion(k, name, logits, backend, like)
+    check_framework(k, name, logits, backend, like)
     return _check_k_array(k, tuple(logits.shape[:-1]), xp, like, name)
 
 
@@ -85,7 +85,7 @@ def seed_of(rng: object, least: int, most: int | None = None) -> int | None:
     return seed
 
 
-def whole(x: object, name: str) -> int:
+def as_int(x: object, name: str) -> int:
     """``x`` as an int; it may be any object that stands for an int, but not a bool."""
     if isinstance(x, bool) or not hasattr(x, "__index__"):
         raise TypeError(f"{name} must be an int; got {kind(x)}")

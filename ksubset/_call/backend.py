@@ -82,7 +82,7 @@ class Backend(ABC):
         """
 
     @abstractmethod
-    def solve(self, law: Law, parameters: Array) -> Any:
+    def moments(self, law: Law, parameters: Array) -> Any:
         """The moments that several functions share, without gradients."""
 
     @abstractmethod

@@ -5,7 +5,7 @@ from typing import Any
 
 import array_api_compat
 
-from ksubset._call.arguments import check_companion, check_floating, check_k, check_shape
+from ksubset._call.arguments import check_framework, check_floating, check_k, check_shape
 from ksubset._call.backend import Backend, Shards
 from ksubset._call.values import check_log_weights, check_order, check_unsigned
 from ksubset._engine.arrays import device
@@ -72,7 +72,7 @@ class Cardinality:
     def resolve(self, logits: Array, backend: Backend, xp: Any, reads: bool) -> tuple[Array, int, int]:
         """Check against the logits; the log-weights (..., n + 1), and the least and the largest count with a weight."""
         n, x = int(logits.shape[-1]), self.log_weights
-        check_companion(x, "log_weights", logits, backend)
+        check_framework(x, "log_weights", logits, backend)
         check_floating(x, "log_weights", xp)
         if x.ndim == 0 or x.shape[-1] != n + 1:
             raise ValueError(f"log_weights must have shape (..., {n + 1}), one for each count; got {tuple(x.shape)}")

@@ -84,5 +84,5 @@ class CardinalityProblem(Problem):
 
     def check_values(self, logits: Array, name: str = "logits") -> None:
         """Raise if a row holds NaN, or if infinite logits rule out every count that has a weight."""
-        if self.reads_anywhere or self.backend.is_readable(self.log_weights):
+        if self.validates_anywhere or self.backend.is_readable(self.log_weights):
             check_feasible_counts(logits, self.log_weights, self.backend, name)

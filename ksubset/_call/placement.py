@@ -56,7 +56,7 @@ class Placement(ABC, Generic[P]):
         """The part of an array that goes with the rows of `problem`; without ``items`` it has no axis for them."""
 
     @abstractmethod
-    def solve(self) -> Any:
+    def moments(self) -> Any:
         """The moments that several functions share, without gradients; None where no work is shared."""
 
     @abstractmethod

@@ -7,7 +7,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ksubset import backends
-from ksubset._call.arguments import check_k, check_logits, whole
+from ksubset._call.arguments import check_k, check_logits, as_int
 from ksubset._call.backend import Backend
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.cardinality_problem import CardinalityProblem
@@ -92,7 +92,7 @@ def problem_of_size(
 
 def static_width(k: int | Array, n: int, max_k: int | None, backend: Backend, reads: bool) -> int:
     """A static bound on min(k, n − k): from k where it can be read, else from the caller's ``max_k``."""
-    most = n if max_k is None else whole(max_k, "max_k")
+    most = n if max_k is None else as_int(max_k, "max_k")
     if not 0 <= most <= n:
         raise ValueError(f"max_k must be in [0, {n}]; got {max_k}")
     if isinstance(k, int):

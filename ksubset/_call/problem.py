@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
-from ksubset._call.arguments import check_companion, check_floating, check_shape
+from ksubset._call.arguments import check_framework, check_floating, check_shape
 from ksubset._call.backend import Backend, Known
 from ksubset._call.placement import Placement, Work
 from ksubset._call.values import check_binary, check_values
@@ -33,7 +33,7 @@ class Problem(Placement["Problem"]):
         The law of the subsets, whose parameters are these logits.
     dtype
         The dtype of the results.
-    reads
+    validates
         Whether the values of arrays are checked: where they can be read at no cost, or wherever they are.
     """
 
@@ -42,8 +42,8 @@ class Problem(Placement["Problem"]):
     logits: Array
     law: Law
     dtype: Any
-    reads: bool
-    reads_anywhere: bool
+    validates: bool
+    validates_anywhere: bool
 
     @property
     def problem(self) -> "Problem":
@@ -86,21 +86,21 @@ class Problem(Placement["Problem"]):
             return value
         return self.backend.astype(value, self.dtype)
 
-    def solve(self) -> Any:
+    def moments(self) -> Any:
         """The moments that several functions share, without gradients."""
-        return self.backend.solve(self.law, self.parameters)
+        return self.backend.moments(self.law, self.parameters)
 
     def checks(self, x: Array) -> bool:
         """Whether the values of a second array are checked."""
-        return self.reads and (self.reads_anywhere or self.backend.is_readable(x))
+        return self.validates and (self.validates_anywhere or self.backend.is_readable(x))
 
     def path(self, name: str) -> "Path | Launch | str":
         """The kernel that computes the function of that name, or why the core does."""
         return self.backend.path(self.law, name, self.parameters)
 
-    def companion(self, x: Array, name: str) -> Array:
+    def matching(self, x: Array, name: str) -> Array:
         """Check a second array (..., n)."""
-        check_companion(x, name, self.logits, self.backend)
+        check_framework(x, name, self.logits, self.backend)
         check_shape(x, name, tuple(self.logits.shape), exact=True)
         return x
 
@@ -121,7 +121,7 @@ class Problem(Placement["Problem"]):
 
     def beside(self, other: Array) -> tuple["Problem", Array]:
         """Check other logits, and bring them to the dtype of these and to a shape for which k serves both."""
-        other = self.companion(other, "other")
+        other = self.matching(other, "other")
         check_floating(other, "other", self.xp)
         problem, other = self.promoted(other)
         if problem.law.counts is not None:
@@ -195,7 +195,7 @@ def computing_dtype(xp: Any, dtype: Any) -> Any:
 
 def binary(problem: Problem, z: Array) -> Array:
     """Check subsets (..., n) given by the caller, of any real dtype."""
-    z, xp = problem.companion(z, "z"), problem.xp
+    z, xp = problem.matching(z, "z"), problem.xp
     if not xp.isdtype(z.dtype, ("bool", "integral", "real floating")):
         raise TypeError(f"z must have a real dtype; got {z.dtype}")
     if problem.checks(z):

@@ -57,9 +57,9 @@ class Sharded(Placement[Problem]):
         """As for `Placement`."""
         return self.shards.local(x, name, items=items)
 
-    def solve(self) -> Any:
+    def moments(self) -> Any:
         """As for `Placement`."""
-        return self.rows.solve()
+        return self.rows.moments()
 
     def path(self, name: str) -> "Path | Launch | str":
         """As for `Placement`."""

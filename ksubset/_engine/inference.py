@@ -22,13 +22,13 @@ from ksubset._engine.window import choose_counts
 
 @dataclass(frozen=True)
 class Solution:
-    """The log-volume and the marginals of a batch of rows, from which all results are computed.
+    """The log-partition and the marginals of a batch of rows, from which all results are computed.
 
     Attributes
     ----------
     tilted
         t = θ + λ, (..., n).
-    log_volume
+    log_partition
         log Σ_z exp(−Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}) over the subsets z, (...): the log-normaliser as seen from the
         most likely outcome without the constraint.
     chosen, unchosen
@@ -38,23 +38,23 @@ class Solution:
     """
 
     tilted: Array
-    log_volume: Array = None
+    log_partition: Array = None
     chosen: Array = None
     unchosen: Array = None
 
 
-def solve(
+def moments(
     ops: Ops,
     logits: Array,
     k: int | Array,
     *,
-    volume: bool = True,
+    partition: bool = True,
     chosen: bool = True,
     unchosen: bool = True,
 ) -> Solution:
-    """The log-volume and the marginals, as far as they are asked for."""
+    """The log-partition and the marginals, as far as they are asked for."""
     x = tilted(ops, items_first(ops, logits), k)
-    sums, wanted = totals(ops, x, k), (volume, chosen, unchosen)
+    sums, wanted = totals(ops, x, k), (partition, chosen, unchosen)
 
     def by_contour(form: Form) -> tuple[Array, ...]:
         found = curve(form)
@@ -67,18 +67,18 @@ def solve(
         )
 
     def by_exchange() -> tuple[Array, ...]:
-        log_volume, side = Exchanges(ops, x, _odds(ops, x, sums)).moments()
+        log_partition, side = Exchanges(ops, x, _odds(ops, x, sums)).moments()
         return _those(
             wanted,
-            lambda: log_volume,
+            lambda: log_partition,
             lambda: ops.xp.where(x.chosen, 1 - side, side),
             lambda: ops.xp.where(x.chosen, side, 1 - side),
         )
 
     few = exchange.serves(ops, sums)
     found = iter(choose(ops, few, by_exchange, lambda: with_form(ops, x, sums, k, by_contour)))
-    log_volume, *sides = (next(found) if one else None for one in wanted)
-    return Solution(items_last(ops, x.t), log_volume, *(y if y is None else items_last(ops, y) for y in sides))
+    log_partition, *sides = (next(found) if one else None for one in wanted)
+    return Solution(items_last(ops, x.t), log_partition, *(y if y is None else items_last(ops, y) for y in sides))
 
 
 def _those(wanted: tuple[bool, ...], *answers: Callable[[], Array]) -> tuple[Array, ...]:

@@ -37,7 +37,7 @@ class Differentiable(Protocol):
     def product(self, parameters: Array, v: Array) -> Array:
         """Compute J · v."""
 
-    def solve(self, logits: Array, v: Array) -> Array:
+    def inverse_product(self, logits: Array, v: Array) -> Array:
         """Compute the x of J · x = v; see `ksubset._law.inverse_map.solve_jacobian`."""
 
     def constant(self, x: Array) -> Array:
@@ -107,10 +107,10 @@ class Inverse(Rule):
 
     def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
         """The change of the logits, whose finite entries sum to 0."""
-        return None if tangents[0] is None else centred(d.xp, d.solve(kept[0], tangents[0]), kept[0])
+        return None if tangents[0] is None else centred(d.xp, d.inverse_product(kept[0], tangents[0]), kept[0])
 
     def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
-        return (d.solve(kept[0], centred(d.xp, g, kept[0])),)
+        return (d.inverse_product(kept[0], centred(d.xp, g, kept[0])),)
 
 
 class PerCount(Rule):

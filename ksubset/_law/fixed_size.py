@@ -7,7 +7,7 @@ from math import comb, log
 from typing import Any
 
 from ksubset._engine.arrays import constant
-from ksubset._engine.inference import Solution, draw, jacobian_product, solve
+from ksubset._engine.inference import Solution, draw, jacobian_product, moments
 from ksubset._engine.ops import Array, Ops
 from ksubset._engine.selection import largest
 from ksubset._law.law import Law, Outcome
@@ -56,10 +56,10 @@ class FixedSize(Law):
     def padded(self, xp: Any, x: Array) -> Array:
         return x
 
-    def solve(
-        self, ops: Ops, parameters: Array, *, volume: bool = True, chosen: bool = True, unchosen: bool = True
+    def moments(
+        self, ops: Ops, parameters: Array, *, partition: bool = True, chosen: bool = True, unchosen: bool = True
     ) -> Solution:
-        return solve(ops, parameters, self.k, volume=volume, chosen=chosen, unchosen=unchosen)
+        return moments(ops, parameters, self.k, partition=partition, chosen=chosen, unchosen=unchosen)
 
     def mean(self, ops: Ops, found: Solution) -> Array:
         return found.chosen
@@ -78,11 +78,11 @@ class FixedSize(Law):
 
     def reference(self, ops: Ops, parameters: Array, found: Solution) -> tuple[Array, Array]:
         """The k largest logits: no large terms cancel."""
-        return largest(ops, parameters, self.k).chosen, found.log_volume
+        return largest(ops, parameters, self.k).chosen, found.log_partition
 
     def surprisal(self, ops: Ops, parameters: Array, found: Solution, mean: Solution | Outcome) -> Array:
-        """Σ |t| · m + log volume, m the mean of each item's less likely side."""
-        return unlikely_cost(ops, found.tilted, mean) + found.log_volume
+        """Σ |t| · m + log partition, m the mean of each item's less likely side."""
+        return unlikely_cost(ops, found.tilted, mean) + found.log_partition
 
     def outcome(self, z: Array) -> Outcome:
         return Outcome(z, 1 - z)

@@ -41,14 +41,14 @@ def marginals(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) 
     """E[T]; of the items, μ = E[z]."""
     if solution:
         return ops.xp.asarray(law.mean(ops, solution), copy=True)  # the caller may write into it
-    return law.mean(ops, law.solve(ops, parameters, volume=False, unchosen=False))
+    return law.mean(ops, law.moments(ops, parameters, partition=False, unchosen=False))
 
 
 def unchosen(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Array:
     """1 − E[T], with its own relative accuracy."""
     if solution:
         return ops.xp.asarray(law.complement(ops, solution), copy=True)
-    return law.complement(ops, law.solve(ops, parameters, volume=False, chosen=False))
+    return law.complement(ops, law.moments(ops, parameters, partition=False, chosen=False))
 
 
 def logits_from_marginals(ops: Ops, law: FixedSize, mu: Array, *, solution: Known = None) -> Array:
@@ -63,7 +63,7 @@ def jacobian_solve(ops: Ops, law: FixedSize, logits: Array, v: Array, *, solutio
 
 def log_normalizer(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Array:
     """Σ_M θ + Σ |t| 1{M ≠ (t > 0)} + c; see `Law.reference`."""
-    found, theta = solution or _volume(ops, law, parameters), law.items(parameters)
+    found, theta = solution or _with_partition(ops, law, parameters), law.items(parameters)
     likely, constant = law.reference(ops, parameters, found)
     terms = ops.xp.where(likely, theta, ops.xp.zeros_like(theta)) + misplaced(ops, found.tilted, likely)
     return compensated_sum(ops, terms) + constant
@@ -71,7 +71,7 @@ def log_normalizer(ops: Ops, law: Law, parameters: Array, *, solution: Known = N
 
 def log_prob_count(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Array:
     """The log-normaliser less Σ softplus(θ): each θ in M becomes −softplus(−θ), each 0 outside −softplus(θ)."""
-    found, theta = solution or _volume(ops, law, parameters), law.items(parameters)
+    found, theta = solution or _with_partition(ops, law, parameters), law.items(parameters)
     likely, constant = law.reference(ops, parameters, found)
     terms = misplaced(ops, found.tilted, likely) - softplus(ops, ops.xp.where(likely, -theta, theta))
     return compensated_sum(ops, terms) + constant
@@ -79,13 +79,13 @@ def log_prob_count(ops: Ops, law: Law, parameters: Array, *, solution: Known = N
 
 def entropy(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Array:
     """The surprisal that the law expects of itself."""
-    found = solution or law.solve(ops, parameters)
+    found = solution or law.moments(ops, parameters)
     return law.surprisal(ops, parameters, found, found)
 
 
 def log_prob(ops: Ops, law: Law, parameters: Array, z: Array, *, solution: Known = None) -> Array:
     """The negative surprisal of z; −∞ where Σz has no weight, NaN where z is not 0 or 1."""
-    xp, found, outcome = ops.xp, solution or _volume(ops, law, parameters), law.outcome(z)
+    xp, found, outcome = ops.xp, solution or _with_partition(ops, law, parameters), law.outcome(z)
     z = outcome.chosen
     value = -law.surprisal(ops, parameters, found, outcome)
     binary = xp.all((z == 0) | (z == 1), axis=-1)
@@ -101,8 +101,8 @@ def kl_divergence(
 
     ``reference`` has the moments of ``other``, if they are known.
     """
-    here = solution or law.solve(ops, parameters)
-    there = reference or _volume(ops, law, other)
+    here = solution or law.moments(ops, parameters)
+    there = reference or _with_partition(ops, law, other)
     return law.surprisal(ops, other, there, here) - law.surprisal(ops, parameters, here, here)
 
 
@@ -121,8 +121,8 @@ def mode(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Ar
     return xp.where(valid, xp.astype(chosen, theta.dtype), fill(ops, (), float("nan"), theta))
 
 
-def _volume(ops: Ops, law: Law, parameters: Array) -> Any:
-    return law.solve(ops, parameters, chosen=False, unchosen=False)
+def _with_partition(ops: Ops, law: Law, parameters: Array) -> Any:
+    return law.moments(ops, parameters, chosen=False, unchosen=False)
 
 
 DRAWING = frozenset({sample, rsample})
@@ -131,18 +131,18 @@ DRAWING = frozenset({sample, rsample})
 STATISTICS = frozenset({marginals, unchosen, marginals_jvp})
 """Functions whose value is in the arrangement of the parameters."""
 
-VOLUME_ONLY = frozenset({log_normalizer, log_prob_count, log_prob})
+PARTITION_ONLY = frozenset({log_normalizer, log_prob_count, log_prob})
 """Array code on top of moments of which it needs no marginals."""
 
-SOLVING = VOLUME_ONLY | {entropy, kl_divergence, kl_to_uniform}
+SOLVING = PARTITION_ONLY | {entropy, kl_divergence, kl_to_uniform}
 """Array code on top of the moments."""
 
 
 def solutions(
-    function: Callable[..., Array], solve: Callable[..., Known], parameters: Array, *arrays: Array, solution: Known
+    function: Callable[..., Array], moments: Callable[..., Known], parameters: Array, *arrays: Array, solution: Known
 ) -> dict[str, Known]:
-    """The moments that a function of `SOLVING` needs, by argument name; ``solve(parameters, sides=…)`` finds them."""
-    known = {"solution": solution or solve(parameters, sides=function not in VOLUME_ONLY)}
+    """The moments that a function of `SOLVING` needs, by argument name; ``moments(parameters, sides=…)`` finds them."""
+    known = {"solution": solution or moments(parameters, sides=function not in PARTITION_ONLY)}
     if function is kl_divergence:
-        known["reference"] = solve(arrays[0], sides=False)
+        known["reference"] = moments(arrays[0], sides=False)
     return known

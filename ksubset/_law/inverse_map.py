@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ksubset._engine.arrays import fill, flat_rows
-from ksubset._engine.inference import jacobian_product, solve
+from ksubset._engine.inference import jacobian_product, moments
 from ksubset._engine.ops import Array, Ops, State
 from ksubset._engine.summation import compensated_sum
 
@@ -132,7 +132,7 @@ def _gap(ops: Ops, target: Target, k: int | Array, theta: Array) -> Array:
     """logit(target) − logit(μ(θ)) less its weighted mean, by which the target may miss the sum k; 0 at fixed items."""
     xp, infinity = ops.xp, fill(ops, (), float("inf"), theta)
     theta = xp.where(target.fixed, xp.where(target.chosen > 0.5, infinity, -infinity), theta)
-    found = solve(ops, theta, k, volume=False)
+    found = moments(ops, theta, k, partition=False)
     rise = xp.log(target.chosen / found.chosen)
     gap = xp.clip(rise - xp.log(target.unchosen / found.unchosen), -target.reach, target.reach)
     gap = xp.where(target.fixed, xp.zeros_like(gap), gap)
@@ -148,7 +148,7 @@ def solve_jacobian(ops: Ops, logits: Array, k: int | Array, v: Array) -> Array:
     solve D^−½ J D^−½ y = D^−½ v, x = D^−½ y.
     """
     xp, shape = ops.xp, tuple(logits.shape)
-    found = solve(ops, logits, k, volume=False)
+    found = moments(ops, logits, k, partition=False)
     root = xp.sqrt(found.chosen) * xp.sqrt(found.unchosen)
     fixed = xp.isinf(logits) | (root == 0)
     root = xp.where(fixed, xp.ones_like(root), root)

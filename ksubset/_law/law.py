@@ -73,8 +73,8 @@ class Law(ABC):
         """Entries for the items in the arrangement of the parameters, the others 0."""
 
     @abstractmethod
-    def solve(
-        self, ops: Ops, parameters: Array, *, volume: bool = True, chosen: bool = True, unchosen: bool = True
+    def moments(
+        self, ops: Ops, parameters: Array, *, partition: bool = True, chosen: bool = True, unchosen: bool = True
     ) -> Any:
         """The `Moments`, at least as far as they are asked for."""
 

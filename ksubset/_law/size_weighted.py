@@ -70,12 +70,12 @@ class SizeWeighted(Law):
     def padded(self, xp: Any, x: Array) -> Array:
         return join(xp, x, xp.zeros((x.shape[-1] + 1,), dtype=x.dtype, device=device(x)))
 
-    def solve(
-        self, ops: Ops, parameters: Array, *, volume: bool = True, chosen: bool = True, unchosen: bool = True
+    def moments(
+        self, ops: Ops, parameters: Array, *, partition: bool = True, chosen: bool = True, unchosen: bool = True
     ) -> Mixture:
         """All of the moments; with a tilt for each count where values cannot decide how many there are."""
-        solve = mixture.solve if ops.sweeps else each_size.solve
-        return solve(ops, *split(parameters), self.low, self.high)
+        moments = mixture.moments if ops.sweeps else each_size.moments
+        return moments(ops, *split(parameters), self.low, self.high)
 
     def mean(self, ops: Ops, found: Mixture) -> Array:
         """(μ, π)."""
@@ -90,7 +90,7 @@ class SizeWeighted(Law):
 
     def draw(self, ops: Ops, parameters: Array, u: Array) -> Array:
         """The size by the first uniform of a row, then a subset of that size."""
-        xp, theta, chances = ops.xp, self.items(parameters), self.solve(ops, parameters).counts
+        xp, theta, chances = ops.xp, self.items(parameters), self.moments(ops, parameters).counts
         n, batch = theta.shape[-1], tuple(u.shape[:-1])
         each_draw = xp.broadcast_to(chances, (*batch, chances.shape[-1]))
         k = invert(ops, items_first(ops, each_draw), u[..., 0])
@@ -102,13 +102,13 @@ class SizeWeighted(Law):
 
     def reference(self, ops: Ops, parameters: Array, found: Mixture) -> tuple[Array, Array]:
         """The items with t > 0."""
-        return found.tilted > 0, found.lead + found.log_volume
+        return found.tilted > 0, found.lead + found.log_partition
 
     def surprisal(self, ops: Ops, parameters: Array, found: Mixture, mean: Mixture | Outcome) -> Array:
-        """Σ |t| · m − Σ π ω' + log volume, m the mean of each item's less likely side, ω' = ω + slope."""
+        """Σ |t| · m − Σ π ω' + log partition, m the mean of each item's less likely side, ω' = ω + slope."""
         xp, slanted = ops.xp, split(parameters)[1] + found.slope
         terms = xp.where(mean.counts == 0, xp.zeros_like(slanted), slanted) * mean.counts
-        return unlikely_cost(ops, found.tilted, mean) + found.log_volume - compensated_sum(ops, terms)
+        return unlikely_cost(ops, found.tilted, mean) + found.log_partition - compensated_sum(ops, terms)
 
     def outcome(self, z: Array) -> Outcome:
         z, counts = split(z)

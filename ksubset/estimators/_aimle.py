@@ -5,7 +5,7 @@ from typing import Any, NamedTuple
 from array_api_compat import array_namespace
 
 from ksubset._api.sampling import checked_shape
-from ksubset._call.arguments import check_companion
+from ksubset._call.arguments import check_framework
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
@@ -139,6 +139,6 @@ def _norm(xp: Any, x: Array) -> Array:
 
 
 def _check_beta(problem: Problem, beta: Array) -> None:
-    check_companion(beta, "beta", problem.logits, problem.backend)
+    check_framework(beta, "beta", problem.logits, problem.backend)
     if tuple(beta.shape) != ():
         raise ValueError(f"beta must have shape (); got {tuple(beta.shape)}")

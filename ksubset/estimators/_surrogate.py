@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import inf
 from numbers import Real
 
-from ksubset._call.arguments import whole
+from ksubset._call.arguments import as_int
 from ksubset._call.problem import Problem, by_own_settings
 from ksubset._engine.ops import Array, Ops
 from ksubset._law import functions
@@ -111,7 +111,7 @@ def check_positive(value: object, name: str) -> float:
 
 def check_count(value: object, name: str) -> int:
     """An int of at least 1."""
-    count = whole(value, name)
+    count = as_int(value, name)
     if count < 1:
         raise ValueError(f"{name} must be at least 1; got {value}")
     return count
@@ -126,5 +126,5 @@ def check_single_k(problem: Problem, estimator: str) -> int:
 
 def check_relaxable(problem: Problem) -> None:
     """Check that the logits have a softmax, where their values may be read."""
-    if problem.reads and bool(problem.xp.any(problem.logits == problem.xp.inf)):
+    if problem.validates and bool(problem.xp.any(problem.logits == problem.xp.inf)):
         raise ValueError("logits must not contain +inf: a softmax relaxation of them does not exist")

@@ -292,7 +292,7 @@ def test_marginals_out_of_a_solution_are_copies(target: Target) -> None:
     x = target.array(np.zeros((2, 4)))
     backend = find(x, "x")
     law = FixedSize(2, 2)
-    solution = backend.solve(law, x)
+    solution = backend.moments(law, x)
     for side in (functions.marginals, functions.unchosen):
         for _ in range(2):
             found = side(backend.ops(x), law, x, solution=solution)
@@ -302,8 +302,8 @@ def test_marginals_out_of_a_solution_are_copies(target: Target) -> None:
 
 @pytest.mark.backends("numpy", "strict")
 def test_the_distribution_object_shares_its_passes(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, solve = [], fixed_size.solve
-    monkeypatch.setattr(fixed_size, "solve", lambda *given, **asked: calls.append(1) or solve(*given, **asked))
+    calls, moments = [], fixed_size.moments
+    monkeypatch.setattr(fixed_size, "moments", lambda *given, **asked: calls.append(1) or moments(*given, **asked))
     x = target.array([[0.5, -1.0, 2.0, 0.0]])
     d = ksubset.KSubset(x, 2)
     answers = [d.log_normalizer(), d.log_prob_count(), d.entropy(), d.kl_to_uniform(), d.mean, d.variance]
@@ -348,12 +348,12 @@ def check_start(monkeypatch: pytest.MonkeyPatch, name: str, *arrays: np.ndarray)
     assert function in functions.SOLVING
     expected = function(NUMPY, FixedSize(2, 2), x, *arrays)
 
-    def solve(x: np.ndarray, sides: bool) -> inference.Solution:
+    def moments(x: np.ndarray, sides: bool) -> inference.Solution:
         asked.append(sides)
-        return inference.solve(NUMPY, x, 2, chosen=sides, unchosen=sides)
+        return inference.moments(NUMPY, x, 2, chosen=sides, unchosen=sides)
 
-    known = functions.solutions(function, solve, x, *arrays, solution=None)
-    monkeypatch.setattr(fixed_size, "solve", None)
+    known = functions.solutions(function, moments, x, *arrays, solution=None)
+    monkeypatch.setattr(fixed_size, "moments", None)
     np.testing.assert_array_equal(function(NUMPY, FixedSize(2, 2), x, *arrays, **known), expected)
     return asked
 

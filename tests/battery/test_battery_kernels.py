@@ -41,7 +41,7 @@ def kernels(widest: int, fewest: int) -> Way:
 
     def answers(logits: np.ndarray, k: Any, v: np.ndarray) -> Answers:
         with planned(widest, fewest):
-            found = calls.solve(logits, k, volume=False)
+            found = calls.moments(logits, k, partition=False)
             return found.chosen, found.unchosen, calls.jacobian_product(logits, k, v)
 
     return answers
@@ -49,7 +49,7 @@ def kernels(widest: int, fewest: int) -> Way:
 
 def core(logits: np.ndarray, k: Any, v: np.ndarray) -> Answers:
     with np.errstate(all="ignore"):
-        found = inference.solve(NUMPY, logits, k, volume=False)
+        found = inference.moments(NUMPY, logits, k, partition=False)
         return found.chosen, found.unchosen, inference.jacobian_product(NUMPY, logits, k, v)
 
 
@@ -62,13 +62,13 @@ WAYS: dict[str, Way] = {
 
 
 def log_normalizers(logits: np.ndarray, k: Any) -> Iterator[np.ndarray]:
-    """By the core, and from the log-volume of the contour's kernels, which is found in float64 for all dtypes."""
+    """By the core, and from the log-partition of the contour's kernels, which is found in float64 for all dtypes."""
     wide, law = logits.astype(float), FixedSize(k, logits.shape[1])
     with np.errstate(all="ignore"):
         yield functions.log_normalizer(NUMPY, law, logits)
         for fewest in (1, MANY):
             with planned(-1, fewest):
-                solution = dispatch.solve(law, wide, sides=False)
+                solution = dispatch.moments(law, wide, sides=False)
             yield functions.log_normalizer(NUMPY, law, wide, solution=solution)
 
 

@@ -58,19 +58,19 @@ def comparisons(
     runtime, wide, n = emulator.runtime, logits.astype(np.float64), logits.shape[1]
     with np.errstate(all="ignore"):
         actual, expected = (
-            calls.solve(runtime, FixedSize(k, n // 2), logits),
-            inference.solve(NUMPY, wide, k),
+            calls.moments(runtime, FixedSize(k, n // 2), logits),
+            inference.moments(NUMPY, wide, k),
         )
         yield "chosen", actual.chosen, expected.chosen
         yield "unchosen", actual.unchosen, expected.unchosen
         yield "entropy", *(entropy(solution) for solution in (actual, expected))
         yield "tilt", *(excess(solution, k) < 1.01 for solution in (actual, expected))
-        volumes = calls.solve(runtime, FixedSize(k, n // 2), logits, sides=False)
-        yield "volume alone", volumes.log_volume, actual.log_volume
-        yield "bad rows", np.isnan(volumes.log_volume), np.isnan(expected.log_volume)
+        partitions = calls.moments(runtime, FixedSize(k, n // 2), logits, sides=False)
+        yield "partition alone", partitions.log_partition, actual.log_partition
+        yield "bad rows", np.isnan(partitions.log_partition), np.isnan(expected.log_partition)
         narrow = max(0, n // 2 - 1)
-        bad = np.isnan(expected.log_volume) | (np.minimum(k, n - k) > narrow)
-        yield "rows too wide", np.isnan(calls.solve(runtime, FixedSize(k, narrow), logits).log_volume), bad
+        bad = np.isnan(expected.log_partition) | (np.minimum(k, n - k) > narrow)
+        yield "rows too wide", np.isnan(calls.moments(runtime, FixedSize(k, narrow), logits).log_partition), bad
         product = calls.jacobian_product(runtime, FixedSize(k, n // 2), logits, v)
         exact = inference.jacobian_product(NUMPY, wide, k, v.astype(np.float64))
         scale = np.linalg.norm(exact, axis=1, keepdims=True)
@@ -91,11 +91,11 @@ def excess(solution: inference.Solution, k: np.ndarray) -> np.ndarray:
 
 
 def entropy(solution: inference.Solution) -> np.ndarray:
-    """Joins λ, the volume and both marginals in a number that does not depend on the choice of λ."""
+    """Joins λ, the partition and both marginals in a number that does not depend on the choice of λ."""
     t = solution.tilted
     unlikely = np.where(t > 0, solution.unchosen, solution.chosen)
     surprise = np.where(unlikely == 0, 0, np.abs(t)) * unlikely
-    return 1 + (surprise + 0 * solution.chosen).sum(axis=-1) + solution.log_volume
+    return 1 + (surprise + 0 * solution.chosen).sum(axis=-1) + solution.log_partition
 
 
 def assert_close(name: str, actual: np.ndarray, expected: np.ndarray, tolerance: float) -> None:

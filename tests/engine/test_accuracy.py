@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pytest
 from conftest import Target
-from ops_variants import moments, own, product
+from ops_variants import core_moments, own, product
 from oracle import Recursion, TwoGroups, families, recursion
 
 import ksubset
@@ -185,7 +185,7 @@ def test_every_variance(target: Target, dtype: str, shift: int) -> None:
     v = vector(rng, logits.shape, shift)
     truth = [recursion(*row) for row in zip(logits, k, v, strict=True)]
     x, sizes = target.array(logits, dtype), target.array(k)
-    sides = moments(target, own(target), x, sizes)[1:]
+    sides = core_moments(target, own(target), x, sizes)[1:]
     found = product(target, own(target), x, sizes, target.array(v, dtype))
     least, checked = 1e-32 if dtype == "float32" else 1e-60, 0
     for i, row in enumerate(truth):
@@ -231,7 +231,7 @@ def test_two_groups(target: Target, dtype: str, name: str, copies: int) -> None:
         pytest.skip(f"XLA compiles a program for every shape, for ten seconds: JAX is shown {sorted(COMPILED)}")
     row, ops, rng = TwoGroups(*(GROUPS | LARGE)[name]), own(target), np.random.default_rng(0)
     x = target.array(np.tile(row.logits, (copies, 1)), dtype)
-    for side, exact in zip(moments(target, ops, x, row.k)[1:], (row.chosen, row.unchosen), strict=True):
+    for side, exact in zip(core_moments(target, ops, x, row.k)[1:], (row.chosen, row.unchosen), strict=True):
         assert np.abs(side / exact - 1).max() < tight(dtype)
     for v in (vector(rng, row.logits.shape, shift) for shift in (0, FAR)):
         found = product(target, ops, x, row.k, target.array(np.tile(v, (copies, 1)), dtype))
@@ -259,7 +259,7 @@ def test_a_million_items_of_every_kind(target: Target) -> None:
         v = vector(rng, logits.shape, 0)
         found, exact = (
             (
-                *moments(target, own(target), target.array(logits, dtype), k)[1:],
+                *core_moments(target, own(target), target.array(logits, dtype), k)[1:],
                 product(target, own(target), target.array(logits, dtype), k, target.array(v, dtype)),
             )
             for dtype in ("float32", "float64")
@@ -288,11 +288,11 @@ def test_rows_beside_others(target: Target, dtype: str) -> None:
     logits, v = logits.astype(np.float32).astype(float), vector(rng, logits.shape, 0)
     x, direction = target.array(logits, dtype), target.array(v, dtype)
     ops, eps = own(target), np.finfo(dtype).eps
-    together = moments(target, ops, x, 160)[1:], product(target, ops, x, 160, direction)
+    together = core_moments(target, ops, x, 160)[1:], product(target, ops, x, 160, direction)
     for i, row in enumerate(logits[:1] if target.backend == "jax" else logits):  # which compiles a program for each
         bound = (16 + 2 * np.abs(np.where(np.isinf(row), 0, row)).max()) * eps
         one, along = target.array(row[None], dtype), target.array(v[i][None], dtype)
-        alone = moments(target, ops, one, 160)[1:], product(target, ops, one, 160, along)[0]
+        alone = core_moments(target, ops, one, 160)[1:], product(target, ops, one, 160, along)[0]
         for mine, theirs in zip(alone[0], together[0], strict=True):
             assert (np.abs(mine[0] - theirs[i]) <= bound * theirs[i] + SMALLEST).all()
         assert norms(alone[1] - together[1][i]) <= bound * norms(together[1][i])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from cases import all_sizes, with_infinities
 from conftest import Target
-from ops_variants import moments, own, product, variants
+from ops_variants import core_moments, own, product, variants
 from oracle import Recursion, families, recursion
 from scipy.special import expit
 
@@ -193,7 +193,7 @@ def compare(target: Target, dtype: str, logits: np.ndarray, k: Any, factor: floa
     """All variants of the ops, by what any tilt gives: both sides of the marginals, and J · v."""
     v = np.random.default_rng(1).normal(size=logits.shape)
     x, v = target.array(logits, dtype), target.array(v, dtype)
-    found = [(moments(target, ops, x, k)[1:], product(target, ops, x, k, v)) for ops in variants(target).values()]
+    found = [(core_moments(target, ops, x, k)[1:], product(target, ops, x, k, v)) for ops in variants(target).values()]
     eps = float(np.finfo(dtype).eps)
     sides, image = found[0]
     for other, second in found[1:]:
@@ -238,20 +238,20 @@ def test_what_no_row_asks_for_is_not_computed(target: Target, monkeypatch: pytes
     apart, even = (target.array(np.where(np.arange(18).reshape(2, 9) % 9 < 3, t, -t)) for t in (9.0, 0.1))
     with monkeypatch.context() as patch:
         patch.setattr(inference, "with_form", never)
-        moments(target, own(target), apart, 3)
+        core_moments(target, own(target), apart, 3)
         product(target, own(target), apart, 3, v)
     with monkeypatch.context() as patch:
         patch.setattr(inference, "Exchanges", never)
-        moments(target, own(target), even, 3)
+        core_moments(target, own(target), even, 3)
         product(target, own(target), even, 3, v)
 
 
 def test_what_is_not_asked_for_is_none() -> None:
     x = np.zeros((2, 4))
     for asked in np.ndindex(2, 2, 2):
-        wanted = dict(zip(("volume", "chosen", "unchosen"), map(bool, asked), strict=True))
-        found = inference.solve(NUMPY, x, 2, **wanted)
-        answers = (found.log_volume, found.chosen, found.unchosen)
+        wanted = dict(zip(("partition", "chosen", "unchosen"), map(bool, asked), strict=True))
+        found = inference.moments(NUMPY, x, 2, **wanted)
+        answers = (found.log_partition, found.chosen, found.unchosen)
         assert [answer is not None for answer in answers] == list(wanted.values())
         assert found.tilted.shape == (2, 4)
 

@@ -10,13 +10,13 @@ from typing import Any
 import numpy as np
 import pytest
 from conftest import Target
-from ops_variants import moments, own, product
+from ops_variants import core_moments, own, product
 from oracle import recursion
 
 from ksubset._engine import contour
 from ksubset._engine.contour import curve, values
 from ksubset._engine.direct import Direct
-from ksubset._engine.inference import solve
+from ksubset._engine.inference import moments
 from ksubset._engine.items import Items, Totals, centred, items, totals
 from ksubset._engine.nodes import LOG_ERROR, Nodes
 from ksubset._engine.ops import Ops
@@ -149,7 +149,7 @@ def test_which_rows_they_are_for(target: Target, monkeypatch: pytest.MonkeyPatch
         logits = np.where(np.arange(n) < np.array(sizes)[:, None], 0.0, -np.inf)
         seen.clear()
         with np.errstate(all="ignore"):
-            solve(ops, target.array(logits), target.array(np.array(sizes) // 2) if k is None else k)
+            moments(ops, target.array(logits), target.array(np.array(sizes) // 2) if k is None else k)
         return list(seen)
 
     assert taken(ops, [least]) == [terms(least, EPS[np.finfo(dtype).bits])]
@@ -174,7 +174,7 @@ def test_accuracy_at_the_threshold(target: Target, dtype: str) -> None:
         k = int(np.round((1 / (1 + np.exp(-logits))).sum()))
         truth = recursion(logits, k, v)
         x, direction = target.array(logits, dtype), target.array(v, dtype)
-        sides, image = moments(target, own(target), x, k)[1:], product(target, own(target), x, k, direction)
+        sides, image = core_moments(target, own(target), x, k)[1:], product(target, own(target), x, k, direction)
         eps = np.finfo(dtype).eps
         for side, exact in zip(sides, (truth.chosen, truth.unchosen), strict=True):
             assert np.abs(side / exact - 1).max() < 16 * eps

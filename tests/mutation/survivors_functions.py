@@ -33,19 +33,19 @@ REST: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_law.functions": {
-        "return solve(ops, logits, k, volume=False, unchosen=False).chosen": {
+        "return moments(ops, logits, k, partition=False, unchosen=False).chosen": {
             "False → True": WIDER,
         },
-        "return solve(ops, logits, k, volume=False, chosen=False).unchosen": {
+        "return moments(ops, logits, k, partition=False, chosen=False).unchosen": {
             "False → True": WIDER,
         },
-        "xp, solution = ops.xp, solution or solve(ops, logits, k, chosen=False, unchosen=False)": {
+        "xp, solution = ops.xp, solution or moments(ops, logits, k, chosen=False, unchosen=False)": {
             "False → True": WIDER,
         },
-        "return cost(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen)) + solution.log_volume": {
+        "return cost(ops, t, ops.xp.where(t > 0, solution.unchosen, solution.chosen)) + solution.log_partition": {
             "t > 0 → t >= 0": "At t = 0 the term |t| · m is 0 for either side.",
         },
-        "value = -cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_volume": {
+        "value = -cost(ops, t, xp.where(t > 0, 1 - z, z)) - solution.log_partition": {
             "t > 0 → t >= 0": "At t = 0 the term |t| · m is 0 for either side.",
         },
         "size = k if isinstance(k, int) else xp.astype(k, z.dtype)": {
@@ -53,7 +53,7 @@ REST: dict[str, dict[str, dict[str, str]]] = {
                 "NumPy compares integers with floats; array-api-strict refuses, in the tests of values."
             ),
         },
-        "cross = cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_volume": {
+        "cross = cost(ops, t, ops.xp.where(t > 0, here.unchosen, here.chosen)) + there.log_partition": {
             "t > 0 → t >= 0": "At t = 0 the term |t| · m is 0 for either side.",
         },
         "smaller = xp.reshape(xp.clip(xp.minimum(k, n - k), 0, width), (-1,))": {

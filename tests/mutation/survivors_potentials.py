@@ -100,13 +100,13 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         "k = xp.where(xp.isnan(xp.sum(spread, axis=-1)), xp.full_like(k, -1), k)": {
             "1 → 2": "Any negative size makes the row NaN.",
         },
-        'return known | {"reference": solve(arrays[0])} if function is weighted_kl_divergence else known': {
-            "known | {'reference': solve(arrays[0])} if function is weighted_kl_divergence else known"
-            " → known | {'reference': solve(arrays[0])}": BEFOREHAND,
-            "known | {'reference': solve(arrays[0])} if function is weighted_kl_divergence else known"
+        'return known | {"reference": moments(arrays[0])} if function is weighted_kl_divergence else known': {
+            "known | {'reference': moments(arrays[0])} if function is weighted_kl_divergence else known"
+            " → known | {'reference': moments(arrays[0])}": BEFOREHAND,
+            "known | {'reference': moments(arrays[0])} if function is weighted_kl_divergence else known"
             " → known": BEFOREHAND,
             "function is weighted_kl_divergence → function is not weighted_kl_divergence": BEFOREHAND,
-            "known | {'reference': solve(arrays[0])} → known & {'reference': solve(arrays[0])}": BEFOREHAND,
+            "known | {'reference': moments(arrays[0])} → known & {'reference': moments(arrays[0])}": BEFOREHAND,
             "0 → 1": BEFOREHAND,
         },
     },

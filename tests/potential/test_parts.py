@@ -38,7 +38,7 @@ def normalized(log_terms: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     return np.exp(log_terms - total[..., None]), total
 
 
-def moments(theta: np.ndarray, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def core_moments(theta: np.ndarray, omega: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """μ, π and the log-normaliser."""
     counts, log_normalizer = normalized(omega + log_sizes(theta))
     others = log_sizes(np.stack([np.delete(theta, i, axis=-1) for i in range(theta.shape[-1])], axis=-2))
@@ -49,7 +49,7 @@ def moments(theta: np.ndarray, omega: np.ndarray) -> tuple[np.ndarray, np.ndarra
 def slopes(theta: np.ndarray, omega: np.ndarray, v: np.ndarray, u: np.ndarray) -> list[np.ndarray]:
     """The derivatives of μ and π along (v, u), by a difference formula of the fourth order."""
     step = np.longdouble(3e-4)
-    near, far = ([moments(theta + s * step * v, omega + s * step * u) for s in (d, -d)] for d in (1, 2))
+    near, far = ([core_moments(theta + s * step * v, omega + s * step * u) for s in (d, -d)] for d in (1, 2))
     return [(8 * (near[0][i] - near[1][i]) - (far[0][i] - far[1][i])) / (12 * step) for i in (0, 1)]
 
 
@@ -83,10 +83,10 @@ def wide_and_narrow(test: Callable[..., None]) -> Callable[..., None]:
 @wide_and_narrow
 def test_every_count_matters(target: Target, dtype: str, spread: float, rng: np.random.Generator) -> None:
     theta, omega = rows(spread, rng)
-    chosen, counts, log_normalizer = moments(theta, omega)
+    chosen, counts, log_normalizer = core_moments(theta, omega)
     x, potential = array(target, theta, dtype), ksubset.Cardinality(array(target, omega, dtype))
     with np.errstate(all="ignore"):
-        found = mixture.solve(own(target), x, potential.log_weights, 0, N)
+        found = mixture.moments(own(target), x, potential.log_weights, 0, N)
     for value, exact in (
         (ksubset.marginals(x, potential), chosen),
         (found.counts, counts),
@@ -138,7 +138,7 @@ def test_no_more_tilts_than_needed(target: Target, name: str, monkeypatch: pytes
     logits, omega, low, high, needed = NEEDED[name]
     x, calls = target.array(logits[None, :]), count_tilts(monkeypatch)
     with np.errstate(all="ignore"):
-        mixture.solve(own(target), x, target.array(omega[None, :]), low, high)
+        mixture.moments(own(target), x, target.array(omega[None, :]), low, high)
     assert len(calls) <= needed
 
 
@@ -158,7 +158,7 @@ def test_every_size_is_served_in_time(target: Target, kind: str, monkeypatch: py
     kept[[0, n]] = True
     omega = np.where(kept, rng.normal(size=n + 1), -np.inf)
     with np.errstate(all="ignore"):
-        mixture.solve(own(target), target.array(logits[None, :]), target.array(omega[None, :]), 0, n)
+        mixture.moments(own(target), target.array(logits[None, :]), target.array(omega[None, :]), 0, n)
     done = sum(target.to_numpy(part.done).astype(int) for part in seen)[:, 0]
     weight = np.concatenate([[0], np.cumsum(np.sort(logits)[::-1])]) + omega
     assert (done == (kept & (done | (weight > weight.max() - 100)))).all()
@@ -247,7 +247,7 @@ def test_sizes_under_one_tilt(target: Target, rng: np.random.Generator) -> None:
 
 def marginals_of(theta: np.ndarray, log_weights: np.ndarray) -> np.ndarray:
     """μ where the sizes have these weights in all."""
-    return moments(theta, log_weights - log_sizes(theta))[0].astype(float)
+    return core_moments(theta, log_weights - log_sizes(theta))[0].astype(float)
 
 
 FAR: dict[str, tuple[int, list[int], list[float]]] = {
@@ -268,7 +268,7 @@ def test_counts_far_apart(target: Target, dtype: str, name: str) -> None:
     moved = np.array(chances) * (u[counts] - np.dot(chances, u[counts]))
     given = own(target), x, weights, counts[0], counts[-1]
     with np.errstate(all="ignore"):
-        found = mixture.solve(*given)
+        found = mixture.moments(*given)
         images = mixture.product(*given, x * 0, array(target, u[None, :], dtype))
     for value, exact in (
         (target.to_numpy(found.counts)[:, counts], chances),
@@ -286,13 +286,13 @@ def test_logits_that_the_tilt_cancels(target: Target) -> None:
     for way, low, high in product((mixture, each_size), (0, 1), (N - 1, N)):
         omega = np.where((low <= COUNT) & (high >= COUNT), -50.0 * (COUNT - 12.0) ** 2 - 3.0 * COUNT, -np.inf)
         with np.errstate(all="ignore"):
-            found = way.solve(ops, x, target.array(omega[None, :]), low, high)
+            found = way.moments(ops, x, target.array(omega[None, :]), low, high)
             slope, t = target.to_numpy(found.slope)[0], target.to_numpy(found.tilted)[0]
         assert (t == 0).all()
         assert (slope == 3.0 * (COUNT - 12)).all()
         assert float(found.lead[0]) == 3.0 * 12
         total = np.logaddexp.reduce(omega + 3.0 * COUNT + [log(comb(N, c)) for c in COUNT]) - 3.0 * 12
-        assert float(found.log_volume[0]) == pytest.approx(float(total), rel=target.tolerance(1e-6, 1e-14))
+        assert float(found.log_partition[0]) == pytest.approx(float(total), rel=target.tolerance(1e-6, 1e-14))
         check_functions(target, np.full(N, 3.0), omega)
 
 
@@ -304,7 +304,7 @@ def test_counts_far_out_cost_no_digits(target: Target, way: Any, rng: np.random.
     x, omega = target.array(theta), target.array(np.zeros(N + 1))
     ops = own(target)
     with np.errstate(all="ignore"):
-        solution = way.solve(ops, x, omega, 0, N)
+        solution = way.moments(ops, x, omega, 0, N)
         found = functions.entropy(ops, SizeWeighted(0, N), ops.xp.concat([x, omega]), solution=solution)
     p = 1 / (1 + np.exp(-theta[: N // 2]))
     expected = -(p * np.log(p) + (1 - p) * np.log1p(-p)).sum()
@@ -314,7 +314,7 @@ def test_counts_far_out_cost_no_digits(target: Target, way: Any, rng: np.random.
 def check_functions(target: Target, theta: np.ndarray, omega: np.ndarray) -> None:
     """The scalar functions of a row of equal logits, from the probabilities of the counts."""
     x, potential = target.array(theta), ksubset.Cardinality(target.array(omega))
-    chosen, counts, log_normalizer = moments(theta, omega)
+    chosen, counts, log_normalizer = core_moments(theta, omega)
     log_probabilities = omega + theta[0] * COUNT - log_normalizer
     entropy = -np.sum(counts[counts > 0] * log_probabilities[counts > 0])
     independent = log_normalizer - np.logaddexp(0, theta).sum()
@@ -327,11 +327,11 @@ def check_functions(target: Target, theta: np.ndarray, omega: np.ndarray) -> Non
     ):
         assert float(found) == pytest.approx(float(expected), rel=target.tolerance(3e-6, 1e-14))
     other = theta + np.where(z, 0.5, 0)
-    back = moments(other, omega)
+    back = core_moments(other, omega)
     gaps = back[2] - log_normalizer - chosen[0] * 6, back[0][:12].sum() * 0.5 - back[2] + log_normalizer
     for one, two, gap in ((theta, other, gaps[0]), (other, theta, gaps[1])):
         found = ksubset.kl_divergence(target.array(one), target.array(two), potential)
-        rounding = target.tolerance(2e-7, 1e-15) * np.log(2.0**N)  # of the log-volumes, whose difference it is
+        rounding = target.tolerance(2e-7, 1e-15) * np.log(2.0**N)  # of the log-partitions, whose difference it is
         assert float(found) == pytest.approx(float(gap), rel=1e-5, abs=rounding)
 
 
@@ -352,7 +352,7 @@ def test_all_ways_agree(target: Target, spread: float, rng: np.random.Generator)
 
 def answers(way: Any, ops: Ops, given: tuple[Any, Any, int, int], v: Any, u: Any) -> list[Any]:
     with np.errstate(all="ignore"):
-        found = way.solve(ops, *given)
+        found = way.moments(ops, *given)
         return [found.chosen, found.counts, *way.product(ops, *given, v, u)]
 
 
@@ -364,8 +364,8 @@ def test_items_masked_by_the_least_or_largest_float(target: Target, sign: int) -
     omega = np.where(np.arange(6)[::sign] > 0, 0.0, -np.inf)
     x = target.array(theta[None, :])
     with np.errstate(all="ignore"):
-        found = mixture.solve(own(target), x, target.array(omega[None, :]), 0, 5)
-    small = moments(np.array([1.0, 2.0, 0.0]), np.array([-np.inf, 0.0, 0.0, 0.0]))[0]
+        found = mixture.moments(own(target), x, target.array(omega[None, :]), 0, 5)
+    small = core_moments(np.array([1.0, 2.0, 0.0]), np.array([-np.inf, 0.0, 0.0, 0.0]))[0]
     expected = np.concatenate([small, [0, 0]])
     side = found.chosen if sign == 1 else found.unchosen
     np.testing.assert_allclose(target.to_numpy(side)[0], expected, atol=target.tolerance(1e-6, 1e-15))

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from conftest import Target
 
-from ksubset._engine.inference import jacobian_product, solve
+from ksubset._engine.inference import jacobian_product, moments
 from ksubset._engine.ops import Array, Ops, repeat_all
 from ksubset.backends import find
 
@@ -49,12 +49,12 @@ def python_scan(xp: Any) -> Any:
     return scan
 
 
-def moments(target: Target, ops: Ops, logits: Array, k: Any) -> list[np.ndarray]:
-    """The core's own log-volume and marginals, chosen and not, of arrays of the target."""
+def core_moments(target: Target, ops: Ops, logits: Array, k: Any) -> list[np.ndarray]:
+    """The core's own log-partition and marginals, chosen and not, of arrays of the target."""
 
     def function(x: Array) -> tuple[Array, ...]:
-        found = solve(ops, x, k)
-        return found.log_volume, found.chosen, found.unchosen
+        found = moments(ops, x, k)
+        return found.log_partition, found.chosen, found.unchosen
 
     return [target.to_numpy(x) for x in _called(target, function, logits)]
 

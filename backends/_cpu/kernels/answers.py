@@ -1,4 +1,4 @@
-"""The results of rows on the contour, written once all sums are known: log-volumes, marginals, J · v."""
+"""The results of rows on the contour, written once all sums are known: log-partitions, marginals, J · v."""
 
 import numpy as np
 
@@ -60,7 +60,7 @@ def write_some_marginals(row, s, found, work, table, place, chosen_side, like):
 
 
 @inner
-def log_volume(row, found, like):
+def log_partition(row, found, like):
     """log ΣAB, or log P + Σ log(1 + w)."""
     one, board = full(like, 1), board_of(row, like)
     s = row.team.rank

@@ -1,7 +1,7 @@
 """The kernels of the contour that Python calls, on the rows start … stop − 1: moments and J · v in O(n), whatever k.
 
 Arrays are given by their addresses, an unwanted result by 0: logits, v, μ, 1 − μ and J · v (count, n); λ
-(2, count), start and shift; counts and log-volumes (count,). ``scratch`` is the calling thread's memory. Where lanes
+(2, count), start and shift; counts and log-partitions (count,). ``scratch`` is the calling thread's memory. Where lanes
 are items, rows stay where they are; where lanes are rows, they are brought into lanes first.
 """
 
@@ -11,7 +11,7 @@ import numpy as np
 from numba import int64
 
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
-from ksubset.backends._cpu.kernels.answers import log_volume, write_marginals, write_product
+from ksubset.backends._cpu.kernels.answers import log_partition, write_marginals, write_product
 from ksubset.backends._cpu.kernels.exchange import BELOW, SPAN, exchange
 from ksubset.backends._cpu.kernels.exchange import KINDS as SERIES_KINDS
 from ksubset.backends._cpu.kernels.factors import integrand_by_factors, log_derivative
@@ -122,8 +122,8 @@ def solve_rows(row, start, shift, totals, work, tangents, like):
 
 
 @kernel
-def solve(theta, k, same, n, count, begin, stop, shifts, volumes, mu, rest, scratch, end, rank, size, shared, layout):
-    """λ as start and shift, and on request the log-volume and both marginals."""
+def solve(theta, k, same, n, count, begin, stop, shifts, totals, mu, rest, scratch, end, rank, size, shared, layout):
+    """λ as start and shift, and on request the log-partition and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k, shifts = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
     group, work = rows_at_once(zero), workspace(scratch, n, zero)
@@ -136,11 +136,11 @@ def solve(theta, k, same, n, count, begin, stop, shifts, volumes, mu, rest, scra
         a, b, totals = find_tilt(row, target, zero)
         put_lanes(a, work.level, shifts, 0, first, rows)
         put_lanes(b, work.level, shifts, 1, first, rows)
-        if volumes | mu | rest:
+        if totals | mu | rest:
             found = solve_rows(row, a, b, totals, work, False, zero)
-            if volumes:
-                x = log_volume(row, found, zero)
-                put_lanes(x, work.level, table_at(volumes, count, zero), 0, first, rows)
+            if totals:
+                x = log_partition(row, found, zero)
+                put_lanes(x, work.level, table_at(totals, count, zero), 0, first, rows)
             if found.terms:
                 deviation_polynomials(work.nodes, found.size, found.terms, work.poly, zero)
             if mu:

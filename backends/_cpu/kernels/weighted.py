@@ -99,7 +99,7 @@ def solve(
     served,
     shifts,
     targets,
-    volumes,
+    partitions,
     mu,
     rest,
     pi,
@@ -107,7 +107,7 @@ def solve(
     end,
     layout,
 ):
-    """λ and the count that it is for; on request log-volumes relative to that count, marginals, and π."""
+    """λ and the count that it is for; on request log-partitions relative to that count, marginals, and π."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, omega = table_at(theta, n, zero), table_at(omega, high + 1, zero)
     served, shifts, targets = (
@@ -126,9 +126,9 @@ def solve(
         put_lanes(found.start, work.level, shifts, 0, first, rows)
         put_lanes(found.shift, work.level, shifts, 1, first, rows)
         put_lanes(load(work.target, 0, zero), work.level, targets, 0, first, rows)
-        if volumes:
+        if partitions:
             x = found.peak + log(found.mass) + outcome(n, found, work, zero)
-            put_lanes(x, work.level, table_at(volumes, count, zero), 0, first, rows)
+            put_lanes(x, work.level, table_at(partitions, count, zero), 0, first, rows)
         spread_weights(low, high, place(blocks, high), work.table, counts, found.mass, zero)
         write_rows(counts.chances, rows, table_at(pi, high + 1, zero), first, zero)
         if mu | rest:

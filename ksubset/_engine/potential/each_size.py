@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from ksubset._engine.arrays import fill, iota, items_first, items_last
 from ksubset._engine.elementary import misplaced
 from ksubset._engine.inference import Solution, jacobian_product
-from ksubset._engine.inference import solve as solve_rows
+from ksubset._engine.inference import moments as solve_rows
 from ksubset._engine.ops import Array, Ops
 from ksubset._engine.potential.mixture import Mixture, slopes
 from ksubset._engine.summation import compensated_sum
@@ -17,7 +17,7 @@ from ksubset._engine.tilt import Tilt, tilt
 
 
 @dataclass(frozen=True)
-class Counts:
+class EverySize:
     """The rows, once for each of the counts ``low`` … ``high``.
 
     Attributes
@@ -37,23 +37,23 @@ class Counts:
     possible: Array
     log_weights: Array
 
-    def solve(self, ops: Ops) -> Solution:
+    def moments(self, ops: Ops) -> Solution:
         """The moments given each count."""
         return solve_rows(ops, self.logits, self.k)
 
-    def volumes(self, ops: Ops, found: Solution, t: Array) -> Array:
+    def partitions(self, ops: Ops, found: Solution, t: Array) -> Array:
         """log e_c less θ of the items with t > 0 and plus λ(c − m), t = θ + λ (..., n): (..., counts)."""
         xp, n = ops.xp, self.logits.shape[-1]
         t, own = ops.sort(t)[..., None, :], ops.sort(found.tilted)
         top, above = iota(ops, n, t) >= n - self.k[..., None], t > 0
         moved = xp.where(top == above, xp.zeros_like(t), xp.where(above, -t, t))
         terms = moved + misplaced(ops, own, top)
-        return compensated_sum(ops, terms) + found.log_volume
+        return compensated_sum(ops, terms) + found.log_partition
 
     def gauge(self, ops: Ops, found: Solution) -> tuple[Tilt, Array]:
         """The most likely count and its tilt, (...)."""
         xp, every = ops.xp, tilt(ops, items_first(ops, self.logits), self.k)
-        terms = self.log_weights + self.volumes(ops, found, self.logits[..., 0, :])
+        terms = self.log_weights + self.partitions(ops, found, self.logits[..., 0, :])
         best = xp.argmax(xp.where(self.possible, terms, -xp.inf + xp.zeros_like(terms)), axis=-1, keepdims=True)
         chosen = iota(ops, self.k.shape[-1], terms) == best
         given = every.start, every.shift, xp.astype(self.k, terms.dtype)
@@ -61,10 +61,10 @@ class Counts:
         return Tilt(start, shift), count
 
     def chances(self, ops: Ops, found: Solution, t: Array, slopes: Array) -> tuple[Array, Array]:
-        """The probability of each count, (..., counts), and the log-volume."""
+        """The probability of each count, (..., counts), and the log-partition."""
         xp = ops.xp
         terms = xp.where(self.possible, self.log_weights + slopes, xp.zeros_like(slopes))
-        terms = xp.where(self.possible, terms + self.volumes(ops, found, t), -xp.inf + xp.zeros_like(terms))
+        terms = xp.where(self.possible, terms + self.partitions(ops, found, t), -xp.inf + xp.zeros_like(terms))
         top = xp.max(terms, axis=-1, keepdims=True)
         weights = xp.exp(xp.where(self.possible, terms, top) - top) * xp.astype(self.possible, terms.dtype)
         total = xp.sum(weights, axis=-1)
@@ -73,7 +73,7 @@ class Counts:
         return weights / total[..., None], top[..., 0] + xp.log(total)
 
 
-def every(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> Counts:
+def every(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> EverySize:
     """The rows for all counts."""
     xp, n, whole = ops.xp, logits.shape[-1], iota(ops, 1, logits).dtype
     always = xp.sum(xp.astype(logits == xp.inf, whole), axis=-1)[..., None]
@@ -83,17 +83,17 @@ def every(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> C
     possible = (count >= always) & (count <= most) & (weights > -xp.inf)
     k = xp.maximum(always, xp.minimum(count, most))
     wide = xp.broadcast_to(logits[..., None, :], (*possible.shape, n))
-    return Counts(wide, k, possible, weights)
+    return EverySize(wide, k, possible, weights)
 
 
-def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> Mixture:
-    """As `ksubset._engine.potential.mixture.solve`."""
+def moments(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> Mixture:
+    """As `ksubset._engine.potential.mixture.moments`."""
     xp, given = ops.xp, every(ops, logits, log_weights, low, high)
-    found = given.solve(ops)
+    found = given.moments(ops)
     t, slope, lead = _tilted(ops, logits, *given.gauge(ops, found))
-    chances, log_volume = given.chances(ops, found, t, slope[..., low : high + 1])
+    chances, log_partition = given.chances(ops, found, t, slope[..., low : high + 1])
     chosen, unchosen = (xp.sum(chances[..., None] * x, axis=-2) for x in (found.chosen, found.unchosen))
-    return Mixture(t, slope, lead, log_volume, chosen, unchosen, _padded(ops, chances, low, slope))
+    return Mixture(t, slope, lead, log_partition, chosen, unchosen, _padded(ops, chances, low, slope))
 
 
 def product(
@@ -101,7 +101,7 @@ def product(
 ) -> tuple[Array, Array]:
     """As `ksubset._engine.potential.mixture.product`."""
     xp, given = ops.xp, every(ops, logits, log_weights, low, high)
-    found = given.solve(ops)
+    found = given.moments(ops)
     t, slope, _ = _tilted(ops, logits, *given.gauge(ops, found))
     chances = given.chances(ops, found, t, slope[..., low : high + 1])[0]
     v = xp.where(xp.isinf(logits), xp.zeros_like(v), v)[..., None, :]

@@ -32,7 +32,7 @@ class Mixture:
         −λ(c − r), (..., n + 1), r the size that this part was tilted to: exactly 0 there, however large λ is.
     lead
         λ(m − r), (...), m the number of items with t > 0.
-    log_volume
+    log_partition
         log Σ_z exp(ω(Σz) + slope(Σz) − Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}), (...): the log-normaliser less lead and the θ
         of the m.
     chosen, unchosen
@@ -44,7 +44,7 @@ class Mixture:
     tilted: Array
     slope: Array
     lead: Array
-    log_volume: Array
+    log_partition: Array
     chosen: Array
     unchosen: Array
     counts: Array
@@ -71,7 +71,7 @@ def sweep(given: Sizes, visit: Visit, state: State) -> State:
     return ops.repeat(step, state, 2 * given.wanted.shape[0] + 4)[:-3]
 
 
-def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> Mixture:
+def moments(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> Mixture:
     """The moments of rows, (..., n), whose sizes have log-weights (..., n + 1), −∞ outside of ``low`` … ``high``."""
     xp, given = ops.xp, sizes(ops, logits, log_weights, low, high)
 
@@ -81,14 +81,14 @@ def solve(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> M
         return merged, part.done | at.negligible(merged[0])
 
     items = xp.zeros_like(given.logits)
-    log_total, start, shift, center, log_volume, *means = sweep(given, visit, _nothing(given, items, items))
+    log_total, start, shift, center, log_partition, *means = sweep(given, visit, _nothing(given, items, items))
     bad, tilt = _bad(ops, log_total), Tilt(start, shift)
     t = tilt.apply(given.logits) + bad
     chosen, unchosen = probability(ops, means[0] + bad, t), probability(ops, means[1] + bad, -t)
     chances = _every_size(ops, logits, low, means[2] + bad)
     slope, lead = slopes(ops, t, tilt, center)
     tilted, slope, chosen, unchosen, chances = (items_last(ops, x) for x in (t, slope, chosen, unchosen, chances))
-    return Mixture(tilted, slope, lead, log_volume + bad, chosen, unchosen, chances)
+    return Mixture(tilted, slope, lead, log_partition + bad, chosen, unchosen, chances)
 
 
 def product(
@@ -165,7 +165,7 @@ def _means(part: Part) -> tuple[Array, Array, Array]:
 
 
 def _nothing(given: Sizes, chosen: Array, unchosen: Array) -> State:
-    """The state before the first part: the log-total; λ, target and log-volume of the largest part; the moments."""
+    """The state before the first part: the log-total; λ, target and log-partition of the largest part; the moments."""
     none = given.ops.xp.sum(given.ops.xp.zeros_like(chosen), axis=0)
     sizes = given.ops.xp.zeros_like(given.log_weights)
     return none - given.ops.xp.inf, none, none, none, none, chosen, unchosen, sizes
@@ -173,14 +173,14 @@ def _nothing(given: Sizes, chosen: Array, unchosen: Array) -> State:
 
 def _merged(given: Sizes, state: State, part: Part, at: Tilted, means: tuple[Array, ...]) -> State:
     """The state after a part has been added."""
-    xp, (total, start, shift, center, volume, *old) = given.ops.xp, state
+    xp, (total, start, shift, center, partition, *old) = given.ops.xp, state
     share, larger = _share(given, total, part), part.log_total > total
     top = xp.where(larger, part.log_total, total)
     more = xp.where(xp.isinf(top), xp.zeros_like(top), -xp.log(xp.where(larger, share.new, share.old)))
-    log_total, volume = top + given.unit * more, xp.where(larger, part.log_volume, volume) + more
+    log_total, partition = top + given.unit * more, xp.where(larger, part.log_partition, partition) + more
     start, shift = xp.where(larger, at.tilt.start, start), xp.where(larger, at.tilt.shift, shift)
     center = xp.where(larger, xp.astype(at.target, center.dtype), center)
-    return log_total, start, shift, center, volume, *(share.merged(x, y) for x, y in zip(old, means, strict=True))
+    return log_total, start, shift, center, partition, *(share.merged(x, y) for x, y in zip(old, means, strict=True))
 
 
 def _every_size(ops: Ops, logits: Array, low: int, x: Array) -> Array:

@@ -39,7 +39,7 @@ class Part:
     ----------
     done
         (sizes, ...).
-    log_total, log_volume
+    log_total, log_partition
         The logarithm of their weight less the θ of all items above 0, in the unit of the sizes; and the logarithm of
         their weight under the tilt, relative to the likeliest outcome and the target: (...).
     sizes
@@ -50,7 +50,7 @@ class Part:
 
     done: Array
     log_total: Array
-    log_volume: Array
+    log_partition: Array
     sizes: Array
     chosen: Array
     unchosen: Array
@@ -120,8 +120,8 @@ def part_of(at: Tilted, waiting: Array) -> Part:
         found = normalised(form, integrand * spectrum(form, turns, weighing.weights))
         chances, change = weighing.weights * chances, found.deviation()
         sides = x.p * (1 + x.q * change), x.q * (1 - x.p * change)
-        volume = xp.log(found.total) + x.likeliest(ops)
-        return done, weighing.log_scale, volume, chances / found.total, *sides
+        partition = xp.log(found.total) + x.likeliest(ops)
+        return done, weighing.log_scale, partition, chances / found.total, *sides
 
     def by_exchange() -> tuple[Array, ...]:
         done = waiting & (at.ahead == 0)
@@ -130,13 +130,13 @@ def part_of(at: Tilted, waiting: Array) -> Part:
         return done, weigh(at, done).log_scale, log_total, xp.astype(done, side.dtype), *sides
 
     few = exchange.serves(ops, at.totals)
-    done, scale, volume, sizes, *sides = choose(
+    done, scale, partition, sizes, *sides = choose(
         ops, few, by_exchange, lambda: with_form(ops, x, at.totals, at.target, by_contour)
     )
-    total, unit = at.base() + heaviest(at, done) + at.given.unit * volume, at.given.unit
+    total, unit = at.base() + heaviest(at, done) + at.given.unit * partition, at.given.unit
     log_total = xp.where(xp.any(done, axis=0), total, fill(ops, (), -float("inf"), total))
     chosen, unchosen = probability(ops, sides[0], x.t), probability(ops, sides[1], -x.t)
-    return Part(done, log_total, scale / unit + volume, sizes, chosen, unchosen)
+    return Part(done, log_total, scale / unit + partition, sizes, chosen, unchosen)
 
 
 def part_product(at: Tilted, part: Part, v: Array, u: Array) -> tuple[Array, Array]:

@@ -17,7 +17,7 @@ from ksubset.backends._cpu import calls
 
 
 def record(names: list[str], name: str, function: Callable[..., object], *args: object, **options: object) -> object:
-    if name == "solve" and not options.get("volume", True):
+    if name == "moments" and not options.get("partition", True):
         name = "marginals" if options["chosen"] else "unchosen"
     names.append(name)
     return function(*args, **options)
@@ -28,7 +28,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the calls that the fast path takes, as they come."""
     names: list[str] = []
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
-    for function, name in {"jacobian_product": "marginals_jvp", "sample": "draw", "solve": "solve"}.items():
+    for function, name in {"jacobian_product": "marginals_jvp", "sample": "draw", "moments": "moments"}.items():
         monkeypatch.setattr(calls, function, partial(record, names, name, getattr(calls, function)))
     return names
 
@@ -68,7 +68,7 @@ def test_mean_and_variance_of_the_distribution_object(
         assert taken == ["marginals", "marginals", "unchosen"]
         taken.clear()
         d.entropy()
-        assert taken == ["solve"]
+        assert taken == ["moments"]
         taken.clear()
         shared = d.mean, d.variance
         monkeypatch.setenv("KSUBSET_FAST", "0")
@@ -106,7 +106,7 @@ def test_scalars_on_and_off(
         d, e = ksubset.KSubset(logits, 11), ksubset.KSubset(other, 11)
         found += [d.entropy(), d.kl_divergence(e)]
         answers.append([target.to_numpy(x) for x in found])
-        assert taken == ["solve"] * 9  # two for a divergence; the object's entropy and divergence share one
+        assert taken == ["moments"] * 9  # two for a divergence; the object's entropy and divergence share one
     for fast, core in zip(*answers, strict=True):
         assert (fast.shape, fast.dtype) == (batch, np.float64)
         np.testing.assert_allclose(fast, core, rtol=1e-13, atol=1e-13)

@@ -20,7 +20,7 @@ def core(logits, k, v):
     """Marginals, J · v and entropy by the core in float64."""
     logits, width = logits.astype(float), int(np.minimum(k, logits.shape[1] - k).max())
     with np.errstate(all="ignore"):
-        found = inference.solve(NUMPY, logits, k)
+        found = inference.moments(NUMPY, logits, k)
         product = inference.jacobian_product(NUMPY, logits, k, v.astype(float))
         return found, product, entropy(NUMPY, FixedSize(k, width), logits, solution=found)
 
@@ -32,7 +32,7 @@ def test_agrees_with_the_core(family, count, n, dtype):
     rng = np.random.default_rng(n)
     logits = rows_of(family, count, n, rng).astype(dtype)
     k, v = counts_for(family, count, n, rng), rng.normal(size=(count, n)).astype(dtype)
-    found, product = dispatch_fixed.solve(FixedSize(k, n // 2), logits), calls.jacobian_product(logits, k, v)
+    found, product = dispatch_fixed.moments(FixedSize(k, n // 2), logits), calls.jacobian_product(logits, k, v)
     expected, expected_product, expected_entropy = core(logits, k, v)
     for ours, theirs in ((found.chosen, expected.chosen), (found.unchosen, expected.unchosen)):
         assert np.max(np.abs(ours - theirs) / np.maximum(theirs, 1e-30)) < RELATIVE[dtype]
@@ -52,7 +52,7 @@ def test_recursion_and_contour_give_the_same(count, dtype, monkeypatch):
         answers = []
         for widest in (-1, 300):
             monkeypatch.setattr(planning, "WIDEST", dict.fromkeys(planning.WIDEST, widest))
-            answers.append((calls.solve(logits, k, volume=False), calls.jacobian_product(logits, k, v)))
+            answers.append((calls.moments(logits, k, partition=False), calls.jacobian_product(logits, k, v)))
         (contour, product), (recursion, other_product) = answers
         close = {"rtol": RELATIVE[dtype], "atol": 1e-30}
         np.testing.assert_allclose(contour.chosen, recursion.chosen, **close)
@@ -70,10 +70,10 @@ def test_a_row_alone_and_among_others(n, widest, dtype, monkeypatch):
     scales = np.array([0.0, 1e-3, 1.0, 10.0, 100.0, 1e4])[rng.integers(6, size=40)]
     logits, v = scales[:, None] * rng.normal(size=(40, n)), rng.normal(size=(40, n))
     logits, v, k = logits.astype(dtype), v.astype(dtype), rng.integers(n + 1, size=40)
-    mu, product = calls.solve(logits, k, volume=False).chosen, calls.jacobian_product(logits, k, v)
+    mu, product = calls.moments(logits, k, partition=False).chosen, calls.jacobian_product(logits, k, v)
     for r in range(40):
         alone = np.concatenate([logits[r : r + 1]] * 2), np.concatenate([k[r : r + 1]] * 2)
-        np.testing.assert_allclose(calls.solve(*alone, volume=False).chosen[0], mu[r], rtol=RELATIVE[dtype])
+        np.testing.assert_allclose(calls.moments(*alone, partition=False).chosen[0], mu[r], rtol=RELATIVE[dtype])
         again = calls.jacobian_product(*alone, np.concatenate([v[r : r + 1]] * 2))[0]
         assert np.abs(again - product[r]).max() <= PRODUCT[dtype] * np.abs(product[r]).max()
 
@@ -83,12 +83,12 @@ def test_a_long_row_computed_in_segments(dtype):
     rng = np.random.default_rng(1)
     logits, v = rng.normal(size=(1, 200_000)).astype(dtype), rng.normal(size=(1, 200_000)).astype(dtype)
     k = 60_000
-    found = calls.solve(logits, k)
+    found = calls.moments(logits, k)
     assert abs(found.chosen.sum(dtype=float) - k) < 1e-5 * k
     assert np.max(np.abs(found.chosen + found.unchosen - 1)) < RELATIVE[dtype]
     step = 1e-4 * v.astype(float)
     product = calls.jacobian_product(logits, k, v)
-    up, down = (calls.solve(logits.astype(float) + s, k).chosen for s in (step, -step))
+    up, down = (calls.moments(logits.astype(float) + s, k).chosen for s in (step, -step))
     expected = (up - down) / 2e-4
     assert np.linalg.norm(product - expected) < 2e-5 * np.linalg.norm(expected)
     assert (calls.sample(logits, k, 0, (2,))[0].sum(-1, dtype=float) == k).all()
@@ -98,16 +98,16 @@ def test_lambda_found_before_is_used_again():
     rng = np.random.default_rng(2)
     logits, v = rng.normal(size=(20, 50)), rng.normal(size=(20, 50))
     k = rng.integers(0, 51, size=20)
-    for shifts in (calls.solve(logits, k).shifts, calls.sample(logits, k, 0)[1]):
+    for shifts in (calls.moments(logits, k).shifts, calls.sample(logits, k, 0)[1]):
         again = calls.jacobian_product(logits, k, v, shifts=shifts)
         np.testing.assert_allclose(again, calls.jacobian_product(logits, k, v), rtol=1e-10, atol=1e-13)
 
 
 def test_says_which_path_a_call_takes():
-    assert calls.find_path("solve", 128, 350, 10, np.float32)[:2] == ("recursion", "rows")
-    assert calls.find_path("solve", 128, 350, 10, np.float32) == calls.find_path("solve", 128, 350, 10, "f4")
-    assert calls.find_path("volume", 128, 250, 10, np.float32)[:2] == ("contour", "rows")
+    assert calls.find_path("moments", 128, 350, 10, np.float32)[:2] == ("recursion", "rows")
+    assert calls.find_path("moments", 128, 350, 10, np.float32) == calls.find_path("moments", 128, 350, 10, "f4")
+    assert calls.find_path("partition", 128, 250, 10, np.float32)[:2] == ("contour", "rows")
     assert calls.find_path("sample", 1, 10**6, 10**5, np.float32)[:2] == ("contour", "items")
-    assert calls.find_path("solve", 128, 350, 10, np.float16) is None
-    assert calls.find_path("solve", 128, 350, 10, "no dtype") is None
-    assert calls.find_path("solve", 0, 350, 10, np.float32) is None
+    assert calls.find_path("moments", 128, 350, 10, np.float16) is None
+    assert calls.find_path("moments", 128, 350, 10, "no dtype") is None
+    assert calls.find_path("moments", 0, 350, 10, np.float32) is None

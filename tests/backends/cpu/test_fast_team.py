@@ -33,7 +33,13 @@ def answers(logits: np.ndarray, k: int | np.ndarray, size: int) -> list[np.ndarr
     v = np.cos(np.arange(logits.size)).reshape(logits.shape).astype(logits.dtype)
     z, shifts = calls.sample(logits, k, 3, (2,), threads=size)
     known = calls.jacobian_product(logits, k, v, shifts=shifts, threads=size)
-    return [z, shifts, known, calls.jacobian_product(logits, k, v, threads=size), *calls.solve(logits, k, threads=size)]
+    return [
+        z,
+        shifts,
+        known,
+        calls.jacobian_product(logits, k, v, threads=size),
+        *calls.moments(logits, k, threads=size),
+    ]
 
 
 @DTYPES
@@ -74,14 +80,14 @@ def test_many_callers_at_once() -> None:
 @pytest.mark.parametrize("failing", [0, 1, 2])
 def test_nobody_waits_for_a_member_that_failed(failing: int) -> None:
     """Here or on another thread, before it has met anyone."""
-    plan = planning.arrange("solve", np.dtype(np.float32), "contour", "items", N, N)
+    plan = planning.arrange("moments", np.dtype(np.float32), "contour", "items", N, N)
     logits, shifts = rows_of("powers", np.float32)[0], np.empty((2, 1), np.float32)
 
     def member(rank: int, size: int, shared: int, own: int) -> None:
         if rank == failing:
             raise KeyboardInterrupt
         head = logits.ctypes.data, 0, 1000, N, 1, 0, 1, shifts.ctypes.data, 0, 0, 0
-        calls.moments.solve(*head, own, own + plan.scratch, rank, size, shared, plan.layout)
+        calls.moment_kernels.solve(*head, own, own + plan.scratch, rank, size, shared, plan.layout)
 
     with pytest.raises(KeyboardInterrupt):
         threads.run_together(member, 3, plan.shared, plan.scratch)

@@ -47,7 +47,7 @@ def core(logits: np.ndarray, k: Any, v: np.ndarray) -> tuple[Any, Any, Any]:
     """The same by the core, in float64."""
     logits, v = logits.astype(float), v.astype(float)
     with np.errstate(all="ignore"):
-        found = inference.solve(NUMPY, logits, k)
+        found = inference.moments(NUMPY, logits, k)
         product = inference.jacobian_product(NUMPY, logits, k, v)
     return found.chosen, found.unchosen, product
 

@@ -70,7 +70,9 @@ def test_rows_that_no_kernel_serves(target: Target, monkeypatch: pytest.MonkeyPa
     mixed = np.stack([FAR, X[1]])
     k = [ksubset.Cardinality(wrap(ENDS)) for wrap in (target.array, np.asarray)]
     served = (
-        dispatch_weighted.Call(np.concatenate([mixed, np.broadcast_to(ENDS, (2, 3, N + 1))], -1), SizeWeighted(0, N))
+        dispatch_weighted.KernelRows(
+            np.concatenate([mixed, np.broadcast_to(ENDS, (2, 3, N + 1))], -1), SizeWeighted(0, N)
+        )
         .moments(1)
         .served
     )

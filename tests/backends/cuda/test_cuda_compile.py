@@ -68,7 +68,7 @@ def registers(architecture: int, real: str, slab: bool) -> dict[str, int]:
 
 @pytest.mark.parametrize("architecture", architectures())
 def test_every_variant_compiles_without_spills(architecture):
-    """Run with -s to see the registers of a thread: solve, jacobian, sample, for each dtype and place of the tree."""
+    """Run with -s to see the registers of a thread: moments, jacobian, sample, for each dtype and place of the tree."""
     row = [f"sm_{architecture}"]
     for real, slab in product(("float", "double"), (False, True)):
         text = report(architecture, real, slab)
@@ -83,7 +83,7 @@ def test_every_variant_compiles_without_spills(architecture):
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_shapes_fit(dtype):
-    """Run with -s to see the table: threads, and the KiB of shared memory in which solve, jacobian, sample fit."""
+    """Run with -s to see the table: threads, and the KiB of shared memory in which moments, jacobian, sample fit."""
     for rows, n, k in SHAPES:
         needed = []
         for kernel in KERNELS:

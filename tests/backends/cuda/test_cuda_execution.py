@@ -111,14 +111,14 @@ def test_every_function_agrees_with_the_numpy_adapter(build, function, k):
 
 def test_a_known_solution_costs_no_launch(build):
     emulator, logits = Emulator(build), np.arange(6.0)
-    solution = calls.solve(emulator.runtime, FixedSize(2, 2), logits)
+    solution = calls.moments(emulator.runtime, FixedSize(2, 2), logits)
     calls.evaluate(emulator.runtime, functions.entropy, FixedSize(2, 2), logits, solution=solution)
     assert len(emulator.launches) == 1
 
 
 def test_infinite_logits_decide_exactly(emulator, dtype):
     logits = np.array([[np.inf, -np.inf, 0.5, -1, np.inf, 2]], dtype=dtype)
-    solution = calls.solve(emulator.runtime, FixedSize(3, 3), logits)
+    solution = calls.moments(emulator.runtime, FixedSize(3, 3), logits)
     np.testing.assert_array_equal(solution.chosen[0, [0, 1, 4]], [1, 0, 1])
     np.testing.assert_array_equal(solution.unchosen[0, [0, 1, 4]], [0, 1, 0])
     product = calls.jacobian_product(emulator.runtime, FixedSize(3, 3), logits, np.arange(6, dtype=dtype)[None] - 7)
@@ -130,7 +130,7 @@ def test_infinite_logits_decide_exactly(emulator, dtype):
 def test_a_bad_row_is_nan_and_alone(emulator, dtype):
     logits = np.zeros((4, 5), dtype=dtype)
     logits[1, 3], logits[2, :3] = np.nan, np.inf
-    solution = calls.solve(emulator.runtime, FixedSize(2, 2), logits)
+    solution = calls.moments(emulator.runtime, FixedSize(2, 2), logits)
     product = calls.jacobian_product(emulator.runtime, FixedSize(2, 2), logits, np.ones_like(logits))
     subsets = calls.draw(emulator.runtime, FixedSize(2, 2), logits, (3,), seed=battery.SEED)
     for value in (solution.tilted, solution.chosen, solution.unchosen, product, *subsets):
@@ -208,5 +208,5 @@ def test_float32_loses_nothing_in_long_sums(build, function):
 def test_largest_row(build):
     """16384 items in a slab: offsets stay in range. Checked by the sum and by equal items being treated alike."""
     emulator, logits = Emulator(build, shared_bytes=48_000), np.zeros(geometry.MOST_ITEMS, dtype=np.float32)
-    chosen = calls.solve(emulator.runtime, FixedSize(40, 40), logits).chosen
+    chosen = calls.moments(emulator.runtime, FixedSize(40, 40), logits).chosen
     np.testing.assert_allclose(chosen, 40 / chosen.size, rtol=2e-5)

@@ -101,7 +101,7 @@ def assert_subsets(z: np.ndarray, k: np.ndarray) -> None:
 
 def test_equal_items_by_symmetry(emulator, rows, dtype):
     runtime, width, tolerance = emulator.runtime, rows.logits.shape[1] // 2, TOLERANCE[dtype.name]
-    solution, (chosen, unchosen) = calls.solve(runtime, FixedSize(rows.k, width), rows.logits), rows.marginals()
+    solution, (chosen, unchosen) = calls.moments(runtime, FixedSize(rows.k, width), rows.logits), rows.marginals()
     np.testing.assert_allclose(solution.chosen, chosen, rtol=tolerance)
     np.testing.assert_allclose(solution.unchosen, unchosen, rtol=tolerance)
     v = direction(rows.logits)
@@ -118,11 +118,11 @@ def test_a_level_of_logits_cancels_exactly(emulator, rows):
     def answers(x: np.ndarray) -> tuple[Solution, np.ndarray, np.ndarray]:
         product = calls.jacobian_product(runtime, FixedSize(rows.k, width), x, v)
         drawn = calls.draw(runtime, FixedSize(rows.k, width), x, (DRAWS,), seed=SEED)
-        return calls.solve(runtime, FixedSize(rows.k, width), x), product, drawn
+        return calls.moments(runtime, FixedSize(rows.k, width), x), product, drawn
 
     (huge, *others), (plain, *expected) = answers(rows.logits), answers(rows.plain)
     np.testing.assert_array_equal(huge.tilted[rows.free], plain.tilted[rows.free])
-    for name in ("log_volume", "chosen", "unchosen"):
+    for name in ("log_partition", "chosen", "unchosen"):
         np.testing.assert_array_equal(getattr(huge, name), getattr(plain, name), err_msg=name)
     for actual, same in zip(others, expected, strict=True):
         np.testing.assert_array_equal(actual, same)
@@ -133,7 +133,7 @@ def test_a_masked_row_that_chooses_none(emulator, dtype):
     logits, k = np.random.default_rng(8).normal(size=(3, N)).astype(dtype), np.array([5, 0, 100])
     logits[1] = np.finfo(dtype).min
     runtime, v = emulator.runtime, direction(logits)
-    solution = calls.solve(runtime, FixedSize(k, N // 2), logits)
+    solution = calls.moments(runtime, FixedSize(k, N // 2), logits)
     assert (1 / (1 + np.exp(-solution.tilted[1]))).sum() < 1
     np.testing.assert_array_equal(solution.chosen[1], 0)
     np.testing.assert_array_equal(solution.unchosen[1], 1)
@@ -141,8 +141,8 @@ def test_a_masked_row_that_chooses_none(emulator, dtype):
     np.testing.assert_array_equal(product[1], 0)
     assert_subsets(calls.draw(runtime, FixedSize(k, N // 2), logits, (DRAWS,), seed=SEED), k)
     for i in (0, 2):
-        alone = calls.solve(runtime, FixedSize(k[[i]], N // 2), logits[[i]])
-        for name in ("tilted", "log_volume", "chosen", "unchosen"):
+        alone = calls.moments(runtime, FixedSize(k[[i]], N // 2), logits[[i]])
+        for name in ("tilted", "log_partition", "chosen", "unchosen"):
             np.testing.assert_allclose(getattr(solution, name)[i], getattr(alone, name)[0], rtol=TOLERANCE[dtype.name])
         expected = calls.jacobian_product(runtime, FixedSize(k[[i]], N // 2), logits[[i]], v[[i]])[0]
         np.testing.assert_allclose(product[i], expected, rtol=TOLERANCE[dtype.name], atol=1e-30)

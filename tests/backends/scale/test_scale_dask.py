@@ -121,11 +121,11 @@ def test_joined_rows_are_as_large_as_their_pieces_were() -> None:
 
 
 def test_chunks_of_a_process_share_nothing() -> None:
-    from ksubset.backends.dask.chunks import Call, split
+    from ksubset.backends.dask.chunks import ChunkTask, split
 
     k, parts = split(ksubset.Cardinality(lazy(WEIGHTS)))
     assert isinstance(k, ksubset.Cardinality)
-    call = Call(partial(problem_of, max_k=None, validate=False), k, tuple(parts), lambda problem: problem.law)
+    call = ChunkTask(partial(problem_of, max_k=None, validate=False), k, tuple(parts), lambda problem: problem.law)
     call(X, WEIGHTS)
     assert k.log_weights is None
 
