@@ -61,12 +61,17 @@ TESTS = {
     ],
     "_call.arguments": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
     "_engine.summation": ["test_summation.py", "test_spread.py"],
-    "_law.weighted": [*POTENTIALS, "test_count_log_pmf.py"],
+    "_law.fixed_size": [*QUICK, "test_validation.py", "test_sampling.py"],
+    "_law.size_weighted": [*POTENTIALS, "test_count_log_pmf.py"],
+    "_law.surprisals": [*QUICK, *POTENTIALS],
+    "_law.counts": ["test_count_log_pmf.py"],
     "_engine.potential.mixture": POTENTIALS,
     "_engine.potential.sizes": [*POTENTIALS, "test_count_log_pmf.py"],
     "_engine.potential.parts": [*POTENTIALS, "test_count_log_pmf.py"],
     "_engine.potential.each_size": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
     "_call.cardinality_problem": POTENTIALS,
+    "_call.placement": [*QUICK, "test_scale_dask.py", "test_torch_dtensor.py"],
+    "_call.sharded": ["test_torch_dtensor.py"],
     "_call.prepare": ["test_validation.py", *QUICK, *POTENTIALS],
     "_call.cardinality": POTENTIALS,
     "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py"],
@@ -93,7 +98,7 @@ TESTS = {
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, "--hypothesis-seed=0"]
-TORCH = ("_law.derivatives", "_engine.potential.each_size")
+TORCH = ("_law.derivatives", "_engine.potential.each_size", "_call.placement", "_call.sharded")
 
 
 class Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):
