@@ -23,8 +23,17 @@ REGISTRY = {
 """From the top-level module in which an array's type, or a type it derives from, is defined."""
 
 
-KNOWN: dict[type, Backend] = {}
-"""By an array's own type: what adapters enter when they are imported, so that `find` need not search."""
+KNOWN: dict[type, str] = {}
+"""The name of an adapter by an array's own type; adapters enter it when imported, so that `find` need not search."""
+
+ADAPTERS: dict[str, Backend] = {}
+"""Adapters that are in `KNOWN`, by name."""
+
+
+def enter(name: str, adapter: Backend, *types: type) -> None:
+    """Have `find` return an adapter for arrays of these very types."""
+    ADAPTERS[name] = adapter
+    KNOWN.update(dict.fromkeys(types, name))
 
 
 def find(x: object, name: str) -> Backend:
@@ -35,7 +44,18 @@ def find(x: object, name: str) -> Backend:
     TypeError
         If ``x`` is not an array.
     """
-    return KNOWN.get(type(x)) or _search(x, name)
+    known = _known(type(x))
+    return ADAPTERS[known] if known else _search(x, name)
+
+
+def _known(kind: type) -> str | None:
+    """The adapter that has entered a type, imported if need be."""
+    if kind not in KNOWN and (adapter := REGISTRY.get(kind.__module__.partition(".")[0])):
+        load(adapter)
+    return KNOWN.get(kind)
+
+
+vars(_known)["_dynamo_marked_constant"] = True  # torch.compile can neither import nor guard a dictionary of types
 
 
 def _search(x: object, name: str) -> Backend:

@@ -13,7 +13,7 @@ from ksubset._call.backend import Backend, Function, Known
 from ksubset._engine.ops import Array, Ops, choose_needed, repeat_all, repeat_until_settled
 from ksubset._law import functions
 from ksubset._law.law import Law
-from ksubset.backends import KNOWN
+from ksubset.backends import enter
 from ksubset.backends._cpu import dispatch
 
 if TYPE_CHECKING:
@@ -145,4 +145,4 @@ class ArrayAPI(Backend):
 
 
 ADAPTER = ArrayAPI()
-KNOWN[np.ndarray] = ADAPTER
+enter("array_api", ADAPTER, np.ndarray)

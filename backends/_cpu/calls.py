@@ -15,7 +15,7 @@ from ksubset.backends._cpu.launch import NUMPY, Memory, run
 from ksubset.backends._cpu.planning import KINDS, RECURSION, Path, arrange, choose, find_path, width_of
 from ksubset.backends._cpu.simd.lanes import WIDTH
 
-__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "sample", "moments"]
+__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "moments", "sample"]
 
 WORD = 0x7FFF_FFFF_FFFF_FFFF
 

@@ -21,7 +21,7 @@ from ksubset.backends.jax.cpu import choose, takes
 from ksubset.backends.jax.ops import ops_for
 from ksubset.backends.jax.random import key_of, seed_words, signed_uniforms
 from ksubset.backends.jax.settings import by_own_settings
-from ksubset.backends.jax.sharding import automatic, is_explicit, on_one_device, on_common_axes
+from ksubset.backends.jax.sharding import automatic, is_explicit, on_common_axes, on_one_device
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path

@@ -13,11 +13,11 @@ from ksubset._call.backend import Backend, Known
 from ksubset._engine.ops import Array, Ops
 from ksubset._law import functions
 from ksubset._law.law import Law
-from ksubset.backends import KNOWN, is_spread
-from ksubset.backends.torch import cpu, cuda, estimators
+from ksubset.backends import enter, is_spread
+from ksubset.backends.torch import cpu, cuda, dispatch, estimators
 from ksubset.backends.torch.autograd import Evaluation, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
-from ksubset.backends.torch.compile import evaluate_compiled
+from ksubset.backends.torch.compile import draw_compiled, evaluate_compiled
 from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
 
 if TYPE_CHECKING:
@@ -43,20 +43,20 @@ def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
 
 
 def _value(call: Evaluation, parameters: torch.Tensor, k: torch.Tensor | None, *arrays: torch.Tensor) -> torch.Tensor:
+    if call.sampler is not None:
+        return call.sampler(call.law, parameters, k, *arrays)
     if torch.compiler.is_compiling():
         return evaluate_compiled(call.function.__name__, call.law, parameters, k, arrays)
-    law, name = call.law.sized(k), call.function.__name__
-    if call.sampler is not None:
-        return call.sampler(law, parameters)
-    known = {"solution": call.solution}
-    if cpu.takes(law, name, parameters, *arrays):
-        if call.function in functions.SOLVING:
-            known = functions.solutions(call.function, partial(cpu.moments, law), parameters, *arrays, **known)
-            result: torch.Tensor = call.function(ops_for(parameters), law, parameters, *arrays, **known)
-            return result.to(parameters.dtype)
-        if call.solution is None:
-            return cpu.evaluate(call.function, law, parameters, *arrays)
-    return cuda.evaluate(ops_for(parameters), call.function, law, parameters, *arrays, **known)
+    return dispatch.evaluate(call.function, call.law.sized(k), parameters, *arrays, solution=call.solution)
+
+
+def _draw_by_compiled(
+    function: Callable[..., Array], law: Law, parameters: torch.Tensor, sample_shape: tuple[int, ...]
+) -> torch.Tensor:
+    """In a program that `torch.compile` traces, from torch's global generator."""
+    seed = torch.randint(2**63 - 1, (), device=parameters.device)
+    call = Evaluation(function, law.static, _value, sampler=partial(draw_compiled, sample_shape))
+    return autograd_evaluate(call, parameters, law.counts, seed)
 
 
 def _draw_on_cuda(
@@ -69,8 +69,8 @@ def _draw_on_cuda(
     if not cuda.suits(law, parameters):
         return None
     seed = cuda.seed(generator(rng, parameters), parameters)
-    sampler = partial(cuda.draw, LAZY, seed=seed, sample_shape=sample_shape)
-    return autograd_evaluate(Evaluation(function, law.static, _value, sampler=sampler), parameters, law.counts)
+    call = Evaluation(function, law.static, _value, sampler=partial(cuda.draw, LAZY, sample_shape))
+    return autograd_evaluate(call, parameters, law.counts, seed)
 
 
 class Torch(Backend):
@@ -123,8 +123,7 @@ class Torch(Backend):
     def uniforms(self, rng: object, shape: tuple[int, ...], like: Array) -> Array:
         """From a `torch.Generator`, an int that seeds one, or None for torch's global generator."""
         own: Any = {} if rng is None else {"generator": generator(rng, like)}  # a None forbids symbolic shapes
-        u = torch.rand(shape, dtype=torch.float64, device=like.device, **own)
-        return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
+        return dispatch.signed_uniforms(shape, like, **own)
 
     def gammas(self, rng: object, concentration: float, shape: tuple[int, ...], like: Array) -> Array:
         return estimators.gammas(generator(rng, like), concentration, shape, like)
@@ -161,6 +160,8 @@ class Torch(Backend):
     ) -> Array | None:
         if torch._C._are_functorch_transforms_active():
             return None
+        if torch.compiler.is_compiling() and rng is None and parameters.is_cpu:
+            return _draw_by_compiled(function, law, parameters, sample_shape)
         if not cpu.takes(law, "draw", parameters):
             return _draw_on_cuda(function, law, parameters, rng, sample_shape)
 
@@ -171,7 +172,7 @@ class Torch(Backend):
 
 
 ADAPTER = Torch()
-KNOWN[torch.Tensor] = KNOWN[torch.nn.Parameter] = ADAPTER
+enter("torch", ADAPTER, torch.Tensor, torch.nn.Parameter)
 
 
 def __getattr__(name: str) -> object:

@@ -44,15 +44,14 @@ class Evaluation:
     solution
         The moments, where they are known.
     sampler
-        ``sampler(law, parameters)`` draws the sample, where that takes no uniforms. It holds no tensor that it
-        returns: such a tensor would hold itself through the node of its gradient.
+        ``sampler(law, parameters, k, seed)`` draws the sample, where that takes a seed in the place of uniforms.
     """
 
     function: Callable[..., Any]
     law: Law
     value: Value
     solution: Any = None
-    sampler: Callable[[Law, Tensor], Tensor] | None = None
+    sampler: Value | None = None
 
     def other(self, function: Callable[..., Any]) -> "Evaluation":
         """The call of another function of the same distribution."""

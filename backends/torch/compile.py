@@ -1,7 +1,7 @@
-"""The core or a CUDA kernel as one opaque operation for `torch.compile`, which would otherwise unroll the core.
+"""A kernel or the core as one opaque operation for `torch.compile`, which would otherwise unroll the core.
 
-It has no derivative of its own: it is called inside the Functions of `autograd`. Eager code calls the core
-directly, which costs 0.2 ms less per call.
+The operations have no derivatives of their own: they are called inside the Functions of `autograd`. A draw comes from a
+random integer, which torch draws in the program, so that the same state of its generator repeats it.
 """
 
 from collections.abc import Sequence
@@ -14,17 +14,31 @@ from ksubset._law.derivatives import find
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
-from ksubset.backends.torch import cuda
-from ksubset.backends.torch.ops import LAZY, ops_for
+from ksubset.backends.torch import dispatch
+from ksubset.backends.torch.ops import LAZY
 from ksubset.backends.torch.transforms import mapped
 
 
 def evaluate_compiled(name: str, law: Law, parameters: Tensor, k: Tensor | None, arrays: tuple[Tensor, ...]) -> Tensor:
     """One of ``ksubset._law.functions`` by name; ``k`` has the sizes that the static form of the law lacks."""
-    weighted, sizes = isinstance(law, SizeWeighted), cast("Any", law)
-    numbers = [sizes.low, sizes.high] if weighted else [sizes.k if k is None else -1, sizes.width]
-    result: Tensor = _evaluate(name, weighted, numbers, parameters, k, arrays)
+    result: Tensor = _evaluate(name, *_numbers(law), parameters, k, arrays)
     return result
+
+
+def draw_compiled(
+    sample_shape: tuple[int, ...], law: Law, parameters: Tensor, k: Tensor | None, seed: Tensor
+) -> Tensor:
+    """`dispatch.draw_from` in a compiled program."""
+    result: Tensor = _draw(*_numbers(law), parameters, k, seed, sample_shape)
+    return result
+
+
+def _numbers(law: Law) -> tuple[bool, list[int]]:
+    """The static form of a law for the arguments of an operation."""
+    weighted, sizes = isinstance(law, SizeWeighted), cast("Any", law)
+    if weighted:
+        return True, [sizes.low, sizes.high]
+    return False, [sizes.k if law.is_sized else -1, sizes.width]
 
 
 def _law(weighted: bool, numbers: Sequence[int], k: Tensor | None) -> Law:
@@ -36,8 +50,7 @@ def _law(weighted: bool, numbers: Sequence[int], k: Tensor | None) -> Law:
 def _evaluate(
     name: str, weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, arrays: Sequence[Tensor]
 ) -> Tensor:
-    law = _law(weighted, numbers, k)
-    return cuda.evaluate(ops_for(parameters), find(name), law, parameters, *arrays).contiguous()
+    return dispatch.evaluate(find(name), _law(weighted, numbers, k), parameters, *arrays).contiguous()
 
 
 @_evaluate.register_fake
@@ -64,3 +77,18 @@ def _(
     dims = (*in_dims[3:5], *in_dims[5])
     (parameters, k, *arrays), place = mapped(find(name), info.batch_size, dims, parameters, k, tuple(arrays))
     return _evaluate(name, weighted, numbers, parameters, k, arrays), place
+
+
+@torch.library.custom_op("ksubset::draw", mutates_args=())
+def _draw(
+    weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, seed: Tensor, shape: Sequence[int]
+) -> Tensor:
+    return dispatch.draw_from(_law(weighted, numbers, k), parameters, seed, tuple(shape))
+
+
+@_draw.register_fake
+def _(
+    weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, seed: Tensor, shape: Sequence[int]
+) -> Tensor:
+    n = _law(weighted, numbers, k).items_among(parameters.shape[-1])
+    return parameters.new_empty((*shape, *parameters.shape[:-1], n))

@@ -122,15 +122,21 @@ def draw(
     sample_shape: tuple[int, ...],
 ) -> Tensor:
     """Draw subsets; the gradient of `rsample` is ``differentiate(parameters, v)``, J · v."""
-    threads, seed = torch.get_num_threads(), _seed(generator)
-    if not isinstance(law, FixedSize):
-        return torch.from_numpy(dispatch.sample(law, _view(parameters), seed, sample_shape, threads=threads))
-    given = parameters, law.k, seed, sample_shape, law.width
-    z, shifts = dispatch_fixed.kernels().sample(*given, threads=threads, memory=TENSORS)
-    if function is functions.rsample and (parameters.requires_grad or torch.autograd.forward_ad._current_level >= 0):
+    z, shifts = sample(law, parameters, _seed(generator), sample_shape)
+    derived = parameters.requires_grad or torch.autograd.forward_ad._current_level >= 0
+    if function is functions.rsample and derived and isinstance(law, FixedSize):
         z = Drawn.apply(parameters, law.counts, (z, _Draw(law, shifts, differentiate)))  # type: ignore[no-untyped-call]  # torch leaves it so
-    result: Tensor = z
-    return result
+    return z
+
+
+def sample(law: Law, parameters: Tensor, seed: int, sample_shape: tuple[int, ...]) -> tuple[Tensor, Any]:
+    """Draw subsets; also λ where subsets have one size."""
+    threads = torch.get_num_threads()
+    if isinstance(law, FixedSize):
+        given = parameters, law.k, seed, sample_shape, law.width
+        found: tuple[Tensor, Any] = dispatch_fixed.kernels().sample(*given, threads=threads, memory=TENSORS)
+        return found
+    return torch.from_numpy(dispatch.sample(law, _view(parameters), seed, sample_shape, threads=threads)), None
 
 
 def _seed(generator: torch.Generator | None) -> int:

@@ -66,14 +66,14 @@ def moments(ops: Ops, law: Law, parameters: torch.Tensor) -> Any:
 
 def draw(
     ops: Ops,
+    sample_shape: tuple[int, ...],
     law: FixedSize,
     logits: torch.Tensor,
-    *,
+    k: torch.Tensor | None,
     seed: torch.Tensor,
-    sample_shape: tuple[int, ...],
 ) -> torch.Tensor:
     """Exact subsets, sample_shape + (..., n), of a call that `suits`."""
-    result: torch.Tensor = calls.draw(runtime(ops), law, logits, sample_shape, seed=seed)
+    result: torch.Tensor = calls.draw(runtime(ops), law.sized(k), logits, sample_shape, seed=seed)
     return result
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from operator import index
 
-from ksubset._call.arguments import check_framework, check_floating
+from ksubset._call.arguments import check_floating, check_framework
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem

@@ -7,7 +7,7 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ksubset import backends
-from ksubset._call.arguments import check_k, check_logits, as_int
+from ksubset._call.arguments import as_int, check_k, check_logits
 from ksubset._call.backend import Backend
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.cardinality_problem import CardinalityProblem

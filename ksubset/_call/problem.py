@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
-from ksubset._call.arguments import check_framework, check_floating, check_shape
+from ksubset._call.arguments import check_floating, check_framework, check_shape
 from ksubset._call.backend import Backend, Known
 from ksubset._call.placement import Placement, Work
 from ksubset._call.values import check_binary, check_values

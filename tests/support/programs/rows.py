@@ -103,7 +103,7 @@ def masked(program: Program, rng: np.random.Generator, logits: np.ndarray, k: np
             row[place[program.n - never :]] = least
 
 
-def matching(program: Program, rng: np.random.Generator, logits: np.ndarray, k: np.ndarray) -> np.ndarray | None:
+def companion(program: Program, rng: np.random.Generator, logits: np.ndarray, k: np.ndarray) -> np.ndarray | None:
     """The second array of the function, rows first."""
     kind, (count, n) = FUNCTIONS[program.function].companion, logits.shape
     if not kind:

@@ -1,0 +1,45 @@
+"""What computes a call on plain tensors: the CPU's kernels, those of CUDA, or the core."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from ksubset._law import functions
+from ksubset._law.law import Law
+from ksubset.backends.torch import cpu, cuda
+from ksubset.backends.torch.ops import ops_for
+
+
+def evaluate(
+    function: Callable[..., Any], law: Law, parameters: Tensor, *arrays: Tensor, solution: Any = None
+) -> Tensor:
+    """The value of one of ``ksubset._law.functions``, without derivatives."""
+    known = {"solution": solution}
+    if cpu.takes(law, function.__name__, parameters, *arrays):
+        if function in functions.SOLVING:
+            known = functions.solutions(function, partial(cpu.moments, law), parameters, *arrays, **known)
+            result: Tensor = function(ops_for(parameters), law, parameters, *arrays, **known)
+            return result.to(parameters.dtype)
+        if solution is None:
+            return cpu.evaluate(function, law, parameters, *arrays)
+    return cuda.evaluate(ops_for(parameters), function, law, parameters, *arrays, **known)
+
+
+def draw_from(law: Law, parameters: Tensor, seed: Tensor, sample_shape: tuple[int, ...]) -> Tensor:
+    """Exact subsets of CPU tensors from a random integer, sample_shape + (..., n), without derivatives."""
+    if cpu.takes(law, "draw", parameters):
+        return cpu.sample(law, parameters, int(seed), sample_shape)[0]
+    source = torch.Generator().manual_seed(int(seed))
+    shape = (*sample_shape, *parameters.shape[:-1], law.uniforms(law.items_among(parameters.shape[-1])))
+    u = signed_uniforms(shape, parameters, generator=source)
+    result: Tensor = functions.sample(ops_for(parameters), law, parameters, u)
+    return result
+
+
+def signed_uniforms(shape: tuple[int, ...], like: Tensor, **source: Any) -> Tensor:
+    """Uniforms in [−1/2, 1/2), resolved near 0 from both sides."""
+    u = torch.rand(shape, dtype=torch.float64, device=like.device, **source)
+    return (u - (u >= 0.5).to(u.dtype)).to(like.dtype)
