@@ -131,9 +131,9 @@ def cuda(session: nox.Session) -> None:
 
 @nox.session(tags=["cpu"])
 def tables(session: nox.Session) -> None:
-    """The selector for scikit-learn, and samples of pandas' tables."""
-    session.install("-e", ".[sklearn]", *TEST, *TABLES)
-    chosen = ["tests/backends/sklearn", "tests/survey/test_draw.py"]
+    """The selector for scikit-learn, its comparison with others, and samples of pandas' tables."""
+    session.install("-e", ".[sklearn]", *TEST, *TABLES, "tqdm>=4.66")
+    chosen = ["tests/backends/sklearn", "tests/site/test_experiments_features.py", "tests/survey/test_draw.py"]
     session.run("pytest", *chosen, *session.posargs, env={"KSUBSET_TARGETS": "numpy-cpu"})
 
 
@@ -200,7 +200,7 @@ def demo(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def features(session: nox.Session) -> None:
-    """The selector of features beside scikit-learn's own, on the data sets that come with it; writes the page's table."""
+    """The selector of features beside scikit-learn's own, on its bundled data; writes the table of the page."""
     session.install("-e", ".[sklearn]", "tqdm>=4.66")
     session.run("python", "docs/experiments/select_features.py", *session.posargs)
 
