@@ -64,13 +64,13 @@ class SubsetSelector(SelectorMixin, BaseEstimator):
         How many steps were made.
     n_features_in_ : int
         Number of features seen in `fit`.
-    feature_names_in_ : ndarray of shape (n_features_in_,)
+    feature_names_in_ : ndarray of shape (n_features,)
         Names of features seen in `fit`, where all are strings.
 
     Notes
     -----
     Every step uses all samples: two products of the data with a matrix of n_draws columns for each class. Features are
-    standardised inside; what `transform` returns is not. Sparse data are refused, since standardising makes them dense.
+    standardised inside; what ``transform`` returns is not. Sparse data are refused, since standardising makes them dense.
 
     References
     ----------
