@@ -39,7 +39,7 @@ class SubsetSelector(SelectorMixin, BaseEstimator):
         The penalty on the model's weights, α‖W‖²/2 beside the sum of the losses, as in scikit-learn's ``Ridge``; it is
         1/C of ``LogisticRegression``.
     n_draws : int, default=8
-        Subsets drawn for each step. More make the gradient less noisy and the step as much longer.
+        Subsets drawn for each step. More make the gradient less noisy, and the step longer in proportion.
     learning_rate : float, default=0.05
         Adam's, for the logits and for the model.
     max_iter : int, default=1000
@@ -70,7 +70,8 @@ class SubsetSelector(SelectorMixin, BaseEstimator):
     Notes
     -----
     Every step uses all samples: two products of the data with a matrix of n_draws columns for each class. Features are
-    standardised inside; what ``transform`` returns is not. Sparse data are refused, since standardising makes them dense.
+    standardised inside; what ``transform`` returns is not. Sparse data are refused, since standardising makes them
+    dense.
 
     References
     ----------

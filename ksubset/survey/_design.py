@@ -45,8 +45,8 @@ def design(
     Returns
     -------
     KSubset
-        Of batch shape (...). Its ``mean`` are the probabilities: to 1e-12 in float64, and to 2e-5 in float32. Its logits
-        sum to 0 over the finite ones; they are −∞ and +∞ where a probability is 0 and 1.
+        Of batch shape (...). Its ``mean`` are the probabilities: to 1e-12 in float64, and to 2e-5 in float32. The
+        finite logits of a row sum to 0; the others are −∞ and +∞, where a probability is 0 and 1.
 
     Raises
     ------

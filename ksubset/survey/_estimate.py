@@ -78,7 +78,7 @@ def horvitz_thompson(
     Returns
     -------
     Estimate
-        Its arrays have shape (...), and the dtype to which those of the arguments are promoted. Whole numbers are taken
+        Its arrays have shape (...), and the dtype to which the arguments are promoted. Whole numbers are taken
         in the default floating dtype, and of an object with ``to_numpy()``, such as a pandas Series, the values.
 
     Raises

@@ -61,7 +61,7 @@ def test_certain_units_in_rounds(target: Target) -> None:
     np.testing.assert_array_equal(found[:2], 1)
 
 
-def test_only_as_many_units_as_places(target: Target) -> None:
+def test_a_place_for_every_unit(target: Target) -> None:
     """All exactly 1, although rounding hides which of the nearly equal sizes exceed the others' mean."""
     rng, unit = np.random.default_rng(0), np.finfo(target.dtypes[-1]).eps
     sizes = rng.random((200, 1)) * np.append(1 + 4 * unit * rng.random((200, 49)), np.zeros((200, 1)), axis=1)
