@@ -145,7 +145,7 @@ def write_page(results: dict[str, dict[str, dict[str, float]]]) -> None:
 def main() -> None:
     arguments = parser(__doc__)
     arguments.add_argument(
-        "--times", action="store_true", help="write times, too: for a machine that does nothing else"
+        "--times", action="store_true", help="write times, too: on an idle machine, with runs/ empty"
     )
     options = arguments.parse_args()
     seeds, spent, results = SEEDS[:2] if options.quick else SEEDS, 0.0, {name: {} for name in DATA}
