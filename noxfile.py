@@ -21,7 +21,7 @@ MATRIX = {
     "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
-CORE = ("api", "law", "engine", "potential", "battery")
+CORE = ("api", "law", "engine", "potential", "battery", "survey")
 """Folders of tests that concern every backend; those of one are in folders of their own."""
 
 NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
@@ -80,6 +80,7 @@ DOCS = [
     "sphinx-gallery>=0.19",
     "sphinx-mathjax-offline>=0.0.2",
 ]
+TABLES = ["scikit-learn>=1.6", "pandas>=2.2"]
 DASK = ["dask[array]>=2025.1", "distributed>=2025.1", "zarr>=3", "tqdm>=4.66"]
 CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
 CUDA_TESTS = files("cuda_*")
@@ -129,6 +130,14 @@ def cuda(session: nox.Session) -> None:
 
 
 @nox.session(tags=["cpu"])
+def tables(session: nox.Session) -> None:
+    """The selector for scikit-learn, its comparison with others, and samples of pandas' tables."""
+    session.install("-e", ".[sklearn]", *TEST, *TABLES, "tqdm>=4.66")
+    chosen = ["tests/backends/sklearn", "tests/site/test_experiments_features.py", "tests/survey/test_draw.py"]
+    session.run("pytest", *chosen, *session.posargs, env={"KSUBSET_TARGETS": "numpy-cpu"})
+
+
+@nox.session(tags=["cpu"])
 def minimums(session: nox.Session) -> None:
     """The oldest supported run-time dependencies."""
     session.install("-e", ".", "array-api-compat==1.12.0", "numpy==2.1.0", "pytest>=8", "hypothesis", "mpmath", "scipy")
@@ -146,7 +155,7 @@ def doctest(session: nox.Session) -> None:
 @nox.session(tags=["cpu"])
 def docs(session: nox.Session) -> None:
     """The site, in docs/_build/html, without a warning; its examples run; ``-- linkcheck`` follows links abroad too."""
-    session.install("-e", ".[jax,numpyro]", TORCH, *DOCS, *DASK)
+    session.install("-e", ".[jax,numpyro,sklearn]", TORCH, *DOCS, *DASK, *TABLES)
     environment = {"OMP_NUM_THREADS": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # shorter compilation
     session.run("sphinx-build", "-nWq", "--keep-going", "docs", "docs/_build/html", env=environment)
     session.run("pytest", "docs/test_site.py", env=environment)
@@ -187,6 +196,13 @@ def demo(session: nox.Session) -> None:
     frameworks = [r for name, (rs, _) in MATRIX.items() for r in rs if name in session.posargs]
     session.install("-e", ".[numpy]", "scikit-learn>=1.5", "matplotlib>=3.9", "tqdm>=4.66", *frameworks)
     session.run("python", "docs/experiments/select_pixels.py", *session.posargs)
+
+
+@nox.session(default=False)
+def features(session: nox.Session) -> None:
+    """The selector of features beside scikit-learn's own, on its bundled data; writes the table of the page."""
+    session.install("-e", ".[sklearn]", "tqdm>=4.66")
+    session.run("python", "docs/experiments/select_features.py", *session.posargs)
 
 
 @nox.session(default=False)
@@ -256,7 +272,7 @@ def mutation(session: nox.Session) -> None:
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Branch coverage of all CPU targets together, 97 % of it at the least."""
-    session.install("-e", ".", *TEST, *EVERYTHING, *DASK, "coverage>=7.10")
+    session.install("-e", ".", *TEST, *EVERYTHING, *DASK, *TABLES, "coverage>=7.10")
     cache = session.create_tmp()  # kernels are compiled anew: the Python code that emits them is seen to run
     runs = [
         ("numpy-cpu strict-cpu strict-no_float64 torch-cpu", "0", ["tests"]),

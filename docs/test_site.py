@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import ksubset
-from ksubset import estimators
+from ksubset import estimators, survey
 
 DOCS = Path(__file__).parent
 SITE = DOCS / "_build" / "html"
@@ -90,4 +90,6 @@ def test_links() -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     documented = set().union(*(Links(page).names for page in SITE.glob("reference/*.html")))
-    assert {f"{module.__name__}.{name}" for module in (ksubset, estimators) for name in module.__all__} <= documented
+    assert {
+        f"{module.__name__}.{name}" for module in (ksubset, estimators, survey) for name in module.__all__
+    } <= documented

@@ -15,6 +15,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 
 import ksubset
+from ksubset import survey
 
 # %%
 # What the survey asks, income, grows with the size of a household.
@@ -31,9 +32,7 @@ income = 3 * size * rng.lognormal(sigma=0.3, size=n)
 # give that? The marginals are the gradient of a convex function of the logits, and
 # :func:`~ksubset.logits_from_marginals` inverts it. Any constant could be added; these logits add up to 0.
 
-target = k * size / size.sum()
-assert target.max() < 1
-
+target = survey.inclusion_probabilities(size, k)
 logits = ksubset.logits_from_marginals(target, k)
 print(
     f"largest error of a probability: {np.abs(target - ksubset.marginals(logits, k)).max():.0e}"
@@ -42,11 +41,10 @@ print(
 # %%
 # Joint inclusion probabilities
 # -----------------------------
-# Estimates of variance need :math:`\pi_{ij} = P(z_i = z_j = 1)`. They are the covariance plus the products of the single
-# ones, exact, without a simulation.
+# Estimates of variance need :math:`\pi_{ij} = P(z_i = z_j = 1)`: exact, without a simulation.
 
 pi = ksubset.marginals(logits, k)
-joint = ksubset.covariance(logits, k) + np.outer(pi, pi)
+joint = survey.joint_inclusion_probabilities(logits, k)
 others = joint.sum(axis=1) - np.diag(joint)
 print("(k − 1) π is the sum over j:", np.allclose(others, (k - 1) * pi))
 

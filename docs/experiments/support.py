@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 HERE = Path(__file__).parent
 RESULTS, FIGURES, RUNS = HERE / "results", HERE / "figures", HERE / "runs"
-PACKAGES = ("ksubset", "numpy", "torch", "jax", "numba", "pysindy")
+PACKAGES = ("ksubset", "numpy", "torch", "jax", "numba", "pysindy", "scikit-learn")
 
 
 class Claim(NamedTuple):

@@ -86,8 +86,15 @@ def logits_from_marginals(
     >>> ksubset.marginals(theta, 1).round(4)
     array([0.4609, 0.363 , 0.1761])
     """
-    start = partial(problem_of_size, name="mu", check=partial(check_marginals, rescale=rescale))
-    call = place(start, mu, k, max_k, validate, "mu")
+    return named_logits("mu", mu, k, rescale, max_k, validate)
+
+
+def named_logits(
+    name: str, mu: Array, k: int | Array, rescale: bool, max_k: int | None, validate: bool | None
+) -> Array:
+    """`logits_from_marginals` of marginals that errors call ``name``."""
+    start = partial(problem_of_size, name=name, check=partial(check_marginals, rescale=rescale))
+    call = place(start, mu, k, max_k, validate, name)
     return call.run(partial(_inverted, rescale=rescale), tail=tuple(mu.shape[-1:]))
 
 
@@ -123,7 +130,7 @@ def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu
     check_not_nan(mu, name)
     check_range(k, mu.shape[-1])
     if mu.shape[-1]:
-        _check_unit_interval(mu, name, xp)
+        check_unit_interval(mu, name, xp)
     if rescale:
         _check_rescalable(mu, k, name, xp)
         return
@@ -145,7 +152,8 @@ def _check_rescalable(mu: Array, k: int | Array, name: str, xp: Any) -> None:
     check_rows(bad, lambda row: f"{int(flat[0][row])} and {int(flat[1][row])}", complaint, xp)
 
 
-def _check_unit_interval(mu: Array, name: str, xp: Any) -> None:
+def check_unit_interval(mu: Array, name: str, xp: Any) -> None:
+    """Check that marginals, of which there is at least one, are in [0, 1]."""
     low, high = xp.min(mu, axis=-1), xp.max(mu, axis=-1)
     flat = xp.reshape(xp.where(low < 0, low, high), (-1,))
     check_rows((low < 0) | (high > 1), lambda row: f"{float(flat[row])}", f"{name} must be in [0, 1]", xp)

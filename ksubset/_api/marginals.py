@@ -1,5 +1,7 @@
 """The distribution's own functions: normaliser, marginals, their Jacobian, most likely subset."""
 
+from collections.abc import Callable
+from functools import partial
 from math import prod
 
 from ksubset._call.arguments import check_floating
@@ -218,18 +220,23 @@ BLOCK = 1 << 19
 
 
 def all_products(problem: Problem) -> Array:
-    """The rows of `covariance`: J times each unit vector, in blocks of at most `BLOCK` numbers.
+    """The rows of `covariance`: J times each unit vector."""
+    return by_blocks(problem, partial(problem.each_item().rows, functions.marginals_jvp))
+
+
+def by_blocks(problem: Problem, rows_of: Callable[[Array], Array]) -> Array:
+    """A matrix for each row of logits, from ``rows_of`` some of the unit vectors: at most `BLOCK` numbers at once.
 
     If values cannot be read, as in a traced program, which blocks would make longer, there is a single block.
     """
-    xp, logits, wide = problem.xp, problem.logits, problem.each_item()
+    xp, logits = problem.xp, problem.logits
     n, numbers = logits.shape[-1], prod(logits.shape)
     unit = xp.eye(n, dtype=logits.dtype, device=device(logits))
     if not problem.backend.is_readable(logits) or numbers * n <= BLOCK:
-        return wide.rows(functions.marginals_jvp, unit)
+        return rows_of(unit)
     step = max(1, BLOCK // numbers)
     parts = [unit[start : min(start + step, n), :] for start in range(0, n, step)]
-    return xp.concat([wide.rows(functions.marginals_jvp, part) for part in parts], axis=-2)
+    return xp.concat([rows_of(part) for part in parts], axis=-2)
 
 
 def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:

@@ -124,21 +124,21 @@ def check_binary(z: Array, backend: Backend) -> None:
     xp = array_api_compat.array_namespace(z)
     if z.dtype == xp.bool:
         return
-    _check_entries(z, (z != 0) & (z != 1), "z must contain only 0 and 1", xp)
+    check_entries(z, (z != 0) & (z != 1), "z must contain only 0 and 1", xp)
 
 
 def check_uniforms(u: Array, backend: Backend) -> None:
     """From -1/2 to 1."""
     u = backend.readable(u)
     xp = array_api_compat.array_namespace(u)
-    _check_entries(u, ~((u >= -0.5) & (u <= 1)), "u must be in [-1/2, 1]", xp)
+    check_entries(u, ~((u >= -0.5) & (u <= 1)), "u must be in [-1/2, 1]", xp)
 
 
-def _check_entries(x: Array, bad: Array, complaint: str, xp: Any) -> None:
-    """Raise a ValueError that shows the first entry for which ``bad`` is true."""
+def check_entries(x: Array, bad: Array, complaint: str, xp: Any, remedy: str = "") -> None:
+    """Raise a ValueError that shows the first entry for which ``bad`` is true, and the likely remedy."""
 
     def entry(row: int) -> str:
         values, wrong = (xp.reshape(a, (-1, x.shape[-1]))[row, ...] for a in (x, bad))
         return str(float(values[int(xp.argmax(xp.astype(wrong, xp.int32)))]))
 
-    check_rows(xp.any(bad, axis=-1), entry, complaint, xp)
+    check_rows(xp.any(bad, axis=-1), entry, complaint, xp, remedy)
