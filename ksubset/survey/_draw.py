@@ -6,7 +6,7 @@ import array_api_compat
 
 from ksubset import backends
 from ksubset._api.distribution import KSubset
-from ksubset._call.arguments import check_companion, kind
+from ksubset._call.arguments import check_framework, kind
 from ksubset._call.cardinality import Cardinality
 from ksubset._engine.ops import Array
 
@@ -80,7 +80,7 @@ def _units(table: Any, design: KSubset) -> int:
     if isinstance(table, int) and not isinstance(table, bool):
         return table
     if not hasattr(table, "iloc"):
-        check_companion(table, "table", design.logits, backends.find(design.logits, "logits"), "the design")
+        check_framework(table, "table", design.logits, backends.find(design.logits, "logits"), "the design")
     if not table.shape:
         raise ValueError("table must have shape (n, ...); got a 0-dimensional array")
     return int(table.shape[0])

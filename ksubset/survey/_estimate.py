@@ -6,7 +6,7 @@ from typing import Any, Literal
 import array_api_compat
 
 from ksubset import backends
-from ksubset._call.arguments import check_companion, check_floating, check_logits, check_shape, whole
+from ksubset._call.arguments import as_int, check_floating, check_framework, check_logits, check_shape
 from ksubset._call.backend import Backend
 from ksubset._call.values import check_entries, check_not_nan
 from ksubset._engine.ops import Array
@@ -137,7 +137,7 @@ def _variance(xp: Any, weights: Array, expanded: Array, which: str) -> Array:
 
 
 def _population(size: int, drawn: int) -> int:
-    units = whole(size, "population_size")
+    units = as_int(size, "population_size")
     if units < drawn:
         raise ValueError(f"population_size must be at least {drawn}, the number of units drawn; got {units}")
     return units
@@ -147,12 +147,12 @@ def _check_shapes(y: Array, pi: Array, joint: Array | None, backend: Backend) ->
     xp = backend.namespace(y)
     check_logits(y, xp, "y")
     m = int(y.shape[-1])
-    check_companion(pi, "probabilities", y, backend, "y")
+    check_framework(pi, "probabilities", y, backend, "y")
     check_floating(pi, "probabilities", xp)
     check_shape(pi, "probabilities", tuple(y.shape), exact=True, like="y")
     if joint is None:
         return
-    check_companion(joint, "joint", y, backend, "y")
+    check_framework(joint, "joint", y, backend, "y")
     check_floating(joint, "joint", xp)
     if tuple(joint.shape[-2:]) != (m, m):
         remedy = "take its rows and columns at the positions drawn"
