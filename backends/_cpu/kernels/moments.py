@@ -122,7 +122,7 @@ def solve_rows(row, start, shift, totals, work, tangents, like):
 
 
 @kernel
-def solve(theta, k, same, n, count, begin, stop, shifts, totals, mu, rest, scratch, end, rank, size, shared, layout):
+def solve(theta, k, same, n, count, begin, stop, shifts, log_z, mu, rest, scratch, end, rank, size, shared, layout):
     """λ as start and shift, and on request the log-partition and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k, shifts = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
@@ -136,11 +136,11 @@ def solve(theta, k, same, n, count, begin, stop, shifts, totals, mu, rest, scrat
         a, b, totals = find_tilt(row, target, zero)
         put_lanes(a, work.level, shifts, 0, first, rows)
         put_lanes(b, work.level, shifts, 1, first, rows)
-        if totals | mu | rest:
+        if log_z | mu | rest:
             found = solve_rows(row, a, b, totals, work, False, zero)
-            if totals:
+            if log_z:
                 x = log_partition(row, found, zero)
-                put_lanes(x, work.level, table_at(totals, count, zero), 0, first, rows)
+                put_lanes(x, work.level, table_at(log_z, count, zero), 0, first, rows)
             if found.terms:
                 deviation_polynomials(work.nodes, found.size, found.terms, work.poly, zero)
             if mu:
