@@ -1,0 +1,98 @@
+"""The opaque operations of `torch.compile`: kernels inside, draws that torch's generator repeats, any batch size."""
+
+import os
+import subprocess
+import sys
+from typing import Any
+
+import numpy as np
+import pytest
+from conftest import Target
+
+import ksubset
+from ksubset.backends._cpu import dispatch
+
+pytestmark = [
+    pytest.mark.backends("torch"),
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+
+@pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+    if reason := dispatch.obstacle():
+        pytest.skip(f"no kernels: {reason}")
+
+
+def recorded(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
+    """The calls of functions of ``torch.cpu``, by name."""
+    from ksubset.backends.torch import cpu
+
+    taken: list[str] = []
+    for name in names:
+        whole = getattr(cpu, name)
+        monkeypatch.setattr(cpu, name, lambda *args, f=whole, **known: taken.append(f.__name__) or f(*args, **known))
+    return taken
+
+
+def test_a_compiled_layer_takes_the_kernels(target: Target, fast: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    import torch
+
+    taken = recorded(monkeypatch, "sample", "evaluate", "moments")
+    x = torch.randn(5, 9, dtype=torch.float64, requires_grad=True)
+    z = torch.compile(lambda x: ksubset.rsample(x, 3), fullgraph=True)(x)
+    assert taken == ["sample"]
+    g = torch.randn_like(z)
+    z.backward(g)
+    assert taken == ["sample", "evaluate"]
+    np.testing.assert_allclose(x.grad, ksubset.marginals_jvp(x.detach(), 3, g), rtol=1e-10, atol=1e-14)
+    taken.clear()
+    entropy = torch.compile(lambda x: ksubset.entropy(x, 3), fullgraph=True)(x.detach())
+    assert taken == ["moments"]
+    np.testing.assert_allclose(entropy, ksubset.entropy(x.detach(), 3), rtol=1e-12)
+
+
+def test_one_program_serves_every_batch(target: Target) -> None:
+    import torch
+
+    layer = torch.compile(lambda x: ksubset.rsample(x, 3, sample_shape=(2,)), fullgraph=True, dynamic=True)
+    for rows in (8, 5, 1, 0):
+        x = torch.randn(rows, 9, requires_grad=True)
+        z = layer(x)
+        assert z.shape == (2, rows, 9)
+        assert (z.sum(-1) == 3).all()
+        z.sum().backward()
+        assert x.grad is not None
+        assert x.grad.shape == x.shape
+
+
+def test_the_generator_of_torch_repeats_draws(target: Target) -> None:
+    import torch
+
+    layer = torch.compile(lambda x: ksubset.sample(x, ksubset.at_most(6)), fullgraph=True)
+    x, draws = torch.zeros(40, 12), []
+    for seed in (1, 1, 2):
+        torch.manual_seed(seed)
+        draws.append(layer(x))
+    assert (draws[0] == draws[1]).all()
+    assert (draws[0] != draws[2]).any()
+    sizes = torch.stack([layer(x).sum(-1) for _ in range(50)]).flatten()
+    expected = (ksubset.marginals(x[0], ksubset.at_most(6))).sum()
+    assert abs(sizes.mean() - expected) < 5 * sizes.std() / len(sizes) ** 0.5
+
+
+FIRST = """
+import torch, ksubset
+x = torch.randn(4, 9, requires_grad=True)
+z = torch.compile(lambda x: ksubset.rsample(x, 3), fullgraph=True)(x)
+z.sum().backward()
+print(z.detach().sum(-1).tolist())
+"""
+
+
+def test_the_first_call_of_a_process_may_be_compiled(target: Target) -> None:
+    """The adapter is imported while torch traces: whatever guards it sets must hold afterwards."""
+    environment: dict[str, Any] = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    found = subprocess.run([sys.executable, "-c", FIRST], capture_output=True, text=True, env=environment, timeout=300)
+    assert found.stdout.strip() == "[3.0, 3.0, 3.0, 3.0]", found.stderr[-2000:]
