@@ -101,9 +101,12 @@ def lint(session: nox.Session) -> None:
 
 @nox.session(tags=["cpu"])
 def types(session: nox.Session) -> None:
-    """Strict static types, the adapters included."""
-    session.install("mypy>=1.16", "numpy>=2.1", TORCH, "jax>=0.10", "numpyro>=0.18", "array-api-compat>=1.12")
+    """Strict static types, the adapters included, and what a user's script is told by two checkers."""
+    checkers = "mypy>=1.16", "pyright[nodejs]>=1.1.400"
+    session.install("-e", ".", *checkers, "numpy>=2.1", TORCH, "jax>=0.10", "numpyro>=0.18")
     session.run("mypy", "-p", "ksubset")
+    session.run("mypy", "--strict", "tests/support/user_script.py")
+    session.run("pyright", "tests/support/user_script.py")
 
 
 @nox.session(tags=["cpu"])

@@ -36,7 +36,9 @@ def train(data: Data, k: int, settings: Settings, rng: np.random.Generator) -> t
     return parameters[0], adam.steps
 
 
-def gradients(data: Data, parameters: Parameters, subset: ksubset.KSubset, z: np.ndarray, alpha: float) -> Parameters:
+def gradients(
+    data: Data, parameters: Parameters, subset: ksubset.KSubset[Any], z: np.ndarray, alpha: float
+) -> Parameters:
     """Of the mean loss over the draws z, (draws, n); of the logits by SIMPLE."""
     _, weights, bias = parameters
     draws, n = z.shape

@@ -175,7 +175,7 @@ ADAPTER = Torch()
 enter("torch", ADAPTER, torch.Tensor, torch.nn.Parameter)
 
 
-def __getattr__(name: str) -> object:
+def __getattr__(name: str) -> Any:
     """`KSubset` and `SubsetSampler`, imported when first asked for."""
     if name in ("KSubset", "SubsetSampler"):
         from ksubset.backends.torch import distribution

@@ -4,18 +4,18 @@ from collections.abc import Callable
 from copy import copy
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, Generic
 
 from ksubset._api import information, marginals, sampling
 from ksubset._call.backend import Known
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 
 
-class KSubset:
+class KSubset(Generic[T]):
     r"""The distribution of a random subset of exactly k of n items, :math:`p(z) \propto \exp(\theta \cdot z)`.
 
     Computations that several methods share run once, when the first of these methods is called. Before that, `mean` and
@@ -51,14 +51,12 @@ class KSubset:
 
     __module__ = "ksubset"
 
-    def __init__(
-        self, logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
-    ) -> None:
+    def __init__(self, logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> None:
         logits, self._given, k = _own(logits), k, _own(k)
         self._call = prepare(logits, k, max_k, validate)
         self._solved: Known = None
         self._again = partial(type(self), max_k=max_k, validate=validate)
-        self.logits = logits
+        self.logits: T = logits
         self.k: int | Array = k
         if not isinstance(k, Cardinality):
             self.k = self._call.k
@@ -68,7 +66,7 @@ class KSubset:
     def __repr__(self) -> str:
         return f"KSubset(batch_shape={self.batch_shape}, event_shape={self.event_shape})"
 
-    def __reduce__(self) -> tuple[Callable[..., "KSubset"], tuple[Array, int | Array]]:
+    def __reduce__(self) -> tuple[Callable[..., "KSubset[T]"], tuple[T, int | Array]]:
         return self._again, (self.logits, self.k)
 
     @property
@@ -84,42 +82,42 @@ class KSubset:
         return None if alone else self._solution
 
     @property
-    def mean(self) -> Array:
+    def mean(self) -> T:
         """The marginals; see `marginals`."""
         known = self._known(functions.marginals)
         return self._call.value(functions.marginals, solution=known)
 
     @property
-    def variance(self) -> Array:
+    def variance(self) -> T:
         """μ (1 − μ), accurate at both ends."""
         known = [self._known(side) for side in SIDES]
         return self._call.run(partial(_variance, known), tail=self.event_shape)
 
-    def log_normalizer(self) -> Array:
+    def log_normalizer(self) -> T:
         """See `log_normalizer`."""
         return self._call.value(functions.log_normalizer, solution=self._solution)
 
-    def log_prob_count(self) -> Array:
+    def log_prob_count(self) -> T:
         """See `log_prob_count`."""
         return self._call.value(functions.log_prob_count, solution=self._solution)
 
-    def marginals_jvp(self, v: Array) -> Array:
+    def marginals_jvp(self, v: Array) -> T:
         """See `marginals_jvp`."""
         return marginals.jacobian_times(self._call, v)
 
-    def covariance(self) -> Array:
+    def covariance(self) -> T:
         """See `covariance`."""
         return self._call.run(marginals.all_products, tail=self.event_shape * 2)
 
-    def entropy(self) -> Array:
+    def entropy(self) -> T:
         """See `entropy`."""
         return self._call.value(functions.entropy, solution=self._solution)
 
-    def kl_to_uniform(self) -> Array:
+    def kl_to_uniform(self) -> T:
         """See `kl_to_uniform`."""
         return self._call.value(functions.kl_to_uniform, solution=self._solution)
 
-    def kl_divergence(self, other: "KSubset") -> Array:
+    def kl_divergence(self, other: "KSubset[T]") -> T:
         """The divergence from this distribution to another with the same k; see `kl_divergence`."""
         if not isinstance(other, KSubset):
             raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
@@ -132,19 +130,19 @@ class KSubset:
             raise ValueError(f"other must have the same k, an int or one and the same Cardinality object; got {known}")
         return information.divergence(self._call, other.logits, self._solution)
 
-    def log_prob(self, z: Array) -> Array:
+    def log_prob(self, z: Array) -> T:
         """See `log_prob`."""
         return information.score(self._call, z, self._solution)
 
-    def mode(self) -> Array:
+    def mode(self) -> T:
         """See `mode`."""
         return self._call.value(functions.mode)
 
-    def sample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
+    def sample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> T:
         """See `sample`."""
         return sampling.draw(self._call, rng, sample_shape, functions.sample)
 
-    def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> Array:
+    def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> T:
         """See `rsample`."""
         return sampling.draw(self._call, rng, sample_shape, functions.rsample)
 

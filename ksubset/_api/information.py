@@ -4,13 +4,11 @@ from ksubset._call.backend import Known
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem, binary
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 
 
-def log_prob(
-    logits: Array, k: int | Array, z: Array, *, max_k: int | None = None, validate: bool | None = None
-) -> Array:
+def log_prob(logits: T, k: int | Array, z: Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
     r"""Log-probability of a subset.
 
     .. math:: \log p(z) = \theta \cdot z - A(\theta)
@@ -52,7 +50,7 @@ def score(call: Placement[Problem], z: Array, solution: Known) -> Array:
     return call.at(problem).value(functions.log_prob, z, solution=known)
 
 
-def entropy(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+def entropy(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
     r"""Shannon entropy of the subset, in nats.
 
     .. math:: H = -\sum_z p(z) \log p(z) = A(\theta) - \theta \cdot \mu
@@ -86,8 +84,8 @@ def entropy(logits: Array, k: int | Array, *, max_k: int | None = None, validate
 
 
 def kl_divergence(
-    logits: Array, other: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
-) -> Array:
+    logits: T, other: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
+) -> T:
     r"""Kullback–Leibler divergence from one k-subset distribution to another, in nats.
 
     .. math:: \operatorname{KL}(\theta \| \eta) = A(\eta) - A(\theta) + \mu_\theta \cdot (\theta - \eta)
@@ -128,7 +126,7 @@ def divergence(call: Placement[Problem], other: Array, solution: Known) -> Array
     return call.at(problem).value(functions.kl_divergence, other, solution=known)
 
 
-def kl_to_uniform(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+def kl_to_uniform(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
     r"""Kullback–Leibler divergence to the uniform distribution over k-subsets, in nats.
 
     With a `Cardinality` it is the divergence to the distribution with the same weights and all logits 0.

@@ -12,14 +12,14 @@ from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem, by_own_settings
 from ksubset._call.values import check_not_nan, check_range, check_rows
 from ksubset._engine.arrays import device
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 from ksubset._law.rescaling import rescaled
 
 
 def logits_from_marginals(
-    mu: Array, k: int | Array, *, rescale: bool = False, max_k: int | None = None, validate: bool | None = None
-) -> Array:
+    mu: T, k: int | Array, *, rescale: bool = False, max_k: int | None = None, validate: bool | None = None
+) -> T:
     r"""Logits whose marginals are the ones given: the inverse of `marginals`.
 
     .. math:: \mu(\theta) = \mu, \qquad \textstyle\sum_i \theta_i = 0 \text{ over the finite } \theta_i

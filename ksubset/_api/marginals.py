@@ -9,11 +9,11 @@ from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
 from ksubset._engine.arrays import device
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 
 
-def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+def log_normalizer(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
     r"""Log-normaliser of the k-subset distribution.
 
     .. math:: A(\theta) = \log \sum_{|S| = k} \exp \sum_{i \in S} \theta_i = \log e_k(\exp\theta_1, …, \exp\theta_n)
@@ -59,7 +59,7 @@ def log_normalizer(logits: Array, k: int | Array, *, max_k: int | None = None, v
     return prepare(logits, k, max_k, validate).value(functions.log_normalizer)
 
 
-def log_prob_count(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+def log_prob_count(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
     r"""Log-probability that independent Bernoulli variables with these logits add up to k.
 
     .. math:: \log p_\theta\bigl(\textstyle\sum_i z_i = k\bigr) = A(\theta) - \sum_i \log(1 + e^{\theta_i})
@@ -92,8 +92,8 @@ def log_prob_count(logits: Array, k: int | Array, *, max_k: int | None = None, v
 
 
 def marginals(
-    logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None, dtype: object = None
-) -> Array:
+    logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None, dtype: object = None
+) -> T:
     r"""Probability of each item to be in the subset.
 
     .. math:: \mu_i = p(z_i = 1) = \partial A / \partial\theta_i
@@ -131,9 +131,7 @@ def marginals(
     return (call if dtype is None else call.at(call.problem.giving(dtype))).value(functions.marginals)
 
 
-def marginals_jvp(
-    logits: Array, k: int | Array, v: Array, *, max_k: int | None = None, validate: bool | None = None
-) -> Array:
+def marginals_jvp(logits: T, k: int | Array, v: Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
     r"""Product of the marginals' Jacobian, which is the covariance of the subset, with a vector.
 
     .. math:: J v, \qquad J_{ij} = \partial\mu_i / \partial\theta_j = \operatorname{Cov}(z_i, z_j)
@@ -180,7 +178,7 @@ def jacobian_times(call: Placement[Problem], v: Array) -> Array:
     return call.at(problem).value(functions.marginals_jvp, v)
 
 
-def covariance(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+def covariance(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
     r"""Covariance of the subset, which is the Jacobian of its marginals and the Hessian of the log-normaliser.
 
     .. math:: J_{ij} = p(z_i = z_j = 1) - \mu_i \mu_j
@@ -239,7 +237,7 @@ def by_blocks(problem: Problem, rows_of: Callable[[Array], Array]) -> Array:
     return xp.concat([rows_of(part) for part in parts], axis=-2)
 
 
-def mode(logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> Array:
+def mode(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
     """Most likely subset: the k largest logits, ties to the lower index; of a `Cardinality`, ties to the smaller size.
 
     Parameters

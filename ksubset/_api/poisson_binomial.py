@@ -8,13 +8,13 @@ from ksubset._call.placement import Placement
 from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_not_nan
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law.counts import count_log_pmf as log_pmf_of_rows
 from ksubset._law.size_weighted import SizeWeighted
 from ksubset._law.tails import tails
 
 
-def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
+def count_log_pmf(logits: T, *, validate: bool | None = None) -> T:
     r"""Log-probability of every sum of independent Bernoulli variables: the Poisson-binomial distribution.
 
     .. math:: \log p\bigl(\textstyle\sum_i z_i = c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)
@@ -61,7 +61,7 @@ def count_log_pmf(logits: Array, *, validate: bool | None = None) -> Array:
     return rows(logits, validate).run(lambda problem: problem.cast(log_pmf(problem)), tail=_tail(logits))
 
 
-def count_log_cdf(logits: Array, *, validate: bool | None = None) -> Array:
+def count_log_cdf(logits: T, *, validate: bool | None = None) -> T:
     r"""Log-probability that independent Bernoulli variables add up to at most each count.
 
     .. math:: \log p\bigl(\textstyle\sum_i z_i \le c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)
@@ -100,7 +100,7 @@ def count_log_cdf(logits: Array, *, validate: bool | None = None) -> Array:
     return _apply_to_tails(logits, validate, 0)
 
 
-def count_log_sf(logits: Array, *, validate: bool | None = None) -> Array:
+def count_log_sf(logits: T, *, validate: bool | None = None) -> T:
     r"""Log-probability that independent Bernoulli variables add up to more than each count: the survival function.
 
     .. math:: \log p\bigl(\textstyle\sum_i z_i > c\bigr), \quad c = 0, …, n, \qquad p(z_i = 1) = \sigma(\theta_i)

@@ -12,11 +12,11 @@ from ksubset._call.arguments import check_floating, check_framework, kind
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_rows
 from ksubset._engine.arrays import broadcast_shapes, device
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law.tails import least_count
 
 
-def count_quantile(logits: Array, q: float | Array, *, validate: bool | None = None) -> Array:
+def count_quantile(logits: T, q: float | Array, *, validate: bool | None = None) -> T:
     r"""Quantiles of the sum of independent Bernoulli variables.
 
     .. math:: \min \{c : p\bigl(\textstyle\sum_i z_i \le c\bigr) \ge q\}, \qquad p(z_i = 1) = \sigma(\theta_i)

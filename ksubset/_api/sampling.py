@@ -8,19 +8,19 @@ from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_uniforms
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 
 
 def sample(
-    logits: Array,
+    logits: T,
     k: int | Array,
     *,
     rng: object = None,
     sample_shape: tuple[int, ...] = (),
     max_k: int | None = None,
     validate: bool | None = None,
-) -> Array:
+) -> T:
     """Draw subsets exactly from the distribution; no gradient.
 
     Parameters
@@ -61,14 +61,14 @@ def sample(
 
 
 def rsample(
-    logits: Array,
+    logits: T,
     k: int | Array,
     *,
     rng: object = None,
     sample_shape: tuple[int, ...] = (),
     max_k: int | None = None,
     validate: bool | None = None,
-) -> Array:
+) -> T:
     r"""Draw subsets exactly, with the SIMPLE gradient.
 
     The derivative of a sample is replaced by the derivative of its expectation, the Jacobian of the `marginals`:
@@ -112,8 +112,8 @@ def draw(call: Placement[Problem], rng: object, sample_shape: object, function: 
 
 
 def sample_from_uniforms(
-    logits: Array, k: int | Array, u: Array, *, max_k: int | None = None, validate: bool | None = None
-) -> Array:
+    logits: T, k: int | Array, u: Array, *, max_k: int | None = None, validate: bool | None = None
+) -> T:
     """Turn uniforms into exact samples: the same uniforms give the same subsets in every namespace.
 
     Parameters

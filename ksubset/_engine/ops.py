@@ -2,10 +2,21 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Protocol, TypeAlias, TypeVar
 
 Array: TypeAlias = Any
 """An array of any framework that follows the array API standard."""
+
+
+class Shaped(Protocol):
+    """What every array has."""
+
+    @property
+    def shape(self) -> Any: ...
+
+
+T = TypeVar("T", bound=Shaped)
+"""The type of an array that a user gives and gets back."""
 
 State: TypeAlias = tuple[Array, ...]
 Step: TypeAlias = Callable[[State], State]

@@ -8,7 +8,7 @@ from ksubset._api.sampling import checked_shape
 from ksubset._call.arguments import check_framework
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law.derivatives import finite
 from ksubset.backends import find
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
@@ -51,7 +51,7 @@ class AIMLEState(NamedTuple):
 
 
 def aimle(
-    logits: Array,
+    logits: T,
     k: int | Array,
     beta: Array,
     *,
@@ -62,7 +62,7 @@ def aimle(
     sample_shape: tuple[int, ...] = (),
     max_k: int | None = None,
     validate: bool | None = None,
-) -> Array:
+) -> T:
     r"""AIMLE: `imle` whose step follows the scale of logits and gradient, and the share of gradients that vanish.
 
     .. math:: \lambda = \beta \, \frac{\lVert\theta\rVert}{\lVert g\rVert}, \qquad g = \nabla_z \ell(z)

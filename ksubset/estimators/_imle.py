@@ -3,13 +3,13 @@
 from ksubset._api.sampling import checked_shape
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
 from ksubset.estimators._surrogate import check_count, check_positive, frozen, perturbed, top, with_pullback
 
 
 def imle(
-    logits: Array,
+    logits: T,
     k: int | Array,
     *,
     lambda_: float,
@@ -19,7 +19,7 @@ def imle(
     sample_shape: tuple[int, ...] = (),
     max_k: int | None = None,
     validate: bool | None = None,
-) -> Array:
+) -> T:
     r"""I-MLE: a perturb-and-MAP sample, and its change as the logits follow the gradient.
 
     .. math:: z = \mathrm{top}_k(\theta + \epsilon_1), \qquad \nabla_\theta \ell \approx \frac{1}{\lambda S}

@@ -2,20 +2,20 @@
 
 from ksubset._api.sampling import checked_shape
 from ksubset._call.prepare import problem_of_size
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import T
 from ksubset.estimators._noise import gumbel
 from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, perturbed, softmax
 
 
 def l2x(
-    logits: Array,
+    logits: T,
     k: int,
     *,
     tau: float = 0.1,
     rng: object = None,
     sample_shape: tuple[int, ...] = (),
     validate: bool | None = None,
-) -> Array:
+) -> T:
     r"""L2X: a relaxed sample, the largest entries of k independent Gumbel-softmax samples.
 
     .. math:: C^j = \mathrm{softmax}((\theta + G^j)/\tau), \qquad z_i = \max_{j \le k} C^j_i

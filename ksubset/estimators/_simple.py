@@ -3,7 +3,7 @@
 from ksubset._api.sampling import checked_shape, rsample
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 from ksubset.estimators._noise import SUM_OF_GAMMA, Noise, check_noise
 from ksubset.estimators._surrogate import (
@@ -22,7 +22,7 @@ simple = rsample
 
 
 def simple_f(
-    logits: Array,
+    logits: T,
     k: int | Array,
     *,
     lambda_: float,
@@ -30,7 +30,7 @@ def simple_f(
     sample_shape: tuple[int, ...] = (),
     max_k: int | None = None,
     validate: bool | None = None,
-) -> Array:
+) -> T:
     r"""SIMPLE-F: exact samples, and a finite difference of two of them as the gradient.
 
     .. math:: \nabla_\theta \ell \approx \frac{z - z'}{\lambda}, \qquad
@@ -83,7 +83,7 @@ def simple_f(
 
 
 def simple_b(
-    logits: Array,
+    logits: T,
     k: int | Array,
     *,
     noise: Noise = SUM_OF_GAMMA,
@@ -92,7 +92,7 @@ def simple_b(
     sample_shape: tuple[int, ...] = (),
     max_k: int | None = None,
     validate: bool | None = None,
-) -> Array:
+) -> T:
     r"""SIMPLE-B: a perturb-and-MAP sample, and the gradient through the exact marginals.
 
     .. math:: z = \mathrm{top}_k(\theta + \epsilon), \qquad \nabla_\theta \ell \approx J(\theta) \nabla_z \ell(z)

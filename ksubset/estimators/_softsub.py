@@ -3,20 +3,20 @@
 from ksubset._api.sampling import checked_shape
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem, by_own_settings
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset.estimators._noise import gumbel
 from ksubset.estimators._surrogate import check_positive, check_relaxable, check_single_k, perturbed, softmax
 
 
 def softsub(
-    logits: Array,
+    logits: T,
     k: int,
     *,
     t: float = 0.1,
     rng: object = None,
     sample_shape: tuple[int, ...] = (),
     validate: bool | None = None,
-) -> Array:
+) -> T:
     r"""SoftSub: a relaxed sample, the sum of k softmaxes, each of which weakens the items that the earlier ones chose.
 
     .. math:: \alpha^1 = \theta + G, \qquad a^j = \mathrm{softmax}(\alpha^j / t), \qquad

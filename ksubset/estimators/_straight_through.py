@@ -2,13 +2,13 @@
 
 from ksubset._api.sampling import checked_shape
 from ksubset._call.prepare import problem_of_size
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset.estimators._noise import gumbel
 from ksubset.estimators._surrogate import check_positive, check_relaxable, perturbed, softmax, straight_through, top
 
 
 def gumbel_topk_st(
-    logits: Array,
+    logits: T,
     k: int | Array,
     *,
     tau: float = 1.0,
@@ -16,7 +16,7 @@ def gumbel_topk_st(
     sample_shape: tuple[int, ...] = (),
     max_k: int | None = None,
     validate: bool | None = None,
-) -> Array:
+) -> T:
     r"""The k largest of logits with Gumbel noise; the gradient is taken through their softmax.
 
     .. math:: z = \mathrm{top}_k(\theta + G), \qquad

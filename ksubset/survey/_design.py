@@ -8,18 +8,18 @@ from ksubset._api.inverse_map import check_unit_interval, named_logits
 from ksubset._call.arguments import check_logits
 from ksubset._call.backend import Backend
 from ksubset._call.values import check_not_nan
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset.survey._numbers import floats
 
 
 def design(
-    probabilities: Array,
+    probabilities: T,
     k: int | Array | None = None,
     *,
     rescale: bool = False,
     max_k: int | None = None,
     validate: bool | None = None,
-) -> KSubset:
+) -> KSubset[T]:
     r"""The sampling design of largest entropy with given inclusion probabilities: conditional Poisson sampling.
 
     .. math:: p(s) \propto \exp \sum_{i \in s} \theta_i \quad \text{for } |s| = k, \qquad

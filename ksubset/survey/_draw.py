@@ -11,7 +11,7 @@ from ksubset._call.cardinality import Cardinality
 from ksubset._engine.ops import Array
 
 
-def draw(table: Any, design: KSubset, *, rng: object = None) -> Any:
+def draw(table: Any, design: KSubset[Any], *, rng: object = None) -> Any:
     """Draw a sample of the rows of a table.
 
     Parameters
@@ -19,7 +19,7 @@ def draw(table: Any, design: KSubset, *, rng: object = None) -> Any:
     table : DataFrame, array or int
         A pandas DataFrame, or anything whose ``table.iloc[positions]`` are rows; or an array of shape (n, ...), of the
         framework of the design; or n itself.
-    design : KSubset
+    design : KSubset[Any]
         Of one population of n units, as `design` makes it from n inclusion probabilities.
     rng : generator, key or int, optional
         The framework's own source of randomness, as in `ksubset.sample`.
@@ -66,7 +66,7 @@ def draw(table: Any, design: KSubset, *, rng: object = None) -> Any:
     return array_api_compat.array_namespace(positions).take(table, positions, axis=0)
 
 
-def _check_design(design: KSubset) -> None:
+def _check_design(design: KSubset[Any]) -> None:
     if not isinstance(design, KSubset):
         raise TypeError(f"design must be a KSubset; got {kind(design)}: survey.design makes one of probabilities")
     if isinstance(design.k, Cardinality):
@@ -75,7 +75,7 @@ def _check_design(design: KSubset) -> None:
         raise ValueError(f"design must be of one population; got the batch shape {design.batch_shape}: draw from each")
 
 
-def _units(table: Any, design: KSubset) -> int:
+def _units(table: Any, design: KSubset[Any]) -> int:
     """The number of rows, after a check of the table's type."""
     if isinstance(table, int) and not isinstance(table, bool):
         return table
@@ -86,7 +86,7 @@ def _units(table: Any, design: KSubset) -> int:
     return int(table.shape[0])
 
 
-def _positions(design: KSubset, rng: object) -> Array:
+def _positions(design: KSubset[Any], rng: object) -> Array:
     z = design.sample(rng=rng)
     xp = array_api_compat.array_namespace(z)
     if not bool(xp.sum(z) == design.k):

@@ -9,12 +9,12 @@ from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem, by_own_settings
 from ksubset._call.values import check_entries, check_not_nan, check_range, check_rows
 from ksubset._engine.arrays import fill, iota, whole
-from ksubset._engine.ops import Array, Ops
+from ksubset._engine.ops import Array, Ops, T
 from ksubset._engine.summation import compensated_sum
 from ksubset.survey._numbers import floats
 
 
-def inclusion_probabilities(sizes: Array, k: int | Array, *, validate: bool | None = None) -> Array:
+def inclusion_probabilities(sizes: T, k: int | Array, *, validate: bool | None = None) -> T:
     r"""Inclusion probabilities proportional to sizes, of samples of k units.
 
     .. math:: \pi_i = \begin{cases} 1 & i \in C \\ (k - |C|) \, x_i \big/ \sum_{j \notin C} x_j & i \notin C \end{cases}

@@ -7,13 +7,13 @@ from ksubset._api.marginals import by_blocks
 from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.arrays import fill
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 
 
 def joint_inclusion_probabilities(
-    logits: Array, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
-) -> Array:
+    logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None
+) -> T:
     r"""Probability of each pair of units to be in the sample together.
 
     .. math:: \pi_{ij} = P(z_i = z_j = 1) = \pi_i \, P(z_j = 1 \mid z_i = 1), \qquad \pi_{ii} = \pi_i
