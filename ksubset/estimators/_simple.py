@@ -70,7 +70,7 @@ def simple_f(
     """
     step = check_positive(lambda_, "lambda_")
     problem, draws = problem_of_size(logits, k, max_k, validate), checked_shape(sample_shape)
-    shape = (2, *draws, *problem.logits.shape[:-1], problem.uniforms)
+    shape = (2, *draws, *problem.logits.shape[:-1], problem.uniforms_per_row)
     u = problem.backend.uniforms(rng, shape, problem.logits)
     z = evaluate(frozen(problem), functions.sample, u[0, ...])
 
