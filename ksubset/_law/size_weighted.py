@@ -116,7 +116,7 @@ class SizeWeighted(Law):
 
     def has_wrong_size(self, ops: Ops, z: Array) -> Array:
         """Never: ω says so."""
-        return ops.xp.zeros(tuple(z.shape[:-1]), dtype=ops.xp.bool)
+        return ops.xp.zeros(tuple(z.shape[:-1]), dtype=ops.xp.bool, device=device(z))
 
     def likely_size(self, ops: Ops, parameters: Array) -> Array:
         """The least c that maximises the sum of the c largest logits plus ω(c)."""
