@@ -48,11 +48,6 @@ def pad(ops: Ops, x: Array, before: int, after: int) -> Array:
     return _joined(ops, parts)
 
 
-def resize(ops: Ops, x: Array, size: int) -> Array:
-    """Cut off the end of the first axis, or append zeros to it."""
-    return pad(ops, x[: min(size, x.shape[0]), ...], 0, max(0, size - x.shape[0]))
-
-
 def _joined(ops: Ops, parts: list[Array | None]) -> Array:
     kept = [part for part in parts if part is not None]
     return ops.xp.concat(kept, axis=0) if len(kept) > 1 else kept[0]

@@ -9,7 +9,7 @@ A ``Counts`` defines the meaning of a coefficient's index: `FullCounts` keeps al
 
 from abc import ABC, abstractmethod
 
-from ksubset._engine.arrays import fill, iota, pad, resize
+from ksubset._engine.arrays import fill, iota, pad
 from ksubset._engine.ops import Array, Ops
 from ksubset._engine.polynomial import product
 
@@ -33,10 +33,6 @@ class Counts(ABC):
     @abstractmethod
     def offset(self, level: int) -> int | Array:
         """The count that coefficient 0 stands for: 0, or (nodes, rows)."""
-
-    def resize(self, lone: Array, size: int) -> Array:
-        """The polynomials of an unpaired node in the form of another level, of ``size`` coefficients."""
-        return resize(self.ops, lone, size)
 
     def settle(self, probabilities: Array) -> Array:
         """Drop probabilities below the error that these counts can bear."""
@@ -92,7 +88,7 @@ def inside(counts: Counts, leaves: Array) -> list[Array]:
     while levels[-1].shape[1] > 2:
         left, right, lone = split(levels[-1])
         parents = counts.multiply(len(levels) - 1, left, right)
-        levels.append(counts.settle(_join(counts, parents, lone)))
+        levels.append(counts.settle(_join(counts.ops, parents, lone)))
     return levels
 
 
@@ -112,8 +108,8 @@ def mirror(ops: Ops, x: Array, total: Array) -> Array:
     return xp.reshape(xp.take(flat, xp.reshape(index, (-1,)), axis=0), tuple(index.shape))
 
 
-def _join(counts: Counts, paired: Array, lone: Array) -> Array:
-    """The nodes of a level: those that come in pairs, and the lone last one, if any."""
+def _join(ops: Ops, paired: Array, lone: Array) -> Array:
+    """The nodes of a level: the parents of pairs, which have as many coefficients or more, and the lone last one."""
     if lone.shape[1] == 0:
         return paired
-    return counts.ops.xp.concat([paired, counts.resize(lone, paired.shape[0])], axis=1)
+    return ops.xp.concat([paired, pad(ops, lone, 0, paired.shape[0] - lone.shape[0])], axis=1)

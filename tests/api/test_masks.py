@@ -104,11 +104,29 @@ def test_at_most_never_needs_what_is_masked(target: Target) -> None:
         [0.0, -5e3, -9.5e3, -1.2e4],
         [0.0, 1.0, -8e3, -8e3],
         [np.inf, 1.0, 2.0, -1e9],
+        [-5e3, -5e3, -1.2e4, -1.2e4],  # 7000 apart
+        [6e3, -8e3, -2e4, -2e4],  # nearer to the rest than its ends are to each other
+        [-9e3, -1e5, -1e5, -1e5],  # all are low, and they differ
     ],
     ids=str,
 )
 def test_what_is_no_mask(target: Target, row: list[float]) -> None:
     assert not warned(lambda: ksubset.marginals(target.array([row]), 3))
+
+
+@readable
+@pytest.mark.parametrize(
+    "row",
+    [
+        [0.0, -9e3, -9e3, -9e3],  # the highest mask
+        [np.inf, 0.0, -1e9, -1e9],  # beside an item that is always chosen
+        [4e4, 0.0, -4e4, -4e4],  # as far below the rest as its ends are from each other
+    ],
+    ids=str,
+)
+def test_what_is_just_a_mask(target: Target, row: list[float]) -> None:
+    (message,) = warned(lambda: ksubset.marginals(target.array([row]), 3))
+    assert message.startswith(f"logits of {row[-1]:.3g} look like a mask")
 
 
 @pytest.mark.backends("numpy")

@@ -309,7 +309,8 @@ def test_the_distribution_object_shares_its_passes(target: Target, monkeypatch: 
     answers = [d.log_normalizer(), d.log_prob_count(), d.entropy(), d.kl_to_uniform(), d.mean, d.variance]
     answers += [d.log_prob(ksubset.mode(x, 2))]
     assert len(answers) == 7
-    assert not calls
+    assert len(calls) <= 1  # none where a kernel does it
+    calls.clear()
     close(target, d.kl_divergence(ksubset.KSubset(x * 2, 2)), target.to_numpy(ksubset.kl_divergence(x, x * 2, 2)))
     assert len(calls) <= 3  # for the other logits, and then for both
 

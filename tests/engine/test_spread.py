@@ -104,6 +104,13 @@ def test_sums_keep_what_rounding_takes(shape: tuple[int, ...]) -> None:
         assert np.isposinf(summation.compensated_sum(spread(), x)).all()
 
 
+def test_each_device_sums_its_own_items() -> None:
+    """Small terms of another part, which float32 would lose one by one beside the large one, are summed first."""
+    x = np.ones((32, 3), np.float32)
+    x[:8] = np.where(np.arange(8) == 0, 2.0**25, 0)[:, None]
+    assert (summation.item_sums(spread(), x) == 2.0**25 + 24).all()
+
+
 def test_sums_of_parts_keep_it_too() -> None:
     x = np.zeros(48, np.float32)
     x[::12] = 1e8, -1e8, 1, 1

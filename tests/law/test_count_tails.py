@@ -92,10 +92,19 @@ def test_levels_that_are_values_of_the_distribution_function(target: Target) -> 
     np.testing.assert_array_equal(target.to_numpy(ksubset.count_quantile(x, target.array(above))), [1, 2, 3])
 
 
-def test_quantiles_in_the_far_tails(target: Target) -> None:
-    lower, upper = exact_tails(np.full(60, -1.0))
-    tiny = target.tolerance(1e-6, 1e-12)
-    x = target.array(np.full(60, -1.0))
+def test_levels_that_are_values_just_below_a_half(target: Target) -> None:
+    """As the library computes them: two roundings lie between, of the exponential and of the logarithm."""
+    x = target.array(np.linspace(1e-3, 0.2, 200)[:, None])
+    q = target.xp.exp(ksubset.count_log_cdf(x)[:, 0])
+    np.testing.assert_array_equal(target.to_numpy(ksubset.count_quantile(x, q)), 0)
+
+
+@pytest.mark.parametrize("rare", [False, True])
+def test_quantiles_in_the_far_tails(target: Target, rare: bool) -> None:
+    """Also at the last float below 1."""
+    row = np.full(60, -1.0 + 0.25 * rare)
+    tiny = float(np.finfo(target.dtypes[-1]).epsneg) if rare else target.tolerance(1e-6, 1e-12)
+    (lower, upper), x = exact_tails(row), target.array(row)
     assert int(ksubset.count_quantile(x, tiny)) == (lower < np.log(tiny)).sum()
     assert int(ksubset.count_quantile(x, 1 - tiny)) == (upper > np.log1p(-(1 - tiny))).sum()
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 from conftest import Target
 from inverse_cases import centred, enumerated, hard
+from ops_variants import own
 from oracle import recursion
 
 import ksubset
@@ -103,7 +104,9 @@ def test_items_that_rounding_leaves_no_choice(target: Target, row: list[float]) 
     k = round(sum(row))
     theta = ksubset.logits_from_marginals(target.array(row), k)
     again = target.to_numpy(ksubset.marginals(theta, k))
-    assert np.isfinite(target.to_numpy(theta)[[x < 1 for x in row]]).all()
+    free = target.to_numpy(theta)[[x < 1 for x in row]]
+    assert np.isfinite(free).all()
+    assert abs(free.sum()) < 1e-4
     np.testing.assert_allclose(again, row, rtol=0, atol=target.tolerance(1e-6, 1e-15))
 
 
@@ -174,6 +177,32 @@ def test_rescaling(target: Target) -> None:
     found = ksubset.logits_from_marginals(target.array(mu), target.array([2, 1, 4, 1]), rescale=True, validate=False)
     assert np.isfinite(target.to_numpy(found[0, :])).all()
     assert np.isnan(target.to_numpy(found[1:, :])).all()
+
+
+@EAGER
+def test_rescaling_in_batches_of_any_rank(target: Target, rng: np.random.Generator) -> None:
+    mu, k = rng.uniform(0.05, 0.95, (2, 3, 5)), np.array([[1, 2, 3], [4, 2, 1]])
+    theta = ksubset.logits_from_marginals(target.array(mu), target.array(k), rescale=True)
+    for row in np.ndindex(2, 3):
+        alone = ksubset.logits_from_marginals(target.array(mu[row]), int(k[row]), rescale=True)
+        np.testing.assert_allclose(
+            target.to_numpy(theta)[row], target.to_numpy(alone), atol=target.tolerance(1e-5, 1e-12)
+        )
+
+
+@pytest.mark.parametrize("k", [1, 2, 3])
+def test_rescaling_equal_marginals(target: Target, k: int) -> None:
+    """By one number alone, which needs no search."""
+    found = ksubset.logits_from_marginals(target.array(np.full(4, 0.3)), k, rescale=True)
+    np.testing.assert_allclose(target.to_numpy(found), 0, atol=target.tolerance(1e-5, 1e-13))
+
+
+def test_rescaling_cannot_make_marginals_0_or_1(target: Target) -> None:
+    """However close they are to what they would have to be."""
+    mu, k = target.array([[1.0, 1e-20, 0.0], [0.5, 0.25, 0.0], [1.0, 0.0, 0.0]]), target.array([1, 0, 1])
+    found = target.to_numpy(ksubset.logits_from_marginals(mu, k, rescale=True, validate=False))
+    assert np.isnan(found[:2]).all()
+    np.testing.assert_array_equal(found[2], [np.inf, -np.inf, -np.inf])
 
 
 def test_marginals_of_half_precision(target: Target) -> None:
@@ -251,6 +280,30 @@ def test_unchecked_bad_rows_give_nan_in_that_row_alone(target: Target) -> None:
     assert np.isnan(found[1:-1]).all()
     np.testing.assert_allclose(found[0], np.log(mu[0]) - np.log(mu[0]).mean(), atol=target.tolerance(1e-5, 1e-14))
     np.testing.assert_array_equal(found[-1], [np.inf, -np.inf, -np.inf])
+
+
+@EAGER
+def test_a_row_settles_close_to_its_target(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """At once, or where it stops falling; neither while it is far off nor while it falls."""
+    eps, zero, mu = (
+        float(np.finfo(target.dtypes[-1]).eps),
+        target.array(np.zeros((1, 3))),
+        target.array([[0.4, 0.3, 0.3]]),
+    )
+    ops = own(target)
+    wanted = inverse_map._target(ops, mu, 1)
+    for gap, before, expected in (
+        (0.1, 0.0, False),
+        (1000 * eps, 1000 * eps, True),
+        (1000 * eps, 4000 * eps, False),
+        (1000 * eps, np.inf, False),
+        (0.0, np.inf, True),
+        (np.nan, 1.0, True),
+    ):
+        change, size = target.array([[gap, 0.0, -0.5 * gap]]), target.array([before])
+        monkeypatch.setattr(inverse_map, "_gap", lambda *_, change=change: change)
+        found = inverse_map._step(ops, wanted, 1, (zero, zero, zero, size, size, target.array([False])))
+        assert bool(found[-1][0]) == expected
 
 
 @pytest.mark.slow

@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 QUICK = ["test_values.py", "test_battery_values.py"]
 POTENTIALS = ["test_cardinality_arguments.py", "test_cardinality.py", "test_parts.py"]
+PARTS = [*POTENTIALS[::-1], "test_count_log_pmf.py"]
 TESTS = {
     "_engine.tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
     "_engine.items": ["test_items.py", *QUICK, "test_exchange.py", "test_contour.py", "test_accuracy.py"],
@@ -44,7 +45,7 @@ TESTS = {
     "_api.information": [*QUICK, "test_validation.py"],
     "_engine.sampling": ["test_sampling.py", "test_window.py", "test_battery_values.py"],
     "_law.functions": [*QUICK, "test_validation.py", "test_accuracy.py", "test_battery_layouts.py"],
-    "_engine.elementary": [*QUICK, "test_cardinality.py"],
+    "_engine.elementary": ["test_elementary.py", "test_nodes.py", *QUICK],
     "_law.derivatives": [
         "test_grad.py",
         "test_inverse_derivatives.py",
@@ -65,19 +66,19 @@ TESTS = {
     "_law.size_weighted": [*POTENTIALS, "test_count_log_pmf.py"],
     "_law.surprisals": [*QUICK, *POTENTIALS],
     "_law.counts": ["test_count_log_pmf.py"],
-    "_engine.potential.mixture": POTENTIALS,
-    "_engine.potential.sizes": [*POTENTIALS, "test_count_log_pmf.py"],
-    "_engine.potential.parts": [*POTENTIALS, "test_count_log_pmf.py"],
+    "_engine.potential.mixture": PARTS,
+    "_engine.potential.sizes": PARTS,
+    "_engine.potential.parts": PARTS,
     "_engine.potential.each_size": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
     "_call.cardinality_problem": POTENTIALS,
     "_call.placement": [*QUICK, "test_scale_dask.py", "test_torch_dtensor.py"],
     "_call.sharded": ["test_torch_dtensor.py"],
     "_call.prepare": ["test_validation.py", *QUICK, *POTENTIALS],
     "_call.cardinality": POTENTIALS,
-    "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py"],
+    "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py", "test_inverse.py"],
     "_api.sampling": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
-    "_law.inverse_map": ["test_inverse.py", "test_validation.py"],
-    "_law.rescaling": ["test_inverse.py", "test_validation.py"],
+    "_law.inverse_map": ["test_solve_jacobian.py", "test_inverse.py"],
+    "_law.rescaling": ["test_inverse.py", "test_inverse_derivatives.py"],
     "_call.problem": [
         "test_validation.py",
         *QUICK,
@@ -91,8 +92,8 @@ TESTS = {
     "_api.quantile": ["test_count_tails.py"],
     "_api.distribution": ["test_snapshots.py", "test_validation.py", *QUICK, "test_cardinality.py", "test_masks.py"],
     "_call.masks": ["test_masks.py", "test_masks_forced.py"],
-    "_engine.selection": [*QUICK, "test_tilt.py"],
-    "_law.support": ["test_masks.py", "test_capabilities.py", "test_validation.py"],
+    "_engine.selection": [*QUICK, "test_tilt.py", "test_battery_layouts.py"],
+    "_law.support": ["test_snapshots.py"],
     "_api.inverse_map": ["test_inverse.py", "test_validation.py", "test_sampling.py"],
     "_api.marginals": ["test_validation.py", *QUICK, "test_capabilities.py"],
     "survey._inclusion": ["test_inclusion.py"],
@@ -104,7 +105,15 @@ TESTS = {
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
 OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, "--hypothesis-seed=0"]
-TORCH = ("_law.derivatives", "_engine.potential.each_size", "_call.placement", "_call.sharded")
+TORCH = (
+    "_law.derivatives",
+    "_law.rescaling",
+    "_law.tails",
+    "_engine.elementary",
+    "_engine.potential.each_size",
+    "_call.placement",
+    "_call.sharded",
+)
 
 
 class Replaced(importlib.abc.MetaPathFinder, importlib.abc.Loader):

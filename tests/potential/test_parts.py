@@ -124,6 +124,8 @@ NEEDED: dict[str, tuple[np.ndarray, np.ndarray, int, int, int]] = {
     "concave": (np.linspace(-3, 3, N), QUADRATIC, 0, N, 6),
     "three sizes": (np.linspace(-3, 3, N), np.where(abs(COUNT - 12) < 2, 0, -np.inf), 11, 13, 1),
     "one size": (np.linspace(-900, 900, N), np.where(COUNT == 20, 0, -np.inf), 20, 20, 1),
+    "counts without a chance": (np.linspace(-900, 900, N), np.zeros(N + 1), 0, N, 11),
+    "a long flat range": (np.full(1000, 3.0), np.zeros(1001), 0, 1000, 17),
     "two sizes far apart": (
         np.linspace(-9000, 9000, N),
         np.where(np.isin(COUNT, [4, 12]), -np.cumsum(np.append(0, np.linspace(9000, -9000, N))), -np.inf),
@@ -360,13 +362,13 @@ def answers(way: Any, ops: Ops, given: tuple[Any, Any, int, int], v: Any, u: Any
 def test_items_masked_by_the_least_or_largest_float(target: Target, sign: int) -> None:
     """Σθ overflows; the counts for which it does are as good as impossible."""
     mask = float(np.finfo(target.dtypes[-1]).max)
-    theta = sign * np.array([1.0, 2.0, 0.0, -mask, -mask])
-    omega = np.where(np.arange(6)[::sign] > 0, 0.0, -np.inf)
+    theta = sign * np.array([1.0, 2.0, 0.0, *[-mask] * 12])
+    omega = np.where(np.arange(16)[::sign] > 0, 0.0, -np.inf)
     x = target.array(theta[None, :])
     with np.errstate(all="ignore"):
-        found = mixture.moments(own(target), x, target.array(omega[None, :]), 0, 5)
+        found = mixture.moments(own(target), x, target.array(omega[None, :]), 0, 15)
     small = core_moments(np.array([1.0, 2.0, 0.0]), np.array([-np.inf, 0.0, 0.0, 0.0]))[0]
-    expected = np.concatenate([small, [0, 0]])
+    expected = np.concatenate([small, np.zeros(12)])
     side = found.chosen if sign == 1 else found.unchosen
     np.testing.assert_allclose(target.to_numpy(side)[0], expected, atol=target.tolerance(1e-6, 1e-15))
 
