@@ -40,7 +40,7 @@ def warn_of_masks(logits: Array, least: int | Array, name: str) -> None:
     if xp.any(masked):
         found = int(xp.argmax(xp.astype(masked, xp.int32)))
         row = int(xp.nonzero(flat)[0][found])
-        items, low = int(xp.reshape(real, (-1,))[row]), float(xp.min(rows[found, :]))
+        items, low = int(xp.reshape(real, (-1,))[row]), float(xp.min(xp.where(rows == -xp.inf, xp.inf, rows)[found, :]))
         place = f" in row {place_of(row, tuple(real.shape))}" if real.ndim else ""
         _warn(f"{name} of {low:.3g} look like a mask{place}, where fewer than k items are left, {items}: {PER_ROW}")
 

@@ -46,7 +46,7 @@ def check_values(logits: Array, k: int | Array, backend: Backend, name: str = "l
         always, never = _decided(logits, xp)
         _check_feasible(always > k, always, "+inf", "at most k", name, xp)
         _check_feasible(n - never < k, never, "-inf", "at most n - k", name, xp, PER_ROW)
-    elif least <= LOW:
+    if least <= LOW:
         warn_of_masks(logits, k, name)
 
 
@@ -104,8 +104,6 @@ def check_feasible_counts(logits: Array, log_weights: Array, backend: Backend, n
     finite = -inf < least and most < inf
     logits = backend.readable(logits[..., :0] if finite and least > LOW else logits)
     xp = array_api_compat.array_namespace(logits)
-    if finite and least <= LOW:
-        warn_of_masks(logits, xp.argmax(xp.astype(log_weights > -xp.inf, xp.int8), axis=-1), name)
     check_not_nan(logits, name)
     count, (always, never) = xp.arange(n + 1, device=array_api_compat.device(logits)), _decided(logits, xp)
     possible = (count >= always[..., None]) & (count <= n - never[..., None]) & (log_weights > -xp.inf)
@@ -116,6 +114,8 @@ def check_feasible_counts(logits: Array, log_weights: Array, backend: Backend, n
         return f"{int(flat[0][row])} entries of +inf and {int(flat[1][row])} of -inf"
 
     check_rows(~xp.any(possible, axis=-1), values, complaint, xp)
+    if least <= LOW:
+        warn_of_masks(logits, xp.argmax(xp.astype(log_weights > -xp.inf, xp.int8), axis=-1), name)
 
 
 def check_binary(z: Array, backend: Backend) -> None:

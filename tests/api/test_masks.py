@@ -120,12 +120,15 @@ def test_what_is_no_mask(target: Target, row: list[float]) -> None:
     [
         [0.0, -9e3, -9e3, -9e3],  # the highest mask
         [np.inf, 0.0, -1e9, -1e9],  # beside an item that is always chosen
+        [1.0, 0.0, -np.inf, -1e9],  # beside an item that is never chosen
         [4e4, 0.0, -4e4, -4e4],  # as far below the rest as its ends are from each other
     ],
     ids=str,
 )
 def test_what_is_just_a_mask(target: Target, row: list[float]) -> None:
     (message,) = warned(lambda: ksubset.marginals(target.array([row]), 3))
+    assert message.startswith(f"logits of {row[-1]:.3g} look like a mask")
+    (message,) = warned(lambda: ksubset.marginals(target.array([row]), ksubset.at_least(3)))
     assert message.startswith(f"logits of {row[-1]:.3g} look like a mask")
 
 
