@@ -83,7 +83,7 @@ def _(
 def _draw(
     weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, seed: Tensor, shape: Sequence[int]
 ) -> Tensor:
-    return dispatch.draw_from(_law(weighted, numbers, k), parameters, seed, tuple(shape))
+    return dispatch.draw_from(_law(weighted, numbers, k), parameters, seed, tuple(shape)).contiguous()
 
 
 @_draw.register_fake

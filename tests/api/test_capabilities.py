@@ -10,6 +10,7 @@ from conftest import Target
 from transforms import Transforms
 
 import ksubset
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends import find
 
 LOGITS, DIRECTION, SUBSET = np.array([1.0, 0.3, -0.5, 0.0]), np.array([0.5, -1.0, 2.0, 0.1]), np.array([1.0, 1.0, 0, 0])
@@ -60,5 +61,5 @@ def test_backends_lack_what_they_are_said_to_lack(target: Target) -> None:
     backend = find(target.array(LOGITS), "logits")
     assert backend.differentiates == (target.backend not in FEATURES["reverse mode"])
     kernels = [target.backend not in FEATURES[name] for name in ("compiled CPU kernels", "CUDA kernels")]
-    path = backend.path("marginals", target.array(LOGITS), 2)
+    path = backend.path(FixedSize(2, 2), "marginals", target.array(LOGITS))
     assert any(kernels) or isinstance(path, str)
