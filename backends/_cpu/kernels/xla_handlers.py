@@ -98,7 +98,7 @@ def read_call(frame, arrays, like):
     return Call(theta, start, same, n, rows, numbers[1], numbers[2], address_in(shifts, 0), at, memory + size)
 
 
-def solve_recursion(pointer):
+def moments_recursion(pointer):
     """μ, or 1 − μ where the second number is 1."""
     frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
@@ -108,7 +108,7 @@ def solve_recursion(pointer):
     return 0
 
 
-def solve_contour(pointer):
+def moments_contour(pointer):
     """μ, or 1 − μ where the second number is 1."""
     frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
