@@ -160,7 +160,7 @@ class Torch(Backend):
     ) -> Array | None:
         if torch._C._are_functorch_transforms_active():
             return None
-        if torch.compiler.is_compiling() and rng is None and parameters.is_cpu:
+        if torch.compiler.is_compiling() and rng is None and parameters.device.type == cpu.DEVICE != cuda.DEVICE:
             return _draw_by_compiled(function, law, parameters, sample_shape)
         if not cpu.takes(law, "draw", parameters):
             return _draw_on_cuda(function, law, parameters, rng, sample_shape)

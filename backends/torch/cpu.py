@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from ksubset.backends._cpu.calls import Path
 
+DEVICE = "cpu"
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 

@@ -142,7 +142,7 @@ def test_rows_are_read_where_they_lie(build):
     emulator, wide = Emulator(build), np.random.default_rng(3).normal(size=(6, 9))
     v = np.broadcast_to(wide[0, :7], (3, 7))
     actual = calls.jacobian_product(emulator.runtime, FixedSize(2, 2), wide[::2, 1:8], v)
-    expected = ADAPTER.evaluate(functions.marginals_jvp, wide[::2, 1:8].copy(), 2, 2, v.copy(), solution=None)
+    expected = ADAPTER.evaluate(functions.marginals_jvp, FixedSize(2, 2), wide[::2, 1:8].copy(), v.copy())
     np.testing.assert_allclose(actual, expected, atol=1e-14)
     assert np.shares_memory(calls._rows(emulator.runtime, wide[::2, 1:8])[0], wide)
 
