@@ -70,8 +70,7 @@ def _counts(problem: Problem, levels: Any) -> Array:
     found, xp = log_pmf(problem), problem.xp
     where = {"dtype": found.dtype, "device": device(found)}
     pair = [xp.asarray(x, **where) if isinstance(x, list) else xp.astype(x, found.dtype) for x in levels]
-    rank = max(found.ndim, pair[0].ndim)
-    return least_count(xp, *(xp.reshape(x, (*(1,) * (rank - x.ndim), *x.shape)) for x in (found, *pair)))
+    return least_count(xp, found, *pair)
 
 
 def _number(q: float) -> tuple[list[float], list[float]]:

@@ -133,8 +133,9 @@ def test_bad_input(target: Target) -> None:
     ):
         with pytest.raises(ValueError, match=message):
             ksubset.count_quantile(x, target.array(q) if isinstance(q, np.ndarray) else q)
-    with pytest.raises(ValueError, match=r"q must be in \[0, 1\]; got -0.5 in row 1"):
-        ksubset.count_quantile(x, target.array([0.5, -0.5]), validate=True)
+    for level in (-0.5, 1.5):
+        with pytest.raises(ValueError, match=rf"q must be in \[0, 1\]; got {level} in row 1"):
+            ksubset.count_quantile(x, target.array([0.5, level]), validate=True)
     with pytest.raises(TypeError, match="q must be an array of the same framework"):
         ksubset.count_quantile(x, "0.5")
     with pytest.raises(TypeError, match="q must have a real floating dtype"):
@@ -143,9 +144,9 @@ def test_bad_input(target: Target) -> None:
 
 def test_bad_values_that_are_not_looked_at(target: Target) -> None:
     x = target.array([[0.0, 0.0], [np.nan, 1.0]])
-    q = target.array([[0.5, 0.5], [1.5, 0.5], [np.nan, 0.5]])
+    q = target.array([[0.5, 0.5], [1.5, 0.5], [np.nan, 0.5], [-0.5, 0.5]])
     found = ksubset.count_quantile(x, q, validate=False)
-    np.testing.assert_array_equal(target.to_numpy(found), [[1, -1], [-1, -1], [-1, -1]])
+    np.testing.assert_array_equal(target.to_numpy(found), [[1, -1], [-1, -1], [-1, -1], [-1, -1]])
 
 
 def tail_slopes(theta: np.ndarray, side: int) -> np.ndarray:

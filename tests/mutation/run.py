@@ -95,7 +95,7 @@ TESTS = {
     "_engine.selection": [*QUICK, "test_tilt.py", "test_battery_layouts.py"],
     "_law.support": ["test_snapshots.py"],
     "_api.inverse_map": ["test_inverse.py", "test_validation.py", "test_sampling.py"],
-    "_api.marginals": ["test_validation.py", *QUICK, "test_capabilities.py"],
+    "_api.marginals": ["test_validation.py", *QUICK, "test_capabilities.py", "test_memory.py"],
     "survey._inclusion": ["test_inclusion.py"],
     "survey._design": ["test_design.py"],
     "survey._joint": ["test_design.py"],

@@ -2,7 +2,7 @@
 
 from survivors_engines import AXIS, COINCIDENCE, FIRST, NOTHING, RESHAPE, SAVED, SPEED, TINY, WIDER
 from survivors_functions import DTYPE_ONLY
-from survivors_potentials import NO_SIGN
+from survivors_potentials import EITHER_WAY, NO_SIGN
 from survivors_potentials import SETTLED as BEFORE_THE_FIRST
 
 IN_ORDER = "So few terms, added up one after the other, keep their digits."
@@ -18,6 +18,9 @@ FALLING = "Below these errors a further step gains nothing that is promised, and
 ALREADY = "A step of a row that has settled changes nothing but rounding; `PRODUCTS` limits their number."
 LOOSER = "The bound is then missed by 4 % at most, which its distance from the least normal float covers."
 FIRST_TILT = "Any likely size will do for the first tilt; a test says how likely."
+NEAR_ENOUGH = "Within two deviations no size is that rare, and a rare one could only cost a few bits or wait."
+UNDERFLOW = "The error by underflow is far below rounding for half of this bound too."
+ELSEWHERE = "Of Dask arrays and DTensors, which have tests of their own."
 BISECTED = "The interval is below rounding before."
 
 CALLS: dict[str, dict[str, dict[str, str]]] = {
@@ -144,6 +147,66 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "theta > 0 → theta >= 0": "A θ of 0 adds nothing.",
         },
     },
+    "_engine.potential.parts": {
+        "SMALL = 0.05": {"0.05 → 0.1": NEAR_ENOUGH},
+        "return waiting & at.near & ((chances > SMALL * xp.max(chances, axis=0)) | (at.ahead == 0))": {
+            "chances > SMALL * xp.max(chances, axis=0) → chances >= SMALL * xp.max(chances, axis=0)": NEAR_ENOUGH,
+            "xp.max → xp.min": NEAR_ENOUGH,
+            "at.ahead == 0 → at.ahead != 0": NEAR_ENOUGH,
+            "0 → 1": NEAR_ENOUGH,
+        },
+        "LONGEST_PRODUCT = 1 << 15": {
+            "1 << 15 → 1 >> 15": EITHER_WAY,
+            "1 → 2": EITHER_WAY,
+            "15 → 16": EITHER_WAY,
+        },
+        "REACH = {32: 2.0**-80, 64: 2.0**-918}": {"80 → 81": UNDERFLOW, "918 → 919": UNDERFLOW},
+    },
+    "_api.quantile": {
+        "if not isinstance(q, Real) and (problem.spread or problem.backend.delays):": {
+            "not isinstance(q, Real) → isinstance(q, Real)": ELSEWHERE,
+            "problem.spread or problem.backend.delays → problem.spread and problem.backend.delays": ELSEWHERE,
+        },
+        (
+            'return value if xp.isdtype(value.dtype, "integral") else xp.astype(value, xp.int64)'
+            "  # Dask goes by the logits"
+        ): {
+            "value if xp.isdtype(value.dtype, 'integral') else xp.astype(value, xp.int64) → value": ELSEWHERE,
+            (
+                "value if xp.isdtype(value.dtype, 'integral') else xp.astype(value, xp.int64)"
+                " → xp.astype(value, xp.int64)"
+            ): SAVED,
+        },
+        "pair = [xp.asarray(x, **where) if isinstance(x, list) else xp.astype(x, found.dtype) for x in levels]": {
+            (
+                "xp.asarray(x, **where) if isinstance(x, list) else xp.astype(x, found.dtype) → xp.asarray(x, **where)"
+            ): "Of an array asarray makes the same.",
+        },
+        "inside = (q >= 0) & (q <= 1)": {
+            "1 → 2": "The logarithm of a level above 1 is positive, like the one in its place; NumPy would only warn.",
+        },
+        "low, high = (_log(xp, xp.where(inside, x, xp.full_like(x, 2.0)))[..., None] for x in (q, 1 - q))": {
+            "2.0 → 4.0": "Any number above 1.",
+        },
+        "flat = xp.reshape(q, (-1,))": {"1 → 2": RESHAPE},
+    },
+    "_api.inverse_map": {
+        "return problem.apply(partial(_inverted, rescale=rescale), *mu.shape[-1:])": {
+            "-1 → 1": ELSEWHERE,
+            "1 → 2": ELSEWHERE,
+        },
+    },
+    "_api.show_config": {
+        "counts = _path(count_rows(logits, validate=False), dispatch.COUNTS)": {
+            "False → True": "The values have been checked by then.",
+        },
+    },
+    "_api.marginals": {
+        "BLOCK = 1 << 19": {"1 << 19 → 1 >> 19": SPEED, "1 → 2": SPEED, "19 → 20": SPEED},
+        "if not problem.backend.is_readable(logits) or numbers * n <= BLOCK:": {
+            "numbers * n <= BLOCK → numbers * n < BLOCK": SAVED,
+        },
+    },
     "_law.support": {
         "MOST_SUBSETS = 1_000_000": {"1000000 → 1000001": "Where listing ends is no matter of one subset."},
     },
@@ -190,6 +253,10 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "return items_last(ops, image + bad), items_last(ops, _every_size(ops, logits, low, moved + bad))": {
             "image + bad → image - bad": NO_SIGN,
             "moved + bad → moved - bad": NO_SIGN,
+        },
+        "given = sizes(ops, logits, fill(ops, (*batch, n + 1), 0.0, logits), 0, n)": {
+            "1 → 2": WIDER,
+            "0.0 → 1.0": "Where all weights are equal only the first tilt is found by them.",
         },
         "gap = xp.where(part.log_total == -xp.inf, part.log_total, (part.log_total - total) / given.unit)": {
             "-xp.inf → xp.inf": "Only in a row without a possible size is the first part empty, and such a row is NaN.",

@@ -209,7 +209,13 @@ def test_a_training_step_frees_its_memory(target: Target) -> None:
 def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
     ksubset.show_config()
-    assert "CPU fast path: on, KSUBSET_FAST is not set" in capsys.readouterr().out
+    versions, path = capsys.readouterr().out.splitlines()
+    assert versions.startswith(f"ksubset {ksubset.__version__}, array-api-compat ")
+    assert path == "CPU fast path: on, KSUBSET_FAST is not set"
+    monkeypatch.setenv("KSUBSET_FAST", "1")
+    ksubset.show_config()
+    assert "CPU fast path: on, KSUBSET_FAST=1\n" in capsys.readouterr().out
+    monkeypatch.delenv("KSUBSET_FAST")
     ksubset.show_config(np.zeros((128, 350), np.float32), 10)
     printed = capsys.readouterr().out.splitlines()
     assert printed[2].startswith("marginals: the fast path: ")
@@ -222,7 +228,9 @@ def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     )
     monkeypatch.setenv("KSUBSET_FAST", "0")
     ksubset.show_config(np.zeros(4), 2)
-    assert "marginals: the core: KSUBSET_FAST is 0" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "CPU fast path: off, KSUBSET_FAST is 0\n" in printed
+    assert "marginals: the core: KSUBSET_FAST is 0" in printed
     with pytest.raises(TypeError, match="k must be an int"):
         ksubset.show_config(np.zeros(4))
 
