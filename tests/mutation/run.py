@@ -108,6 +108,7 @@ OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow
 TORCH = (
     "_law.derivatives",
     "_law.rescaling",
+    "_api.poisson_binomial",
     "_law.tails",
     "_engine.elementary",
     "_engine.potential.each_size",

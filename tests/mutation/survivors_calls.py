@@ -196,6 +196,9 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "1 → 2": ELSEWHERE,
         },
     },
+    "_api.poisson_binomial": {
+        "return (int(logits.shape[-1]) + 1,)": {"int(logits.shape[-1]) + 1 → int(logits.shape[-1]) - 1": ELSEWHERE},
+    },
     "_api.show_config": {
         "counts = _path(count_rows(logits, validate=False), dispatch.COUNTS)": {
             "False → True": "The values have been checked by then.",
