@@ -36,7 +36,7 @@ def _evaluate(function: Callable[..., Array], law: Law, parameters: Array, *arra
 @lru_cache(maxsize=1024)
 def _solver(law: Law) -> Callable[..., Any]:
     def call(parameters: Array, counts: Array | None) -> Any:
-        return law.sized(counts).moments(ops_for(parameters.shape[-1]), jax.lax.stop_gradient(parameters))
+        return law.sized(counts).moments(ops_for(parameters), jax.lax.stop_gradient(parameters))
 
     return cast("Callable[..., Any]", jax.jit(call))
 
@@ -50,7 +50,7 @@ class JAX(Backend):
     value_and_gradient = staticmethod(estimators.value_and_gradient)
 
     def ops(self, x: Array) -> Ops:
-        return ops_for(x.shape[-1])
+        return ops_for(x)
 
     def namespace(self, x: Array) -> Any:
         return jnp

@@ -45,7 +45,7 @@ def inverse_product(law: FixedSize, logits: Array, v: Array) -> Array:
 
     @by_own_settings
     def conjugate_gradients(_: Any, b: Array) -> Array:
-        return functions.jacobian_solve(ops_for(b.shape[-1]), law, jax.lax.stop_gradient(logits), b)
+        return functions.jacobian_solve(ops_for(b), law, jax.lax.stop_gradient(logits), b)
 
     def matrix(x: Array) -> Array:
         return product(law, logits, x)
@@ -68,7 +68,7 @@ def _code(*operands: Array, fast: bool, law: Law) -> Array:
 @by_own_settings
 def _differentiable_code(law: Law, parameters: Array, v: Array, *counts: Array) -> Array:
     """Array code without a loop that `jax.grad` would refuse."""
-    ops = replace(ops_for(v.shape[-1]), sweeps=False)
+    ops = replace(ops_for(v), sweeps=False)
     return functions.marginals_jvp(ops, law.sized(*counts or (None,)), parameters, v)
 
 
@@ -161,7 +161,7 @@ def differentiable(function: Callable[..., Array], law: Law, fast: bool, draws: 
             return DRAW.bind(*operands, draws=draws, law=law)
         if fast:
             return KERNEL.bind(*operands, function=function, law=law)
-        return function(ops_for(parameters.shape[-1]), law.sized(counts), parameters, *arrays, solution=solution)
+        return function(ops_for(parameters), law.sized(counts), parameters, *arrays, solution=solution)
 
     @by_own_settings
     def derive(primals: Any, tangents: Any) -> tuple[Array, Array]:

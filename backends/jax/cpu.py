@@ -75,9 +75,9 @@ The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than on
 def array_code(parameters: Array, *operands: Array, function: Callable[..., Array], law: Law) -> Array:
     """The core's value of the same function as `KERNEL`."""
     if law.is_sized:
-        return function(ops_for(parameters.shape[-1]), law, parameters, *operands)
+        return function(ops_for(parameters), law, parameters, *operands)
     *arrays, counts = operands
-    return function(ops_for(parameters.shape[-1]), law.sized(counts), parameters, *arrays)
+    return function(ops_for(parameters), law.sized(counts), parameters, *arrays)
 
 
 @by_own_settings

@@ -81,9 +81,9 @@ def _spread_ops(on_cpu: bool, devices: int, long: bool) -> Ops:
     return replace(ops, repeat=repeat, choose=choose, sweeps=long, devices=spread_over(devices))
 
 
-def ops_for(size: int) -> Ops:
-    """The engine's operations for parameters (..., size)."""
+def ops_for(x: Array) -> Ops:
+    """The engine's operations for an array."""
     on_cpu = jax.default_backend() == "cpu"
     if several_devices():
-        return _spread_ops(on_cpu, jax.device_count(), is_long(size))
+        return _spread_ops(on_cpu, jax.device_count(), is_long(x.shape[-1]))
     return ON_CPU if on_cpu else ELSEWHERE
