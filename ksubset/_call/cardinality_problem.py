@@ -28,7 +28,7 @@ class CardinalityProblem(Problem):
     @property
     def parameters(self) -> Array:
         """Logits and log-weights."""
-        return join(self.xp, self.logits, self.log_weights)
+        return self.xp.concat([self.logits, self.log_weights], axis=-1)
 
     def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """As for `Problem`; the divergence to the uniform law is to the law with the same weights and all logits 0."""
