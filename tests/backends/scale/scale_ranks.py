@@ -22,7 +22,7 @@ from torch.distributed.tensor.debug import CommDebugMode
 import ksubset
 from ksubset import estimators
 from ksubset.backends.torch import KSubset
-from ksubset.backends.torch.dtensor import Shards
+from ksubset.backends.torch.dtensor import TensorShards
 
 ROWS, N = 7, 5
 generator = torch.Generator().manual_seed(0)
@@ -183,7 +183,7 @@ def meshes(rank: int) -> None:
     late = distribute_tensor(x, mesh, [Shard(0), Replicate()], src_data_rank=None)
     late = late.redistribute(placements=[Replicate(), Replicate()], async_op=True)
     assert isinstance(late.to_local(), AsyncCollectiveTensor)
-    assert type(Shards(late, "logits").local(late, "logits")) is Tensor
+    assert type(TensorShards(late, "logits").local(late, "logits")) is Tensor
     torch.testing.assert_close(ksubset.marginals(late, 2).to_local(), ksubset.marginals(x, 2))
 
 
