@@ -7,7 +7,6 @@ beside its items, whereas sums over its pieces, one after the other, would be th
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
-from inspect import signature
 from math import isnan, prod
 from typing import Any, NoReturn
 
@@ -21,7 +20,7 @@ from ksubset._call.cardinality import Cardinality, at_least
 from ksubset._call.placement import Placement, Work
 from ksubset._call.prepare import static_width
 from ksubset._call.problem import Problem
-from ksubset._call.values import check_binary, check_uniforms
+from ksubset._call.values import check_binary
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.functions import SOLVING
@@ -81,14 +80,13 @@ class Chunked(Placement[Problem]):
 
     def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = ()) -> Array:
         """As for `Placement`, in each chunk."""
-        return self._map(work, tail, *(joined(x, "an array") for x in arrays))
+        return self._map(work, tail, *arrays)
 
     def value(self, function: Callable[..., Array], *arrays: Array, solution: Known = None) -> Array:
         """As for `Placement`; further arrays are checked in each chunk."""
-        names = list(signature(function).parameters)[3:]  # after (ops, law, parameters)
         tail = () if function in SOLVING else tuple(self.outline.logits.shape[-1:])
         work = partial(_evaluated, function, self.outline.validates_anywhere)
-        return self._map(work, tail, *map(joined, arrays, names))
+        return self._map(work, tail, *arrays)
 
     def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """As for `Placement`, in each chunk, with a seed that depends on its position."""
@@ -114,9 +112,9 @@ class Chunked(Placement[Problem]):
         found = self.outline.cast(found)
         return found.rechunk({-1: self.items}) if tail == logits.shape[-1:] else found
 
-    def local(self, x: Array, name: str, *, items: bool = True) -> Array:
-        """The array itself, whose chunks will be taken."""
-        return x
+    def local(self, x: Array, name: str) -> Array:
+        """The array with whole rows in its chunks; another framework's, which will be refused, as it is."""
+        return joined(x, name) if isinstance(x, da.Array) else x
 
     def moments(self) -> None:
         """Nothing: the functions share no work."""
@@ -144,7 +142,7 @@ def _evaluated(function: Callable[..., Any], validate: bool, problem: Problem, *
     """One of ``ksubset._law.functions`` for a chunk; a further array is checked here."""
     if validate and arrays:
         _check(problem, function.__name__, arrays[0])
-    return problem.rows(function, *arrays)
+    return problem.value(function, *arrays)
 
 
 def _check(problem: Problem, name: str, x: Array) -> None:
@@ -152,8 +150,6 @@ def _check(problem: Problem, name: str, x: Array) -> None:
         problem.check_values(x, "other")
     elif name == "log_prob":
         check_binary(x, problem.backend)
-    elif name == "sample":
-        check_uniforms(x, problem.backend)
 
 
 class Dask(Backend):

@@ -1,7 +1,7 @@
 """CPU tensors through the kernels of ``_cpu``, which work on the memory of plain tensors without copies.
 
-Eager code comes here; under `torch.func`, `torch.compile` or a dispatch mode, where a tensor has no memory of its own
-to read, the core runs instead.
+Eager code comes here, and the operations of compiled programs when they run. Under `torch.func` or a dispatch mode,
+where a tensor has no memory of its own, the core runs instead.
 """
 
 from collections.abc import Callable
@@ -27,11 +27,11 @@ DEVICE = "cpu"
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
-def is_plain(x: Tensor, device: str = "cpu") -> bool:
+def is_plain(x: Tensor, device: str = DEVICE) -> bool:
     """Whether ``x`` has memory on such a device: eager, of no subclass, and no dispatch mode records what happens."""
     if type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling() or x.layout is not torch.strided:
         return False
-    if not x.is_cpu if device == "cpu" else x.device.type != device:
+    if not x.is_cpu if device == DEVICE else x.device.type != device:
         return False
     return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or is_recorded())
 

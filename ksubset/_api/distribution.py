@@ -153,7 +153,7 @@ SIDES = (functions.marginals, functions.unchosen)
 def _variance(known: list[Known], problem: Problem) -> Array:
     """The product of both sides, rounded once to the dtype of the results."""
     wide = replace(problem, dtype=problem.logits.dtype)
-    chosen, unchosen = (wide.rows(side, solution=solution) for side, solution in zip(SIDES, known, strict=True))
+    chosen, unchosen = (wide.value(side, solution=solution) for side, solution in zip(SIDES, known, strict=True))
     return problem.cast(chosen * unchosen)
 
 

@@ -101,7 +101,7 @@ def named_logits(
 def _inverted(problem: Problem, *, rescale: bool) -> Array:
     """The logits, NaN also in rows whose sum is not k."""
     xp, problem = problem.xp, _rescaled(problem) if rescale else problem
-    theta, fits = problem.rows(functions.logits_from_marginals), _fits(problem)
+    theta, fits = problem.value(functions.logits_from_marginals), _fits(problem)
     if problem.backend.is_readable(fits) and xp.all(fits):
         return theta
     return xp.where(fits[..., None], theta, xp.full((), float("nan"), dtype=theta.dtype, device=device(theta)))

@@ -219,7 +219,7 @@ BLOCK = 1 << 19
 
 def all_products(problem: Problem) -> Array:
     """The rows of `covariance`: J times each unit vector."""
-    return by_blocks(problem, partial(problem.each_item().rows, functions.marginals_jvp))
+    return by_blocks(problem, partial(problem.each_item().value, functions.marginals_jvp))
 
 
 def by_blocks(problem: Problem, rows_of: Callable[[Array], Array]) -> Array:

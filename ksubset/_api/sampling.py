@@ -153,7 +153,7 @@ def sample_from_uniforms(
 
 
 def _sampled(problem: Problem, u: Array) -> Array:
-    z = problem.rows(functions.sample, u)
+    z = problem.value(functions.sample, u)
     if problem.checks(u):
         check_uniforms(u, problem.backend)
         return z

@@ -30,10 +30,10 @@ class CardinalityProblem(Problem):
         """Logits and log-weights."""
         return self.xp.concat([self.logits, self.log_weights], axis=-1)
 
-    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
+    def value(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """As for `Problem`; the divergence to the uniform law is to the law with the same weights and all logits 0."""
         if function is functions.kl_to_uniform:
-            return self.rows(functions.kl_divergence, self.xp.zeros_like(self.logits), solution=solution)
+            return self.value(functions.kl_divergence, self.xp.zeros_like(self.logits), solution=solution)
         if function in functions.DRAWING:
             return self.cast(self._with_gradient(function, self._drawn_from(arrays[0])))
         arranged = [self._arranged(function, x) for x in arrays]
@@ -61,7 +61,7 @@ class CardinalityProblem(Problem):
         """Subsets; from `rsample` they have the derivative of their mean."""
         if function is functions.sample:
             return z
-        mean = self.rows(functions.marginals)
+        mean = self.value(functions.marginals)
         change = mean - self.backend.ops(mean).stop_gradient(mean)
         return z + self.xp.broadcast_to(change, tuple(z.shape))
 
@@ -70,7 +70,7 @@ class CardinalityProblem(Problem):
         z = self.backend.draw(functions.sample, self.law, self.parameters, rng, sample_shape)
         if z is not None:
             return self.cast(self._with_gradient(function, z))
-        return self.rows(function, self.uniforms(rng, sample_shape))
+        return self.value(function, self.uniforms(rng, sample_shape))
 
     def each_item(self) -> "CardinalityProblem":
         """As for `Problem`."""

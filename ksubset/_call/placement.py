@@ -1,6 +1,6 @@
 """Where the rows of a call are: whole on this process, on several processes, or in chunks that are computed later.
 
-`Problem` is the first; ``ksubset.backends.torch.dtensor`` and ``ksubset.backends.dask`` have the others.
+`Problem` is the first, `ksubset._call.sharded.Sharded` the second, and the third is in ``ksubset.backends.dask``.
 """
 
 from abc import ABC, abstractmethod
@@ -52,8 +52,8 @@ class Placement(ABC, Generic[P]):
         """`sample` or `rsample` of all rows."""
 
     @abstractmethod
-    def local(self, x: Array, name: str, *, items: bool = True) -> Array:
-        """The part of an array that goes with the rows of `problem`; without ``items`` it has no axis for them."""
+    def local(self, x: Array, name: str) -> Array:
+        """The part of an array (..., n) that goes with the rows of `problem`."""
 
     @abstractmethod
     def moments(self) -> Any:
@@ -71,4 +71,4 @@ class Placement(ABC, Generic[P]):
 
 
 def _value(function: Callable[..., Array], solution: Any, problem: Any, *arrays: Array) -> Array:
-    return problem.rows(function, *arrays, solution=solution)
+    return problem.value(function, *arrays, solution=solution)

@@ -58,15 +58,11 @@ class Problem(Placement["Problem"]):
         """As for `Placement`."""
         return work(self, *arrays)
 
-    def value(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
-        """As for `Placement`."""
-        return self.rows(function, *arrays, solution=solution)
-
-    def local(self, x: Array, name: str, *, items: bool = True) -> Array:
+    def local(self, x: Array, name: str) -> Array:
         """The array itself."""
         return x
 
-    def rows(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
+    def value(self, function: Callable[..., Any], *arrays: Array, solution: Known = None) -> Array:
         """Apply one of ``ksubset._law.functions`` to these rows and give the result the dtype that was asked for."""
         return self.cast(self.backend.evaluate(function, self.law, self.parameters, *arrays, solution=solution))
 
@@ -140,7 +136,7 @@ class Problem(Placement["Problem"]):
         z = self.backend.draw(function, self.law, self.parameters, rng, sample_shape)
         if z is not None:
             return self.cast(z)
-        return self.rows(function, self.uniforms(rng, sample_shape))
+        return self.value(function, self.uniforms(rng, sample_shape))
 
     def giving(self, dtype: object) -> "Problem":
         """The same problem with results in a dtype, computed in the wider of it and the dtype of the logits."""

@@ -53,9 +53,9 @@ class Sharded(Placement[Problem]):
         z = self.rows.draw(function, self.shards.stream(rng, self.rows.logits), sample_shape)
         return self.shards.whole(z, len(sample_shape))
 
-    def local(self, x: Array, name: str, *, items: bool = True) -> Array:
+    def local(self, x: Array, name: str) -> Array:
         """As for `Placement`."""
-        return self.shards.local(x, name, items=items)
+        return self.shards.local(x, name)
 
     def moments(self) -> Any:
         """As for `Placement`."""

@@ -19,7 +19,7 @@ def draw(table: Any, design: KSubset[Any], *, rng: object = None) -> Any:
     table : DataFrame, array or int
         A pandas DataFrame, or anything whose ``table.iloc[positions]`` are rows; or an array of shape (n, ...), of the
         framework of the design; or n itself.
-    design : KSubset[Any]
+    design : KSubset
         Of one population of n units, as `design` makes it from n inclusion probabilities.
     rng : generator, key or int, optional
         The framework's own source of randomness, as in `ksubset.sample`.

@@ -70,7 +70,7 @@ def joint_inclusion_probabilities(
 
 def _joint(problem: Problem) -> Array:
     xp, wide = problem.xp, replace(problem, dtype=problem.logits.dtype)
-    single = wide.rows(functions.marginals)
+    single = wide.value(functions.marginals)
     ordered = single[..., None] * by_blocks(wide, partial(_given, wide, single > 0))
     return problem.cast((ordered + xp.matrix_transpose(ordered)) / 2)
 
@@ -83,4 +83,4 @@ def _given(problem: Problem, possible: Array, unit: Array) -> Array:
     law = problem.law
     if law.counts is not None:
         law = law.sized(ops.xp.broadcast_to(law.counts[..., None], tuple(logits.shape[:-1])))
-    return replace(problem, logits=logits, law=law).rows(functions.marginals)
+    return replace(problem, logits=logits, law=law).value(functions.marginals)

@@ -177,7 +177,7 @@ def test_the_core_computes_in_the_dtype_of_the_logits(target: Target) -> None:
 
 
 def test_covariance_multiplies_by_vectors_like_the_logits(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Problem, "rows", lambda self, function, *arrays, **known: arrays[0])
+    monkeypatch.setattr(Problem, "value", lambda self, function, *arrays, **known: arrays[0])
     for dtype in target.dtypes[-2:]:
         x = target.array(np.zeros((2, 3)), dtype)
         unit = ksubset.covariance(x, 2)

@@ -163,10 +163,6 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "REACH = {32: 2.0**-80, 64: 2.0**-918}": {"80 → 81": UNDERFLOW, "918 → 919": UNDERFLOW},
     },
     "_api.quantile": {
-        "if not isinstance(q, Real) and (problem.spread or problem.backend.delays):": {
-            "not isinstance(q, Real) → isinstance(q, Real)": ELSEWHERE,
-            "problem.spread or problem.backend.delays → problem.spread and problem.backend.delays": ELSEWHERE,
-        },
         (
             'return value if xp.isdtype(value.dtype, "integral") else xp.astype(value, xp.int64)'
             "  # Dask goes by the logits"
@@ -189,12 +185,6 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "2.0 → 4.0": "Any number above 1.",
         },
         "flat = xp.reshape(q, (-1,))": {"1 → 2": RESHAPE},
-    },
-    "_api.inverse_map": {
-        "return problem.apply(partial(_inverted, rescale=rescale), *mu.shape[-1:])": {
-            "-1 → 1": ELSEWHERE,
-            "1 → 2": ELSEWHERE,
-        },
     },
     "_api.poisson_binomial": {
         "return (int(logits.shape[-1]) + 1,)": {"int(logits.shape[-1]) + 1 → int(logits.shape[-1]) - 1": ELSEWHERE},
@@ -219,12 +209,10 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "1 → 2": RESHAPE,
         },
         "rows = xp.reshape(logits, (-1, logits.shape[-1]))[flat]": {"1 → 2": RESHAPE},
-        "items, low = int(xp.reshape(real, (-1,))[row]), float(xp.min(rows[found, :]))": {"1 → 2": RESHAPE},
         "frame = sys._getframe(1)": {"1 → 2": "The frames that are left out are the library's own."},
         "ceiling, bottom = xp.max(half, axis=-1), xp.min(half, axis=-1)": {"-1 → 1": AXIS},
         "mask = xp.max(xp.where(low, half, -inf), axis=-1)": {"-1 → 1": AXIS},
         "floor = xp.min(xp.where(low, inf, half), axis=-1)": {"-1 → 1": AXIS},
-        "above = xp.max(xp.where(low, -inf, half), axis=-1)": {"-1 → 1": AXIS},
         "return xp.where(xp.all(low, axis=-1), ceiling == bottom, apart)": {"-1 → 1": AXIS},
     },
     "_engine.potential.mixture": {

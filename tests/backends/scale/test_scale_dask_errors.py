@@ -23,6 +23,7 @@ def without_kernels(monkeypatch: pytest.MonkeyPatch) -> None:
     ("call", "error", "message"),
     [
         (lambda x: ksubset.marginals(x[x[:, 0] > 0], 2), ValueError, "known sizes"),
+        (lambda x: ksubset.sample_from_uniforms(x, 2, x[x[:, 0] > 0][:, 1:]), ValueError, "u must have .* known sizes"),
         (lambda x: ksubset.marginals(x, N + 1), ValueError, "k must be in"),
         (lambda x: ksubset.marginals(x, 3, max_k=2), ValueError, "max_k"),
         (lambda x: ksubset.marginals(x, lazy(SIZES[:3])), ValueError, "k must broadcast to"),
