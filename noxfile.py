@@ -33,6 +33,7 @@ COMPILED = (
     "compile",
     "contour",
     "grad",
+    "indices",
     "jax_settings",
     "jvp",
     "masks_forced",

@@ -20,12 +20,18 @@ if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
 
 
+def _scatter(x: np.ndarray, places: np.ndarray, values: np.ndarray) -> np.ndarray:
+    np.put_along_axis(x, places, values, axis=-1)
+    return x
+
+
 NUMPY = Ops(
     np,
     np.matmul,
     partial(np.sort, stable=False),
     repeat_until_settled(np),
     choose=choose_needed(np),
+    scatter=_scatter,
     sweeps=True,
     eager_on_cpu=True,
 )
@@ -142,6 +148,13 @@ class ArrayAPI(Backend):
         if isinstance(self.path(law, "draw", parameters), str):
             return None
         return dispatch.sample(law, parameters, int(_generator(rng).integers(2**63)), sample_shape)
+
+    def draw_indices(
+        self, law: Law, parameters: Array, places: int, rng: object, sample_shape: tuple[int, ...]
+    ) -> Array | None:
+        if not places or isinstance(self.path(law, "draw", parameters), str):
+            return None
+        return dispatch.sample(law, parameters, int(_generator(rng).integers(2**63)), sample_shape, places=places)
 
 
 ADAPTER = ArrayAPI()

@@ -12,7 +12,16 @@ from typing import Any, NamedTuple
 from ksubset.backends._cpu.kernels import moments as moment_kernels
 from ksubset.backends._cpu.kernels import recursion, sampling
 from ksubset.backends._cpu.launch import NUMPY, Memory, run
-from ksubset.backends._cpu.planning import KINDS, RECURSION, Path, arrange, choose, find_path, width_of
+from ksubset.backends._cpu.planning import (
+    KINDS,
+    RECURSION,
+    Path,
+    arrange,
+    choose,
+    find_path,
+    width_of,
+    with_room_for_row,
+)
 from ksubset.backends._cpu.simd.lanes import WIDTH
 
 __all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "moments", "sample"]
@@ -127,6 +136,7 @@ def sample(
     shape: tuple[int, ...] = (),
     width: int | None = None,
     *,
+    places: int = 0,
     threads: int | None = None,
     memory: Memory = NUMPY,
 ) -> tuple[Any, Any]:
@@ -141,30 +151,38 @@ def sample(
         nor on the number of threads.
     shape
         How many subsets to draw from each row.
+    places
+        How many indices a subset has at most, if these are wanted in its place.
     threads, memory
         As in `moments`.
 
     Returns
     -------
     z : array, shape + (..., n)
-        0 and 1 in the dtype of ``logits``.
+        0 and 1 in the dtype of ``logits``; or 64-bit integers, shape + (..., places).
     shifts : array, shape (2, rows)
         λ, for `jacobian_product`.
     """
     n, rows, draws = logits.shape[-1], prod(logits.shape[:-1]), prod(shape)
-    z, dtype = memory.empty((*shape, *logits.shape), logits), memory.dtype(logits)
+    out = (
+        memory.empty((*shape, *logits.shape), logits)
+        if not places
+        else memory.integers((*shape, *logits.shape[:-1], places))
+    )
+    dtype = memory.dtype(logits)
     width = _width(n, k) if width is None else width
     method, across = choose("sample", rows, n, width)
     times = _side_by_side(rows, draws, dtype) if method == RECURSION else 1
     if times > 1:
         logits, k, draws = memory.repeated(logits, times, 1), memory.repeated(k, times, 0), draws // times
     shifts, plan = memory.empty((2, rows * times), logits), arrange("sample", dtype, method, across, n, width)
-    arguments = shifts, seed & WORD, draws, z
+    arguments = shifts, seed & WORD, draws, places, out
     if method == RECURSION:
         run(recursion.sample, plan, memory, logits, k, arguments, 1 + draws, threads, (width,))
     else:
+        plan = with_room_for_row(plan, dtype, n) if places else plan
         run(sampling.sample, plan, memory, logits, k, arguments, 1 + draws, threads)
-    return z, shifts if times == 1 else memory.contiguous(shifts[:, :rows], logits)
+    return out, shifts if times == 1 else memory.contiguous(shifts[:, :rows], logits)
 
 
 def _side_by_side(rows: int, draws: int, dtype: Any) -> int:

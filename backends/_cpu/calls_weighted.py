@@ -95,14 +95,26 @@ def jacobian_product(
 
 
 def sample(
-    logits: np.ndarray, log_weights: np.ndarray, low: int, seed: int, draws: int, *, threads: int | None = None
+    logits: np.ndarray,
+    log_weights: np.ndarray,
+    low: int,
+    seed: int,
+    draws: int,
+    *,
+    places: int = 0,
+    side: int = 1,
+    threads: int | None = None,
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Compute ``served``, and draw exact subsets, (draws, rows, n); seeds are used as in `calls.sample`."""
+    """Compute ``served``, and draw exact subsets, (draws, rows, n); seeds are used as in `calls.sample`.
+
+    With ``places`` the result has indices, (draws, rows, places), with ``side`` −1 those of the items left out.
+    """
     rows, n = logits.shape
-    served, z = np.empty(rows, logits.dtype), np.empty((draws * rows, n), logits.dtype)
+    served, last, dtype = np.empty(rows, logits.dtype), places or n, np.int64 if places else logits.dtype
+    out = np.empty((draws * rows, last), dtype)
     log_weights = np.ascontiguousarray(log_weights)
     high = log_weights.shape[1] - 1
-    arguments = log_weights, low, served, seed & WORD, draws, z
+    arguments = log_weights, low, served, seed & WORD, draws, places, side, out
     run(
         weighted.sample,
         plan_for(logits.dtype, logits.shape[1], high),
@@ -113,7 +125,7 @@ def sample(
         1 + draws,
         threads,
     )
-    return served > 0, z.reshape(draws, rows, n)
+    return served > 0, out.reshape(draws, rows, last)
 
 
 def plan_for(dtype: "np.dtype[Any]", n: int, high: int) -> Plan:

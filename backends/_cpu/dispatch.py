@@ -132,10 +132,16 @@ def moments(law: Law, parameters: "np.ndarray", *, sides: bool = True, threads: 
 
 
 def sample(
-    law: Law, parameters: "np.ndarray", seed: int, sample_shape: tuple[int, ...], *, threads: int | None = None
+    law: Law,
+    parameters: "np.ndarray",
+    seed: int,
+    sample_shape: tuple[int, ...],
+    *,
+    places: int = 0,
+    threads: int | None = None,
 ) -> "np.ndarray":
-    """Draw exact subsets, sample_shape + (..., n)."""
-    z: np.ndarray = _calls(law).sample(law, parameters, seed, sample_shape, threads=threads)
+    """Draw exact subsets, sample_shape + (..., n); with places for them the indices, sample_shape + (..., places)."""
+    z: np.ndarray = _calls(law).sample(law, parameters, seed, sample_shape, places=places, threads=threads)
     return z
 
 

@@ -78,8 +78,10 @@ def sample(
     seed: int,
     sample_shape: tuple[int, ...],
     *,
+    places: int = 0,
     threads: int | None = None,
 ) -> "np.ndarray":
-    """Draw exact subsets, sample_shape + (..., n)."""
-    z: np.ndarray = kernels().sample(logits, law.k, seed, sample_shape, law.width, threads=threads)[0]
+    """Draw exact subsets, sample_shape + (..., n); or their indices, sample_shape + (..., places)."""
+    given = logits, law.k, seed, sample_shape, law.width
+    z: np.ndarray = kernels().sample(*given, places=places, threads=threads)[0]
     return z

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from array_api_compat import array_namespace
 
+from ksubset._engine.indices import indices_of
 from ksubset._engine.potential.mixture import Mixture, slopes
 from ksubset._engine.tilt import Tilt
 from ksubset._law import functions
@@ -69,18 +70,20 @@ def sample(
     seed: int,
     sample_shape: tuple[int, ...],
     *,
+    places: int = 0,
     threads: int | None = None,
 ) -> "np.ndarray":
-    """Draw exact subsets, sample_shape + (..., n)."""
+    """Draw exact subsets, sample_shape + (..., n); or their indices, sample_shape + (..., places)."""
     import numpy as np
 
     from ksubset.backends._cpu import calls_weighted
 
     call, draws = KernelRows(parameters, law), prod(sample_shape)
-    served, z = calls_weighted.sample(call.logits, call.log_weights, call.low, seed, draws, threads=threads)
-    if call.flipped:
+    given, side = (call.logits, call.log_weights, call.low, seed, draws), -1 if call.flipped else 1
+    served, z = calls_weighted.sample(*given, places=places, side=side, threads=threads)
+    if call.flipped and not places:
         np.subtract(1, z, out=z)
-    call.complete_draws(served, z, seed)
+    call.complete_draws(served, z, seed, places)
     return z.reshape(*sample_shape, *parameters.shape[:-1], z.shape[-1])
 
 
@@ -188,11 +191,14 @@ class KernelRows(Orientation):
             out[left] = self.core(function, left, *(x[left] for x in arrays))
         return out
 
-    def complete_draws(self, served: "np.ndarray", z: "np.ndarray", seed: "int | np.ndarray") -> None:
-        """Draw the rows that no kernel serves into ``z``, (draws, rows, n)."""
+    def complete_draws(self, served: "np.ndarray", z: "np.ndarray", seed: "int | np.ndarray", places: int = 0) -> None:
+        """Draw the rows that no kernel serves into ``z``, (draws, rows, n), or indices, (draws, rows, places)."""
         import numpy as np
+
+        from ksubset.backends.array_api import NUMPY
 
         left = np.flatnonzero(~served)
         if left.size:
             u = np.random.default_rng(seed).random((len(z), left.size, max(self.n, 1)))
-            z[:, left] = self.core(functions.sample, left, u.astype(z.dtype))
+            drawn = self.core(functions.sample, left, u.astype(self.rows.dtype))
+            z[:, left] = indices_of(NUMPY, drawn, places) if places else drawn

@@ -24,6 +24,9 @@ class Memory(Protocol):
     def empty(self, shape: tuple[int, ...], like: Any) -> Any:
         """A new array of the dtype of another one."""
 
+    def integers(self, shape: tuple[int, ...]) -> Any:
+        """A new array of 64-bit integers."""
+
     def contiguous(self, x: Any, like: Any) -> Any:
         """The array, or a copy of the dtype of another one whose numbers are in order."""
 
@@ -45,6 +48,9 @@ class NumPy:
 
     def empty(self, shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
         return np.empty(shape, like.dtype)
+
+    def integers(self, shape: tuple[int, ...]) -> np.ndarray:
+        return np.empty(shape, np.int64)
 
     def contiguous(self, x: np.ndarray, like: np.ndarray) -> np.ndarray:
         return np.ascontiguousarray(x, like.dtype)

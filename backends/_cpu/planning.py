@@ -176,12 +176,17 @@ def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, w
     vector, items = WIDTH[KINDS[dtype]] * dtype.itemsize, lanes * dtype.itemsize * (n + 64)
     if method == RECURSION:
         tables = 2 * vector * (((n + 3) // 4 + 3) * (width + 1 + recursion_passes.PAD) + 2 * (width + 64))
-        scratch = 9 * items + tables + team.board_bytes(n) + 4096
+        scratch = 9 * items + tables + team.board_bytes(n) + 4096 + 8 * lanes
         return Plan(LAYOUTS[dtype, across], lanes, scratch, n * (TYPICAL[method] + width))
     scratch = (sampling.BYTES if name == "sample" else moments.NUMBERS * vector + 4096) + team.board_bytes(n)
     shared = team.board_bytes(n, 2) if n >= SHARED else 0
     scratch += 3 * items if across == ROWS else 0
     return Plan(LAYOUTS[dtype, across], lanes, scratch, n * TYPICAL[method], shared, team.ALONE)
+
+
+def with_room_for_row(plan: Plan, dtype: np.dtype[Any], n: int) -> Plan:
+    """Plan for a row in the memory of each thread, which is then on its own."""
+    return plan._replace(scratch=plan.scratch + dtype.itemsize * (n + 64), shared=0)
 
 
 @lru_cache(maxsize=1024)

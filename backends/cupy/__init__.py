@@ -16,7 +16,13 @@ from ksubset.backends._cuda import calls, geometry
 from ksubset.backends._cuda.geometry import Launch
 from ksubset.backends.cupy import cuda
 
-OPS = Ops(xp, cupy.matmul, cupy.sort, item_sums=partial(cupy.sum, axis=0))
+
+def _scatter(x: cupy.ndarray, places: cupy.ndarray, values: cupy.ndarray) -> cupy.ndarray:
+    cupy.put_along_axis(x, places, values, axis=-1)
+    return x
+
+
+OPS = Ops(xp, cupy.matmul, cupy.sort, item_sums=partial(cupy.sum, axis=0), scatter=_scatter)
 RUNTIME = cuda.runtime(OPS)
 
 

@@ -17,7 +17,7 @@ import dask.array as da
 from ksubset._call.arguments import check_k, check_logits
 from ksubset._call.backend import Backend, Known
 from ksubset._call.cardinality import Cardinality, at_least
-from ksubset._call.placement import Placement, Work
+from ksubset._call.placement import Draw, Placement, Work
 from ksubset._call.prepare import static_width
 from ksubset._call.problem import Problem
 from ksubset._call.values import check_binary
@@ -78,9 +78,9 @@ class Chunked(Placement[Problem]):
         """As for `Placement`."""
         return replace(self, outline=problem)
 
-    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = ()) -> Array:
+    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = (), dtype: Any = None) -> Array:
         """As for `Placement`, in each chunk."""
-        return self._map(work, tail, *arrays)
+        return self._map(work, tail, *arrays, dtype=dtype)
 
     def value(self, function: Callable[..., Array], *arrays: Array, solution: Known = None) -> Array:
         """As for `Placement`; further arrays are checked in each chunk."""
@@ -88,10 +88,12 @@ class Chunked(Placement[Problem]):
         work = partial(_evaluated, function, self.outline.validates_anywhere)
         return self._map(work, tail, *arrays)
 
-    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+    def draw(
+        self, work: Draw, rng: object, sample_shape: tuple[int, ...], tail: tuple[int, ...], dtype: Any = None
+    ) -> Array:
         """As for `Placement`, in each chunk, with a seed that depends on its position."""
-        work = partial(_drawn, function, root(rng), sample_shape)
-        return self._map(work, tuple(self.outline.logits.shape[-1:]), draws=sample_shape, places=True)
+        work = partial(_drawn, work, root(rng), sample_shape)
+        return self._map(work, tail, draws=sample_shape, places=True, dtype=dtype)
 
     def _map(
         self,
@@ -100,6 +102,7 @@ class Chunked(Placement[Problem]):
         *arrays: Array,
         draws: tuple[int, ...] = (),
         places: bool = False,
+        dtype: Any = None,
     ) -> Array:
         k, parts = split(self.given)
         sizes = [
@@ -108,8 +111,9 @@ class Chunked(Placement[Problem]):
         ]
         logits = self.outline.logits
         operands = [Operand(logits), *sizes, *map(Operand, arrays)]
-        found = map_rows(ChunkTask(self.start, k, tuple(parts), work), operands, tail, draws=draws, places=places)
-        found = self.outline.cast(found)
+        task = ChunkTask(self.start, k, tuple(parts), work)
+        found = map_rows(task, operands, tail, dtype or logits.dtype, draws=draws, places=places)
+        found = found if dtype else self.outline.cast(found)
         return found.rechunk({-1: self.items}) if tail == logits.shape[-1:] else found
 
     def local(self, x: Array, name: str) -> Array:
@@ -131,11 +135,9 @@ class Chunked(Placement[Problem]):
         return self.start(chunk, size, validate=False).path(name)
 
 
-def _drawn(
-    function: Callable[..., Array], source: Root, sample_shape: tuple[int, ...], problem: Problem, *place: Array
-) -> Array:
-    """`sample` or `rsample` of the chunk at a place."""
-    return problem.draw(function, seed(source, place), sample_shape)
+def _drawn(work: Draw, source: Root, sample_shape: tuple[int, ...], problem: Problem, *place: Array) -> Array:
+    """The draws of the chunk at a place."""
+    return work(problem, seed(source, place), sample_shape)
 
 
 def _evaluated(function: Callable[..., Any], validate: bool, problem: Problem, *arrays: Array) -> Array:

@@ -76,11 +76,12 @@ def map_rows(
     call: ChunkTask,
     operands: Sequence[Operand],
     tail: tuple[int, ...],
+    dtype: Any,
     *,
     draws: tuple[int, ...] = (),
     places: bool = False,
 ) -> Array:
-    """``call`` on the chunks of the operands, the logits first: draws + (...) + tail.
+    """``call`` on the chunks of the operands, the logits first: draws + (...) + tail, of a dtype.
 
     With ``places`` each call also gets the position of its chunk, an array of one number for each axis of the batch.
     """
@@ -102,8 +103,8 @@ def map_rows(
         new_axes=before | after,
         adjust_chunks={axis: chunks[axis] for axis in batch},
         align_arrays=False,
-        dtype=like.dtype,
-        meta=meta_from_array(like, ndim=len(index)),
+        dtype=dtype,
+        meta=meta_from_array(like, ndim=len(index), dtype=dtype),
         token="ksubset",
     )
 

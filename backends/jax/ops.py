@@ -56,6 +56,10 @@ def _join(re: Array, im: Array) -> Array:
     return jax.lax.complex(*jnp.broadcast_arrays(re, im))
 
 
+def _scatter(x: Array, places: Array, values: Array) -> Array:
+    return jnp.put_along_axis(x, places, values, axis=-1, inplace=False)
+
+
 _COMMON: dict[str, Any] = {
     "xp": jnp,
     "join": _join,
@@ -64,6 +68,7 @@ _COMMON: dict[str, Any] = {
     "repeat": _repeat,
     "choose": _choose,
     "scan": _scan,
+    "scatter": _scatter,
     "stop_gradient": jax.lax.stop_gradient,
     "matmul_from": 9,
     "sweeps": True,

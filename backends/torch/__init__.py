@@ -17,7 +17,7 @@ from ksubset.backends import enter, is_spread
 from ksubset.backends.torch import cpu, cuda, dispatch, estimators
 from ksubset.backends.torch.autograd import Evaluation, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
-from ksubset.backends.torch.compile import draw_compiled, evaluate_compiled
+from ksubset.backends.torch.compile import draw_compiled, evaluate_compiled, indices_compiled
 from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
 
 if TYPE_CHECKING:
@@ -149,6 +149,16 @@ class Torch(Backend):
         if parameters.device.type == cuda.DEVICE:
             return cuda.path(law, name, parameters)
         return cpu.path(law, name, parameters)
+
+    def draw_indices(
+        self, law: Law, parameters: Array, places: int, rng: object, sample_shape: tuple[int, ...]
+    ) -> Array | None:
+        if torch._C._are_functorch_transforms_active() or not places or not cpu.takes(law, "draw", parameters):
+            return None
+        return cpu.draw_indices(law, parameters, places, generator(rng, parameters), sample_shape)
+
+    def indices_of(self, z: Array, places: int) -> Array:
+        return indices_compiled(z, places) if torch.compiler.is_compiling() else super().indices_of(z, places)
 
     def draw(
         self,

@@ -10,12 +10,13 @@ from typing import Any, cast
 import torch
 from torch import Tensor
 
+from ksubset._engine.indices import indices_of
 from ksubset._law.derivatives import find
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends.torch import dispatch
-from ksubset.backends.torch.ops import LAZY
+from ksubset.backends.torch.ops import LAZY, ops_for
 from ksubset.backends.torch.transforms import mapped
 
 
@@ -77,6 +78,23 @@ def _(
     dims = (*in_dims[3:5], *in_dims[5])
     (parameters, k, *arrays), place = mapped(find(name), info.batch_size, dims, parameters, k, tuple(arrays))
     return _evaluate(name, weighted, numbers, parameters, k, arrays), place
+
+
+@torch.library.custom_op("ksubset::indices_of", mutates_args=())
+def indices_compiled(z: Tensor, places: int) -> Tensor:
+    """The items of subsets, (..., places)."""
+    result: Tensor = indices_of(ops_for(z), z, places)
+    return result.contiguous()
+
+
+@indices_compiled.register_fake
+def _(z: Tensor, places: int) -> Tensor:
+    return z.new_empty((*z.shape[:-1], places), dtype=torch.int64)
+
+
+@indices_compiled.register_vmap
+def _(info: Any, in_dims: tuple[Any, ...], z: Tensor, places: int) -> tuple[Tensor, int]:
+    return indices_compiled(z.movedim(in_dims[0], 0), places), 0
 
 
 @torch.library.custom_op("ksubset::draw", mutates_args=())

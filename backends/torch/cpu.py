@@ -60,6 +60,9 @@ class Tensors:
     def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         return torch.empty(shape, dtype=like.dtype, device="cpu")
 
+    def integers(self, shape: tuple[int, ...]) -> Tensor:
+        return torch.empty(shape, dtype=torch.int64, device="cpu")
+
     def contiguous(self, x: Tensor, like: Tensor) -> Tensor:
         if x.is_contiguous() and x.dtype == like.dtype and not x.is_neg():
             return x
@@ -130,14 +133,26 @@ def draw(
     return z
 
 
-def sample(law: Law, parameters: Tensor, seed: int, sample_shape: tuple[int, ...]) -> tuple[Tensor, Any]:
-    """Draw subsets; also λ where subsets have one size."""
+def sample(
+    law: Law, parameters: Tensor, seed: int, sample_shape: tuple[int, ...], places: int = 0
+) -> tuple[Tensor, Any]:
+    """Draw subsets, or with places for them the indices; also λ where subsets have one size."""
     threads = torch.get_num_threads()
     if isinstance(law, FixedSize):
         given = parameters, law.k, seed, sample_shape, law.width
-        found: tuple[Tensor, Any] = dispatch_fixed.kernels().sample(*given, threads=threads, memory=TENSORS)
+        found: tuple[Tensor, Any] = dispatch_fixed.kernels().sample(
+            *given, places=places, threads=threads, memory=TENSORS
+        )
         return found
-    return torch.from_numpy(dispatch.sample(law, _view(parameters), seed, sample_shape, threads=threads)), None
+    drawn = dispatch.sample(law, _view(parameters), seed, sample_shape, places=places, threads=threads)
+    return torch.from_numpy(drawn), None
+
+
+def draw_indices(
+    law: Law, parameters: Tensor, places: int, generator: torch.Generator | None, sample_shape: tuple[int, ...]
+) -> Tensor:
+    """The items of the subsets that `draw` draws."""
+    return sample(law, parameters, _seed(generator), sample_shape, places)[0]
 
 
 def _seed(generator: torch.Generator | None) -> int:

@@ -30,6 +30,10 @@ def _sort_on_cpu(x: torch.Tensor) -> torch.Tensor:
     return torch.from_numpy(np.sort(x.numpy(force=True), axis=-1))
 
 
+def _scatter(x: torch.Tensor, places: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    return x.scatter(-1, places, values)
+
+
 EAGER = Ops(
     xp,
     _matmul,
@@ -38,12 +42,19 @@ EAGER = Ops(
     choose=choose_needed(torch),
     join=torch.complex,
     item_sums=partial(torch.sum, dim=0),
+    scatter=_scatter,
     stop_gradient=torch.Tensor.detach,
     sweeps=True,
     eager_on_cpu=True,
 )
 LAZY = Ops(
-    xp, _matmul, _sort, join=torch.complex, item_sums=partial(torch.sum, dim=0), stop_gradient=torch.Tensor.detach
+    xp,
+    _matmul,
+    _sort,
+    join=torch.complex,
+    item_sums=partial(torch.sum, dim=0),
+    scatter=_scatter,
+    stop_gradient=torch.Tensor.detach,
 )
 
 

@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic
 
-from ksubset._api import information, marginals, sampling
+from ksubset._api import indices, information, marginals, sampling
 from ksubset._call.backend import Known
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.prepare import prepare
@@ -55,6 +55,7 @@ class KSubset(Generic[T]):
         logits, self._given, k = _own(logits), k, _own(k)
         self._call = prepare(logits, k, max_k, validate)
         self._solved: Known = None
+        self._most = max_k
         self._again = partial(type(self), max_k=max_k, validate=validate)
         self.logits: T = logits
         self.k: int | Array = k
@@ -145,6 +146,23 @@ class KSubset(Generic[T]):
     def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> T:
         """See `rsample`."""
         return sampling.draw(self._call, rng, sample_shape, functions.rsample)
+
+    def sample_with_marginals(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> tuple[T, T]:
+        """See `sample_with_marginals`."""
+        z = sampling.draw(self._call, rng, sample_shape, functions.sample)
+        return sampling.with_derivative(self._call, z, self.mean)
+
+    def sample_indices(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> T:
+        """See `sample_indices`."""
+        return indices.draw_indices(self._call, rng, sample_shape, self._most)
+
+    def mode_indices(self) -> T:
+        """See `mode_indices`."""
+        return indices.likeliest_indices(self._call, self._most)
+
+    def log_prob_indices(self, given: Array) -> T:
+        """See `log_prob_indices`."""
+        return indices.score_indices(self._call, given, self._solution)
 
 
 SIDES = (functions.marginals, functions.unchosen)

@@ -106,9 +106,77 @@ def rsample(
     return draw(prepare(logits, k, max_k, validate), rng, sample_shape, functions.rsample)
 
 
+def sample_with_marginals(
+    logits: T,
+    k: int | Array,
+    *,
+    rng: object = None,
+    sample_shape: tuple[int, ...] = (),
+    max_k: int | None = None,
+    validate: bool | None = None,
+) -> tuple[T, T]:
+    r"""Draw subsets exactly, with the SIMPLE gradient, and compute the marginals.
+
+    The derivatives of both are J · v, so that a backward pass through both takes one product,
+    :math:`J(\theta)(\nabla_z \ell + \nabla_\mu \ell)`, in the place of the two that `rsample` and `marginals` take.
+
+    Parameters
+    ----------
+    logits : array, shape (..., n)
+        Real floating. −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets; an array broadcasts to the batch shape (...).
+    rng : generator, key or int, optional
+        The source of randomness, as `sample` takes it.
+    sample_shape : tuple of int, optional
+        Shape of the draws from each row.
+    max_k : int, optional
+        An upper bound on a ``k`` whose values cannot be read; a smaller bound is faster.
+    validate : bool, optional
+        Whether values are checked; by default where they can be read at no cost.
+
+    Returns
+    -------
+    z : array, shape sample_shape + (..., n)
+        0 and 1 in the dtype of ``logits``: what `rsample` returns.
+    mu : array, shape (..., n)
+        What `marginals` returns.
+
+    Raises
+    ------
+    TypeError, ValueError
+        As `sample` does.
+
+    References
+    ----------
+    Ahmed et al. (2023), eq. 6 and Algorithms 5 and 6.
+
+    Examples
+    --------
+    >>> import numpy as np, ksubset
+    >>> z, mu = ksubset.sample_with_marginals(np.array([9.0, 0.0, 9.0, -9.0]), 2, rng=0)
+    >>> z, mu.round(3)
+    (array([1., 0., 1., 0.]), array([1., 0., 1., 0.]))
+    """
+    call = prepare(logits, k, max_k, validate)
+    return with_derivative(call, draw(call, rng, sample_shape, functions.sample), call.value(functions.marginals))
+
+
+def with_derivative(call: Placement[Problem], z: Array, mu: Array) -> tuple[Array, Array]:
+    """Samples with the derivative of the marginals, and the marginals."""
+    if call.problem.backend.differentiates:
+        parts = call.local(z, "z"), call.local(mu, "mu")
+        z = call.run(Problem.attached, *parts, tail=tuple(call.problem.logits.shape[-1:]))
+    return z, mu
+
+
 def draw(call: Placement[Problem], rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:
     """`sample` or `rsample` of a validated call."""
-    return call.draw(function, rng, checked_shape(sample_shape))
+
+    def work(problem: Problem, rng: object, draws: tuple[int, ...]) -> Array:
+        return problem.sampled(function, rng, draws)
+
+    return call.draw(work, rng, checked_shape(sample_shape), tuple(call.problem.logits.shape[-1:]))
 
 
 def sample_from_uniforms(

@@ -4,6 +4,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeVar
 
+from ksubset._engine.indices import indices_of
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.law import Law
 
@@ -105,6 +106,16 @@ class Backend(ABC):
     ) -> Array | None:
         """The value of ``sample`` or ``rsample`` by a kernel; None if it goes through `uniforms` and `evaluate`."""
         return None
+
+    def draw_indices(
+        self, law: Law, parameters: Array, places: int, rng: object, sample_shape: tuple[int, ...]
+    ) -> Array | None:
+        """The items of samples, sample_shape + (..., places), by a kernel; None if they are found in samples."""
+        return None
+
+    def indices_of(self, z: Array, places: int) -> Array:
+        """The items of subsets (..., n), (..., places); see `ksubset._engine.indices.indices_of`."""
+        return indices_of(self.ops(z), z, places)
 
     def astype(self, x: Array, dtype: Any) -> Array:
         """A result in the dtype that was asked for, in silence where it overflows."""

@@ -59,13 +59,9 @@ class CardinalityProblem(Problem):
 
     def _with_gradient(self, function: Callable[..., Any], z: Array) -> Array:
         """Subsets; from `rsample` they have the derivative of their mean."""
-        if function is functions.sample:
-            return z
-        mean = self.value(functions.marginals)
-        change = mean - self.backend.ops(mean).stop_gradient(mean)
-        return z + self.xp.broadcast_to(change, tuple(z.shape))
+        return z if function is functions.sample else self.attached(z, self.value(functions.marginals))
 
-    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+    def sampled(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """Samples of these rows: by a kernel where there is one, else by uniforms."""
         z = self.backend.draw(functions.sample, self.law, self.parameters, rng, sample_shape)
         if z is not None:

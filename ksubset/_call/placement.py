@@ -19,6 +19,9 @@ Work: TypeAlias = Callable[..., Array]
 """``work(problem, *arrays)``: a result for rows that are whole, (...) + tail with the batch (...) of the problem."""
 
 
+Draw: TypeAlias = Callable[[Any, object, tuple[int, ...]], Array]
+"""``work(problem, rng, sample_shape)``: draws for rows that are whole, sample_shape + (...) + tail."""
+
 P = TypeVar("P")
 """`Problem`, which is itself a placement."""
 
@@ -41,15 +44,18 @@ class Placement(ABC, Generic[P]):
         """Another problem with rows in the same places."""
 
     @abstractmethod
-    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = ()) -> Array:
+    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = (), dtype: Any = None) -> Array:
         """The results of ``work`` for all rows, (...) + tail, put together like the logits.
 
-        The ``arrays`` go with the logits, as `local` returns them.
+        The ``arrays`` go with the logits, as `local` returns them. ``dtype`` is that of the results, where it is not
+        the dtype of the problem.
         """
 
     @abstractmethod
-    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
-        """`sample` or `rsample` of all rows."""
+    def draw(
+        self, work: Draw, rng: object, sample_shape: tuple[int, ...], tail: tuple[int, ...], dtype: Any = None
+    ) -> Array:
+        """The draws of all rows by ``work``, sample_shape + (...) + tail."""
 
     @abstractmethod
     def local(self, x: Array, name: str) -> Array:

@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
 from ksubset._call.arguments import check_floating, check_framework, check_shape
 from ksubset._call.backend import Backend, Known
-from ksubset._call.placement import Placement, Work
+from ksubset._call.placement import Draw, Placement, Work
 from ksubset._call.values import check_binary, check_values
 from ksubset._engine.arrays import broadcast_shapes, device
 from ksubset._engine.ops import Array
+from ksubset._law import functions
 from ksubset._law.law import Law
 
 if TYPE_CHECKING:
@@ -54,9 +55,15 @@ class Problem(Placement["Problem"]):
         """The other problem itself."""
         return problem
 
-    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = ()) -> Array:
+    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = (), dtype: Any = None) -> Array:
         """As for `Placement`."""
         return work(self, *arrays)
+
+    def draw(
+        self, work: Draw, rng: object, sample_shape: tuple[int, ...], tail: tuple[int, ...], dtype: Any = None
+    ) -> Array:
+        """As for `Placement`."""
+        return work(self, rng, sample_shape)
 
     def local(self, x: Array, name: str) -> Array:
         """The array itself."""
@@ -131,12 +138,24 @@ class Problem(Placement["Problem"]):
         """Raise if the values of these logits, or k, admit no subset."""
         check_values(logits, self.k, self.backend, name)
 
-    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+    def sampled(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
         """`sample` or `rsample`: directly where the adapter can, else by uniforms."""
         z = self.backend.draw(function, self.law, self.parameters, rng, sample_shape)
         if z is not None:
             return self.cast(z)
         return self.value(function, self.uniforms(rng, sample_shape))
+
+    def attached(self, z: Array, mean: Array) -> Array:
+        """Subsets with the derivative of their mean."""
+        change = mean - self.backend.ops(mean).stop_gradient(mean)
+        return z + self.xp.broadcast_to(change, tuple(z.shape))
+
+    def sampled_indices(self, places: int, rng: object, sample_shape: tuple[int, ...]) -> Array:
+        """The items of samples, sample_shape + (..., places): directly where the adapter can."""
+        found = self.backend.draw_indices(self.law, self.parameters, places, rng, sample_shape)
+        if found is not None:
+            return found
+        return self.backend.indices_of(self.sampled(functions.sample, rng, sample_shape), places)
 
     def giving(self, dtype: object) -> "Problem":
         """The same problem with results in a dtype, computed in the wider of it and the dtype of the logits."""

@@ -1,11 +1,10 @@
 """A validated call on rows of which each of several processes holds a part."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from ksubset._call.backend import Shards
-from ksubset._call.placement import Placement, Work
+from ksubset._call.placement import Draw, Placement, Work
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 
@@ -43,15 +42,17 @@ class Sharded(Placement[Problem]):
         """As for `Placement`."""
         return replace(self, rows=problem)
 
-    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = ()) -> Array:
+    def run(self, work: Work, *arrays: Array, tail: tuple[int, ...] = (), dtype: Any = None) -> Array:
         """As for `Placement`; axes before the batch axes are whole on every process."""
         value = work(self.rows, *arrays)
         return self.shards.whole(value, value.ndim - len(tail) - (self.rows.logits.ndim - 1))
 
-    def draw(self, function: Callable[..., Array], rng: object, sample_shape: tuple[int, ...]) -> Array:
+    def draw(
+        self, work: Draw, rng: object, sample_shape: tuple[int, ...], tail: tuple[int, ...], dtype: Any = None
+    ) -> Array:
         """As for `Placement`."""
-        z = self.rows.draw(function, self.shards.stream(rng, self.rows.logits), sample_shape)
-        return self.shards.whole(z, len(sample_shape))
+        drawn = work(self.rows, self.shards.stream(rng, self.rows.logits), sample_shape)
+        return self.shards.whole(drawn, len(sample_shape))
 
     def local(self, x: Array, name: str) -> Array:
         """As for `Placement`."""

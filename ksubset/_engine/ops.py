@@ -120,6 +120,9 @@ class Ops:
         ``join(re, im)``: re + i im, for reals that broadcast.
     item_sums
         ``item_sums(x)``: sums over the first axis, where the namespace's own are fast and do not lose digits.
+    scatter
+        ``scatter(x, places, values)``: ``x``, perhaps overwritten, with the values at these places along the last axis.
+        Where several values of a row share a place, any of them may end up there. Set where the namespace can do it.
     sums_from_both_ends
         ``sums_from_both_ends(x)``: sums over the first axis up to each entry and from each entry on, where there is
         something better than the namespace's ``cumulative_sum``.
@@ -146,6 +149,7 @@ class Ops:
     scan: Scan | None = None
     join: Callable[[Array, Array], Array] = lambda re, im: re + 1j * im
     item_sums: Callable[[Array], Array] | None = None
+    scatter: Callable[[Array, Array, Array], Array] | None = None
     sums_from_both_ends: Callable[[Array], tuple[Array, Array]] | None = None
     devices: Devices | None = None
     matmul_from: int = 24

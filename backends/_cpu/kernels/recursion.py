@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from numba import int64
 
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
+from ksubset.backends._cpu.kernels.indices import write_indices_of_lanes
 from ksubset.backends._cpu.kernels.recursion_draw import draw
 from ksubset.backends._cpu.kernels.recursion_passes import (
     inside,
@@ -215,11 +216,13 @@ def push(n, work, like, none):
 
 
 @kernel
-def sample(theta, k, same, n, most, count, begin, stop, shifts, seed, draws, out, scratch, end, layout):
-    """λ, and subsets: draw d of row r is row d · count + r of ``out``."""
+def sample(theta, k, same, n, most, count, begin, stop, shifts, seed, draws, places, out, scratch, end, layout):
+    """λ, and subsets: draw d of row r is row d · count + r of ``out``, its indices if there are ``places`` for them."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k, shifts = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
-    work, blocks, lanes, out = workspace(scratch, 1, n, most, zero), (n + 3) // 4, width(zero), table_at(out, n, zero)
+    blocks, lanes, items, indices = (n + 3) // 4, width(zero), table_at(out, n, zero), table_at(out, places, int64(0))
+    ends, at = carve(scratch, 1, lanes, int64(0))
+    work = workspace(at, 1, n, most, zero)
     for first in range(begin, stop, lanes):
         rows = min(lanes, stop - first)
         high, flipped = read(theta, first, rows, n, k, same, work, zero)
@@ -233,7 +236,10 @@ def sample(theta, k, same, n, most, count, begin, stop, shifts, seed, draws, out
             draw(work.p, work.q, n, high, work.table, load(work.target, 0, zero), work.level, work.chosen, zero)
             if odd:
                 restore_side(work.chosen, n, shift, load(work.sign, 0, zero))
-            write_rows(work.chosen, rows, out, d * count + first, zero)
+            if places > 0:
+                write_indices_of_lanes(work.chosen, n, rows, indices, d * count + first, ends, 1, zero)
+            else:
+                write_rows(work.chosen, rows, items, d * count + first, zero)
     restore_mode(mode)
 
 

@@ -4,9 +4,10 @@ import numpy as np
 from numba import int64, uint64
 
 from ksubset.backends._cpu.compiling import inlined, kernel
+from ksubset.backends._cpu.kernels.indices import write_indices_of_row
 from ksubset.backends._cpu.kernels.nodes import KINDS, MOST
 from ksubset.backends._cpu.kernels.power_sum_terms import TERMS
-from ksubset.backends._cpu.kernels.rows import carve, put_lanes
+from ksubset.backends._cpu.kernels.rows import LINE, carve, put_lanes
 from ksubset.backends._cpu.kernels.sampling_bernoulli import BYTES_TO_SHORT, Memory, scalar
 from ksubset.backends._cpu.kernels.sampling_bits import WORDS_OF_STATE, seed_bits
 from ksubset.backends._cpu.kernels.sampling_remainder import MOST_COUNTS
@@ -44,12 +45,24 @@ def memory_of(at, like, wide):
     return Memory(state, before, single, short, level, broad, counts, nodes, part, sums, at)
 
 
+@inlined
+def row_before(end, size):
+    """Where a row of ``size`` bytes begins that comes last in scratch memory."""
+    return (end - size) // LINE * LINE
+
+
 @kernel
-def sample(theta, k, same, n, count, begin, stop, shifts, seed, draws, out, scratch, end, rank, size, shared, layout):
-    """λ, and subsets: draw d of row r is row d · count + r of ``out``."""
+def sample(
+    theta, k, same, n, count, begin, stop, shifts, seed, draws, places, out, scratch, end, rank, size, shared, layout
+):
+    """λ, and subsets: draw d of row r is row d · count + r of ``out``, its indices if there are ``places`` for them.
+
+    A subset whose indices are written is in scratch memory, after all else.
+    """
     mode, like, wide = flush_subnormals(), zeros(layout), zeros(double_items(layout))
     theta, k, shifts = table_at(theta, n, like), table_at(k, 0, int64(0)), table_at(shifts, count, like)
-    memory, out = memory_of(scratch, like, wide), table_at(out, n, like)
+    memory, indices = memory_of(scratch, like, wide), table_at(out, places, int64(0))
+    items = table_at(row_before(end, n * theta.itemsize) if places > 0 else out, n, like)
     team = team_of(rank, size, shared, memory.board)
     for r in range(begin, stop):
         wanted = k[r] if same < 0 else same
@@ -61,10 +74,13 @@ def sample(theta, k, same, n, count, begin, stop, shifts, seed, draws, out, scra
         variance, sound = scalar(totals.spread, memory.level), shifts[1, r] == shifts[1, r]
         for d in range(draws):
             number, good = d * count + r, False
+            at = 0 if places > 0 else number * n
             if sound:
                 seed_bits(seed, number, sections(row), memory.state, memory.single)
-                good = draw_row(row, wanted, start, shift, variance, out, number * n, memory, like, wide)
+                good = draw_row(row, wanted, start, shift, variance, items, at, memory, like, wide)
             if not good:
                 for i in range(n):
-                    out[number, i] = np.nan
+                    items[at + i] = np.nan
+            if places > 0:
+                write_indices_of_row(items, n, indices, number, like)
     restore_mode(mode)

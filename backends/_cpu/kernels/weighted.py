@@ -7,8 +7,11 @@ and results for the counts are (count, high + 1), log-weights −∞ below ``low
 
 from typing import Any, NamedTuple
 
+from numba import int64
+
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.kernels.answers import log_of_more
+from ksubset.backends._cpu.kernels.indices import write_indices_of_lanes
 from ksubset.backends._cpu.kernels.recursion import probabilities, push, settle, workspace
 from ksubset.backends._cpu.kernels.recursion_draw import draw
 from ksubset.backends._cpu.kernels.recursion_passes import PAD, inside, outside, place
@@ -186,12 +189,19 @@ def jacobian_product(theta, _k, high, n, count, begin, stop, omega, low, served,
 
 
 @kernel
-def sample(theta, _k, high, n, count, begin, stop, omega, low, served, seed, draws, out, scratch, end, layout):
-    """Subsets: draw d of row r is row d · count + r of ``out``. Each has its size first, then its items."""
+def sample(
+    theta, _k, high, n, count, begin, stop, omega, low, served, seed, draws, places, side, out, scratch, end, layout
+):
+    """Subsets: draw d of row r is row d · count + r of ``out``. Each has its size first, then its items.
+
+    If there are ``places`` for them, the indices are written of the items that are chosen, or with ``side`` −1 of the
+    other items.
+    """
     mode, zero = flush_subnormals(), zeros(layout)
-    theta, omega = table_at(theta, n, zero), table_at(omega, high + 1, zero)
-    served, out = table_at(served, count, zero), table_at(out, n, zero)
-    counts, at = count_tables(scratch, high, 1, zero)
+    theta, omega, served = table_at(theta, n, zero), table_at(omega, high + 1, zero), table_at(served, count, zero)
+    items, indices = table_at(out, n, zero), table_at(out, places, int64(0))
+    ends, at = carve(scratch, 1, width(zero), int64(0))
+    counts, at = count_tables(at, high, 1, zero)
     work, lanes = workspace(at, 1, n, high, zero), width(zero)
     for first in range(begin, stop, lanes):
         rows = min(lanes, stop - first)
@@ -204,7 +214,10 @@ def sample(theta, _k, high, n, count, begin, stop, omega, low, served, seed, dra
             seed_streams(seed, d * count + first, work.level)
             size = draw_count(low, high, counts.chances, work.level, zero)
             draw(work.p, work.q, n, high, work.table, size, work.level, work.chosen, zero)
-            write_rows(work.chosen, rows, out, d * count + first, zero)
+            if places > 0:
+                write_indices_of_lanes(work.chosen, n, rows, indices, d * count + first, ends, side, zero)
+            else:
+                write_rows(work.chosen, rows, items, d * count + first, zero)
     restore_mode(mode)
 
 

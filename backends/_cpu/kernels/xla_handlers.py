@@ -170,7 +170,9 @@ def sample_recursion(pointer):
         for i in range(seeds_of(frame)):
             p = part_of(frame, c, i, zeros(layout))
             rows = p.theta, p.k, c.same, c.n
-            recursion.sample(*rows, c.most, p.rows, 0, p.rows, c.shifts, p.seed, c.choice, p.out, c.at, c.end, layout)
+            recursion.sample(
+                *rows, c.most, p.rows, 0, p.rows, c.shifts, p.seed, c.choice, 0, p.out, c.at, c.end, layout
+            )
     return 0
 
 
@@ -182,6 +184,6 @@ def sample_contour(pointer):
         for i in range(seeds_of(frame)):
             p = part_of(frame, c, i, zeros(layout))
             rows = p.theta, p.k, c.same, c.n
-            last = p.seed, c.choice, p.out, c.at, c.end
+            last = p.seed, c.choice, 0, p.out, c.at, c.end
             sampling.sample(*rows, p.rows, 0, p.rows, c.shifts, *last, *ALONE, layout)
     return 0

@@ -89,6 +89,6 @@ def sample_weighted(pointer):
             first = i * share
             rows = address_in(theta, first * c.n), 0, c.high, c.n, share, 0, share
             sizes = address_in(omega, first * (c.high + 1)), c.low, address_in(served, first)
-            drawn = words(seeds)[i] & WORD, c.choice, address_in(out, first * c.choice * c.n)
+            drawn = words(seeds)[i] & WORD, c.choice, 0, 1, address_in(out, first * c.choice * c.n)
             weighted.sample(*rows, *sizes, *drawn, c.at, c.end, layout)
     return 0

@@ -206,6 +206,24 @@ def all_lanes(typingctx: Any, mask: Any) -> Any:
 
 
 @intrinsic
+def lane_bits(typingctx: Any, mask: Any) -> Any:
+    """The mask as a number, the first lane its lowest bit."""
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        return builder.zext(builder.bitcast(args[0], ir.IntType(WIDTH[mask.dtype])), ir.IntType(64))
+
+    return types.int64(mask), codegen
+
+
+@intrinsic
+def lowest_bit(typingctx: Any, bits: Any) -> Any:
+    """The place of the lowest bit that is set."""
+    return types.int64(types.int64), lambda context, builder, sig, args: builder.cttz(
+        args[0], ir.Constant(ir.IntType(1), 1)
+    )
+
+
+@intrinsic
 def double_items(typingctx: Any, layout: Any) -> Any:
     """The layout of float64 that takes one row at a time."""
     kind = LayoutType(float64, ITEMS)
