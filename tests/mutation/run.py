@@ -76,6 +76,8 @@ TESTS = {
     "_call.prepare": ["test_validation.py", *QUICK, *POTENTIALS],
     "_call.cardinality": POTENTIALS,
     "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py", "test_inverse.py"],
+    "_engine.indices": ["test_indices.py"],
+    "_api.indices": ["test_indices.py", "test_validation.py"],
     "_api.sampling": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
     "_law.inverse_map": ["test_solve_jacobian.py", "test_inverse.py"],
     "_law.rescaling": ["test_inverse.py", "test_inverse_derivatives.py"],

@@ -31,10 +31,14 @@ FUNCTIONS: dict[str, Literal["value", "gradient"]] = {
     "entropy": "gradient",
     "kl_divergence": "gradient",
     "kl_to_uniform": "gradient",
+    "log_prob_indices": "gradient",
     "mode": "value",
+    "mode_indices": "value",
     "sample": "value",
+    "sample_indices": "value",
     "sample_from_uniforms": "value",
     "rsample": "gradient",
+    "sample_with_marginals": "gradient",
 }
 """Whether a function has a gradient where the backend has reverse mode."""
 
