@@ -28,13 +28,18 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
 
     Parameters
     ----------
-    logits, k : optional
-        As in `log_normalizer`: the arguments of the calls in question, both or neither.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     Examples
     --------

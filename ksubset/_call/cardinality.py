@@ -170,8 +170,8 @@ def at_least(k: int | Array) -> Cardinality:
 
     Parameters
     ----------
-    k
-        As in `at_most`.
+    k : int or integer array
+        In [0, n]; an array broadcasts to the batch shape of the logits.
 
     Returns
     -------
