@@ -40,7 +40,7 @@ class AIMLEState(NamedTuple):
         Parameters
         ----------
         count : array, shape ()
-            The number that `aimle` reports in the place of the gradient with respect to β.
+            The number that `aimle` reports instead of the gradient with respect to β.
         c, eta, decay : float
             The number of non-zero entries to aim at, the step, and the weight of the past in the mean.
         """
