@@ -33,9 +33,8 @@ def logits_from_marginals(
         Real floating, in [0, 1]; each row sums to k, up to rounding to its dtype, to float32 or to six digits: to
         within 32 max(n ε, √n 2⁻²³), with ε the machine epsilon of its dtype. A common shift of all logit(μ) makes up
         the difference.
-    k : int, integer array or Cardinality
-        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
-        `Cardinality`.
+    k : int or integer array
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
     rescale : bool, optional
         Take rows of any sum, and multiply the odds of each by the factor c for which it sums to k:
         μ ↦ cμ/(1 − μ + cμ). Entries of 0 and 1 stay, the others stay between them and in their order.

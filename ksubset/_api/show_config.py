@@ -28,11 +28,10 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
 
     Parameters
     ----------
-    logits : array, shape (..., n)
-        Real floating; −∞ excludes an item, +∞ includes it.
-    k : int, integer array or Cardinality
-        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
-        `Cardinality`.
+    logits : array, shape (..., n), optional
+        The logits of the calls in question, together with ``k``.
+    k : int, integer array or Cardinality, optional
+        The size of the subsets in these calls.
 
     Raises
     ------

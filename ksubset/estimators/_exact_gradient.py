@@ -23,10 +23,11 @@ def exact_gradient(
     ----------
     loss : callable
         Turns subsets (C(n, k), ..., n) into their losses (C(n, k), ...); each may depend on its own subset alone.
+        It must be finite for subsets of probability 0 as well.
     logits : array, shape (..., n)
         Real floating; −∞ excludes an item, +∞ includes it.
     k : int
-        One size for all rows.
+        Size of the subsets, in [0, n]; one for all rows.
     max_subsets : int
         The largest C(n, k) that is enumerated.
     validate : bool, optional

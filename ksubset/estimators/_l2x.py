@@ -29,7 +29,7 @@ def l2x(
     logits : array, shape (..., n)
         Real floating; −∞ excludes an item, +∞ is not allowed.
     k : int
-        One size for all rows.
+        Size of the subsets, in [0, n]; one for all rows.
     tau : float
         The temperature τ > 0.
     rng : generator, key or int, optional

@@ -31,7 +31,7 @@ def softsub(
     logits : array, shape (..., n)
         Real floating; −∞ excludes an item, +∞ is not allowed.
     k : int
-        One size for all rows.
+        Size of the subsets, in [0, n]; one for all rows.
     t : float
         The temperature t > 0.
     rng : generator, key or int, optional
