@@ -151,7 +151,7 @@ def minimums(session: nox.Session) -> None:
 @nox.session(tags=["cpu"])
 def doctest(session: nox.Session) -> None:
     """Every example in the documentation, as printed."""
-    session.install("-e", ".", "numpy>=2.1", "pytest>=8")
+    session.install("-e", ".", "numpy>=2.1", TORCH, "pytest>=8")
     session.run("pytest", "--doctest-modules", "ksubset", "--ignore=ksubset/backends")
     session.run("pytest", "--doctest-glob=*.md", "README.md")
 

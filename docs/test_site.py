@@ -93,3 +93,9 @@ def test_every_public_name_is_in_the_reference() -> None:
     assert {
         f"{module.__name__}.{name}" for module in (ksubset, estimators, survey) for name in module.__all__
     } <= documented
+
+
+@pytest.mark.parametrize("words", ["attention", "experts", "feature selection", "graph", "pandas", "survey"])
+def test_a_heading_has_what_people_search_for(words: str) -> None:
+    headings = (line for page in PAGES for line in page.read_text().splitlines() if line.startswith("#"))
+    assert any(words in heading.lower() for heading in headings)

@@ -61,8 +61,10 @@ class KSubset(dist.Distribution):
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.log_normalizer`. NumPy arrays are taken as JAX arrays are.
+    TypeError
+        If an argument has the wrong type or dtype. NumPy arrays are taken as JAX arrays are.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     Notes
     -----

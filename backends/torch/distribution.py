@@ -53,8 +53,10 @@ class KSubset(Distribution):
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     Notes
     -----

@@ -2,7 +2,7 @@ r"""
 Estimators side by side
 =======================
 
-How far is a gradient off, in the mean and from draw to draw? With ten items all 252 subsets of size five can be listed,
+How far is a gradient off, on average and from draw to draw? With ten items all 252 subsets of size five can be listed,
 so that the true gradient of an expected loss is known. Here the loss is not linear in the subset, ℓ(z) = ‖z − b‖⁴ / 8.
 """
 

@@ -17,8 +17,8 @@ import numpy as np
 import ksubset
 
 # %%
-# Another law
-# -----------
+# A different distribution
+# ------------------------
 # The probability that Gumbel top-k gives a set is a sum over the *k*! orders in which its items may have been drawn. It
 # follows from smaller sets: whichever item *i* came last, the others came before it.
 
@@ -137,8 +137,8 @@ def expected_cost(theta):
 own = slope(expected_cost)
 gradients = {
     "of the expected loss under Gumbel top-k": own,
-    "straight-through in the mean, τ = 1": straight_through(1.0).mean(0),
-    "straight-through in the mean, τ = 0.3": straight_through(0.3).mean(0),
+    "straight-through on average, τ = 1": straight_through(1.0).mean(0),
+    "straight-through on average, τ = 0.3": straight_through(0.3).mean(0),
 }
 names = [f"{x:.1f}" for x in logits]
 axes = bars(names, gradients, [RED, YELLOW, GREY], ylabel="gradient")

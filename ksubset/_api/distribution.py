@@ -18,14 +18,23 @@ from ksubset._law import functions
 class KSubset(Generic[T]):
     r"""The distribution of a random subset of exactly k of n items, :math:`p(z) \propto \exp(\theta \cdot z)`.
 
-    Computations that several methods share run once, when the first of these methods is called. Before that, `mean` and
-    `variance` come directly from the CPU fast path, where it applies. The object keeps copies of its arrays, through
-    which derivatives pass, so that a later change in place, by an optimiser for instance, does not affect it.
+    The arguments are checked once, here. Computations that several methods share run once, when the first of these
+    methods is called. Before that, `mean` and `variance` come directly from the CPU fast path, where it applies. The
+    object keeps copies of its arrays, through which derivatives pass, so that a later change in place, by an optimiser
+    for instance, does not affect it.
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`; validated here, once.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Attributes
     ----------
@@ -36,8 +45,10 @@ class KSubset(Generic[T]):
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     Examples
     --------
@@ -47,6 +58,16 @@ class KSubset(Generic[T]):
     array([0.8808, 0.6944, 0.3056, 0.1192])
     >>> d.sample(rng=0, sample_shape=(3,)).shape
     (3, 4)
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> d = ksubset.KSubset(logits, 2)
+    >>> (d.rsample() @ cost - d.entropy()).backward()
+    >>> logits.grad
+    tensor([ 0.2592, -0.2357,  0.3150, -0.3385])
     """
 
     __module__ = "ksubset"
@@ -84,42 +105,54 @@ class KSubset(Generic[T]):
 
     @property
     def mean(self) -> T:
-        """The marginals; see `marginals`."""
+        """The marginals, (..., n): the probability of each item to be in the subset, as `marginals` gives them."""
         known = self._known(functions.marginals)
         return self._call.value(functions.marginals, solution=known)
 
     @property
     def variance(self) -> T:
-        """μ (1 − μ), accurate at both ends."""
+        """The variance of each item's indicator, (..., n): μ (1 − μ), accurate at both ends."""
         known = [self._known(side) for side in SIDES]
         return self._call.run(partial(_variance, known), tail=self.event_shape)
 
     def log_normalizer(self) -> T:
-        """See `log_normalizer`."""
+        """The log-normaliser A(θ) = log Σ exp(θ · z), shape (...), as `log_normalizer` gives it."""
         return self._call.value(functions.log_normalizer, solution=self._solution)
 
     def log_prob_count(self) -> T:
-        """See `log_prob_count`."""
+        """The log-probability that independent items add up to k, shape (...), as `log_prob_count` gives it."""
         return self._call.value(functions.log_prob_count, solution=self._solution)
 
     def marginals_jvp(self, v: Array) -> T:
-        """See `marginals_jvp`."""
+        """The covariance times a vector, J · v, (..., n), as `marginals_jvp` gives it.
+
+        Parameters
+        ----------
+        v : array, shape (..., n)
+            Broadcasts against the logits.
+        """
         return marginals.jacobian_times(self._call, v)
 
     def covariance(self) -> T:
-        """See `covariance`."""
+        """The covariance matrix of the items, (..., n, n), as `covariance` gives it."""
         return self._call.run(marginals.all_products, tail=self.event_shape * 2)
 
     def entropy(self) -> T:
-        """See `entropy`."""
+        """The Shannon entropy in nats, shape (...), as `entropy` gives it."""
         return self._call.value(functions.entropy, solution=self._solution)
 
     def kl_to_uniform(self) -> T:
-        """See `kl_to_uniform`."""
+        """The divergence to the uniform distribution in nats, shape (...), as `kl_to_uniform` gives it."""
         return self._call.value(functions.kl_to_uniform, solution=self._solution)
 
     def kl_divergence(self, other: "KSubset[T]") -> T:
-        """The divergence from this distribution to another with the same k; see `kl_divergence`."""
+        """The divergence from this distribution to another in nats, shape (...), as `kl_divergence` gives it.
+
+        Parameters
+        ----------
+        other : KSubset
+            With the same k: an equal int, or one and the same `Cardinality`.
+        """
         if not isinstance(other, KSubset):
             raise TypeError(f"other must be a KSubset; got {type(other).__name__}")
         ours, theirs = self.k, other.k
@@ -132,19 +165,47 @@ class KSubset(Generic[T]):
         return information.divergence(self._call, other.logits, self._solution)
 
     def log_prob(self, z: Array) -> T:
-        """See `log_prob`."""
+        """The log-probability of a subset, shape (...), as `log_prob` gives it.
+
+        Parameters
+        ----------
+        z : array, shape (..., n)
+            0 and 1, of any real dtype; broadcasts against the logits.
+        """
         return information.score(self._call, z, self._solution)
 
     def mode(self) -> T:
-        """See `mode`."""
+        """The most likely subset, (..., n), 0 and 1, as `mode` gives it."""
         return self._call.value(functions.mode)
 
     def sample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> T:
-        """See `sample`."""
+        """Exact samples without a gradient, sample_shape + (..., n), as `sample` draws them.
+
+        Parameters
+        ----------
+        rng : generator, key or int, optional
+            The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
+            `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
+            in NumPy and CuPy, and is an error in JAX. Dask arrays take the same as NumPy arrays, or a
+            `numpy.random.SeedSequence`: each chunk has a stream of its own, found from the seed and its position.
+        sample_shape : tuple of int, optional
+            Shape of the draws from each row, which share all work that depends on the logits alone.
+        """
         return sampling.draw(self._call, rng, sample_shape, functions.sample)
 
     def rsample(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> T:
-        """See `rsample`."""
+        """Exact samples with the SIMPLE gradient, sample_shape + (..., n), as `rsample` draws them.
+
+        Parameters
+        ----------
+        rng : generator, key or int, optional
+            The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
+            `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
+            in NumPy and CuPy, and is an error in JAX. Dask arrays take the same as NumPy arrays, or a
+            `numpy.random.SeedSequence`: each chunk has a stream of its own, found from the seed and its position.
+        sample_shape : tuple of int, optional
+            Shape of the draws from each row, which share all work that depends on the logits alone.
+        """
         return sampling.draw(self._call, rng, sample_shape, functions.rsample)
 
     def sample_with_marginals(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> tuple[T, T]:

@@ -15,10 +15,18 @@ def log_prob(logits: T, k: int | Array, z: Array, *, max_k: int | None = None, v
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     z : array, shape (..., n)
         0 and 1, of any real dtype; broadcasts against ``logits``.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -27,18 +35,30 @@ def log_prob(logits: T, k: int | Array, z: Array, *, max_k: int | None = None, v
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`; also if ``z`` holds another value than 0 and 1.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``z`` holds another value than 0 and 1.
 
     References
     ----------
-    Ahmed et al. (2023), eq. 1; computed as −Σ [log1p(e^−\|t\|) + \|t\| · 1{z ≠ (t > 0)}] − log P(Σz = k), t = θ + λ.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, eq. 1; computed as −Σ
+    [log1p(e^−\|t\|) + \|t\| · 1{z ≠ (t > 0)}] − log P(Σz = k), t = θ + λ.
 
     Examples
     --------
     >>> import numpy as np, ksubset
     >>> float(np.exp(ksubset.log_prob(np.zeros(4), 2, np.array([1, 1, 0, 0]))).round(12))  # one of 6 subsets
     0.166666666667
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.log_prob(logits, 2, torch.tensor([1.0, 0.0, 1.0, 0.0])).backward()
+    >>> logits.grad
+    tensor([ 0.1192, -0.6944,  0.6944, -0.1192])
     """
     return score(prepare(logits, k, max_k, validate), z, None)
 
@@ -57,8 +77,16 @@ def entropy(logits: T, k: int | Array, *, max_k: int | None = None, validate: bo
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -66,19 +94,30 @@ def entropy(logits: T, k: int | Array, *, max_k: int | None = None, validate: bo
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     References
     ----------
-    Ahmed et al. (2023), section 3 and Algorithm 3 (whose printed indices are off by one); computed as
-    Σ [log1p(e^−\|t\|) + \|t\| m] + log P(Σz = k), m the marginal of each item's less likely side.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, section 3 and Algorithm 3 (whose
+    printed indices are off by one); computed as Σ [log1p(e^−\|t\|) + \|t\| m] + log P(Σz = k), m the marginal of each
+    item's less likely side.
 
     Examples
     --------
     >>> import numpy as np, ksubset
     >>> float(ksubset.entropy(np.zeros(4), 2).round(12))  # log of 6 subsets
     1.791759469228
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.entropy(logits, 2).backward()
+    >>> logits.grad
+    tensor([-0.2100, -0.2144,  0.2144,  0.2100])
     """
     return prepare(logits, k, max_k, validate).value(functions.entropy)
 
@@ -96,8 +135,14 @@ def kl_divergence(
         θ, over which the expectation is taken.
     other : array, shape (..., n)
         η; broadcasts against ``logits``.
-    k, max_k, validate
-        As in `log_normalizer`.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -106,8 +151,11 @@ def kl_divergence(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`, for either set of logits.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset, in
+        either set of logits.
 
     Examples
     --------
@@ -115,6 +163,14 @@ def kl_divergence(
     >>> theta = np.array([1.0, 0.0, -1.0])
     >>> float(ksubset.kl_divergence(theta, theta, 1))
     0.0
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.kl_divergence(logits, torch.tensor([0.0, 1.0, 1.0, 0.0]), 2).backward()
+    >>> logits.grad
+    tensor([ 0.2893,  0.1351, -0.2937, -0.1307])
     """
     return divergence(prepare(logits, k, max_k, validate), other, None)
 
@@ -135,8 +191,16 @@ def kl_to_uniform(logits: T, k: int | Array, *, max_k: int | None = None, valida
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -144,17 +208,28 @@ def kl_to_uniform(logits: T, k: int | Array, *, max_k: int | None = None, valida
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     References
     ----------
-    Ahmed et al. (2023), section 4.2: the regulariser of the discrete variational autoencoder.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, section 4.2: the regulariser of the
+    discrete variational autoencoder.
 
     Examples
     --------
     >>> import numpy as np, ksubset
     >>> float(ksubset.kl_to_uniform(np.array([np.inf, 0.0, 0.0]), 1).round(4))  # log 3
     1.0986
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.kl_to_uniform(logits, 2).backward()
+    >>> logits.grad
+    tensor([ 0.2100,  0.2144, -0.2144, -0.2100])
     """
     return prepare(logits, k, max_k, validate).value(functions.kl_to_uniform)

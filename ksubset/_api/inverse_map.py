@@ -33,11 +33,16 @@ def logits_from_marginals(
         Real floating, in [0, 1]; each row sums to k, up to rounding to its dtype, to float32 or to six digits: to
         within 32 max(n ε, √n 2⁻²³), with ε the machine epsilon of its dtype. A common shift of all logit(μ) makes up
         the difference.
-    k, max_k, validate
-        As in `log_normalizer`.
+    k : int or integer array
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
     rescale : bool, optional
         Take rows of any sum, and multiply the odds of each by the factor c for which it sums to k:
         μ ↦ cμ/(1 − μ + cμ). Entries of 0 and 1 stay, the others stay between them and in their order.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -85,6 +90,14 @@ def logits_from_marginals(
     >>> theta = ksubset.logits_from_marginals(np.array([0.5, 0.4, 0.2]), 1, rescale=True)
     >>> ksubset.marginals(theta, 1).round(4)
     array([0.4609, 0.363 , 0.1761])
+
+    With torch:
+
+    >>> import torch
+    >>> mu = torch.tensor([0.9, 0.5, 0.4, 0.2], requires_grad=True)
+    >>> (ksubset.logits_from_marginals(mu, 2) @ torch.tensor([1.0, -1.0, 0.0, 0.0])).backward()
+    >>> mu.grad - mu.grad.mean()  # without the arbitrary constant
+    tensor([ 8.3163, -4.6690, -2.0471, -1.6003])
     """
     return named_logits("mu", mu, k, rescale, max_k, validate)
 

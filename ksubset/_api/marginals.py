@@ -55,6 +55,14 @@ def log_normalizer(logits: T, k: int | Array, *, max_k: int | None = None, valid
     >>> import numpy as np, ksubset
     >>> float(ksubset.log_normalizer(np.zeros(5), 2).round(12))  # log of 10 subsets
     2.302585092994
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.log_normalizer(logits, 2).backward()
+    >>> logits.grad
+    tensor([0.8808, 0.6944, 0.3056, 0.1192])
     """
     return prepare(logits, k, max_k, validate).value(functions.log_normalizer)
 
@@ -66,8 +74,16 @@ def log_prob_count(logits: T, k: int | Array, *, max_k: int | None = None, valid
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -75,18 +91,29 @@ def log_prob_count(logits: T, k: int | Array, *, max_k: int | None = None, valid
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     References
     ----------
-    Ahmed et al. (2023), Algorithm 1. The probability mass function of the Poisson binomial distribution.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, Algorithm 1. The probability mass
+    function of the Poisson binomial distribution.
 
     Examples
     --------
     >>> import numpy as np, ksubset
     >>> float(np.exp(ksubset.log_prob_count(np.zeros(5), 2)).round(12))  # 10 of 32 outcomes
     0.3125
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.log_prob_count(logits, 1).backward()
+    >>> logits.grad
+    tensor([-0.2369, -0.4942, -0.4129, -0.2369])
     """
     return prepare(logits, k, max_k, validate).value(functions.log_prob_count)
 
@@ -100,8 +127,16 @@ def marginals(
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
     dtype : real floating dtype of the framework, optional
         Dtype of the result, by default the dtype of ``logits``. For half-precision logits, float32 returns the
         marginals as they are computed, not rounded to three digits. The computation uses the wider of the two dtypes;
@@ -114,18 +149,30 @@ def marginals(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`; also if ``dtype`` is not a real floating dtype.
+    TypeError
+        If an argument has the wrong type or dtype, or ``dtype`` is not real floating.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     References
     ----------
-    Ahmed et al. (2023), Theorem 1, by the divide-and-conquer scheme of its Algorithms 4 and 5.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, Theorem 1, by the divide-and-conquer
+    scheme of its Algorithms 4 and 5.
 
     Examples
     --------
     >>> import numpy as np, ksubset
     >>> ksubset.marginals(np.array([2.0, 1.0, 0.0, -1.0]), 2).round(4)
     array([0.8808, 0.6944, 0.3056, 0.1192])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> (ksubset.marginals(logits, 2) @ cost).backward()
+    >>> logits.grad
+    tensor([ 0.0492, -0.4501,  0.5294, -0.1285])
     """
     call = prepare(logits, k, max_k, validate)
     return (call if dtype is None else call.at(call.problem.giving(dtype))).value(functions.marginals)
@@ -142,10 +189,18 @@ def marginals_jvp(logits: T, k: int | Array, v: Array, *, max_k: int | None = No
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     v : array, shape (..., n)
         Broadcasts against ``logits``.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -154,18 +209,29 @@ def marginals_jvp(logits: T, k: int | Array, v: Array, *, max_k: int | None = No
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     References
     ----------
-    Ahmed et al. (2023), eq. 6 and Algorithm 6.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, eq. 6 and Algorithm 6.
 
     Examples
     --------
     >>> import numpy as np, ksubset
     >>> ksubset.marginals_jvp(np.zeros(4), 2, np.array([1.0, 0.0, 0.0, 0.0])).round(4)
     array([ 0.25  , -0.0833, -0.0833, -0.0833])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> (ksubset.marginals_jvp(logits, 2, cost) @ cost).backward()  # of the variance of z · cost
+    >>> logits.grad
+    tensor([-0.0175, -0.6841,  0.6558,  0.0458])
     """
     return jacobian_times(prepare(logits, k, max_k, validate), v)
 
@@ -185,8 +251,16 @@ def covariance(logits: T, k: int | Array, *, max_k: int | None = None, validate:
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -194,8 +268,10 @@ def covariance(logits: T, k: int | Array, *, max_k: int | None = None, validate:
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     References
     ----------
@@ -208,6 +284,14 @@ def covariance(logits: T, k: int | Array, *, max_k: int | None = None, validate:
     array([[ 0.2222, -0.1111, -0.1111],
            [-0.1111,  0.2222, -0.1111],
            [-0.1111, -0.1111,  0.2222]])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.covariance(logits, 2)[0, 1].backward()
+    >>> logits.grad
+    tensor([ 0.0196,  0.0100, -0.0248, -0.0048])
     """
     n = int(logits.shape[-1])
     return prepare(logits, k, max_k, validate).run(all_products, tail=(n, n))
@@ -242,8 +326,16 @@ def mode(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool 
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -252,8 +344,10 @@ def mode(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool 
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     Examples
     --------

@@ -28,8 +28,8 @@ def count_log_pmf(logits: T, *, validate: bool | None = None) -> T:
     logits : array, shape (..., n)
         Real floating; −∞ stands for probability 0, +∞ for 1.
     validate : bool, optional
-        Whether the values are checked for NaN. By default they are where they can be read at no cost: eager, on a CPU.
-        Elsewhere a bad row yields NaN in that row alone.
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -57,6 +57,14 @@ def count_log_pmf(logits: T, *, validate: bool | None = None) -> T:
     array([0.125, 0.375, 0.375, 0.125])
     >>> float(ksubset.count_log_pmf(np.full(1000, -8.0))[1000].round(6))  # the logarithm of 1e-3475
     -8000.335406
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.count_log_pmf(logits)[1].backward()
+    >>> logits.grad
+    tensor([-0.2369, -0.4942, -0.4129, -0.2369])
     """
     return rows(logits, validate).run(lambda problem: problem.cast(log_pmf(problem)), tail=_tail(logits))
 
@@ -71,8 +79,11 @@ def count_log_cdf(logits: T, *, validate: bool | None = None) -> T:
 
     Parameters
     ----------
-    logits, validate
-        As in `count_log_pmf`.
+    logits : array, shape (..., n)
+        Real floating; −∞ stands for probability 0, +∞ for 1.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -82,12 +93,15 @@ def count_log_cdf(logits: T, *, validate: bool | None = None) -> T:
 
     Raises
     ------
-    TypeError, ValueError
-        As in `count_log_pmf`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, or a row contains NaN.
 
     References
     ----------
-    As in `count_log_pmf`.
+    Hong, "On computing the distribution function for the Poisson binomial distribution", Computational Statistics and
+    Data Analysis 59 (2013).
 
     Examples
     --------
@@ -96,6 +110,14 @@ def count_log_cdf(logits: T, *, validate: bool | None = None) -> T:
     array([0.125, 0.5  , 0.875, 1.   ])
     >>> print(f"{ksubset.count_log_cdf(np.full(1000, -8.0))[99]:.6}")  # its exponential is 1 in floats
     -1.67963e-208
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.count_log_cdf(logits)[2].backward()
+    >>> logits.grad
+    tensor([-0.0770, -0.1638, -0.2546, -0.1737])
     """
     return _apply_to_tails(logits, validate, 0)
 
@@ -109,8 +131,11 @@ def count_log_sf(logits: T, *, validate: bool | None = None) -> T:
 
     Parameters
     ----------
-    logits, validate
-        As in `count_log_pmf`.
+    logits : array, shape (..., n)
+        Real floating; −∞ stands for probability 0, +∞ for 1.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -119,12 +144,15 @@ def count_log_sf(logits: T, *, validate: bool | None = None) -> T:
 
     Raises
     ------
-    TypeError, ValueError
-        As in `count_log_pmf`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, or a row contains NaN.
 
     References
     ----------
-    As in `count_log_pmf`.
+    Hong, "On computing the distribution function for the Poisson binomial distribution", Computational Statistics and
+    Data Analysis 59 (2013).
 
     Examples
     --------
@@ -133,6 +161,14 @@ def count_log_sf(logits: T, *, validate: bool | None = None) -> T:
     array([0.875, 0.5  , 0.125, 0.   ])
     >>> float(ksubset.count_log_sf(np.full(1000, -8.0))[99].round(6))  # 1 less the distribution function would be 0
     -478.419125
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.count_log_sf(logits)[2].backward()
+    >>> logits.grad
+    tensor([0.0933, 0.1985, 0.3085, 0.2105])
     """
     return _apply_to_tails(logits, validate, 1)
 

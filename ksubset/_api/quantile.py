@@ -26,12 +26,13 @@ def count_quantile(logits: T, q: float | Array, *, validate: bool | None = None)
 
     Parameters
     ----------
-    logits
-        As in `count_log_pmf`.
+    logits : array, shape (..., n)
+        Real floating; −∞ stands for probability 0, +∞ for 1.
     q : float, or real floating array that broadcasts with (...)
         Levels in [0, 1]; one number where ``logits`` are a Dask array or a DTensor.
     validate : bool, optional
-        Whether the values are checked, as in `count_log_pmf`. Where they are not, NaN or a level out of range gives −1.
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere NaN or a level out of range yields −1.
 
     Returns
     -------
@@ -47,7 +48,8 @@ def count_quantile(logits: T, q: float | Array, *, validate: bool | None = None)
 
     References
     ----------
-    As in `count_log_pmf`.
+    Hong, "On computing the distribution function for the Poisson binomial distribution", Computational Statistics and
+    Data Analysis 59 (2013).
 
     Examples
     --------

@@ -25,15 +25,23 @@ def sample(
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     rng : generator, key or int, optional
-        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
-        `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
-        in NumPy and CuPy, and is an error in JAX. Dask arrays take the same as NumPy arrays, or a
-        `numpy.random.SeedSequence`: each chunk has a stream of its own, found from the seed and its position.
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX. Dask arrays take the same as NumPy arrays, or a `numpy.random.SeedSequence`: each chunk has a
+        stream of its own, found from the seed and its position.
     sample_shape : tuple of int, optional
         Shape of the draws from each row, which share all work that depends on the logits alone.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -42,13 +50,16 @@ def sample(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`; also for a generator of another framework or device.
+    TypeError
+        If an argument has the wrong type or dtype, or the generator is of another framework.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        for a generator of another device.
 
     References
     ----------
-    Ahmed et al. (2023), section 3.2 and Algorithm 5: the count of each half of the items is drawn given the count of
-    both, down to single items.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, section 3.2 and Algorithm 5: the
+    count of each half of the items is drawn given the count of both, down to single items.
 
     Examples
     --------
@@ -80,8 +91,23 @@ def rsample(
 
     Parameters
     ----------
-    logits, k, rng, sample_shape, max_k, validate
-        As in `sample`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX. Dask arrays take the same as NumPy arrays, or a `numpy.random.SeedSequence`: each chunk has a
+        stream of its own, found from the seed and its position.
+    sample_shape : tuple of int, optional
+        Shape of the draws from each row, which share all work that depends on the logits alone.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -90,18 +116,32 @@ def rsample(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `sample`.
+    TypeError
+        If an argument has the wrong type or dtype, or the generator is of another framework.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        for a generator of another device.
 
     References
     ----------
-    Ahmed et al. (2023), eq. 6 and Algorithm 6; J without the factors 1 − σ(θ_i) of the published code.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, eq. 6 and Algorithm 6; J without the
+    factors 1 − σ(θ_i) of the published code.
 
     Examples
     --------
     >>> import numpy as np, ksubset
     >>> ksubset.rsample(np.array([9.0, 0.0, 9.0, -9.0]), 2, rng=0)
     array([1., 0., 1., 0.])
+
+    With torch, a loss of the sample has a gradient:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> z = ksubset.rsample(logits, 2)  # two of the four items
+    >>> (z @ cost).backward()
+    >>> logits.grad
+    tensor([ 0.0492, -0.4501,  0.5294, -0.1285])
     """
     return draw(prepare(logits, k, max_k, validate), rng, sample_shape, functions.rsample)
 
@@ -186,13 +226,21 @@ def sample_from_uniforms(
 
     Parameters
     ----------
-    logits, k, max_k, validate
-        As in `log_normalizer`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int, integer array or Cardinality
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     u : array, shape sample_shape + (..., n − 1)
         Independent uniforms, one for each split of a group of items in two, from the whole row down to single items;
         real floating. u and u − 1 mean the same, so uniforms may be given in [0, 1) or in [−1/2, 1/2). In the second
         form float32 resolves both tails far below 2⁻²⁴, so that events of probability 1e-12 keep their probability.
         With a `Cardinality`, (..., n): the first uniform draws the size.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -201,8 +249,11 @@ def sample_from_uniforms(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`; also if ``u`` has the wrong shape or dtype, or holds a value outside of [−1/2, 1].
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``u`` holds a value outside of [−1/2, 1].
 
     Examples
     --------

@@ -28,13 +28,17 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
 
     Parameters
     ----------
-    logits, k : optional
-        As in `log_normalizer`: the arguments of the calls in question, both or neither.
+    logits : array, shape (..., n), optional
+        The logits of the calls in question, together with ``k``.
+    k : int, integer array or Cardinality, optional
+        The size of the subsets in these calls.
 
     Raises
     ------
-    TypeError, ValueError
-        As in `log_normalizer`.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset.
 
     Examples
     --------

@@ -13,7 +13,7 @@ from ksubset._engine.ops import Array
 
 
 class Cardinality:
-    r"""A weight for each number of chosen items, to be given in the place of k.
+    r"""A weight for each number of chosen items, to be given instead of k.
 
     .. math:: p(z) \propto w\bigl(\textstyle\sum_i z_i\bigr) \exp(\theta \cdot z)
 
@@ -145,7 +145,7 @@ def _bound(k: Any, default: int, extreme: Any) -> int:
 
 
 def at_most(k: int | Array) -> Cardinality:
-    """Subsets of at most k items, to be given in the place of k; see `Cardinality`.
+    """Subsets of at most k items, to be given instead of k; see `Cardinality`.
 
     Parameters
     ----------
@@ -166,12 +166,12 @@ def at_most(k: int | Array) -> Cardinality:
 
 
 def at_least(k: int | Array) -> Cardinality:
-    """Subsets of at least k items, to be given in the place of k; see `Cardinality`.
+    """Subsets of at least k items, to be given instead of k; see `Cardinality`.
 
     Parameters
     ----------
-    k
-        As in `at_most`.
+    k : int or integer array
+        In [0, n]; an array broadcasts to the batch shape of the logits.
 
     Returns
     -------
@@ -187,7 +187,7 @@ def at_least(k: int | Array) -> Cardinality:
 
 
 def between(low: int | Array, high: int | Array) -> Cardinality:
-    """Subsets of ``low`` to ``high`` items, both included, to be given in the place of k; see `Cardinality`.
+    """Subsets of ``low`` to ``high`` items, both included, to be given instead of k; see `Cardinality`.
 
     Parameters
     ----------

@@ -40,7 +40,7 @@ class AIMLEState(NamedTuple):
         Parameters
         ----------
         count : array, shape ()
-            The number that `aimle` reports in the place of the gradient with respect to β.
+            The number that `aimle` reports instead of the gradient with respect to β.
         c, eta, decay : float
             The number of non-zero entries to aim at, the step, and the weight of the past in the mean.
         """
@@ -75,14 +75,29 @@ def aimle(
 
     Parameters
     ----------
-    logits, k, rng, sample_shape, max_k, validate
-        As in `ksubset.rsample`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int or integer array
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
     beta : array, shape ()
         The magnitude β ≥ 0, in the dtype of ``logits``; in torch it must require a gradient to report the count.
-    noise, S
-        As in `imle`.
+    noise : Gumbel or SumOfGamma, optional
+        The law of ε, by default `SumOfGamma` with κ = k.
+    S : int, optional
+        The number of perturbations that each gradient averages; the first of them makes the sample.
     symmetric : bool
         Whether the finite difference is central, between θ + λg and θ − λg.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX.
+    sample_shape : tuple of int, optional
+        Shape of the draws from each row, which share all work that depends on the logits alone.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -91,8 +106,11 @@ def aimle(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `imle`; also if ``beta`` is not an array without dimensions, of the framework of ``logits``.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``beta`` has dimensions, or ``S`` is less than 1.
 
     References
     ----------
@@ -110,9 +128,15 @@ def aimle(
 
     One step of training, with torch:
 
-    >>> z = estimators.aimle(logits, k, state.beta.requires_grad_())  # doctest: +SKIP
-    >>> d, count = torch.autograd.grad(loss(z), (logits, state.beta))  # doctest: +SKIP
-    >>> state = state.update(count)  # doctest: +SKIP
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> state = estimators.AIMLEState.start(torch.tensor(0.0))
+    >>> loss = estimators.aimle(logits, 2, state.beta.requires_grad_()) @ cost
+    >>> grad, count = torch.autograd.grad(loss, (logits, state.beta))
+    >>> state = state.update(count)
+    >>> state.beta  # grows while gradients vanish
+    tensor(0.0010)
     """
     check_noise(noise)
     total = check_count(S, "S")

@@ -23,12 +23,16 @@ def exact_gradient(
     ----------
     loss : callable
         Turns subsets (C(n, k), ..., n) into their losses (C(n, k), ...); each may depend on its own subset alone.
-    logits, validate
-        As in `ksubset.rsample`. The loss must be finite for subsets of probability 0 as well.
+        It must be finite for subsets of probability 0 as well.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
     k : int
-        One size for all rows.
+        Size of the subsets, in [0, n]; one for all rows.
     max_subsets : int
         The largest C(n, k) that is enumerated.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -37,9 +41,11 @@ def exact_gradient(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.rsample`; also if ``k`` is an array, there are more than ``max_subsets`` subsets or ``loss``
-        returns another shape.
+    TypeError
+        If an argument has the wrong type or dtype, or ``k`` is an array.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if there are more than ``max_subsets`` subsets or ``loss`` returns another shape.
 
     Examples
     --------
@@ -47,6 +53,15 @@ def exact_gradient(
     >>> from ksubset import estimators
     >>> float(estimators.exact_gradient(lambda z: z[..., 0] * z[..., 1], np.zeros(4), 2).round(6))  # 1 of 6 subsets
     0.166667
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> estimators.exact_gradient(lambda z: z @ cost, logits, 2).backward()
+    >>> logits.grad
+    tensor([ 0.0492, -0.4501,  0.5294, -0.1285])
     """
     problem = problem_of_size(logits, k, None, validate)
     z = _subsets(problem, check_single_k(problem, "exact_gradient"), max_subsets)

@@ -31,14 +31,27 @@ def imle(
 
     Parameters
     ----------
-    logits, k, rng, sample_shape, max_k, validate
-        As in `ksubset.rsample`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int or integer array
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
     lambda_ : float
         The step λ > 0. It multiplies g as it arrives: a loss averaged over B rows needs a λ that is B times as large.
-    noise : Gumbel or SumOfGamma
-        The law of ε.
+    noise : Gumbel or SumOfGamma, optional
+        The law of ε, by default `SumOfGamma` with κ = k.
     S : int
         The number of perturbations that each gradient averages; the first of them makes the sample.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX.
+    sample_shape : tuple of int, optional
+        Shape of the draws from each row, which share all work that depends on the logits alone.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -47,8 +60,11 @@ def imle(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.rsample`; also if ``lambda_``, ``noise`` or ``S`` is of the wrong kind.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``lambda_`` or ``S`` is not positive.
 
     References
     ----------
@@ -62,6 +78,15 @@ def imle(
     >>> from ksubset import estimators
     >>> estimators.imle(np.array([99.0, 0.0, 99.0, -99.0]), 2, lambda_=1.0, rng=0)
     array([1., 0., 1., 0.])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> (estimators.imle(logits, 2, lambda_=10.0) @ cost).backward()
+    >>> logits.grad.shape  # the values depend on the draw
+    torch.Size([4])
     """
     step, count = check_positive(lambda_, "lambda_"), check_count(S, "S")
     check_noise(noise)

@@ -41,10 +41,23 @@ def simple_f(
 
     Parameters
     ----------
-    logits, k, rng, sample_shape, max_k, validate
-        As in `ksubset.rsample`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int or integer array
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
     lambda_ : float
         The step λ > 0. It multiplies g as it arrives: a loss averaged over B rows needs a λ that is B times as large.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX.
+    sample_shape : tuple of int, optional
+        Shape of the draws from each row, which share all work that depends on the logits alone.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -53,8 +66,11 @@ def simple_f(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.rsample`; also if ``lambda_`` is not a positive number.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``lambda_`` is not positive.
 
     References
     ----------
@@ -67,6 +83,15 @@ def simple_f(
     >>> from ksubset import estimators
     >>> estimators.simple_f(np.array([9.0, 0.0, 9.0, -9.0]), 2, lambda_=1.0, rng=0)
     array([1., 0., 1., 0.])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> (estimators.simple_f(logits, 2, lambda_=1.0) @ cost).backward()
+    >>> logits.grad.shape  # the values depend on the draw
+    torch.Size([4])
     """
     step = check_positive(lambda_, "lambda_")
     problem, draws = problem_of_size(logits, k, max_k, validate), checked_shape(sample_shape)
@@ -103,12 +128,25 @@ def simple_b(
 
     Parameters
     ----------
-    logits, k, rng, sample_shape, max_k, validate
-        As in `ksubset.rsample`.
-    noise : Gumbel or SumOfGamma
-        The law of ε.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int or integer array
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
+    noise : Gumbel or SumOfGamma, optional
+        The law of ε, by default `SumOfGamma` with κ = k.
     lambda_ : float, optional
         The step λ > 0 of the finite difference, which multiplies g as it arrives; None for J · g.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX.
+    sample_shape : tuple of int, optional
+        Shape of the draws from each row, which share all work that depends on the logits alone.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -117,12 +155,16 @@ def simple_b(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.rsample`; also if ``noise`` or ``lambda_`` is of the wrong kind.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``lambda_`` is not positive.
 
     References
     ----------
-    Ahmed et al. (2023), section 4.1; the noise is taken from Niepert et al. (2021).
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, section 4.1; the noise is taken from
+    Niepert et al. (2021).
 
     Examples
     --------
@@ -130,6 +172,15 @@ def simple_b(
     >>> from ksubset import estimators
     >>> estimators.simple_b(np.array([99.0, 0.0, 99.0, -99.0]), 2, rng=0)
     array([1., 0., 1., 0.])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> (estimators.simple_b(logits, 2) @ cost).backward()
+    >>> logits.grad
+    tensor([ 0.0492, -0.4501,  0.5294, -0.1285])
     """
     check_noise(noise)
     step = None if lambda_ is None else check_positive(lambda_, "lambda_")

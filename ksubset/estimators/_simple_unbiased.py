@@ -32,10 +32,21 @@ def simple_unbiased(
     loss : callable
         Turns subsets (S, ..., n) into their losses (S, ...); each loss may depend on its own subset alone. The
         function is also called with the marginals (1, ..., n).
-    logits, k, rng, max_k, validate
-        As in `ksubset.rsample`.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ includes it.
+    k : int or integer array
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
     S : int
         The number of samples for each row.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -44,13 +55,16 @@ def simple_unbiased(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.rsample`; also if ``S`` is not a positive int or ``loss`` returns another shape.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``S`` is less than 1 or ``loss`` returns another shape.
 
     References
     ----------
-    Ours, from Ahmed et al. (2023), eq. 6, in the manner of Gu, Levine, Sutskever and Mnih, "MuProp: Unbiased
-    Backpropagation for Stochastic Neural Networks", ICLR 2016.
+    Ours, from Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, eq. 6, in the manner of
+    Gu, Levine, Sutskever and Mnih, "MuProp: Unbiased Backpropagation for Stochastic Neural Networks", ICLR 2016.
 
     Examples
     --------
@@ -59,6 +73,15 @@ def simple_unbiased(
     >>> cost = np.array([3.0, 1.0, 4.0, 1.0])
     >>> float(estimators.simple_unbiased(lambda z: z @ cost, np.array([-99.0, 0.0, -99.0, 0.0]), 2, S=10, rng=0))
     2.0
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> estimators.simple_unbiased(lambda z: z @ cost, logits, 2, S=10).backward()
+    >>> logits.grad
+    tensor([ 0.0492, -0.4501,  0.5294, -0.1285])
     """
     problem = problem_of_size(logits, k, max_k, validate)
     z, values = sampled(problem, loss, S, rng)

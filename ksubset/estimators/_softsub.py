@@ -28,12 +28,21 @@ def softsub(
 
     Parameters
     ----------
-    logits, rng, sample_shape, validate
-        As in `ksubset.rsample`; +∞ is not allowed.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ is not allowed.
     k : int
-        One size for all rows.
+        Size of the subsets, in [0, n]; one for all rows.
     t : float
         The temperature t > 0.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX.
+    sample_shape : tuple of int, optional
+        Shape of the draws from each row, which share all work that depends on the logits alone.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -42,8 +51,11 @@ def softsub(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.rsample`; also if ``k`` is an array, ``t`` is not a positive number or ``logits`` contain +∞.
+    TypeError
+        If an argument has the wrong type or dtype, or ``k`` is an array.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``t`` is not positive or ``logits`` contain +∞.
 
     References
     ----------
@@ -56,6 +68,15 @@ def softsub(
     >>> from ksubset import estimators
     >>> estimators.softsub(np.array([99.0, 0.0, 99.0, -99.0]), 2, rng=0).round(3)
     array([1., 0., 1., 0.])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> (estimators.softsub(logits, 2) @ cost).backward()
+    >>> logits.grad.shape  # the values depend on the draw
+    torch.Size([4])
     """
     temperature = check_positive(t, "t")
     problem, draws = problem_of_size(logits, k, None, validate), checked_shape(sample_shape)

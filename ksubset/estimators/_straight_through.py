@@ -29,10 +29,23 @@ def gumbel_topk_st(
 
     Parameters
     ----------
-    logits, k, rng, sample_shape, max_k, validate
-        As in `ksubset.rsample`; +∞ is not allowed.
+    logits : array, shape (..., n)
+        Real floating; −∞ excludes an item, +∞ is not allowed.
+    k : int or integer array
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...).
     tau : float
         The temperature τ > 0 of the softmax.
+    rng : generator, key or int, optional
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX.
+    sample_shape : tuple of int, optional
+        Shape of the draws from each row, which share all work that depends on the logits alone.
+    max_k : int, optional
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
+    validate : bool, optional
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -41,8 +54,11 @@ def gumbel_topk_st(
 
     Raises
     ------
-    TypeError, ValueError
-        As in `ksubset.rsample`; also if ``tau`` is not a positive number or ``logits`` contain +∞.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``tau`` is not positive or ``logits`` contain +∞.
 
     References
     ----------
@@ -55,6 +71,15 @@ def gumbel_topk_st(
     >>> from ksubset import estimators
     >>> estimators.gumbel_topk_st(np.array([99.0, 0.0, 99.0, -99.0]), 2, rng=0)
     array([1., 0., 1., 0.])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> cost = torch.tensor([3.0, 1.0, 4.0, 1.0])
+    >>> (estimators.gumbel_topk_st(logits, 2) @ cost).backward()
+    >>> logits.grad.shape  # the values depend on the draw
+    torch.Size([4])
     """
     temperature = check_positive(tau, "tau")
     problem, draws = problem_of_size(logits, k, max_k, validate), checked_shape(sample_shape)

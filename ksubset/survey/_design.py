@@ -34,10 +34,10 @@ def design(
         Size of the samples, in [0, n]; an array broadcasts to the batch shape (...). By default the whole number
         nearest to the sum of a row.
     rescale : bool, optional
-        Take rows of any sum, and multiply the odds of each by the factor for which it sums to k, as in
-        `ksubset.logits_from_marginals`.
+        Take rows of any sum, and multiply the odds of each by the factor c for which it sums to k:
+        π ↦ cπ/(1 − π + cπ). Entries of 0 and 1 stay, the others stay between them and in their order.
     max_k : int, optional
-        An upper bound on k where its values cannot be read, as in `ksubset.log_normalizer`.
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
     validate : bool, optional
         Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
         CPU. Elsewhere a bad row yields NaN in that row alone.

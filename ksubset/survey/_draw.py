@@ -22,7 +22,9 @@ def draw(table: Any, design: KSubset[Any], *, rng: object = None) -> Any:
     design : KSubset
         Of one population of n units, as `design` makes it from n inclusion probabilities.
     rng : generator, key or int, optional
-        The framework's own source of randomness, as in `ksubset.sample`.
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
+        `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
+        in NumPy and CuPy, and is an error in JAX.
 
     Returns
     -------

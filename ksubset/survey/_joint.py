@@ -25,7 +25,7 @@ def joint_inclusion_probabilities(
     k : int or integer array
         Size of the samples, in [0, n]; an array broadcasts to the batch shape (...).
     max_k : int, optional
-        An upper bound on k where its values cannot be read, as in `ksubset.log_normalizer`.
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
     validate : bool, optional
         Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
         CPU. Elsewhere a bad row yields NaN in that row alone.

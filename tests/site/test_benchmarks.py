@@ -1,4 +1,7 @@
-"""What the benchmark compares with is what it says it is."""
+"""What the benchmark compares with is what it says it is, and its page says what was measured."""
+
+import json
+from pathlib import Path
 
 import pytest
 
@@ -64,3 +67,14 @@ def test_softsub_adds_up_and_tends_to_the_largest_with_noise(logits: torch.Tenso
 
 def test_log_space_recursion_gives_the_marginals(logits: torch.Tensor) -> None:
     torch.testing.assert_close(peers.log_space_marginals(logits, K), ksubset.marginals(logits.detach(), K))
+
+
+def test_the_page_says_what_was_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = Path(__file__).parents[2]
+    monkeypatch.syspath_prepend(root / "tests" / "benchmarks")
+    import report
+
+    text, copy = (root / "docs" / "benchmark.md").read_text(), tmp_path / "benchmark.md"
+    copy.write_text(text)
+    report.write(json.loads((root / "docs" / "benchmark.json").read_text()), copy)
+    assert copy.read_text() == text
