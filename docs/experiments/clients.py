@@ -1,7 +1,7 @@
 """Three layers that choose, trained with this library and with the dynamic programme that routers use today.
 
-Each layer is trained eagerly, under bfloat16 autocast, with checkpointing, compiled, and by two processes. Both samplers
-draw from one law and give one gradient in expectation, so the losses must be the same within noise.
+Each layer is trained eagerly, under bfloat16 autocast, with checkpointing, compiled, and by two processes. Both
+samplers draw from one law, and the gradients have one expectation, so the losses must be the same within noise.
 """
 
 import json
@@ -61,9 +61,14 @@ def ratio(ours: dict[str, Any], theirs: dict[str, Any]) -> str:
 def claims(results: Results) -> list[Claim]:
     every = [(client, way, found) for client, ways in results.items() for way, found in ways.items()]
     ran = all("error" not in found["ksubset"] for _, _, found in every)
-    both = [[x["loss"] for x in found.values()] for _, _, found in every if not any("error" in x for x in found.values())]
+    both = [
+        [x["loss"] for x in found.values()] for _, _, found in every if not any("error" in x for x in found.values())
+    ]
     same = all(abs(a - b) <= NOISE * max(a, b) for a, b in both)
-    return [Claim("every layer trains in every way", ran), Claim("losses are the same within noise", same and bool(both))]
+    return [
+        Claim("every layer trains in every way", ran),
+        Claim("losses are the same within noise", same and bool(both)),
+    ]
 
 
 def main() -> None:

@@ -8,7 +8,7 @@ from torch import Tensor
 import ksubset
 
 Sampler = Callable[[Tensor, int | Tensor, int, tuple[int, ...]], tuple[Tensor, Tensor]]
-"""``sampler(logits, k, most, sample_shape)``: samples with the SIMPLE gradient, and the marginals; k at most ``most``."""
+"""``sampler(logits, k, most, sample_shape)``: samples with the SIMPLE gradient, and the marginals; k ≤ ``most``."""
 
 NOTHING, MASKED = -1e9, -1e4
 """Finite stand-ins for −∞, of a count that cannot be and of a masked item: the derivatives of −∞ would be NaN."""

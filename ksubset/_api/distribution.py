@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic
 
-from ksubset._api import indices, information, marginals, sampling
+from ksubset._api import information, marginals, sampling
+from ksubset._api.indices import draw_indices, likeliest_indices, score_indices
 from ksubset._call.backend import Known
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.prepare import prepare
@@ -209,21 +210,49 @@ class KSubset(Generic[T]):
         return sampling.draw(self._call, rng, sample_shape, functions.rsample)
 
     def sample_with_marginals(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> tuple[T, T]:
-        """See `sample_with_marginals`."""
+        """Exact samples with the SIMPLE gradient, and the marginals, as `sample_with_marginals` gives them.
+
+        Parameters
+        ----------
+        rng : generator, key or int, optional
+            The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
+            `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
+            in NumPy and CuPy, and is an error in JAX. Dask arrays take the same as NumPy arrays, or a
+            `numpy.random.SeedSequence`: each chunk has a stream of its own, found from the seed and its position.
+        sample_shape : tuple of int, optional
+            Shape of the draws from each row, which share all work that depends on the logits alone.
+        """
         z = sampling.draw(self._call, rng, sample_shape, functions.sample)
         return sampling.with_derivative(self._call, z, self.mean)
 
     def sample_indices(self, *, rng: object = None, sample_shape: tuple[int, ...] = ()) -> T:
-        """See `sample_indices`."""
-        return indices.draw_indices(self._call, rng, sample_shape, self._most)
+        """The items of exact samples, sample_shape + (..., places), as `sample_indices` draws them.
+
+        Parameters
+        ----------
+        rng : generator, key or int, optional
+            The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
+            `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
+            in NumPy and CuPy, and is an error in JAX. Dask arrays take the same as NumPy arrays, or a
+            `numpy.random.SeedSequence`: each chunk has a stream of its own, found from the seed and its position.
+        sample_shape : tuple of int, optional
+            Shape of the draws from each row, which share all work that depends on the logits alone.
+        """
+        return draw_indices(self._call, rng, sample_shape, self._most)
 
     def mode_indices(self) -> T:
-        """See `mode_indices`."""
-        return indices.likeliest_indices(self._call, self._most)
+        """The items of the most likely subset, (..., places), as `mode_indices` gives them."""
+        return likeliest_indices(self._call, self._most)
 
-    def log_prob_indices(self, given: Array) -> T:
-        """See `log_prob_indices`."""
-        return indices.score_indices(self._call, given, self._solution)
+    def log_prob_indices(self, indices: Array) -> T:
+        """The log-probability of subsets given by their items, shape (...), as `log_prob_indices` gives it.
+
+        Parameters
+        ----------
+        indices : integer array, shape (..., places)
+            Items in any order; −1 stands for none. The batch broadcasts against that of the logits.
+        """
+        return score_indices(self._call, indices, self._solution)
 
 
 SIDES = (functions.marginals, functions.unchosen)

@@ -36,20 +36,24 @@ def sample_indices(
     Parameters
     ----------
     logits : array, shape (..., n)
-        Real floating: NumPy, CuPy, torch, JAX, Dask or any array API namespace. −∞ excludes an item, +∞ includes it.
+        Real floating; −∞ excludes an item, +∞ includes it.
     k : int, integer array or Cardinality
-        Size of the subsets; an array broadcasts to the batch shape (...).
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     rng : generator, key or int, optional
-        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`,
-        `cupy.random.Generator` or JAX key. An int seeds one. None takes torch's global generator, a fresh generator
-        in NumPy and CuPy, and is an error in JAX.
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX. Dask arrays take the same as NumPy arrays, or a `numpy.random.SeedSequence`: each chunk has a
+        stream of its own, found from the seed and its position.
     sample_shape : tuple of int, optional
         Shape of the draws from each row, which share all work that depends on the logits alone.
     max_k : int, optional
-        The number of places for indices where ``k`` is an array, by default the largest k. It must be given where the
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster. For an
+        array ``k`` it is also the number of places for indices, by default the largest k; it must be given where the
         values of k cannot be read: in traced code, on a GPU, for DTensors and Dask arrays.
     validate : bool, optional
-        Whether values are checked; by default where they can be read at no cost.
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -61,9 +65,10 @@ def sample_indices(
     Raises
     ------
     TypeError
-        If an argument has the wrong type or dtype, or belongs to another framework or device.
+        If an argument has the wrong type or dtype, or the generator is of another framework.
     ValueError
-        If a row admits no subset, or if ``max_k`` is missing or less than k.
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``max_k`` is missing or less than k, and for a generator of another device.
 
     See Also
     --------
@@ -72,7 +77,7 @@ def sample_indices(
 
     References
     ----------
-    Ahmed et al. (2023), section 3.2 and Algorithm 5.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, section 3.2 and Algorithm 5.
 
     Examples
     --------
@@ -82,6 +87,17 @@ def sample_indices(
     >>> ksubset.sample_indices(np.array([[9.0, 0.0, 9.0], [0.0, 0.0, 0.0]]), np.array([2, 0]), rng=0)
     array([[ 0,  2],
            [-1, -1]])
+
+    With torch, weights at the chosen places that are 1 and carry the SIMPLE gradient:
+
+    >>> import torch
+    >>> logits = torch.tensor([9.0, 0.0, 9.0, -9.0], requires_grad=True)
+    >>> indices = ksubset.sample_indices(logits, 2, rng=0)
+    >>> mu = ksubset.marginals(logits, 2)[indices]
+    >>> weights = 1 + mu - mu.detach()
+    >>> weights.sum().backward()
+    >>> indices, weights.detach(), logits.grad.shape
+    (tensor([0, 2]), tensor([1., 1.]), torch.Size([4]))
     """
     call = prepare(logits, k, max_k, validate)
     return draw_indices(call, rng, sample_shape, max_k)
@@ -103,24 +119,31 @@ def mode_indices(logits: T, k: int | Array, *, max_k: int | None = None, validat
     Parameters
     ----------
     logits : array, shape (..., n)
-        Real floating. −∞ excludes an item, +∞ includes it.
+        Real floating; −∞ excludes an item, +∞ includes it.
     k : int, integer array or Cardinality
-        Size of the subset; an array broadcasts to the batch shape (...).
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     max_k : int, optional
-        The number of places for indices where ``k`` is an array, by default the largest k; see `sample_indices`.
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster. For an
+        array ``k`` it is also the number of places for indices, by default the largest k; it must be given where the
+        values of k cannot be read: in traced code, on a GPU, for DTensors and Dask arrays.
     validate : bool, optional
-        Whether values are checked; by default where they can be read at no cost.
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
     integer array, shape (..., places)
-        The k largest logits, ties to the lower index, in ascending order of the items; the rest as in
+        The k largest logits, ties to the lower index, in ascending order of the items, padded by −1: see
         `sample_indices`. No gradient.
 
     Raises
     ------
-    TypeError, ValueError
-        As `sample_indices` does.
+    TypeError
+        If an argument has the wrong type or dtype.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if ``max_k`` is missing or less than k.
 
     Examples
     --------
@@ -151,15 +174,17 @@ def log_prob_indices(
     Parameters
     ----------
     logits : array, shape (..., n)
-        θ, real floating. −∞ excludes an item, +∞ includes it.
+        Real floating; −∞ excludes an item, +∞ includes it.
     k : int, integer array or Cardinality
-        Size of the subsets; an array broadcasts to the batch shape (...).
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     indices : integer array, shape (..., places)
-        Items in any order; −1 stands for none. Its batch broadcasts against that of the logits.
+        Items in any order; −1 stands for none. The batch broadcasts against that of the logits.
     max_k : int, optional
-        An upper bound on a ``k`` whose values cannot be read; a smaller bound is faster.
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
     validate : bool, optional
-        Whether values are checked; by default where they can be read at no cost.
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -168,15 +193,25 @@ def log_prob_indices(
 
     Raises
     ------
-    TypeError, ValueError
-        As `sample_indices` does; also if ``indices`` is not of integers, or a row has an index outside of
-        −1 … n − 1 or one item twice. Where values are not checked, such a row is NaN.
+    TypeError
+        If an argument has the wrong type or dtype, or ``indices`` is not of integers.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        if a row of ``indices`` has one outside of −1 … n − 1, or one item twice.
 
     Examples
     --------
     >>> import numpy as np, ksubset
     >>> ksubset.log_prob_indices(np.zeros(4), 2, np.array([[0, 1], [3, 2], [1, -1]])).round(4)
     array([-1.7918, -1.7918,    -inf])
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.tensor([2.0, 1.0, 0.0, -1.0], requires_grad=True)
+    >>> ksubset.log_prob_indices(logits, 2, torch.tensor([0, 2])).backward()
+    >>> logits.grad
+    tensor([ 0.1192, -0.6944,  0.6944, -0.1192])
     """
     return score_indices(prepare(logits, k, max_k, validate), indices, None)
 

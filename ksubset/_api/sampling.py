@@ -163,17 +163,22 @@ def sample_with_marginals(
     Parameters
     ----------
     logits : array, shape (..., n)
-        Real floating. −∞ excludes an item, +∞ includes it.
+        Real floating; −∞ excludes an item, +∞ includes it.
     k : int, integer array or Cardinality
-        Size of the subsets; an array broadcasts to the batch shape (...).
+        Size of the subsets, in [0, n]; an array broadcasts to the batch shape (...). Or a weight for every size: see
+        `Cardinality`.
     rng : generator, key or int, optional
-        The source of randomness, as `sample` takes it.
+        The framework's own source of randomness: a `numpy.random.Generator`, `torch.Generator`, `cupy.random.Generator`
+        or JAX key. An int seeds one. None takes torch's global generator, a fresh generator in NumPy and CuPy, and is
+        an error in JAX. Dask arrays take the same as NumPy arrays, or a `numpy.random.SeedSequence`: each chunk has a
+        stream of its own, found from the seed and its position.
     sample_shape : tuple of int, optional
-        Shape of the draws from each row.
+        Shape of the draws from each row, which share all work that depends on the logits alone.
     max_k : int, optional
-        An upper bound on a ``k`` whose values cannot be read; a smaller bound is faster.
+        An upper bound on a traced ``k``, whose values cannot be read; by default n. A smaller bound is faster.
     validate : bool, optional
-        Whether values are checked; by default where they can be read at no cost.
+        Whether the values of arrays are checked. By default they are where they can be read at no cost: eager, on a
+        CPU. Elsewhere a bad row yields NaN in that row alone.
 
     Returns
     -------
@@ -184,12 +189,15 @@ def sample_with_marginals(
 
     Raises
     ------
-    TypeError, ValueError
-        As `sample` does.
+    TypeError
+        If an argument has the wrong type or dtype, or the generator is of another framework.
+    ValueError
+        If a shape does not fit, ``k`` is not in [0, n], or a row contains NaN or infinities that admit no subset; also
+        for a generator of another device.
 
     References
     ----------
-    Ahmed et al. (2023), eq. 6 and Algorithms 5 and 6.
+    Ahmed et al., "SIMPLE: A Gradient Estimator for k-Subset Sampling", ICLR 2023, eq. 6 and Algorithms 5 and 6.
 
     Examples
     --------
@@ -197,6 +205,15 @@ def sample_with_marginals(
     >>> z, mu = ksubset.sample_with_marginals(np.array([9.0, 0.0, 9.0, -9.0]), 2, rng=0)
     >>> z, mu.round(3)
     (array([1., 0., 1., 0.]), array([1., 0., 1., 0.]))
+
+    With torch:
+
+    >>> import torch
+    >>> logits = torch.zeros(4, requires_grad=True)
+    >>> z, mu = ksubset.sample_with_marginals(logits, 2)
+    >>> (z * torch.tensor([1.0, 0.0, 0.0, 0.0]) + mu.square()).sum().backward()
+    >>> logits.grad
+    tensor([ 0.2500, -0.0833, -0.0833, -0.0833])
     """
     call = prepare(logits, k, max_k, validate)
     return with_derivative(call, draw(call, rng, sample_shape, functions.sample), call.value(functions.marginals))

@@ -19,7 +19,7 @@ METHODS = {f"KSubset.{name}": method for name, method in vars(ksubset.KSubset).i
 METHODS = {name: method for name, method in METHODS.items() if not name.startswith("KSubset._")}
 SECTION = re.compile(r"^(\w[\w ]*)\n-+\n", re.MULTILINE)
 ENTRY = re.compile(r"^(\w[\w, ]*) : .+\n((?: +.+\n|\n)+)", re.MULTILINE)
-NO_GRADIENT = {"sample", "sample_from_uniforms", "mode", "count_quantile", "show_config"}
+NO_GRADIENT = {"sample", "sample_from_uniforms", "mode", "mode_indices", "count_quantile", "show_config"}
 NO_GRADIENT |= {"Cardinality", "at_most", "at_least", "between", "Gumbel", "SumOfGamma"}
 
 
