@@ -210,6 +210,13 @@ def features(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
+def clients(session: nox.Session) -> None:
+    """Three layers that choose, trained with the library and with a dynamic programme; writes the table of the page."""
+    session.install("-e", ".[fast]", TORCH, "transformers>=5", "tqdm>=4.66")
+    session.run("python", "docs/experiments/clients.py", *session.posargs)
+
+
+@nox.session(default=False)
 def experiments(session: nox.Session) -> None:
     """The paper's comparisons on real data, for hours; with ``-- --quick`` minutes. See docs/experiments/paper.md."""
     session.install("-e", ".[fast]", TORCH, "matplotlib>=3.9", "tqdm>=4.66", "scipy>=1.13", "pysindy>=2")
