@@ -75,6 +75,7 @@ DOCS = [
     "myst-parser>=5",
     "numpydoc>=1.9",
     "pytest>=8",
+    "scipy>=1.15",
     "sphinx>=9",
     "sphinx-copybutton>=0.5.2",
     "sphinx-design>=0.7",
