@@ -32,7 +32,10 @@ COMPILED = (
     "cardinality*",
     "compile",
     "contour",
+    "design",
+    "estimate",
     "grad",
+    "inclusion",
     "indices",
     "jax_settings",
     "jvp",
@@ -40,6 +43,7 @@ COMPILED = (
     "numpyro_mcmc",
     "second_order",
     "values",
+    "vmap",
 )
 """Files that keep XLA's compiler busy for a minute or more."""
 
@@ -62,7 +66,7 @@ FILES = {
     "strict": EVERY,
     "fast": [file for file in files("*") if file not in files("*", within="backends/scale")],
     "jax": EVERY + files("*", within="backends/jax"),
-    "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
+    "jax-fast": files("jax_fast*", "grad", "vmap", "estimators_losses", "estimators_aimle"),
 }
 GROUP = {"jax": 6, "jax-fast": 6}
 """Files to a process: JAX keeps what it compiled, until one process may map no more memory."""

@@ -10,7 +10,7 @@ from ksubset._call.arguments import as_int, check_framework
 from ksubset._call.backend import Known
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
-from ksubset._call.problem import Problem
+from ksubset._call.problem import Problem, by_own_settings
 from ksubset._call.values import check_rows
 from ksubset._engine.arrays import broadcast_shapes
 from ksubset._engine.indices import members_of
@@ -228,10 +228,15 @@ def score_indices(call: Placement[Problem], indices: Array, solution: Known) -> 
 
 
 def _score(solution: Known, problem: Problem, indices: Array) -> Array:
-    z = members_of(problem.backend.ops(problem.logits), indices, problem.logits)
+    z = _members(problem, indices)
     if problem.checks(indices):
         _check_indices(problem, indices, z)
     return problem.value(functions.log_prob, z, solution=solution)
+
+
+@by_own_settings
+def _members(problem: Problem, indices: Array) -> Array:
+    return members_of(problem.backend.ops(problem.logits), indices, problem.logits)
 
 
 def _check_shape(given: tuple[int, ...], logits: tuple[int, ...]) -> None:

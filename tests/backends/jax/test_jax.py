@@ -111,3 +111,27 @@ print(*ksubset.marginals(x, 4))
     done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     chosen, marginals = (np.array(line.split(), float) for line in done.stdout.splitlines())
     check_binomial(chosen, 200, marginals)
+
+
+def test_indices_in_compiled_and_mapped_programs(target: Target) -> None:
+    import jax
+
+    x, k, key = target.array(np.stack([X, X[::-1]])), target.array(np.array([3, 1])), jax.random.key(1)
+
+    def listed(x: Any, k: Any, key: Any) -> Any:
+        index = ksubset.sample_indices(x, k, rng=key, max_k=3)
+        return index, ksubset.mode_indices(x, k, max_k=3), ksubset.log_prob_indices(x, k, index)
+
+    with jax.numpy_rank_promotion("raise"), jax.numpy_dtype_promotion("strict"):
+        index, mode, score = jax.jit(listed)(x, k, key)
+        each = jax.jit(jax.vmap(listed, in_axes=(0, 0, None)))(x, k, key)
+    z = target.to_numpy(ksubset.sample(x, k, rng=key, max_k=3))
+    for row, found in zip(z, target.to_numpy(index), strict=True):
+        assert found[found >= 0].tolist() == np.flatnonzero(row).tolist()
+    assert (target.to_numpy(index) >= 0).sum(axis=-1).tolist() == [3, 1]
+    assert (target.to_numpy(each[1]) == target.to_numpy(mode)).all()
+    np.testing.assert_allclose(
+        target.to_numpy(score), target.to_numpy(ksubset.log_prob(x, k, target.array(z))), atol=1e-5
+    )
+    with jax.debug_nans(True):
+        assert np.isfinite(ksubset.log_prob_indices(x, k, index)).all()
