@@ -666,3 +666,6 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
     }
   }
 }
+
+// Tried before any other: where it runs, so do they.
+extern "C" __global__ void ksubset_nothing() {}
