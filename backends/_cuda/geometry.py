@@ -28,6 +28,9 @@ SCRATCH = 2 * MOST_THREADS // WARP
 SLAB_BYTES = 1 << 28
 """No more global memory than this is used, unless a single block needs it."""
 
+BY_CORE = {"mode": "a sort is all it takes", "count_log_pmf": "its recursion has no CUDA kernel"}
+"""Functions without a kernel, and why."""
+
 REALS = {"float32": "float", "float64": "double"}
 
 
@@ -115,8 +118,8 @@ def path(device: Device, law: Law, name: str, logits: Array) -> Launch | str:
     """Say how one of ``ksubset._law.functions``, or ``draw``, would be launched, or why the core computes it."""
     if not isinstance(law, FixedSize):
         return "blocks take subsets of a given size"
-    if name == "mode":
-        return "a sort is all it takes"
+    if name in BY_CORE:
+        return BY_CORE[name]
     shape, width = tuple(logits.shape), law.width
     if not suits(law, logits):
         return f"blocks take 1 to {MOST_ITEMS} items, times k or n − k at most {MOST_WORK}; got {shape}, {width}"

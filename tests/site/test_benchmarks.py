@@ -64,3 +64,14 @@ def test_softsub_adds_up_and_tends_to_the_largest_with_noise(logits: torch.Tenso
 
 def test_log_space_recursion_gives_the_marginals(logits: torch.Tensor) -> None:
     torch.testing.assert_close(peers.log_space_marginals(logits, K), ksubset.marginals(logits.detach(), K))
+
+
+def test_the_dynamic_programme_draws_exactly_and_sends_back_the_jacobian(logits: torch.Tensor) -> None:
+    torch.manual_seed(2)
+    subsets = torch.stack([peers.dynamic_programme(logits, K) for _ in range(400)]).detach().round()
+    assert (subsets.sum(-1) == K).all()
+    p = ksubset.marginals(logits.detach(), K)
+    check_binomial(subsets.sum(0).numpy(), 400, p.numpy())
+    g = torch.arange(8.0, dtype=torch.float64)
+    (peers.dynamic_programme(logits, K) @ g).sum().backward()
+    torch.testing.assert_close(logits.grad, ksubset.marginals_jvp(logits.detach(), K, g.expand_as(logits)))

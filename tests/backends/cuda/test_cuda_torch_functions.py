@@ -245,6 +245,7 @@ def test_show_config_says_which_kernels(launched, capsys):
     for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS):
         assert lines[name].startswith("the CUDA kernels: blocks of 32 threads, the tree in "), name
         assert lines[name].endswith(", launched by the emulator"), name
+    assert lines["count_log_pmf"] == "the core: its recursion has no CUDA kernel"
     ksubset.show_config(torch.zeros(1, 20_000), 3)
     assert "marginals: the core: blocks take 1 to 16384 items" in capsys.readouterr().out
 
