@@ -667,5 +667,5 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
   }
 }
 
-// Tried before any other: where it runs, so do they.
+// What launches kernels is tried by it.
 extern "C" __global__ void ksubset_nothing() {}
