@@ -228,7 +228,7 @@ def test_rows_that_no_block_suits_go_to_the_core(launched, monkeypatch):
 def test_without_a_launcher_the_core_runs(launched, monkeypatch, capsys):
     from ksubset.backends.torch import cuda
 
-    monkeypatch.setattr(cuda, "launcher", lambda index: launchers.absent("13.0"))
+    monkeypatch.setattr(cuda, "launcher", lambda index: launchers.absent("cuda13"))
     same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
     assert (ksubset.sample(tensor(LOGITS), K).sum(-1) == K).all()
     assert launched == []
