@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from tempfile import mkdtemp
 
@@ -37,38 +37,31 @@ class Result:
     last: str
 
 
-@dataclass
 class Running:
     """A step at work, in a session of its own, so that what it starts ends with it."""
 
-    step: Step
-    file: Path
-    start: float = field(default_factory=time.monotonic)
-    process: subprocess.Popen[bytes] | None = None
-
-    def begin(self, environment: dict[str, str]) -> "Running":
+    def __init__(self, step: Step, out: Path, environment: dict[str, str]) -> None:
+        self.step, self.file, self.start = step, out / f"{step.name.replace(' ', '-')}.txt", time.monotonic()
+        own = {"env": environment | step.environment, "cwd": ROOT, "start_new_session": True}
         with self.file.open("wb") as output:
-            self.process = subprocess.Popen(
-                self.step.command,
-                cwd=ROOT,
-                env=environment | self.step.environment,
-                stdout=output,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        return self
+            self.process = subprocess.Popen(step.command, stdout=output, stderr=subprocess.STDOUT, **own)
 
     def end(self) -> Result:
-        assert self.process
+        """Wait for it, no longer than its limit."""
         try:
             code = self.process.wait(max(0, self.start + self.step.limit - time.monotonic()))
             status = "passed" if code == 0 else "failed"
         except subprocess.TimeoutExpired:
-            os.killpg(self.process.pid, signal.SIGKILL)
-            self.process.wait()
             status = "out of time"
+        self.stop()
         lines = self.file.read_text(errors="replace").strip().splitlines()
         return Result(self.step.name, status, round(time.monotonic() - self.start, 1), lines[-1] if lines else "")
+
+    def stop(self) -> None:
+        """Leave nothing of it behind."""
+        if self.process.poll() is None:
+            os.killpg(self.process.pid, signal.SIGKILL)
+            self.process.wait()
 
 
 def has_device() -> bool:
@@ -97,8 +90,12 @@ def run(groups: list[list[Step]], out: Path, common: dict[str, str]) -> Iterator
     """The groups one after the other, the steps of a group at the same time."""
     for group in groups:
         yield from (Result(step.name, "absent", 0.0, step.absent) for step in group if step.absent)
-        started = [Running(s, out / f"{s.name.replace(' ', '-')}.txt").begin(common) for s in group if not s.absent]
-        yield from (running.end() for running in started)
+        started = [Running(step, out, common) for step in group if not step.absent]
+        try:
+            yield from (running.end() for running in started)
+        finally:
+            for running in started:
+                running.stop()
 
 
 def main() -> int:
@@ -111,6 +108,7 @@ def main() -> int:
     out, emulated = asked.out.resolve(), asked.emulated or not has_device()
     out.mkdir(parents=True, exist_ok=True)
     print("on the emulator" if emulated else "on the device", flush=True)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # so that what was started ends too
     results = []
     for result in run(steps(out, emulated), out, environment(asked.wheels, out, emulated)):
         results.append(result)
