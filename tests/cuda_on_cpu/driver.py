@@ -3,8 +3,7 @@
 import ctypes
 import subprocess
 from functools import cache, lru_cache
-from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -37,11 +36,12 @@ LISTENER = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(Launched))
 def library() -> ctypes.CDLL:
     """Loaded before `cuda.core` looks for a driver, which finds this one by its name."""
     assert COMPILER
-    file = Path(mkdtemp()) / SONAME
     flags = ["-std=c++17", "-O1", "-fPIC", "-shared", f"-Wl,-soname,{SONAME}"]
-    command = [COMPILER, *flags, str(HERE / "driver.cpp"), "-ldl", "-o", str(file)]
-    subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    return ctypes.CDLL(str(file))
+    with TemporaryDirectory() as folder:
+        file = f"{folder}/{SONAME}"
+        command = [COMPILER, *flags, str(HERE / "driver.cpp"), "-ldl", "-o", file]
+        subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
+        return ctypes.CDLL(file)
 
 
 def need() -> None:

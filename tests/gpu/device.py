@@ -4,7 +4,7 @@ import os
 import time
 from functools import lru_cache
 from pathlib import Path
-from tempfile import mkdtemp
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
@@ -22,8 +22,8 @@ def enter() -> str:
     import pytest
     from cuda_on_cpu import emulator, torch_launch
 
-    folder, patch = Path(mkdtemp()), pytest.MonkeyPatch()
-    build = lru_cache(lambda real, slab: emulator.compile_kernels(folder, calls.source(), real, slab))
+    patch, folder = pytest.MonkeyPatch(), TemporaryDirectory()
+    build = lru_cache(lambda real, slab: emulator.compile_kernels(Path(folder.name), calls.source(), real, slab))
     torch_launch.install(patch, emulator.Emulator(build), 200_000)
     patch.setattr(cuda, "DEVICE", "cpu")
     patch.setattr(ADAPTER, "is_readable", lambda x: False)

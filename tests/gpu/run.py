@@ -19,7 +19,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from tempfile import mkdtemp
 
 from steps import Step, steps
 
@@ -77,8 +76,8 @@ def environment(wheels: Path | None, out: Path, emulated: bool) -> dict[str, str
     """The environment of every step, with the wheels unpacked for them alone."""
     folders = [str(ROOT), str(ROOT / "tests")]
     if wheels:
-        site = mkdtemp()
-        pip = [sys.executable, "-m", "pip", "install", "-q", "--no-index", "--no-deps", "--target", site]
+        site, quietly = str(out / "site"), ["-q", "--no-index", "--no-deps", "--upgrade"]
+        pip = [sys.executable, "-m", "pip", "install", *quietly, "--target", site]
         subprocess.run([*pip, *map(str, sorted(wheels.glob("*.whl")))], check=True)
         folders.append(site)
     found = dict(os.environ) | {"PYTHONUNBUFFERED": "1", "XDG_CACHE_HOME": str(out / "cache")}
