@@ -108,16 +108,10 @@ def _stream(index: int) -> int:
 
 
 def _run(launch: Launch, arguments: list[Any], like: Array) -> None:
-    index = like.device.index
-    by: Any = launcher(index)  # not a reason, or the core would have the call
-    with torch.cuda.device(index):
-        by.run(launch, [_argument(x) for x in arguments], index, _stream(index))
-
-
-def _argument(x: Any) -> Any:
-    """A number as wide as the kernel declares it: a C int, or a pointer."""
     import numpy as np  # which torch does without, and no launcher
 
-    if isinstance(x, int):
-        return np.int32(x)
-    return np.uint64(0 if x is None else x.data_ptr())
+    index = like.device.index
+    by: Any = launcher(index)  # not a reason, or the core would have the call
+    values = [np.int32(x) if isinstance(x, int) else np.uint64(0 if x is None else x.data_ptr()) for x in arguments]
+    with torch.cuda.device(index):
+        by.run(launch, values, index, _stream(index))

@@ -2,6 +2,7 @@
 
 import sys
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import numpy as np
@@ -61,7 +62,9 @@ def by_torch(place: str, dtype: str, slab: bool, launched: list[Any]) -> Iterato
 
 
 def by_cupy(dtype: str) -> Iterator[tuple[str, float]]:
-    """With CuPy's arrays."""
+    """With CuPy's arrays, where it is installed."""
+    if find_spec("cupy") is None:
+        return
     import cupy
 
     yield from errors(lambda x: cupy.asarray(x, dtype if x.dtype.kind == "f" else None), cupy.asnumpy)
