@@ -88,10 +88,10 @@ DOCS = [
 ]
 TABLES = ["scikit-learn>=1.6", "pandas>=2.2"]
 DASK = ["dask[array]>=2025.1", "distributed>=2025.1", "zarr>=3", "tqdm>=4.66"]
-CUDA = ["nvidia-cuda-nvrtc", "cupy-cuda13x>=14", TORCH]
+CUDA = ["cuda-core>=1.2", "cuda-bindings>=13.0.3,<14", "nvidia-cuda-nvrtc>=13,<14", "cupy-cuda13x>=14", TORCH]
 CUDA_TESTS = files("cuda_*")
 GPU = {
-    "torch": (["torch>=2.9"], "torch-cuda"),
+    "torch": (["torch>=2.9", *CUDA[:3]], "torch-cuda"),
     "jax": (["jax[cuda13]>=0.10"], "jax-cuda"),
     "cupy": (["cupy-cuda13x[ctk]>=14"], "cupy-cuda"),
 }

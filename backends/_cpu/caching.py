@@ -17,7 +17,7 @@ from numba.core.caching import CompileResultCacheImpl, FunctionCache, IndexDataC
 from numba.core.serialize import dumps
 
 from ksubset._engine import elementary
-from ksubset.backends._cpu.trust import distrust
+from ksubset.backends.trust import distrust
 
 REMEDY = "each process compiles them anew, unless NUMBA_CACHE_DIR names a folder that you alone may write to"
 _said: set[str] = set()

@@ -28,6 +28,9 @@ SCRATCH = 2 * MOST_THREADS // WARP
 SLAB_BYTES = 1 << 28
 """No more global memory than this is used, unless a single block needs it."""
 
+BY_CORE = {"mode": "a sort is all it takes", "count_log_pmf": "its recursion has no CUDA kernel"}
+"""Functions without a kernel, and why."""
+
 REALS = {"float32": "float", "float64": "double"}
 
 
@@ -55,6 +58,8 @@ class Launch:
         Numbers in a block's piece of the slab; 0 without one.
     shares, at_once
         Blocks to a row, and draws that a block makes at a time, where the kernel draws.
+    launcher
+        The package that launches it, where the framework of the arrays does not.
     """
 
     kernel: str
@@ -67,6 +72,7 @@ class Launch:
     slab_stride: int
     shares: int = 1
     at_once: int = 0
+    launcher: str = ""
 
     @property
     def family(self) -> str:
@@ -82,12 +88,22 @@ class Launch:
     def reason(self) -> str:
         """The launch in words."""
         place = "a slab of global memory" if self.slab else f"{self.shared_bytes / 1024:.1f} KiB of shared memory"
-        return f"blocks of {self.threads} threads, the tree in {place}"
+        by = f", launched by {self.launcher}" if self.launcher else ""
+        return f"blocks of {self.threads} threads, the tree in {place}{by}"
+
+    @property
+    def macros(self) -> tuple[tuple[str, str], ...]:
+        """What the source is compiled with, by the macros' names."""
+        return (("KSUBSET_REAL", self.real), ("KSUBSET_SLAB", str(int(self.slab))))
 
     @property
     def options(self) -> tuple[str, ...]:
         """The compiler options for the source."""
-        return ("-std=c++17", f"-DKSUBSET_REAL={self.real}", f"-DKSUBSET_SLAB={int(self.slab)}")
+        return ("-std=c++17", *(f"-D{name}={value}" for name, value in self.macros))
+
+
+TRIAL = Launch("ksubset_nothing", "float", False, 1, WARP, 0, 0, 0)
+"""A launch without effect, by which a launcher is tried."""
 
 
 def suits(law: Law, logits: Array) -> bool:
@@ -102,8 +118,8 @@ def path(device: Device, law: Law, name: str, logits: Array) -> Launch | str:
     """Say how one of ``ksubset._law.functions``, or ``draw``, would be launched, or why the core computes it."""
     if not isinstance(law, FixedSize):
         return "blocks take subsets of a given size"
-    if name == "mode":
-        return "a sort is all it takes"
+    if name in BY_CORE:
+        return BY_CORE[name]
     shape, width = tuple(logits.shape), law.width
     if not suits(law, logits):
         return f"blocks take 1 to {MOST_ITEMS} items, times k or n − k at most {MOST_WORK}; got {shape}, {width}"

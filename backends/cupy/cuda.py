@@ -1,53 +1,30 @@
-"""Launches the kernels of ``kernels.cu`` through CuPy: one `cupy.RawModule` for each device and set of options."""
+"""CuPy as a launcher of the kernels of ``kernels.cu``, on its own arrays and its current stream."""
 
-from functools import lru_cache
 from typing import Any
 
 import cupy
 import numpy as np
-from cupy.cuda import runtime as driver
 
 from ksubset._engine.ops import Array, Ops
-from ksubset.backends._cuda import calls
+from ksubset.backends._cuda import by_cupy
 from ksubset.backends._cuda.calls import Runtime
-from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda.geometry import Launch
 
 
 def runtime(ops: Ops) -> Runtime:
     """CuPy as a launcher of kernels."""
-    return Runtime(ops, lambda x: _device(x.device.id), _strides, cupy.ascontiguousarray, _run)
-
-
-@lru_cache
-def _device(index: int) -> Device:
-    shared = driver.deviceGetAttribute(driver.cudaDevAttrMaxSharedMemoryPerBlockOptin, index)
-    return Device(shared, driver.deviceGetAttribute(driver.cudaDevAttrMultiProcessorCount, index))
-
-
-@lru_cache
-def _module(index: int, options: tuple[str, ...]) -> Any:
-    return cupy.RawModule(code=calls.source(), options=options)
-
-
-@lru_cache
-def _kernel(index: int, name: str, options: tuple[str, ...]) -> Any:
-    """A kernel on the current device, whose number is ``index``, allowed all of a block's shared memory."""
-    kernel = _module(index, options).get_function(name)
-    kernel.max_dynamic_shared_size_bytes = _device(index).shared_bytes
-    return kernel
+    return Runtime(ops, lambda x: by_cupy.device(x.device.id), _strides, cupy.ascontiguousarray, _run)
 
 
 def _run(launch: Launch, arguments: list[Any], like: Array) -> None:
     with like.device:
-        kernel = _kernel(like.device.id, launch.kernel, launch.options)
-        values = tuple(_argument(x) for x in arguments)
-        kernel((launch.blocks,), (launch.threads,), values, shared_mem=launch.shared_bytes)
+        by_cupy.launch(launch, [_argument(x) for x in arguments], like.device.id)
 
 
 def _argument(x: Any) -> Any:
     """CuPy passes a NumPy scalar in its own width; a null pointer is a 0 as wide as a pointer."""
     if x is None:
-        return np.uintp(0)
+        return np.uint64(0)
     return np.int32(x) if isinstance(x, int) else x
 
 

@@ -1,12 +1,7 @@
-"""CUDA tensors of torch: which calls the kernels of ``kernels.cu`` take, and their launch through torch's own hook.
-
-``torch.cuda._compile_kernel`` (torch 2.9 and later) compiles with the NVRTC that torch ships and launches on torch's
-current stream. CuPy through DLPack could do the same, at the price of a second package that must match torch's CUDA
-version, of translating streams, and of memory that two pools compete for. The hook is not a public function of torch,
-and it wants to find a CUDA toolkit even for a source without headers: where it fails, the core runs.
-"""
+"""CUDA tensors of torch: which calls the kernels of ``kernels.cu`` take, and their launch on torch's current stream."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from functools import lru_cache
 from typing import Any
 
@@ -15,9 +10,10 @@ import torch
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
-from ksubset.backends._cuda import calls, geometry
+from ksubset.backends._cuda import calls, geometry, launchers
 from ksubset.backends._cuda.calls import Runtime
 from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda.launchers import Launcher
 from ksubset.backends.torch.cpu import is_plain
 
 DEVICE = "cuda"
@@ -28,7 +24,10 @@ def path(law: Law, name: str, parameters: torch.Tensor) -> Launch | str:
     if not is_plain(parameters, DEVICE):
         return "kernels take plain CUDA tensors, outside of torch.func and torch.compile"
     index = parameters.device.index
-    return obstacle(index) or geometry.path(_device(index), law, name, parameters)
+    if isinstance(by := launcher(index), str):
+        return by
+    found = geometry.path(_device(index), law, name, parameters)
+    return found if isinstance(found, str) else replace(found, launcher=by.name)
 
 
 def suits(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
@@ -39,7 +38,7 @@ def suits(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
 def _takes(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
     tensors = [x for x in (parameters, law.counts, *arrays) if x is not None]
     plain = all(is_plain(x, DEVICE) and not x.is_neg() for x in tensors)  # whose memory holds what it says
-    return plain and obstacle(parameters.device.index) is None
+    return plain and not isinstance(launcher(parameters.device.index), str)
 
 
 def evaluate(
@@ -88,18 +87,12 @@ def runtime(ops: Ops) -> Runtime:
 
 
 @lru_cache
-def obstacle(index: int) -> str | None:
-    """Why a device cannot run the kernels, found out by running an empty one; None if it can."""
+def launcher(index: int) -> Launcher | str:
+    """What launches kernels on a device, or why nothing does."""
     if torch.version.hip is not None:
         return "the kernels are written for CUDA, and this torch was built for ROCm"
-    try:
-        with torch.cuda.device(index):
-            kernel = torch.cuda._compile_kernel('extern "C" __global__ void nothing() {}', "nothing")
-            kernel.set_shared_memory_config(0)
-            kernel((1, 1, 1), (geometry.WARP, 1, 1), [], shared_mem=0)
-    except (AttributeError, ImportError, OSError, RuntimeError, TypeError) as error:
-        return f"torch.cuda._compile_kernel fails: {error}"
-    return None
+    with torch.cuda.device(index):
+        return launchers.find(index, _stream(index), str(torch.version.cuda))
 
 
 @lru_cache
@@ -108,17 +101,17 @@ def _device(index: int) -> Device:
     return Device(found.shared_memory_per_block_optin, found.multi_processor_count)
 
 
-@lru_cache
-def _kernel(index: int, name: str, options: tuple[str, ...]) -> Any:
-    """A kernel on the current device, whose number is ``index``, allowed all of a block's shared memory."""
-    kernel = torch.cuda._compile_kernel(calls.source(), name, nvcc_options=list(options))
-    kernel.set_shared_memory_config(_device(index).shared_bytes)
-    return kernel
+def _stream(index: int) -> int:
+    """The address of torch's current stream on a device."""
+    address: int = torch.cuda.current_stream(index).cuda_stream
+    return address
 
 
 def _run(launch: Launch, arguments: list[Any], like: Array) -> None:
-    with torch.cuda.device(like.device):
-        kernel = _kernel(like.device.index, launch.kernel, launch.options)
-        null = torch.empty(0, device=like.device)  # the hook takes no null pointer, but that is where this one is
-        values = [null if x is None else x for x in arguments]
-        kernel((launch.blocks, 1, 1), (launch.threads, 1, 1), values, shared_mem=launch.shared_bytes)
+    import numpy as np  # which torch does without, and no launcher
+
+    index = like.device.index
+    by: Any = launcher(index)  # not a reason, or the core would have the call
+    values = [np.int32(x) if isinstance(x, int) else np.uint64(0 if x is None else x.data_ptr()) for x in arguments]
+    with torch.cuda.device(index):
+        by.run(launch, values, index, _stream(index))

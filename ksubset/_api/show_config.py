@@ -9,8 +9,9 @@ from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array
 from ksubset.backends._cpu import dispatch
+from ksubset.backends._cuda import launchers
 
-PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "jax", "cupy-cuda12x", "cupy-cuda13x", "dask")
+PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "cuda-core", "jax", "cupy-cuda12x", "cupy-cuda13x", "dask")
 NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "moments": "entropies, log-probabilities, normalisers"}
 """Public names of ``dispatch.FUNCTIONS``, where they differ."""
 
@@ -23,8 +24,9 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     tensors they also compute `count_log_pmf`, and the quantities from which entropies, log-probabilities and
     normalisers follow. This is the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it off; a
     program that `jax.jit` has compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute everything
-    but `mode` and `count_log_pmf`, up to a size limit and without a `Cardinality`. The core, which is written against
-    the array API standard, computes the rest.
+    but `mode` and `count_log_pmf`, up to a size limit and without a `Cardinality`. Those of tensors need one of the
+    extras ``cuda12`` and ``cuda13``, or CuPy, to launch them. The core, which is written against the array API
+    standard, computes the rest.
 
     Parameters
     ----------
@@ -61,6 +63,8 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     obstacle = dispatch.obstacle()
     setting = f"KSUBSET_FAST={environ['KSUBSET_FAST']}" if "KSUBSET_FAST" in environ else "KSUBSET_FAST is not set"
     lines.append(f"CPU fast path: off, {obstacle}" if obstacle else f"CPU fast path: on, {setting}")
+    if _version("torch"):
+        lines.append(f"CUDA tensors of torch: {launchers.in_words()}")
     if logits is not None or k is not None:
         lines += [f"{name}: {path}" for name, path in paths(logits, k).items()]
     print("\n".join(lines))

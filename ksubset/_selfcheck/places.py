@@ -77,7 +77,7 @@ def survey(framework: str) -> Iterator[Place | Unusable]:
 
 def is_installed(module: str) -> bool:
     """Whether Python would find a module."""
-    with suppress(ValueError):  # a module that was put into sys.modules by hand
+    with suppress(ValueError, ModuleNotFoundError):  # put into sys.modules by hand; without the package that it is in
         return find_spec(module) is not None
     return False
 

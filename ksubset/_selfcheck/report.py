@@ -12,12 +12,14 @@ from ksubset._selfcheck import Checked, Unusable
 from ksubset._selfcheck.checks import BOUND, CHECKS, DRAWS, FALSE_ALARM, LAYER, LEAST, Finding
 from ksubset._selfcheck.places import is_installed
 from ksubset.backends._cpu import dispatch
+from ksubset.backends._cuda import launchers
 
 OPTIONAL = {
     "numpy": ("numpy", "NumPy arrays, and random numbers for namespaces that have none"),
     "torch": ("torch", "torch tensors on CPUs and GPUs, with gradients"),
     "jax": ("jax", "JAX arrays on CPUs and accelerators, with gradients, jit and vmap"),
     "cupy": ("cupy", "CuPy arrays on NVIDIA GPUs, by CUDA kernels"),
+    "cuda.core": ("cuda13", "CUDA kernels for torch tensors on NVIDIA GPUs; cuda12, where torch is built for CUDA 12"),
     "numba": ("fast", "speed on CPUs: compiled kernels for NumPy, torch and JAX"),
     "numpyro": ("numpyro", "ksubset.backends.numpyro.KSubset, a distribution for NumPyro's models"),
 }
@@ -55,6 +57,7 @@ def as_json(results: Results, asked: Sequence[str]) -> bool:
         "platform": platform.platform(),
         "agrees": well,
         "fast_path": {"on": dispatch.obstacle() is None, "obstacle": dispatch.obstacle()},
+        "cuda_tensors_of_torch": launchers.in_words(),
         "checked": [{"agrees": r.agrees, **asdict(r)} for r in results if isinstance(r, Checked)],
         "unusable": [asdict(r) for r in results if isinstance(r, Unusable)],
         "missing": [{"module": m, "extra": extra, "brings": brings} for m, (extra, brings) in missing().items()],
@@ -67,7 +70,8 @@ def print_table(results: Results, asked: Sequence[str]) -> bool:
     """Print a row for each place and dtype as soon as it is checked, then the remarks about them."""
     obstacle = dispatch.obstacle()
     print(f"ksubset {ksubset.__version__}, Python {platform.python_version()}, {platform.platform()}")
-    print(f"CPU fast path: {f'off, {obstacle}' if obstacle else 'on'}\n")
+    print(f"CPU fast path: {f'off, {obstacle}' if obstacle else 'on'}")
+    print(f"CUDA tensors of torch: {launchers.in_words()}\n" if is_installed("torch") else "")
     found = [*_printed(results)]
     if any(isinstance(r, Checked) for r in found):
         print(LEGEND)

@@ -16,8 +16,13 @@ PACKAGE = Path(ksubset.__file__).parent
 BELOW = {
     "ksubset._engine": (),
     "ksubset._law": ("ksubset._engine",),
-    "ksubset.backends._cpu": ("ksubset._engine", "ksubset._law", "ksubset.backends.array_api"),
-    "ksubset.backends._cuda": ("ksubset._engine", "ksubset._law"),
+    "ksubset.backends._cpu": (
+        "ksubset._engine",
+        "ksubset._law",
+        "ksubset.backends.array_api",
+        "ksubset.backends.trust",
+    ),
+    "ksubset.backends._cuda": ("ksubset._engine", "ksubset._law", "ksubset.backends.trust"),
 }
 """What the modules of a folder may import beside each other."""
 

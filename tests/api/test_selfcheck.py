@@ -67,6 +67,7 @@ def test_schema(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPa
         "platform": str,
         "agrees": bool,
         "fast_path": dict,
+        "cuda_tensors_of_torch": str,
         "checked": list,
         "unusable": list,
         "missing": list,
@@ -221,8 +222,9 @@ def test_with_numpy_alone(tmp_path: Path) -> None:
     assert (done.returncode, done.stderr) == (0, "")
     assert "CPU fast path: off, numba is not installed" in done.stdout
     assert len([line for line in done.stdout.splitlines() if line.startswith(f"numpy {np.__version__}")]) == 2
-    for extra in ("torch", "jax", "cupy", "fast", "numpyro"):
+    for extra in ("torch", "jax", "cupy", "cuda13", "fast", "numpyro"):
         assert f"\n  {extra} " in done.stdout
+    assert "CUDA tensors" not in done.stdout
     assert done.stdout.endswith("Everything agrees.\n")
 
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+SENTINEL = -300.0
+
 
 def exponential_noise(like: Tensor) -> Tensor:
     """Gumbel noise as −log E, the way `torch.nn.functional.gumbel_softmax` draws it."""
@@ -52,6 +54,56 @@ def log_space_marginals(logits: Tensor, k: int) -> Tensor:
         shifted = torch.nn.functional.pad(table[..., :-1], (1, 0), value=-1e30)
         table = torch.logaddexp(table, shifted + item[..., None])
     return torch.autograd.grad(table[..., k].sum(), x)[0]
+
+
+def dynamic_programme(logits: Tensor, k: int) -> Tensor:
+    """The log-space table of published routers: ancestral samples forward, marginals as a probe's gradient backward.
+
+    A sentinel stands for −∞, of which neither logaddexp nor its gradient makes sense.
+    """
+    chosen = torch.nn.functional.logsigmoid(logits).clamp(max=-1e-7)
+    left_out, probe = _log1mexp(chosen), torch.zeros_like(logits, requires_grad=True)
+    table = _table(chosen + probe, left_out, k)
+    (mean,) = torch.autograd.grad(table[:, -1, k + 1].sum(), probe, create_graph=True)
+    with torch.no_grad():
+        subset = _ancestral(chosen, table, k)
+    return (subset - mean).detach() + mean
+
+
+def _table(chosen: Tensor, left_out: Tensor, k: int) -> Tensor:
+    """log P(j of the first i items are chosen), (rows, n + 1, k + 2); the first column is a border."""
+    rows, n = chosen.shape
+    border = torch.full((rows, 1), SENTINEL, device=chosen.device, dtype=chosen.dtype)
+    row = torch.cat([border, torch.zeros_like(border), border.expand(-1, k)], 1)
+    table = [row]
+    for i in range(n):
+        taken, skipped = row[:, :-1] + chosen[:, i : i + 1], row[:, 1:] + left_out[:, i : i + 1]
+        row = torch.cat([border, _log_add(taken, skipped)], 1)
+        table.append(row)
+    return torch.stack(table, 1)
+
+
+def _ancestral(chosen: Tensor, table: Tensor, k: int) -> Tensor:
+    """From the last item to the first, each given how many are still to be chosen."""
+    rows, n = chosen.shape
+    at, left, picks = torch.arange(rows, device=chosen.device), torch.full((rows,), k, device=chosen.device), []
+    for i in range(n, 0, -1):
+        log_p = table[at, i - 1, left] + chosen[:, i - 1] - table[at, i, left + 1]
+        odds = log_p - _log1mexp(log_p)
+        pick = torch.bernoulli(torch.sigmoid(odds).nan_to_num(0, 1, 0)) * (left > 0)
+        left = left - (pick > 0).long()
+        picks.append(pick)
+    return torch.stack(picks[::-1], 1)
+
+
+def _log1mexp(x: Tensor) -> Tensor:
+    x = -x.abs()
+    return torch.where(x > -0.6931471805599453, torch.log(-torch.expm1(x)), torch.log1p(-torch.exp(x)))
+
+
+def _log_add(x: Tensor, y: Tensor) -> Tensor:
+    apart = torch.where(x == y, torch.zeros_like(x), x - y)
+    return torch.maximum(x, y) + torch.nn.functional.softplus(-apart.abs())
 
 
 def _top(scores: Tensor, k: int) -> Tensor:

@@ -205,7 +205,10 @@ inline void run_warp(int first) {
 
 inline void run_block() {
   int order[MOST_THREADS / WARP];
-  for (int i = 0; i < threads; i++) fibers[i].state = READY, fibers[i].bank[AT_WARP_OPERATION] = fibers[i].bank[AT_BARRIER] = 0, fibers[i].started = false;
+  for (Fiber* fiber = fibers; fiber < fibers + threads; fiber++) {
+    fiber->state = READY, fiber->started = false, fiber->line = 0;
+    fiber->bank[AT_WARP_OPERATION] = fiber->bank[AT_BARRIER] = 0;
+  }
   do {
     epoch++;
     shuffle(order, threads / WARP);

@@ -62,23 +62,33 @@ class Emulator:
         self.build, self.seeds = build, count(1)
         self.launches: list[Launch] = []
         self.threads: int | None = None
+        self.lent: list[Any] = []
         device = Device(shared_bytes, processors)
         self.runtime = Runtime(NUMPY, lambda _: device, _strides, np.ascontiguousarray, self.run)
 
     def run(self, launch: Launch, arguments: list[Any], like: np.ndarray) -> None:
         """Launch a kernel as CuPy and torch do; raise an error where the emulator objects."""
+        self.lent = arguments
+        self.launch(launch, [_value(x) for x in arguments])
+
+    def launch(self, launch: Launch, values: list[np.generic]) -> None:
+        """Launch a kernel by scalars of the widths of its parameters. It may touch the arrays in ``lent``."""
+        cells = [np.array(x) for x in values]
+        pointers = (ctypes.c_void_p * len(cells))(*(cell.ctypes.data for cell in cells))
+        self.execute(launch, ctypes.addressof(pointers))
+
+    def execute(self, launch: Launch, parameters: int | None) -> None:
+        """Launch a kernel as the driver does: by the address of pointers to its parameters."""
         self.launches.append(launch)
         library = self.build(launch.real, launch.slab)
         entry = getattr(library, f"run_{launch.kernel}")
         entry.restype, entry.argtypes = ctypes.c_char_p, [Geometry, ctypes.c_void_p, ctypes.c_void_p]
-        arrays = [x for x in arguments if isinstance(x, np.ndarray)]
-        slab = arguments[8] if launch.slab else None
+        arrays = [x for x in self.lent if isinstance(x, np.ndarray)]
+        slab = self.lent[8] if launch.slab else None
         regions = (Region * len(arrays))(*(Region(*_extent(x), x is slab) for x in arrays))
-        values = [_value(x) for x in arguments]
-        pointers = (ctypes.c_void_p * len(values))(*(ctypes.addressof(x) for x in values))
         threads = self.threads or launch.threads
         geometry = Geometry(launch.blocks, threads, launch.shared_bytes, len(arrays), next(self.seeds))
-        failure = entry(geometry, ctypes.addressof(regions), ctypes.addressof(pointers))
+        failure = entry(geometry, ctypes.addressof(regions), parameters)
         if failure:
             raise EmulatorError(failure.decode())
 
@@ -93,7 +103,7 @@ def _extent(x: np.ndarray) -> tuple[int, int]:
     return low, high - low
 
 
-def _value(x: Any) -> Any:
+def _value(x: Any) -> np.generic:
     if isinstance(x, int):
-        return ctypes.c_int(x)
-    return ctypes.c_void_p(None if x is None else x.__array_interface__["data"][0])
+        return np.int32(x)
+    return np.uint64(0 if x is None else x.ctypes.data)

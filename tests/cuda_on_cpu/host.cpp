@@ -58,3 +58,4 @@ using on_cpu::Array, on_cpu::Geometry, on_cpu::launch, on_cpu::caller;
 ENTRY(ksubset_solve)
 ENTRY(ksubset_jacobian)
 ENTRY(ksubset_sample)
+ENTRY(ksubset_nothing)

@@ -78,3 +78,14 @@ def test_the_page_says_what_was_measured(tmp_path: Path, monkeypatch: pytest.Mon
     copy.write_text(text)
     report.write(json.loads((root / "docs" / "benchmark.json").read_text()), copy)
     assert copy.read_text() == text
+
+
+def test_the_dynamic_programme_draws_exactly_and_sends_back_the_jacobian(logits: torch.Tensor) -> None:
+    torch.manual_seed(2)
+    subsets = torch.stack([peers.dynamic_programme(logits, K) for _ in range(400)]).detach().round()
+    assert (subsets.sum(-1) == K).all()
+    p = ksubset.marginals(logits.detach(), K)
+    check_binomial(subsets.sum(0).numpy(), 400, p.numpy())
+    g = torch.arange(8.0, dtype=torch.float64)
+    (peers.dynamic_programme(logits, K) @ g).sum().backward()
+    torch.testing.assert_close(logits.grad, ksubset.marginals_jvp(logits.detach(), K, g.expand_as(logits)))

@@ -17,7 +17,8 @@ pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra
 from numba import config
 
 from ksubset import _engine
-from ksubset.backends._cpu import caching, compiling, trust
+from ksubset.backends import trust
+from ksubset.backends._cpu import caching, compiling
 
 SCRIPT = "import numpy as np, ksubset; print(ksubset.marginals(np.zeros(4), 2)); ksubset.show_config()"
 needs_owners = pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such owners")

@@ -17,7 +17,7 @@ from ksubset import backends
 from ksubset._api.show_config import NAMES
 from ksubset.backends._cpu import dispatch
 from ksubset.backends._cuda import calls, geometry
-from ksubset.backends._cuda.calls import Device, Launch
+from ksubset.backends._cuda.geometry import Launch
 
 pytest.importorskip("cupy", reason="a test of CuPy's adapter, which needs CuPy", exc_type=ImportError)
 pytestmark = [NEEDED, OWN_SESSION]
@@ -27,49 +27,23 @@ class CurrentDevice(nullcontext):
     id = 0
 
 
-class Module:
-    """Stands in for `cupy.RawModule`."""
-
-    def __init__(self, emulator: Emulator, code: str, options: tuple[str, ...]) -> None:
-        assert code == calls.source()
-        self.emulator, self.options = emulator, options
-
-    def get_function(self, name: str) -> "Kernel":
-        return Kernel(self.emulator, name, self.options)
-
-
-class Kernel:
-    """Stands in for `cupy.RawKernel`: NumPy scalars are passed as they are, arrays by their address."""
-
-    max_dynamic_shared_size_bytes = 0
-
-    def __init__(self, emulator: Emulator, name: str, options: tuple[str, ...]) -> None:
-        self.emulator, self.name = emulator, name
-        self.real, self.slab = ("float" if "-DKSUBSET_REAL=float" in options else "double"), options[-1].endswith("1")
-
-    def __call__(self, grid: tuple[int], block: tuple[int], args: tuple[Any, ...], *, shared_mem: int) -> None:
-        assert shared_mem <= self.max_dynamic_shared_size_bytes
-        assert all(isinstance(x, np.ndarray | np.int32 | np.uintp) for x in args)
-        values = [None if isinstance(x, np.uintp) else int(x) if isinstance(x, np.int32) else x for x in args]
-        launch = Launch(self.name, self.real, self.slab, grid[0], block[0], shared_mem, 0, 0)
-        self.emulator.run(launch, values, values[0])
-
-
 @pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
 def emulator(request, monkeypatch, tmp_path):
+    from cuda_on_cpu import cupy_launch
+
     from ksubset.backends.cupy import cuda
 
     inner = Emulator(lru_cache(lambda real, slab: compile_kernels(tmp_path, calls.source(), real, slab)))
     outer = Emulator(inner.build, shared_bytes=request.param)
     like = SimpleNamespace(device=CurrentDevice())
-    outer.runtime = replace(outer.runtime, run=lambda launch, values, _: cuda._run(launch, values, like))
-    monkeypatch.setattr(cuda, "_device", lambda index: Device(request.param, 2))
-    monkeypatch.setattr("cupy.RawModule", lambda code, options: Module(inner, code, options))
-    cuda._module.cache_clear()
-    cuda._kernel.cache_clear()
-    yield outer
-    cuda._module.cache_clear()
-    cuda._kernel.cache_clear()
+
+    def run(launch: Launch, arguments: list[Any], _: Any) -> None:
+        inner.lent = arguments
+        cuda._run(launch, arguments, like)
+
+    outer.runtime = replace(outer.runtime, run=run)
+    cupy_launch.install(monkeypatch, inner, request.param)
+    return outer
 
 
 def test_cupy_launches_every_kernel(emulator):

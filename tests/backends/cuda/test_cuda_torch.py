@@ -1,19 +1,24 @@
-"""The torch launcher without a GPU: torch's hook is replaced by one that runs the kernels on the CPU."""
+"""The launchers of CUDA tensors without a GPU: `cuda.core` with a driver that runs the kernels on the CPU, and CuPy."""
 
-import ctypes
-import inspect
+import threading
+from collections.abc import Iterator
+from dataclasses import replace
 from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
+from cuda_on_cpu import driver
 from cuda_on_cpu.battery import SEED
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
-from cuda_on_cpu.nvrtc import NVRTC, library
 
+import ksubset
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
-from ksubset.backends._cuda import calls
-from ksubset.backends._cuda.calls import Launch
+from ksubset.backends._cuda import calls, launchers
+from ksubset.backends._cuda.geometry import TRIAL
+from ksubset.backends._cuda.launchers import Launcher
 from ksubset.backends.array_api import ADAPTER
 
 torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
@@ -26,14 +31,45 @@ def build(tmp_path_factory):
     return lru_cache(lambda real, slab: compile_kernels(folder, calls.source(), real, slab))
 
 
-@pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
-def runtime(request, monkeypatch, build):
-    from cuda_on_cpu import torch_hook
+@pytest.fixture
+def by_cuda_core(monkeypatch, build) -> Iterator[driver.Driver]:
+    """The driver beneath `cuda.core`."""
+    driver.need()
+    found = driver.Driver(monkeypatch, Emulator(build))
+    yield found
+    if found.error:
+        raise found.error
+
+
+@pytest.fixture(params=["cuda.core", "CuPy"])
+def launched(request, monkeypatch, build) -> tuple[Emulator, Launcher, list[Any]]:
+    """The emulator that one of the launchers ends in, the launcher, and the streams as they come."""
+    if request.param == "cuda.core":
+        found = request.getfixturevalue("by_cuda_core")
+        from ksubset.backends._cuda.by_cuda_core import run
+
+        return found.emulator, Launcher("cuda.core", run), found.streams
+    pytest.importorskip("cupy", reason="CuPy is not installed", exc_type=ImportError)
+    from cuda_on_cpu import cupy_launch
+
+    from ksubset.backends._cuda.by_cupy import run
+
+    emulator = Emulator(build)
+    return emulator, Launcher("CuPy", run), cupy_launch.install(monkeypatch, emulator, 200_000)
+
+
+@pytest.fixture(params=[200_000, 300], ids=["shared", "slab"])
+def runtime(request, monkeypatch, launched):
+    from cuda_on_cpu import torch_launch
 
     from ksubset.backends.torch import LAZY, cuda
 
-    torch_hook.install(monkeypatch, Emulator(build), request.param)
-    return cuda.runtime(LAZY)
+    emulator, launcher, streams = launched
+    torch_launch.install(monkeypatch, emulator, request.param, launcher)
+    yield cuda.runtime(LAZY)
+    assert set(streams) == {torch_launch.STREAM}
+    assert len(streams) == len(emulator.launches)
+    assert {launch.slab for launch in emulator.launches} == {request.param == 300}
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
@@ -53,30 +89,97 @@ def test_torch_agrees_with_numpy(runtime, dtype, name):
 
 def test_torch_draws_from_a_seed(runtime):
     drawn = calls.draw(
-        runtime, FixedSize(torch.tensor([0, 5, 12]), 6), torch.zeros(3, 12), (4,), seed=torch.from_numpy(SEED)
+        runtime, FixedSize(torch.tensor([0, 5, 12] * 7), 6), torch.zeros(21, 12), (4,), seed=torch.from_numpy(SEED)
     )
-    np.testing.assert_array_equal(drawn.sum(-1).numpy(), np.broadcast_to([0, 5, 12], (4, 3)))
+    np.testing.assert_array_equal(drawn.sum(-1).numpy(), np.broadcast_to([0, 5, 12] * 7, (4, 21)))
 
 
-def test_the_hook_of_this_torch_takes_what_it_is_given():
-    from torch.cuda import _utils
+def test_what_is_launched_is_what_was_planned(launched):
+    emulator, launcher, streams = launched
+    launch = replace(TRIAL, blocks=7, threads=96, shared_bytes=199_000)
+    launcher.run(launch, [], 0, 0)  # on the default stream, whose address is null
+    assert emulator.launches == [launch]
+    assert not streams[0]
 
-    compiling = inspect.signature(torch.cuda._compile_kernel).parameters
-    calling = inspect.signature(_utils._CudaKernel.__call__).parameters
-    assert {"kernel_source", "kernel_name", "nvcc_options"} <= set(compiling)
-    assert list(calling)[1:5] == ["grid", "block", "args", "shared_mem"]
+
+def test_more_shared_memory_than_a_block_has_is_an_error(launched):
+    with pytest.raises(Exception, match="acceptable range"):
+        launched[1].run(replace(TRIAL, shared_bytes=200_001), [], 0, 0)
+    assert launched[0].launches == []
 
 
-@NVRTC
-def test_the_hook_of_this_torch_compiles_the_kernels(monkeypatch):
-    """To machine code that knows the kernel by its name; the toolkit that torch looks for need not be one."""
-    from torch.cuda import _utils
-    from torch.utils import cpp_extension
+def test_a_thread_without_a_context_gets_one(by_cuda_core):
+    """As autograd's own."""
+    from ksubset.backends._cuda.by_cuda_core import run
 
-    monkeypatch.setattr(_utils, "_get_nvrtc_library", lambda: ctypes.CDLL(str(library())))
-    monkeypatch.setattr(cpp_extension, "CUDA_HOME", "no such folder")
+    thread = threading.Thread(target=run, args=(TRIAL, [], 0, 1))
+    thread.start()
+    thread.join()
+    assert by_cuda_core.streams == [1]
+
+
+def test_cupy_takes_a_stream_by_its_address():
+    """CuPy's own class, which asks no device."""
+    cupy = pytest.importorskip("cupy", reason="CuPy is not installed", exc_type=ImportError)
+    from ksubset.backends._cuda.by_cupy import _Foreign
+
+    assert cupy.cuda.Stream.from_external(_Foreign(4711)).ptr == 4711
+
+
+@pytest.fixture
+def modules(monkeypatch) -> dict[str, Any]:
+    """What is imported to launch kernels, by the names of our modules; cuda-core 1.2 and CuPy 14 are installed."""
+    found: dict[str, Any] = {}
+    versions = {"cuda.core 1.2": "by_cuda_core", "CuPy 14": "by_cupy"}
+    monkeypatch.setattr(launchers, "installed", lambda: versions)
+    monkeypatch.setattr(launchers, "import_module", lambda name: found[name.rpartition(".")[2]])
+    return found
+
+
+def failing(*arguments: Any) -> None:
+    raise RuntimeError("no driver\nin a long text")
+
+
+def test_the_first_launcher_that_works_is_taken(modules):
+    tried = []
+    works = SimpleNamespace(run=lambda *arguments: tried.append(arguments))
+    modules |= {"by_cuda_core": works, "by_cupy": works}
+    assert launchers.find(1, 5, "13.0") == Launcher("cuda.core 1.2", works.run)
+    modules["by_cuda_core"] = SimpleNamespace(run=failing)
+    assert launchers.find(1, 5, "13.0") == Launcher("CuPy 14", works.run)
+    assert tried == [(TRIAL, [], 1, 5)] * 2
+
+
+def test_where_none_works_each_says_why(modules):
+    modules |= {"by_cuda_core": SimpleNamespace(run=failing)}
+    expected = "cuda.core 1.2 fails, RuntimeError: no driver; CuPy 14 fails, KeyError: 'by_cupy'"
+    assert launchers.find(0, 0, "13.0") == expected
+
+
+@pytest.mark.parametrize(("version", "extra"), [("12.8", "cuda12"), ("13.0", "cuda13")])
+def test_what_to_install(monkeypatch, version, extra):
+    monkeypatch.setattr(launchers, "PACKAGES", (("no-such-package", "nothing", ""),))
+    assert launchers.installed() == {}
+    assert f"the extra {extra} has one, cuda.core" in launchers.find(0, 0, version)
+
+
+@pytest.mark.parametrize("found", [{"cuda.core 1.2": ""}, {}], ids=["cuda.core", "nothing"])
+def test_show_config_says_what_launches_or_what_to_install(monkeypatch, capsys, found):
+    monkeypatch.setattr(launchers, "installed", lambda: found)
+    ksubset.show_config()
+    said = "kernels launched by cuda.core 1.2" if found else f"the core, {launchers.absent()}"
+    assert f"\nCUDA tensors of torch: {said}\n" in capsys.readouterr().out
+
+
+def test_a_launcher_is_chosen_on_torchs_stream_and_device(monkeypatch):
+    from ksubset.backends.torch import cuda
+
+    asked = []
     monkeypatch.setattr(torch.version, "cuda", "13.0")
-    options = list(Launch("", "float", False, 0, 0, 0, 0, 0).options)
-    code, name = _utils._nvrtc_compile(calls.source(), "ksubset_sample", "90", nvcc_options=options)
-    assert name == "ksubset_sample"
-    assert b"ksubset_sample" in code
+    monkeypatch.setattr(torch.cuda, "device", lambda index: asked.append(index) or pytest.MonkeyPatch.context())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda index: SimpleNamespace(cuda_stream=4711))
+    monkeypatch.setattr(launchers, "find", lambda *arguments: arguments)
+    assert cuda.launcher.__wrapped__(3) == (3, 4711, "13.0")
+    assert asked == [3]
+    monkeypatch.setattr(torch.version, "hip", "6.4")
+    assert "ROCm" in cuda.launcher.__wrapped__(3)

@@ -1,7 +1,7 @@
 """The public functions on CUDA tensors, without a GPU.
 
-For most tests the adapter takes CPU tensors for CUDA tensors, and torch's hook runs the kernels in the emulator: so
-everything from the public function to the kernel's arguments is the code that a GPU would see. The last tests take
+For most tests the adapter takes CPU tensors for CUDA tensors, and the emulator runs what is launched: so everything
+from the public function to the kernel's arguments is the code that a GPU would see. The last tests take
 meta tensors, which hold nothing, for CUDA tensors: no value is read on the way, and nothing is left on the CPU.
 """
 
@@ -17,8 +17,9 @@ import ksubset
 from ksubset._api.show_config import NAMES
 from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cpu import dispatch
-from ksubset.backends._cuda import calls, geometry
-from ksubset.backends._cuda.calls import Device, Launch
+from ksubset.backends._cuda import calls, geometry, launchers
+from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda.launchers import Launcher
 
 torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
 pytestmark = [NEEDED, OWN_SESSION]
@@ -39,15 +40,15 @@ def build(tmp_path_factory):
 @pytest.fixture
 def launched(monkeypatch, build):
     """The names of the kernels launched, as they come; CPU tensors count as CUDA tensors."""
-    from cuda_on_cpu import torch_hook
+    from cuda_on_cpu import torch_launch
 
     from ksubset.backends.torch import ADAPTER, cuda
 
     names: list[str] = []
     emulator = Emulator(build)
-    run = emulator.run
-    monkeypatch.setattr(emulator, "run", lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
-    torch_hook.install(monkeypatch, emulator, 200_000)
+    run = emulator.execute
+    monkeypatch.setattr(emulator, "execute", lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
+    torch_launch.install(monkeypatch, emulator, 200_000)
     monkeypatch.setattr(cuda, "DEVICE", "cpu")
     monkeypatch.setattr(ADAPTER, "is_readable", lambda x: False)
     monkeypatch.setenv("KSUBSET_FAST", "0")
@@ -224,16 +225,18 @@ def test_rows_that_no_block_suits_go_to_the_core(launched, monkeypatch):
     assert launched == []
 
 
-def test_without_the_hook_the_core_runs(launched, monkeypatch, capsys):
-    def failing(*args: Any, **options: Any) -> None:
-        raise OSError("CUDA_HOME environment variable is not set.")
+def test_without_a_launcher_the_core_runs(launched, monkeypatch, capsys):
+    from ksubset.backends.torch import cuda
 
-    monkeypatch.setattr(torch.cuda, "_compile_kernel", failing)
+    monkeypatch.setattr(cuda, "launcher", lambda index: launchers.absent("cuda13"))
     same(ksubset.entropy(tensor(LOGITS), K), ksubset.entropy(LOGITS, K))
     assert (ksubset.sample(tensor(LOGITS), K).sum(-1) == K).all()
     assert launched == []
     ksubset.show_config(tensor(LOGITS), K)
-    assert "marginals: the core: torch.cuda._compile_kernel fails: CUDA_HOME environment" in capsys.readouterr().out
+    assert (
+        "marginals: the core: no package that launches kernels is installed; the extra cuda13"
+        in capsys.readouterr().out
+    )
 
 
 def test_show_config_says_which_kernels(launched, capsys):
@@ -241,6 +244,8 @@ def test_show_config_says_which_kernels(launched, capsys):
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines() if ": " in line)
     for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS):
         assert lines[name].startswith("the CUDA kernels: blocks of 32 threads, the tree in "), name
+        assert lines[name].endswith(", launched by the emulator"), name
+    assert lines["count_log_pmf"] == "the core: its recursion has no CUDA kernel"
     ksubset.show_config(torch.zeros(1, 20_000), 3)
     assert "marginals: the core: blocks take 1 to 16384 items" in capsys.readouterr().out
 
@@ -258,7 +263,7 @@ def unread(monkeypatch):
 
     monkeypatch.setattr(cuda, "_run", run)
     monkeypatch.setattr(cuda, "_device", lambda index: Device(100_000, 100))
-    monkeypatch.setattr(cuda, "obstacle", lambda index: None)
+    monkeypatch.setattr(cuda, "launcher", lambda index: Launcher("nothing", run))
     monkeypatch.setattr(cuda, "DEVICE", "meta")
     return names
 

@@ -1,0 +1,37 @@
+"""Launches the kernels of ``kernels.cu`` through NVIDIA's `cuda.core`, on a stream and memory of anybody's."""
+
+from functools import lru_cache
+from typing import Any
+
+from cuda.bindings import driver
+from cuda.core import Device, Kernel, LaunchConfig, ObjectCode, Stream, launch
+
+from ksubset.backends._cuda import calls, cubin
+from ksubset.backends._cuda.cubin import Macros
+from ksubset.backends._cuda.geometry import Launch
+
+
+def run(planned: Launch, values: list[Any], index: int, stream: int) -> None:
+    """Run a kernel on a stream of a device; ``values`` are NumPy scalars of the widths that the kernel declares."""
+    device = Device(index)
+    device.set_current()  # a thread that has not used the device yet has no context
+    config = LaunchConfig(grid=planned.blocks, block=planned.threads, shmem_size=planned.shared_bytes)
+    launch(Stream.from_handle(stream), config, _kernel(index, planned.kernel, planned.macros), *values)
+
+
+@lru_cache
+def _code(macros: Macros, architecture: str) -> ObjectCode:
+    return ObjectCode.from_cubin(cubin.machine_code(calls.source(), macros, architecture))
+
+
+@lru_cache
+def _kernel(index: int, name: str, macros: Macros) -> Kernel:
+    """A kernel that a device allows all of a block's shared memory."""
+    device = Device(index)
+    kernel = _code(macros, f"sm_{device.arch}").get_kernel(name)
+    attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
+    allowed = device.properties.max_shared_memory_per_block_optin
+    (error,) = driver.cuKernelSetAttribute(attribute, allowed, kernel.handle, device.device_id)
+    if error != driver.CUresult.CUDA_SUCCESS:
+        raise RuntimeError(f"the driver does not allow {name} {allowed} bytes of shared memory: {error}")
+    return kernel

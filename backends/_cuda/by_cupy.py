@@ -1,0 +1,53 @@
+"""Launches the kernels of ``kernels.cu`` through CuPy: one `cupy.RawModule` for each device and set of options."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import cupy
+from cupy.cuda import runtime as driver
+
+from ksubset.backends._cuda import calls
+from ksubset.backends._cuda.geometry import Device, Launch
+
+
+@dataclass(frozen=True)
+class _Foreign:
+    """A stream of somebody else, by the protocol of streams."""
+
+    address: int
+
+    def __cuda_stream__(self) -> tuple[int, int]:
+        return 0, self.address
+
+
+def run(planned: Launch, values: list[Any], index: int, stream: int) -> None:
+    """Run a kernel on a stream of a device; ``values`` are NumPy scalars of the widths that the kernel declares."""
+    with cupy.cuda.Device(index), cupy.cuda.Stream.from_external(_Foreign(stream)):
+        launch(planned, values, index)
+
+
+def launch(planned: Launch, values: list[Any], index: int) -> None:
+    """Run a kernel on CuPy's current stream of its current device, whose number is ``index``; see `run`."""
+    kernel = _kernel(index, planned.kernel, planned.options)
+    kernel((planned.blocks,), (planned.threads,), tuple(values), shared_mem=planned.shared_bytes)
+
+
+@lru_cache
+def device(index: int) -> Device:
+    """What there is of a device."""
+    shared = driver.deviceGetAttribute(driver.cudaDevAttrMaxSharedMemoryPerBlockOptin, index)
+    return Device(shared, driver.deviceGetAttribute(driver.cudaDevAttrMultiProcessorCount, index))
+
+
+@lru_cache
+def _module(index: int, options: tuple[str, ...]) -> Any:
+    return cupy.RawModule(code=calls.source(), options=options)
+
+
+@lru_cache
+def _kernel(index: int, name: str, options: tuple[str, ...]) -> Any:
+    """A kernel that a device allows all of a block's shared memory."""
+    kernel = _module(index, options).get_function(name)
+    kernel.max_dynamic_shared_size_bytes = device(index).shared_bytes
+    return kernel

@@ -1,0 +1,60 @@
+"""`cupy.RawModule`, replaced by one that runs the kernels in the emulator."""
+
+from contextlib import nullcontext
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pytest
+from cuda_on_cpu.emulator import Emulator
+
+from ksubset.backends._cuda import calls
+from ksubset.backends._cuda.geometry import Device, Launch
+
+
+class Module:
+    """Stands in for `cupy.RawModule`."""
+
+    def __init__(self, emulator: Emulator, code: str, options: tuple[str, ...]) -> None:
+        assert code == calls.source()
+        self.emulator, self.options = emulator, options
+
+    def get_function(self, name: str) -> "Kernel":
+        return Kernel(self.emulator, name, self.options)
+
+
+class Kernel:
+    """Stands in for `cupy.RawKernel`: NumPy scalars are passed as they are, arrays by their address."""
+
+    max_dynamic_shared_size_bytes = 0
+
+    def __init__(self, emulator: Emulator, name: str, options: tuple[str, ...]) -> None:
+        self.emulator, self.name = emulator, name
+        self.real, self.slab = ("float" if "-DKSUBSET_REAL=float" in options else "double"), options[-1].endswith("1")
+
+    def __call__(self, grid: tuple[int], block: tuple[int], args: tuple[Any, ...], *, shared_mem: int) -> None:
+        if shared_mem > self.max_dynamic_shared_size_bytes:
+            raise ValueError(f"{shared_mem} bytes of shared memory are not in an acceptable range")
+        assert all(isinstance(x, np.ndarray | np.int32 | np.uint64) for x in args)
+        values = [np.uint64(x.ctypes.data) if isinstance(x, np.ndarray) else x for x in args]
+        launch = Launch(self.name, self.real, self.slab, grid[0], block[0], shared_mem, 0, 0)
+        self.emulator.launch(launch, values)
+
+
+def install(monkeypatch: pytest.MonkeyPatch, emulator: Emulator, shared_bytes: int) -> list[int]:
+    """Let CuPy's launches run on the CPU; return the addresses of the streams that become current, as they come."""
+    from ksubset.backends._cuda import by_cupy
+
+    streams = []
+
+    def from_external(stream: Any) -> nullcontext[None]:
+        streams.append(stream.__cuda_stream__()[1])
+        return nullcontext()
+
+    monkeypatch.setattr(by_cupy, "device", lambda index: Device(shared_bytes, 2))
+    monkeypatch.setattr("cupy.RawModule", lambda code, options: Module(emulator, code, options))
+    monkeypatch.setattr("cupy.cuda.Device", lambda index: nullcontext())
+    monkeypatch.setattr("cupy.cuda.Stream.from_external", from_external)
+    for name in ("_module", "_kernel"):
+        monkeypatch.setattr(by_cupy, name, lru_cache(getattr(by_cupy, name).__wrapped__))
+    return streams

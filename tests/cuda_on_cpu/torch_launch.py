@@ -1,0 +1,69 @@
+"""CPU tensors in the place of CUDA tensors, whose launches end in the emulator."""
+
+import re
+from contextlib import nullcontext
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from cuda_on_cpu.emulator import Emulator
+
+from ksubset.backends._cuda import calls
+from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends._cuda.launchers import Launcher
+from ksubset.backends.torch import cuda
+
+STREAM = 4711
+"""The address of torch's current stream."""
+
+
+class Direct:
+    """The shortest launcher: it hands the emulator what a launcher hands the driver."""
+
+    def __init__(self, emulator: Emulator) -> None:
+        self.emulator = emulator
+
+    def run(self, launch: Launch, values: list[Any], index: int, stream: int) -> None:
+        assert (index, stream) == (0, STREAM)
+        self.emulator.launch(launch, values)
+
+
+def signature(kernel: str) -> list[str]:
+    """What the source declares: ``pointer`` or ``int`` for each parameter."""
+    source = calls.source().replace("\\\n", "")
+    batch = re.search(r"#define BATCH(.*)", source)
+    declared = re.search(rf"\b{kernel}\((.*?)\) {{", source, re.DOTALL)
+    assert batch
+    assert declared
+    parameters = declared[1].replace("BATCH", batch[1]).split(",") if declared[1] else []
+    return ["pointer" if "*" in x else re.fullmatch(r"\s*(int) \w+\s*", x)[1] for x in parameters]  # type: ignore[index]
+
+
+WIDTHS = {np.uint64: "pointer", np.int32: "int"}
+
+
+def install(
+    monkeypatch: pytest.MonkeyPatch, emulator: Emulator, shared_bytes: int, launcher: Launcher | None = None
+) -> None:
+    """Let every launch of a kernel by torch run on the CPU, on a device with so much shared memory."""
+    device = SimpleNamespace(shared_memory_per_block_optin=shared_bytes, multi_processor_count=4)
+    by, run = launcher or Launcher("the emulator", Direct(emulator).run), cuda._run
+
+    def checked(launch: Launch, values: list[Any], index: int, stream: int) -> None:
+        assert [WIDTHS[type(x)] for x in values] == signature(launch.kernel)
+        assert index is None  # a CPU tensor's device has no number
+        by.run(launch, values, 0, stream)
+
+    def lending(launch: Launch, arguments: list[Any], like: torch.Tensor) -> None:
+        emulator.lent = [x.detach().numpy() if isinstance(x, torch.Tensor) else x for x in arguments]
+        run(launch, arguments, like)
+
+    monkeypatch.setattr(torch.cuda, "get_device_properties", lambda index: device)
+    monkeypatch.setattr(torch.cuda, "device", lambda device: nullcontext())
+    monkeypatch.setattr(torch.cuda, "current_stream", lambda index: SimpleNamespace(cuda_stream=STREAM))
+    monkeypatch.setattr(cuda, "_device", lru_cache(cuda._device.__wrapped__))
+    monkeypatch.setattr(cuda, "launcher", lambda index: Launcher(by.name, checked))
+    monkeypatch.setattr(cuda, "_run", lending)
