@@ -203,7 +203,7 @@ def interpreters(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """The main job: learn which 10 of 64 pixels tell handwritten digits apart."""
     frameworks = [r for name, (rs, _) in MATRIX.items() for r in rs if name in session.posargs]
-    session.install("-e", ".[numpy]", "scikit-learn>=1.5", "matplotlib>=3.9", "tqdm>=4.66", *frameworks)
+    session.install("-e", ".[sklearn]", "matplotlib>=3.9", "tqdm>=4.66", *frameworks)
     session.run("python", "docs/experiments/select_pixels.py", *session.posargs)
 
 

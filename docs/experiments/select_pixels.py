@@ -5,6 +5,8 @@ distribution whose 64 logits all images share. The classifier and the logits are
 and J·g, the SIMPLE gradient, comes back. At the end the 10 most likely pixels are kept, and a new classifier that sees
 only these is compared with classifiers that see other pixels.
 
+`SubsetSelector` does this for scikit-learn, and is the default; the same step is written out for NumPy, torch and JAX.
+
     python docs/experiments/select_pixels.py --backend torch --seed 1
 """
 
@@ -23,6 +25,7 @@ from sklearn.model_selection import train_test_split
 from tqdm import tqdm
 
 import ksubset
+from ksubset.backends.sklearn import SubsetSelector
 
 SIDE = 8
 PIXELS, CLASSES, CHOSEN = SIDE * SIDE, 10, 10
@@ -145,8 +148,12 @@ def batches(data: Digits, steps: int, seed: int) -> Iterator[tuple[np.ndarray, n
         yield data.train_images[rows], data.train_labels[rows]
 
 
-def learn_logits(data: Digits, gradients: Gradients, seed: int) -> np.ndarray:
+def learn_logits(data: Digits, backend: str, seed: int) -> np.ndarray:
     """Train the subset logits together with a classifier, which is then dropped."""
+    if backend == "selector":
+        selector = SubsetSelector(CHOSEN, random_state=seed)
+        return selector.fit(data.train_images, data.train_labels).logits_
+    gradients = BACKENDS[backend](seed)
     start = [np.zeros(shape, np.float32) for shape in (PIXELS, (PIXELS, CLASSES), CLASSES)]
     rates = (LOGIT_RATE, CLASSIFIER_RATE, CLASSIFIER_RATE)
     stream = tqdm(batches(data, LEARN_STEPS, seed), total=LEARN_STEPS, desc="learning which pixels", unit="step")
@@ -199,7 +206,7 @@ BACKENDS = {"numpy": numpy_gradients, "torch": torch_gradients, "jax": jax_gradi
 
 def parse() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("--backend", choices=BACKENDS, default="numpy", help="whose gradients train the logits")
+    parser.add_argument("--backend", choices=["selector", *BACKENDS], default="selector", help="who trains the logits")
     parser.add_argument("--seed", type=int, default=0, help="of the split, the batches and the subsets")
     picture = Path(__file__).with_suffix(".png")
     parser.add_argument("--out", type=Path, default=picture, help="the picture; results go beside it in JSON")
@@ -209,7 +216,7 @@ def parse() -> argparse.Namespace:
 def main() -> None:
     arguments, began = parse(), time.perf_counter()
     seed, data = arguments.seed, load(arguments.seed)
-    logits = learn_logits(data, BACKENDS[arguments.backend](seed), seed)
+    logits = learn_logits(data, arguments.backend, seed)
     marginals = ksubset.marginals(logits, CHOSEN)
     learned = np.flatnonzero(ksubset.mode(logits, CHOSEN))
     accuracies = compare(data, learned, seed)
