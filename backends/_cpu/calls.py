@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ksubset.backends._cpu.kernels import moments as moment_kernels
 from ksubset.backends._cpu.kernels import recursion, sampling
+from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.launch import NUMPY, Memory, run
 from ksubset.backends._cpu.planning import (
     KINDS,
@@ -25,8 +26,6 @@ from ksubset.backends._cpu.planning import (
 from ksubset.backends._cpu.simd.lanes import WIDTH
 
 __all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "moments", "sample"]
-
-WORD = 0x7FFF_FFFF_FFFF_FFFF
 
 
 class Solved(NamedTuple):
@@ -176,12 +175,12 @@ def sample(
     if times > 1:
         logits, k, draws = memory.repeated(logits, times, 1), memory.repeated(k, times, 0), draws // times
     shifts, plan = memory.empty((2, rows * times), logits), arrange("sample", dtype, method, across, n, width)
-    arguments = shifts, seed & WORD, draws, places, out
+    last = draws, places, out
     if method == RECURSION:
-        run(recursion.sample, plan, memory, logits, k, arguments, 1 + draws, threads, (width,))
+        run(recursion.sample, plan, memory, logits, k, (shifts, seed & WORD, 0, *last), 1 + draws, threads, (width,))
     else:
         plan = with_room_for_row(plan, dtype, n) if places else plan
-        run(sampling.sample, plan, memory, logits, k, arguments, 1 + draws, threads)
+        run(sampling.sample, plan, memory, logits, k, (shifts, seed & WORD, *last), 1 + draws, threads)
     return out, shifts if times == 1 else memory.contiguous(shifts[:, :rows], logits)
 
 

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ksubset.backends._cpu.calls import WORD
 from ksubset.backends._cpu.kernels import weighted
+from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.launch import NUMPY, run
 from ksubset.backends._cpu.planning import RECURSION, Plan, arrange
 from ksubset.backends._cpu.simd.lanes import ROWS
@@ -114,7 +114,7 @@ def sample(
     out = np.empty((draws * rows, last), dtype)
     log_weights = np.ascontiguousarray(log_weights)
     high = log_weights.shape[1] - 1
-    arguments = log_weights, low, served, seed & WORD, draws, places, side, out
+    arguments = log_weights, low, served, seed & WORD, 0, draws, places, side, out
     run(
         weighted.sample,
         plan_for(logits.dtype, logits.shape[1], high),

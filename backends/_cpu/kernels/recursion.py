@@ -32,7 +32,7 @@ from ksubset.backends._cpu.kernels.rows import (
 )
 from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import alone
-from ksubset.backends._cpu.kernels.uniforms import seed_streams
+from ksubset.backends._cpu.kernels.uniforms import seed_streams, seed_streams_of_keys
 from ksubset.backends._cpu.kernels.variables import pushed, variable
 from ksubset.backends._cpu.simd.memory import load, store
 from ksubset.backends._cpu.simd.subnormal import flush_subnormals, restore_mode
@@ -216,8 +216,11 @@ def push(n, work, like, none):
 
 
 @kernel
-def sample(theta, k, same, n, most, count, begin, stop, shifts, seed, draws, places, out, scratch, end, layout):
-    """λ, and subsets: draw d of row r is row d · count + r of ``out``, its indices if there are ``places`` for them."""
+def sample(theta, k, same, n, most, count, begin, stop, shifts, seed, share, draws, places, out, scratch, end, layout):
+    """λ, and subsets: draw d of row r is row d · count + r of ``out``, its indices if there are ``places`` for them.
+
+    With a ``share`` a row is drawn once, and ``seed`` is the address of seeds, one for each share of the rows.
+    """
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k, shifts = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
     blocks, lanes, items, indices = (n + 3) // 4, width(zero), table_at(out, n, zero), table_at(out, places, int64(0))
@@ -232,7 +235,10 @@ def sample(theta, k, same, n, most, count, begin, stop, shifts, seed, draws, pla
         inside(work.p, work.q, blocks, high, work.table, zero, full(zero, 1))
         odd = flipped or any_lane(shift != shift)
         for d in range(draws):
-            seed_streams(seed, d * count + first, work.level)
+            if share:
+                seed_streams_of_keys(table_at(seed, 0, int64(0)), share, first, rows, work.level, zero)
+            else:
+                seed_streams(seed, d * count + first, work.level)
             draw(work.p, work.q, n, high, work.table, load(work.target, 0, zero), work.level, work.chosen, zero)
             if odd:
                 restore_side(work.chosen, n, shift, load(work.sign, 0, zero))

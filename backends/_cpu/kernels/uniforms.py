@@ -16,11 +16,14 @@ from ksubset.backends._cpu.simd.elementary import BIAS, MANTISSA
 from ksubset.backends._cpu.simd.lanes import I32, constant, integers, splat, vector
 from ksubset.backends._cpu.simd.memory import load, store
 from ksubset.backends._cpu.simd.tables import data_of
-from ksubset.backends._cpu.simd.vectors import any_lane, full, where
+from ksubset.backends._cpu.simd.vectors import any_lane, full, where, width
 
 GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIXING, LAST = (30, 27), 31
 FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
+WORD = 0x7FFF_FFFF_FFFF_FFFF
+"""The bits of a seed that are used."""
+
 SHIFTS = {32: (9, 11, 7), 64: (17, 45, 23)}  # of xoshiro128++ and xoshiro256++
 
 
@@ -59,6 +62,36 @@ def seed_streams(seed, first, state):
     for j in range(4):
         start = key + GOLDEN * (np.uint64(4) * np.uint64(first) + np.uint64(j + 1))
         put_mixed(state, j, start, np.uint64(4) * GOLDEN)
+
+
+@intrinsic
+def put_word(typingctx: Any, state: Any, place: Any, word: Any) -> Any:
+    """Write the upper bits of a word as a number of a table."""
+    bits = state.dtype.bitwidth
+
+    def codegen(context: Any, builder: Any, sig: Any, args: Any) -> Any:
+        x = builder.lshr(args[2], ir.Constant(args[2].type, 32)) if bits == 32 else args[2]
+        kind = ir.IntType(bits)
+        data = builder.bitcast(data_of(context, builder, state, args[0]), kind.as_pointer())
+        builder.store(builder.trunc(x, kind) if bits == 32 else x, builder.gep(data, [args[1]])).align = bits // 8
+        return context.get_dummy_value()
+
+    return types.none(state, types.intp, types.uint64), codegen
+
+
+@inner
+def seed_streams_of_keys(keys, share, first, rows, state, like):
+    """Start the streams of the rows first, first + 1, …, of which ``share`` have a seed in common.
+
+    A row gets the stream that `seed_streams` gives it if the rows of its seed are alone.
+    """
+    lanes = width(like)
+    for r in range(lanes):
+        row = first + min(r, rows - 1)
+        key = mix(np.uint64(keys[row // share] & WORD))
+        for j in range(4):
+            counter = np.uint64(4) * np.uint64(row % share) + np.uint64(j + 1)
+            put_word(state, j * lanes + r, mix(key + GOLDEN * counter))
 
 
 @intrinsic

@@ -18,7 +18,7 @@ from ksubset.backends._cpu.kernels.recursion_passes import PAD, inside, outside,
 from ksubset.backends._cpu.kernels.rows import carve, put_lanes, read_rows, room, write_rows
 from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import alone
-from ksubset.backends._cpu.kernels.uniforms import seed_streams, uniform
+from ksubset.backends._cpu.kernels.uniforms import seed_streams, seed_streams_of_keys, uniform
 from ksubset.backends._cpu.kernels.variables import variable
 from ksubset.backends._cpu.kernels.weights import (
     TURNS,
@@ -190,10 +190,29 @@ def jacobian_product(theta, _k, high, n, count, begin, stop, omega, low, served,
 
 @kernel
 def sample(
-    theta, _k, high, n, count, begin, stop, omega, low, served, seed, draws, places, side, out, scratch, end, layout
+    theta,
+    _k,
+    high,
+    n,
+    count,
+    begin,
+    stop,
+    omega,
+    low,
+    served,
+    seed,
+    share,
+    draws,
+    places,
+    side,
+    out,
+    scratch,
+    end,
+    layout,
 ):
     """Subsets: draw d of row r is row d · count + r of ``out``. Each has its size first, then its items.
 
+    With a ``share`` a row is drawn once, and ``seed`` is the address of seeds, one for each share of the rows.
     If there are ``places`` for them, the indices are written of the items that are chosen, or with ``side`` −1 of the
     other items.
     """
@@ -211,7 +230,10 @@ def sample(
         put_lanes(found.good, work.level, served, 0, first, rows)
         spread_weights(low, high, place((n + 3) // 4, high), work.table, counts, found.mass, zero)
         for d in range(draws):
-            seed_streams(seed, d * count + first, work.level)
+            if share:
+                seed_streams_of_keys(table_at(seed, 0, int64(0)), share, first, rows, work.level, zero)
+            else:
+                seed_streams(seed, d * count + first, work.level)
             size = draw_count(low, high, counts.chances, work.level, zero)
             draw(work.p, work.q, n, high, work.table, size, work.level, work.chosen, zero)
             if places > 0:

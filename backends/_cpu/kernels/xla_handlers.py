@@ -14,11 +14,11 @@ from typing import Any, NamedTuple
 from numba import int32, int64, types
 from numba.extending import intrinsic
 
-from ksubset.backends._cpu.calls import WORD
 from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.kernels import moments, recursion, sampling
 from ksubset.backends._cpu.kernels.rows import LINE, carve
 from ksubset.backends._cpu.kernels.team import ALONE
+from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.simd.tables import address_in, table_at
 from ksubset.backends._cpu.simd.vectors import zeros
 
@@ -166,13 +166,16 @@ def sample_recursion(pointer):
     """Subsets; the second number says how many are drawn from each row."""
     frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
-        c = read_call(frame, 2, zeros(layout))
-        for i in range(seeds_of(frame)):
+        c, keys = read_call(frame, 2, zeros(layout)), seeds_of(frame)
+        if c.choice == 1 and keys > 1:
+            rows, out = (c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows), buffer(frame, RESULTS, 0)[0]
+            seeds, share = buffer(frame, OPERANDS, 1)[0], c.rows // keys
+            recursion.sample(*rows, c.shifts, seeds, share, 1, 0, out, c.at, c.end, layout)
+            return 0
+        for i in range(keys):
             p = part_of(frame, c, i, zeros(layout))
-            rows = p.theta, p.k, c.same, c.n
-            recursion.sample(
-                *rows, c.most, p.rows, 0, p.rows, c.shifts, p.seed, c.choice, 0, p.out, c.at, c.end, layout
-            )
+            rows = p.theta, p.k, c.same, c.n, c.most, p.rows, 0, p.rows
+            recursion.sample(*rows, c.shifts, p.seed, 0, c.choice, 0, p.out, c.at, c.end, layout)
     return 0
 
 

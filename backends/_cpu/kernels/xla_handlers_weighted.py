@@ -7,10 +7,10 @@ and scratch memory. The attribute ``numbers`` holds a choice where a kernel has 
 
 from typing import Any, NamedTuple
 
-from ksubset.backends._cpu.calls import WORD
 from ksubset.backends._cpu.compiling import inner
 from ksubset.backends._cpu.kernels import weighted
 from ksubset.backends._cpu.kernels.rows import LINE, carve
+from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.kernels.xla_handlers import (
     ATTRIBUTES,
     OPERANDS,
@@ -85,10 +85,14 @@ def sample_weighted(pointer):
         share, out = c.rows // max(count, 1), table_at(buffer(frame, RESULTS, 0)[0], c.n, like)
         theta, omega = table_at(c.theta, c.n, like), table_at(c.omega, c.high + 1, like)
         served = table_at(c.served, 1, like)
+        if c.choice == 1 and count > 1:
+            rows = c.theta, 0, c.high, c.n, c.rows, 0, c.rows, c.omega, c.low, c.served
+            weighted.sample(*rows, seeds, share, 1, 0, 1, address_in(out, 0), c.at, c.end, layout)
+            return 0
         for i in range(count):
             first = i * share
             rows = address_in(theta, first * c.n), 0, c.high, c.n, share, 0, share
             sizes = address_in(omega, first * (c.high + 1)), c.low, address_in(served, first)
-            drawn = words(seeds)[i] & WORD, c.choice, 0, 1, address_in(out, first * c.choice * c.n)
+            drawn = words(seeds)[i] & WORD, 0, c.choice, 0, 1, address_in(out, first * c.choice * c.n)
             weighted.sample(*rows, *sizes, *drawn, c.at, c.end, layout)
     return 0

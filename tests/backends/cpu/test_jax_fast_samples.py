@@ -91,6 +91,18 @@ def test_vmap_draws_what_a_loop_draws(target: Target) -> None:
     assert equal(scanned, over_keys)
 
 
+@pytest.mark.parametrize("k", [4, ksubset.at_most(3)], ids=str)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("share", [1, 3, 17])
+def test_keys_that_share_a_vector_draw_what_each_draws_alone(target: Target, k: Any, dtype: str, share: int) -> None:
+    """One draw to a key: all rows go to the kernel together, sixteen of them or so to a vector."""
+    keys = jax.random.split(target.rng(2), 23)
+    x = target.array(np.random.default_rng(1).normal(size=(23, share, 10)), dtype)
+    together = jax.jit(jax.vmap(lambda x, key: ksubset.sample(x, k, rng=key)))(x, keys)
+    alone = [ksubset.sample(rows, k, rng=key) for rows, key in zip(x, keys, strict=True)]
+    assert equal(together, jax.numpy.stack(alone))
+
+
 def test_gradient_of_samples(target: Target) -> None:
     x, g, keys = target.array(X), target.array(X[::-1].copy()), jax.random.split(target.rng(0), 5)
 
