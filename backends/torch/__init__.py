@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,9 @@ from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
+    from ksubset.backends.torch.distribution import KSubset as KSubset
+    from ksubset.backends.torch.layers import SubsetGate as SubsetGate
+    from ksubset.backends.torch.layers import SubsetSampler as SubsetSampler
 
 
 def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
@@ -174,11 +178,20 @@ class Torch(Backend):
 ADAPTER = Torch()
 enter("torch", ADAPTER, torch.Tensor, torch.nn.Parameter)
 
+PUBLIC = {
+    "KSubset": "ksubset.backends.torch.distribution",
+    "SubsetGate": "ksubset.backends.torch.layers",
+    "SubsetSampler": "ksubset.backends.torch.layers",
+}
+"""The module of each public class."""
+
 
 def __getattr__(name: str) -> Any:
-    """`KSubset` and `SubsetSampler`, imported when first asked for."""
-    if name in ("KSubset", "SubsetSampler"):
-        from ksubset.backends.torch import distribution
+    """A public class, imported when first asked for."""
+    if name not in PUBLIC:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(PUBLIC[name]), name)
 
-        return getattr(distribution, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return list(PUBLIC)
