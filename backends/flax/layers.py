@@ -28,7 +28,7 @@ class SubsetSampler(Choosing, nnx.Module):
         The output if ``deterministic``.
     estimator : callable, optional
         What draws in training, by default `ksubset.rsample`: a function ``(logits, k, *, rng, sample_shape)``, such as
-        those of `ksubset.estimators` that return samples. Bind its other parameters by ``functools.partial``;
+        those of ``ksubset.estimators`` that return samples. Bind its other parameters by ``functools.partial``;
         ``model.set_attributes(estimator=...)`` changes a temperature, and compiles anew.
     sample_shape : tuple of int
         Shape of the draws from each row in training.
@@ -139,7 +139,7 @@ class SubsetGate(nnx.Module):
     evaluate : {"mode", "marginals"}
         What the input is multiplied by if ``deterministic``.
     batch_shape : tuple of int
-        More than one gate: an input has shape (..., *batch_shape, n).
+        More than one gate: an input has shape (...) + batch_shape + (n,).
     per_row : bool
         Whether each row of the input gets a subset of its own in training. That is the default because a step then
         averages the gradient over as many subsets as there are rows; with ``False`` one subset serves the whole input.
@@ -150,7 +150,7 @@ class SubsetGate(nnx.Module):
 
     Attributes
     ----------
-    logits : nnx.Param, shape (*batch_shape, n)
+    logits : nnx.Param, shape batch_shape + (n,)
         All 0 at the start: every subset is as likely as any other.
     sampler : SubsetSampler
         What draws; its attributes may be changed.

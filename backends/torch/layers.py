@@ -22,7 +22,7 @@ class SubsetSampler(Choosing, torch.nn.Module):
         The output in evaluation, after ``eval()``.
     estimator : callable, optional
         What draws in training, by default `ksubset.rsample`: a function ``(logits, k, *, rng, sample_shape)``, such as
-        those of `ksubset.estimators` that return samples. Bind its other parameters by ``functools.partial``, and
+        those of ``ksubset.estimators`` that return samples. Bind its other parameters by ``functools.partial``, and
         assign a new one to change a temperature.
     sample_shape : tuple of int
         Shape of the draws from each row in training.
@@ -101,7 +101,7 @@ class SubsetGate(torch.nn.Module):
     evaluate : {"mode", "marginals"}
         What the input is multiplied by in evaluation, after ``eval()``.
     batch_shape : tuple of int
-        More than one gate: an input has shape (..., *batch_shape, n).
+        More than one gate: an input has shape (...) + batch_shape + (n,).
     per_row : bool
         Whether each row of the input gets a subset of its own in training. That is the default because a step then
         averages the gradient over as many subsets as there are rows; with ``False`` one subset serves the whole input.
@@ -112,7 +112,7 @@ class SubsetGate(torch.nn.Module):
 
     Attributes
     ----------
-    logits : Parameter, shape (*batch_shape, n)
+    logits : Parameter, shape batch_shape + (n,)
         All 0 at the start: every subset is as likely as any other.
     sampler : SubsetSampler
         What draws; its attributes may be changed.

@@ -1,7 +1,5 @@
 """What torch's users expect beyond the transformations."""
 
-import copy
-import pickle
 import threading
 from functools import partial
 from typing import Any
