@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import ksubset
-from ksubset import estimators, survey
+from ksubset import backends, estimators, survey
 
 DOCS = Path(__file__).parent
 SITE = DOCS / "_build" / "html"
@@ -90,6 +90,5 @@ def test_links() -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     documented = set().union(*(Links(page).names for page in SITE.glob("reference/*.html")))
-    assert {
-        f"{module.__name__}.{name}" for module in (ksubset, estimators, survey) for name in module.__all__
-    } <= documented
+    modules = (ksubset, estimators, survey, backends.flax, backends.numpyro, backends.sklearn, backends.torch)
+    assert {f"{module.__name__}.{name}" for module in modules for name in module.__all__} <= documented

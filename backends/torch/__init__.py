@@ -24,9 +24,8 @@ from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
-    from ksubset.backends.torch.distribution import KSubset as KSubset
-    from ksubset.backends.torch.layers import SubsetGate as SubsetGate
-    from ksubset.backends.torch.layers import SubsetSampler as SubsetSampler
+    from ksubset.backends.torch.distribution import KSubset
+    from ksubset.backends.torch.layers import SubsetGate, SubsetSampler
 
 
 def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
@@ -178,20 +177,16 @@ class Torch(Backend):
 ADAPTER = Torch()
 enter("torch", ADAPTER, torch.Tensor, torch.nn.Parameter)
 
-PUBLIC = {
-    "KSubset": "ksubset.backends.torch.distribution",
-    "SubsetGate": "ksubset.backends.torch.layers",
-    "SubsetSampler": "ksubset.backends.torch.layers",
-}
-"""The module of each public class."""
+__all__ = ["KSubset", "SubsetGate", "SubsetSampler"]
 
 
 def __getattr__(name: str) -> Any:
     """A public class, imported when first asked for."""
-    if name not in PUBLIC:
+    if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(import_module(PUBLIC[name]), name)
+    module = "distribution" if name == "KSubset" else "layers"
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
 
 def __dir__() -> list[str]:
-    return list(PUBLIC)
+    return __all__
