@@ -211,7 +211,8 @@ class SubsetGate(nnx.Module):
         """``x`` times a subset, of the shape of ``x``; the other arguments take the place of the gate's own."""
         logits = self.logits[...]
         rows = rows_of(x, logits.shape, self.per_row)
-        return x * self.sampler(logits, sample_shape=rows, deterministic=deterministic, rngs=rngs)
+        z = self.sampler(logits, sample_shape=rows, deterministic=deterministic, rngs=rngs)
+        return x * jnp.broadcast_to(z, x.shape)  # jax_numpy_rank_promotion may forbid it unsaid
 
     @property
     def chosen(self) -> jax.Array:
