@@ -18,7 +18,7 @@ MATRIX = {
     "strict": (["array-api-strict>=2.6.1"], "strict-cpu strict-device1 strict-no_float64"),
     "torch": ([TORCH, "tqdm>=4.66"], "torch-cpu"),
     "fast": ([TORCH, "numba>=0.63"], "numpy-cpu torch-cpu"),
-    "jax": (["jax>=0.10", "numpyro>=0.18"], "jax-cpu"),
+    "jax": (["jax>=0.10", "numpyro>=0.18", "flax>=0.12.7"], "jax-cpu"),
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
 CORE = ("api", "law", "engine", "potential", "battery", "survey")
@@ -65,7 +65,7 @@ EVERY = [file for folder in CORE for file in files("*", within=folder)]
 FILES = {
     "strict": EVERY,
     "fast": [file for file in files("*") if file not in files("*", within="backends/scale")],
-    "jax": EVERY + files("*", within="backends/jax"),
+    "jax": EVERY + files("*", within="backends/jax") + files("*", within="backends/flax"),
     "jax-fast": files("jax_fast*", "grad", "vmap", "estimators_losses", "estimators_aimle"),
 }
 GROUP = {"jax": 6, "jax-fast": 6}
@@ -74,6 +74,7 @@ GROUP = {"jax": 6, "jax-fast": 6}
 EXPERIMENTS = ("synthetic", "sparse_regression", "sparse_vae", "explain")
 
 DOCS = [
+    "equinox>=0.13",
     "furo>=2025.7",
     "matplotlib>=3.9",
     "myst-parser>=5",
@@ -109,7 +110,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Strict static types, the adapters included, and what a user's script is told by two checkers."""
     checkers = "mypy>=1.16", "pyright[nodejs]>=1.1.400"
-    session.install("-e", ".", *checkers, "numpy>=2.1", TORCH, "jax>=0.10", "numpyro>=0.18")
+    session.install("-e", ".", *checkers, "numpy>=2.1", TORCH, *MATRIX["jax"][0])
     session.run("mypy", "-p", "ksubset")
     session.run("mypy", "--strict", "tests/support/user_script.py")
     session.run("pyright", "tests/support/user_script.py")
@@ -164,7 +165,7 @@ def doctest(session: nox.Session) -> None:
 @nox.session(tags=["cpu"])
 def docs(session: nox.Session) -> None:
     """The site, in docs/_build/html, without a warning; its examples run; ``-- linkcheck`` follows links abroad too."""
-    session.install("-e", ".[jax,numpyro,sklearn]", TORCH, *DOCS, *DASK, *TABLES)
+    session.install("-e", ".[jax,numpyro,flax,sklearn]", TORCH, *DOCS, *DASK, *TABLES)
     environment = {"OMP_NUM_THREADS": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # shorter compilation
     session.run("sphinx-build", "-nWq", "--keep-going", "docs", "docs/_build/html", env=environment)
     session.run("pytest", "docs/test_site.py", env=environment)

@@ -3,6 +3,9 @@
 Each holds an `ADAPTER`, a `ksubset._call.backend.Backend`.
 """
 
+from importlib import import_module
+from importlib.util import find_spec
+from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
 from ksubset._call.arguments import kind
@@ -21,6 +24,22 @@ REGISTRY = {
     "dask": "dask",
 }
 """From the top-level module in which an array's type, or a type it derives from, is defined."""
+
+FRAMEWORKS = ("cupy", "dask", "flax", "jax", "numpyro", "sklearn", "torch")
+"""Folders that are attributes of this module without being imported; the framework of each has the same name."""
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name not in FRAMEWORKS:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    try:
+        return import_module(f"{__name__}.{name}")
+    except ModuleNotFoundError as error:
+        raise AttributeError(f"ksubset.backends.{name} needs a package that is not installed: {error}") from error
+
+
+def __dir__() -> list[str]:
+    return list(filter(find_spec, FRAMEWORKS))
 
 
 KNOWN: dict[type, str] = {}
@@ -55,9 +74,6 @@ def _known(kind: type) -> str | None:
     return KNOWN.get(kind)
 
 
-vars(_known)["_dynamo_marked_constant"] = True  # torch.compile can neither import nor guard a dictionary of types
-
-
 def _search(x: object, name: str) -> Backend:
     for base in type(x).__mro__:
         adapter = REGISTRY.get(base.__module__.partition(".")[0])
@@ -71,7 +87,15 @@ def _search(x: object, name: str) -> Backend:
 
 def is_spread(x: object) -> bool:
     """Whether the parts of ``x`` are held by several processes, by the module of its type."""
-    return type(x).__module__.startswith("torch.distributed.tensor")
+    return _spreads(type(x))
+
+
+def _spreads(kind: type) -> bool:
+    return kind.__module__.startswith("torch.distributed.tensor")
+
+
+for _constant in (_known, _spreads):  # torch.compile guards no dictionary of types, and reads no Parameter's module
+    vars(_constant)["_dynamo_marked_constant"] = True
 
 
 def shards(x: object, name: str) -> Shards:

@@ -12,7 +12,7 @@ from urllib.parse import unquote, urlsplit
 import pytest
 
 import ksubset
-from ksubset import estimators, survey
+from ksubset import backends, estimators, survey
 
 DOCS = Path(__file__).parent
 SITE = DOCS / "_build" / "html"
@@ -20,6 +20,7 @@ PAGES = [DOCS.parent / "README.md", *(p for p in sorted(DOCS.rglob("*.md")) if "
 BLOCK = re.compile(r"^```python\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PRINTED = re.compile(r"^print\(.*\)  # (.+)$", re.MULTILINE)
 
+FRAMEWORKS = (backends.flax, backends.numpyro, backends.sklearn, backends.torch)
 NUMBER = re.compile(r"-?\d+\.\d*(?:e[+-]\d+)?")
 
 
@@ -48,6 +49,14 @@ def test_example(box: str) -> None:
         assert [shape(line) for line in found] == [shape(line) for line in expected]
         for value, shown in zip(NUMBER.findall("\n".join(found)), NUMBER.findall("\n".join(expected)), strict=True):
             assert abs(float(value) - float(shown)) < 0.51 * 10.0 ** -len(shown.partition(".")[2]), (found, expected)
+
+
+@pytest.mark.parametrize("public", [getattr(module, name) for module in FRAMEWORKS for name in module.__all__])
+def test_example_of_a_docstring(public: type) -> None:
+    report = io.StringIO()
+    for talk in doctest.DocTestFinder().find(public, public.__name__, module=False):
+        doctest.DocTestRunner().run(talk, out=report.write)
+    assert not report.getvalue(), report.getvalue()
 
 
 def shape(line: str) -> str:
@@ -90,12 +99,13 @@ def test_links() -> None:
 
 def test_every_public_name_is_in_the_reference() -> None:
     documented = set().union(*(Links(page).names for page in SITE.glob("reference/*.html")))
-    assert {
-        f"{module.__name__}.{name}" for module in (ksubset, estimators, survey) for name in module.__all__
-    } <= documented
+    modules = (ksubset, estimators, survey, *FRAMEWORKS)
+    assert {f"{module.__name__}.{name}" for module in modules for name in module.__all__} <= documented
 
 
-@pytest.mark.parametrize("words", ["attention", "experts", "feature selection", "graph", "pandas", "survey"])
+@pytest.mark.parametrize(
+    "words", ["attention", "experts", "feature selection", "flax", "graph", "pandas", "state_dict", "survey"]
+)
 def test_a_heading_has_what_people_search_for(words: str) -> None:
     headings = (line for page in PAGES for line in page.read_text().splitlines() if line.startswith("#"))
     assert any(words in heading.lower() for heading in headings)

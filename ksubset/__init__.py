@@ -1,5 +1,8 @@
 """Exact, differentiable k-subset sampling on every array framework."""
 
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from ksubset._api.distribution import KSubset
 from ksubset._api.indices import log_prob_indices, mode_indices, sample_indices
 from ksubset._api.information import entropy, kl_divergence, kl_to_uniform, log_prob
@@ -11,6 +14,18 @@ from ksubset._api.sampling import rsample, sample, sample_from_uniforms, sample_
 from ksubset._api.show_config import show_config
 from ksubset._call.cardinality import Cardinality, at_least, at_most, between
 from ksubset._call.masks import MaskWarning
+
+if TYPE_CHECKING:
+    from ksubset import estimators as estimators
+    from ksubset import survey as survey
+else:
+
+    def __getattr__(name: str) -> Any:
+        """A subpackage, imported when first asked for."""
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return import_module(f"{__name__}.{name}")
+
 
 __all__ = [
     "Cardinality",
@@ -44,3 +59,8 @@ __all__ = [
     "show_config",
 ]
 __version__ = "0.1.0"
+_LATER = ("estimators", "survey")
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__", "backends", *_LATER]

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import partial
+from importlib import import_module
 from math import nan
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,8 @@ from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
     from ksubset.backends._cuda.geometry import Launch
+    from ksubset.backends.torch.distribution import KSubset
+    from ksubset.backends.torch.layers import SubsetGate, SubsetSampler
 
 
 def generator(rng: object, like: torch.Tensor) -> torch.Generator | None:
@@ -184,11 +187,16 @@ class Torch(Backend):
 ADAPTER = Torch()
 enter("torch", ADAPTER, torch.Tensor, torch.nn.Parameter)
 
+__all__ = ["KSubset", "SubsetGate", "SubsetSampler"]
+
 
 def __getattr__(name: str) -> Any:
-    """`KSubset` and `SubsetSampler`, imported when first asked for."""
-    if name in ("KSubset", "SubsetSampler"):
-        from ksubset.backends.torch import distribution
+    """A public class, imported when first asked for."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    module = "distribution" if name == "KSubset" else "layers"
+    return getattr(import_module(f"{__name__}.{module}"), name)
 
-        return getattr(distribution, name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+def __dir__() -> list[str]:
+    return __all__

@@ -1,4 +1,4 @@
-"""The distribution as a `torch.distributions.Distribution`, and as a layer."""
+"""The distribution as a `torch.distributions.Distribution`."""
 
 from math import comb
 from typing import Any, ClassVar
@@ -172,40 +172,3 @@ def _common_k(p: KSubset, q: KSubset) -> int | Tensor:
     if bool(different.any()):
         raise NotImplementedError(f"KL(KSubset || KSubset) needs the same k; got {p.k} and {q.k}")
     return p.k
-
-
-class SubsetSampler(torch.nn.Module):
-    """A layer that turns logits into subsets: `ksubset.rsample` in training, the mode or the marginals in evaluation.
-
-    Parameters
-    ----------
-    k : int
-        Size of the subsets.
-    evaluate : {"mode", "marginals"}
-        The output in evaluation, after ``eval()``. The layer has no state.
-
-    Examples
-    --------
-    >>> import torch
-    >>> from ksubset.backends.torch import SubsetSampler
-    >>> layer = SubsetSampler(2).eval()
-    >>> layer(torch.tensor([2.0, 1.0, 0.0, -1.0]))
-    tensor([1., 1., 0., 0.])
-    """
-
-    def __init__(self, k: int, evaluate: str = "mode") -> None:
-        super().__init__()
-        if evaluate not in ("mode", "marginals"):
-            raise ValueError(f"evaluate must be 'mode' or 'marginals'; got {evaluate!r}")
-        self.k, self.evaluate = k, evaluate
-
-    def forward(self, logits: Tensor) -> Tensor:
-        """Subsets, or in evaluation the mode or the marginals, in the shape of ``logits``."""
-        if self.training:
-            result: Tensor = ksubset.rsample(logits, self.k)
-        else:
-            result = getattr(ksubset, self.evaluate)(logits, self.k)
-        return result
-
-    def extra_repr(self) -> str:
-        return f"k={self.k}, evaluate={self.evaluate!r}"

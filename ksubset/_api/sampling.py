@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from operator import index
+from typing import Any
 
 from ksubset._call.arguments import check_floating, check_framework
 from ksubset._call.placement import Placement
@@ -302,7 +303,10 @@ def checked_shape(shape: object) -> tuple[int, ...]:
     """A valid ``sample_shape``."""
     if isinstance(shape, tuple) and not shape:
         return shape
-    sizes = shape if isinstance(shape, tuple | list) else (None,)
-    if not all(hasattr(s, "__index__") and not isinstance(s, bool) and s >= 0 for s in sizes):
+    if not isinstance(shape, tuple | list) or not all(map(_is_size, shape)):
         raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
-    return tuple(map(index, sizes))
+    return tuple(size if isinstance(size, int) else index(size) for size in shape)  # torch.compile lets ints vary
+
+
+def _is_size(x: Any) -> bool:
+    return (isinstance(x, int) or hasattr(x, "__index__")) and not isinstance(x, bool) and x >= 0

@@ -3,6 +3,7 @@
 import subprocess
 import sys
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
@@ -17,9 +18,26 @@ def test_top_level_holds_one_package() -> None:
 
 def test_import_brings_no_framework() -> None:
     frameworks = "'numpy', 'torch', 'jax', 'cupy', 'numba'"
-    code = f"import sys, ksubset.estimators; print(*[m for m in ({frameworks}) if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout
-    assert found.strip() == ""
+    used = "ksubset.estimators.simple, ksubset.survey.draw, dir(ksubset), dir(ksubset.backends)"
+    assert printed(f"import sys, ksubset; {used}; print(*[m for m in ({frameworks}) if m in sys.modules])") == ""
+
+
+def test_parts_are_attributes_that_are_completed() -> None:
+    assert {"backends", "estimators", "marginals", "survey"} <= set(dir(ksubset))
+    for name in ("numpy", "estimator"):
+        assert not hasattr(ksubset, name)
+    assert not hasattr(ksubset.backends, "numpy")
+
+
+@pytest.mark.parametrize("name", ["torch", "flax"])
+def test_frameworks_are_attributes_where_they_are_installed(name: str) -> None:
+    code = f"import sys, ksubset; sys.modules['flax'] = None; print({name!r} in dir(ksubset.backends), end=' '); "
+    found = printed(f"{code}print(getattr(ksubset.backends, {name!r}, None) is not None)")
+    assert found == ("True True" if name == "torch" and find_spec("torch") else "False False")
+
+
+def printed(code: str) -> str:
+    return subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout.strip()
 
 
 def test_version_is_the_distributions() -> None:

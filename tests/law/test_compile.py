@@ -1,5 +1,6 @@
 """jit and torch.compile(fullgraph=True), forward and backward."""
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -131,3 +132,21 @@ def test_two_arrays_in_half_precision(target: Target, diff: Transforms, dtype: s
             found, expected = diff.compile(function)(x, second), function(x, second)
             assert found.dtype == expected.dtype == torch.promote_types(x.dtype, second.dtype)
             torch.testing.assert_close(found, expected)
+
+
+@pytest.mark.backends("torch")
+def test_parameters_of_modules(target: Target, diff: Transforms) -> None:
+    import torch
+
+    fixed = partial(torch.nn.Parameter, requires_grad=False)
+    x, k, w = (
+        fixed(target.array(X)),
+        fixed(target.array([1, 2, 3, 4, 5])),
+        fixed(target.array(np.arange(X.shape[1] + 1.0))),
+    )
+    z = fixed(ksubset.mode(x, k))
+
+    def function() -> Any:
+        return ksubset.log_prob(x, k, z) + ksubset.entropy(x, ksubset.Cardinality(w))
+
+    torch.testing.assert_close(diff.compile(function)(), function())

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 import ksubset
-from ksubset.backends.torch import SubsetSampler
+from ksubset.backends.torch import SubsetGate, SubsetSampler
 
 
 class Gate(torch.nn.Module):
@@ -24,6 +24,13 @@ class Gate(torch.nn.Module):
         z = ksubset.rsample(self.logits.expand(x.shape), self.k)
         assert_type(z, Tensor)
         return x * z
+
+
+def features(gate: SubsetGate, x: Tensor) -> Tensor:
+    assert_type(gate.chosen, Tensor)
+    z = ksubset.estimators.gumbel_topk_st(gate.logits, 2, sample_shape=(len(x),))
+    gated: Tensor = gate(x)
+    return gated + z * gate.probabilities
 
 
 def in_torch(logits: Tensor) -> Tensor:
@@ -46,7 +53,7 @@ def in_numpy(logits: "np.ndarray[tuple[int], np.dtype[np.float64]]") -> float:
 
 
 if __name__ == "__main__":
-    print(Gate(4, 2)(torch.ones(3, 4)).sum(-1).tolist())
+    print(Gate(4, 2)(torch.ones(3, 4)).sum(-1).tolist(), features(SubsetGate(4, 2), torch.ones(3, 4)).shape)
     print(
         in_torch(torch.zeros(4)).shape, in_jax(jnp.zeros(4), jax.random.key(0)).shape, round(in_numpy(np.zeros(4)), 3)
     )

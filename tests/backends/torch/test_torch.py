@@ -1,7 +1,5 @@
 """What torch's users expect beyond the transformations."""
 
-import copy
-import pickle
 import threading
 from functools import partial
 from typing import Any
@@ -170,18 +168,3 @@ def test_threads(target: Target) -> None:
     for thread in threads:
         thread.join()
     assert not errors
-
-
-def test_layer(target: Target) -> None:
-    import torch
-
-    from ksubset.backends.torch import SubsetSampler
-
-    x = target.array(X)
-    for layer in (SubsetSampler(3), copy.deepcopy(SubsetSampler(3)), pickle.loads(pickle.dumps(SubsetSampler(3)))):
-        assert layer.state_dict() == {}
-        assert (layer(x).sum(-1) == 3).all()
-        torch.testing.assert_close(layer.eval()(x), ksubset.mode(x, 3))
-    torch.testing.assert_close(SubsetSampler(3, "marginals").eval()(x), ksubset.marginals(x, 3))
-    with pytest.raises(ValueError, match="evaluate must be 'mode' or 'marginals'; got 'median'"):
-        SubsetSampler(3, "median")
