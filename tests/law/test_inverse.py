@@ -12,6 +12,7 @@ from oracle import recursion
 
 import ksubset
 from ksubset._law import inverse_map
+from ksubset._law.fixed_size import FixedSize
 
 EAGER = pytest.mark.backends("numpy", "strict", "torch")
 """JAX compiles the same array code anew for every length and k, which takes seconds."""
@@ -79,8 +80,8 @@ def test_hard_rows_of_other_lengths(target: Target, n: int) -> None:
 @pytest.mark.backends("numpy")
 @pytest.mark.parametrize("n", [2, 4, 10, 100])
 def test_few_steps_are_enough(target: Target, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    calls, moments = [], inverse_map.moments
-    monkeypatch.setattr(inverse_map, "moments", lambda *a, **options: calls.append(1) or moments(*a, **options))
+    calls, gap = [], inverse_map._gap
+    monkeypatch.setattr(inverse_map, "_gap", lambda *given: calls.append(1) or gap(*given))
     for mu, k in zip((rows := hard(n)).mu, rows.k, strict=True):
         calls.clear()
         ksubset.logits_from_marginals(mu, int(k))
@@ -302,7 +303,7 @@ def test_a_row_settles_close_to_its_target(target: Target, monkeypatch: pytest.M
     ):
         change, size = target.array([[gap, 0.0, -0.5 * gap]]), target.array([before])
         monkeypatch.setattr(inverse_map, "_gap", lambda *_, change=change: change)
-        found = inverse_map._step(ops, wanted, 1, (zero, zero, zero, size, size, target.array([False])))
+        found = inverse_map._step(ops, FixedSize(1, 1), wanted, (zero, zero, zero, size, size, target.array([False])))
         assert bool(found[-1][0]) == expected
 
 

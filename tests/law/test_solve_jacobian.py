@@ -9,6 +9,7 @@ from ops_variants import own
 from oracle import Enumeration
 
 from ksubset._law import inverse_map
+from ksubset._law.fixed_size import FixedSize
 
 pytestmark = pytest.mark.backends("numpy", "strict", "torch")  # JAX would compile it operation by operation
 INF = np.inf
@@ -38,9 +39,9 @@ TRUTH = np.stack([expected(row, int(k), v) for row, k, v in zip(LOGITS, SIZES, V
 
 
 def solved(target: Target, logits: np.ndarray, k: int | np.ndarray, v: np.ndarray) -> np.ndarray:
-    k = k if isinstance(k, int) else target.array(k)
+    law = FixedSize(k if isinstance(k, int) else target.array(k), logits.shape[-1] // 2)
     with np.errstate(all="ignore"):
-        return target.to_numpy(inverse_map.solve_jacobian(own(target), target.array(logits), k, target.array(v)))
+        return target.to_numpy(inverse_map.solve_jacobian(own(target), law, target.array(logits), target.array(v)))
 
 
 def check(target: Target, found: np.ndarray, truth: np.ndarray) -> None:
