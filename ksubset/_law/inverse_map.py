@@ -2,14 +2,14 @@
 
 Both rest on one fact. The items of a k-subset are negatively correlated and each row of J sums to 0, so J is the
 Laplacian of a graph whose weights are −Cov(z_i, z_j) and whose degrees are D = diag(μ(1 − μ)). No degree is more than
-half of their sum V: other items make up for one. The map
+half of their sum V, since other items make up for each. The map
 
     θ ↦ θ + (1 − D/V) (logit(target) − logit(μ(θ)))
 
 has the derivative I − (1 − D/V) D⁻¹J, a stochastic matrix: measured by the range of their difference it moves no two
 points apart. J is close to C − C·1·1ᵀC/ΣC, C = D/(1 − D/V), so that the derivative is small in almost all directions:
-in every row tried the eigenvalues of C⁻¹J are between 2/3 and 2, but for the 0 of the constant vector, and most are
-within about 1/V² of 1. Few steps are enough.
+in every row tried the eigenvalues of C⁻¹J are between 3/4 and 2, but for the 0 of the constant vector, and where V is
+large all but one are within 1/V² of 1. Few steps are enough.
 """
 
 from collections.abc import Callable
@@ -127,8 +127,8 @@ def _step(ops: Ops, law: FixedSize, target: Target, state: State) -> State:
     """One step of every row that has not settled, after a look at how far it still is from its target.
 
     It goes to an average of the last two images of the map, Anderson's acceleration of depth 1, so chosen that the
-    norm of the residual weighted by D would be least if the map were affine. Eigenvalues in [2/3, 2] ask for a weight
-    of the older image in [−1/2, 1/2]. Kept in there it cannot throw an iterate off.
+    norm of the residual weighted by D would be least if the map were affine. Eigenvalues in [3/4, 2] ask for a weight
+    of the older image in [−1/3, 1/2]. Kept in there it cannot throw an iterate far off.
     """
     xp, eps = ops.xp, _eps(ops, state[0])
     theta, move, older, last, before, settled = state
@@ -140,7 +140,7 @@ def _step(ops: Ops, law: FixedSize, target: Target, state: State) -> State:
     change = pull - older
     weighted = target.weight * change
     share = xp.sum(weighted * pull, axis=-1) / _divisor(xp, xp.sum(weighted * change, axis=-1))
-    share = xp.where(xp.isinf(last), xp.zeros_like(share), xp.clip(share, -0.5, 0.5))
+    share = xp.where(xp.isinf(last), xp.zeros_like(share), xp.clip(share, -1 / 3, 0.5))
     move = pull - share[:, None] * (move + change)
     return xp.where(settled[:, None], theta, theta + move), move, pull, error, last, settled
 
