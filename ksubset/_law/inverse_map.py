@@ -33,8 +33,8 @@ FINE, ROUGH = 64, 4096
 ROUNDING = 32
 """Rounding errors of each marginal by which a row may miss its sum and still have only been rounded."""
 
-LEAST = 1e-15
-"""The start treats rows of a smaller V as if they had this one, of which every framework can compute asinh(1/V)."""
+REACH = 40.0
+"""A bound on the change of a logit in one step."""
 
 
 @dataclass(frozen=True)
@@ -49,14 +49,12 @@ class Target:
         Items that are never or always chosen: where the target is 0 or 1, and where such items leave the others no
         choice, because rounding made them so.
     variance
-        V = Σμ(1 − μ), (rows, 1).
+        V = Σμ(1 − μ), (rows, 1); 1 in the place of 0.
     weight
         D/V, the shares of μ(1 − μ) in it.
     scale
         Turns a difference of logits into the error that counts: relative where marginals have relative accuracy, and 0
         where they come close to the smallest floats.
-    reach
-        A bound on the change of a logit in one step.
     """
 
     chosen: Array
@@ -65,7 +63,6 @@ class Target:
     variance: Array
     weight: Array
     scale: Array
-    reach: float
 
 
 def invert(ops: Ops, law: FixedSize, mu: Array) -> Array:
@@ -81,7 +78,7 @@ def invert(ops: Ops, law: FixedSize, mu: Array) -> Array:
     law = law if law.counts is None else law.sized(xp.reshape(law.counts, (-1,)))
     target, ends = _target(ops, mu, law.k), (mu == 0) | (mu == 1)
     logit, infinity = xp.log(mu) - xp.log(1 - mu), fill(ops, (), float("inf"), mu)
-    start = _centred(ops, logit - mu * xp.asinh(1 / xp.clip(target.variance, LEAST, None)), ends)
+    start = _centred(ops, logit - mu * xp.asinh(1 / target.variance), ends)
     start = xp.where(target.fixed, xp.where(mu > 0.5, infinity, -infinity), start)
     still, unknown = xp.zeros_like(mu), xp.sum(xp.zeros_like(mu), axis=-1) + infinity
     state: State = (start, still, still, unknown, unknown, xp.isnan(unknown))
@@ -94,12 +91,9 @@ def invert(ops: Ops, law: FixedSize, mu: Array) -> Array:
 def _target(ops: Ops, mu: Array, k: int | Array) -> Target:
     xp, eps, spread = ops.xp, _eps(ops, mu), mu * (1 - mu)
     size = k if isinstance(k, int) else xp.astype(k, mu.dtype)
-    most = _divisor(xp, xp.max(spread, axis=-1, keepdims=True))
-    total = _divisor(xp, xp.sum(spread / most, axis=-1, keepdims=True))
+    variance = _divisor(xp, xp.sum(spread, axis=-1, keepdims=True))
     normal = xp.astype(spread * eps >= xp.finfo(mu.dtype).smallest_normal, mu.dtype)
-    reach = 300.0 if eps < 1e-10 else 40.0
-    fixed, unchosen = _fixed(ops, mu, size), _unchosen(ops, mu, size)
-    return Target(mu, unchosen, fixed, total * most, spread / most / total, normal, reach)
+    return Target(mu, _unchosen(ops, mu, size), _fixed(ops, mu, size), variance, spread / variance, normal)
 
 
 def _fixed(ops: Ops, mu: Array, size: int | Array) -> Array:
@@ -150,7 +144,7 @@ def _gap(ops: Ops, law: FixedSize, target: Target, theta: Array) -> Array:
     xp, found = ops.xp, law.moments(ops, theta, partition=False)
     gap = xp.log(target.chosen / found.chosen * (found.unchosen / target.unchosen))
     nothing = xp.zeros_like(gap)
-    gap = xp.where(target.fixed, nothing, xp.clip(gap, -target.reach, target.reach))
+    gap = xp.where(target.fixed, nothing, xp.clip(gap, -REACH, REACH))
     return xp.where(target.fixed, nothing, gap - _dot(xp, target.weight, gap))
 
 
