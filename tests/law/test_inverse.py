@@ -77,11 +77,28 @@ def test_hard_rows_of_other_lengths(target: Target, n: int) -> None:
     np.testing.assert_allclose(again, rows.mu, rtol=0, atol=target.tolerance(2e-5, 1e-12))
 
 
-@pytest.mark.backends("numpy")
-@pytest.mark.parametrize("n", [2, 4, 10, 100])
-def test_few_steps_are_enough(target: Target, n: int, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """As long as the number of steps."""
     calls, gap = [], inverse_map._gap
     monkeypatch.setattr(inverse_map, "_gap", lambda *given: calls.append(1) or gap(*given))
+    return calls
+
+
+@pytest.mark.backends("numpy")
+@pytest.mark.parametrize(
+    ("n", "k", "steps"), [(50, 1, 5), (50, 20, 4), (500, 200, 3), (5000, 50, 3), (20_000, 6000, 2)]
+)
+def test_steps_of_ordinary_rows(target: Target, calls: list[int], n: int, k: int, steps: int) -> None:
+    theta = 0.3 * np.random.default_rng(0).normal(size=n)
+    found = ksubset.logits_from_marginals(ksubset.marginals(theta, k), k)
+    np.testing.assert_allclose(found, theta - theta.mean(), rtol=0, atol=1e-12)
+    assert len(calls) <= steps
+
+
+@pytest.mark.backends("numpy")
+@pytest.mark.parametrize("n", [2, 4, 10, 100])
+def test_few_steps_are_enough(target: Target, calls: list[int], n: int) -> None:
     for mu, k in zip((rows := hard(n)).mu, rows.k, strict=True):
         calls.clear()
         ksubset.logits_from_marginals(mu, int(k))
