@@ -146,6 +146,19 @@ def test_rare_items_beside_a_likely_one(target: Target) -> None:
     np.testing.assert_allclose(found, theta, rtol=0, atol=1e-12 if double else 3e-5)
 
 
+@EAGER
+def test_rare_items_beside_many_likely_ones(target: Target) -> None:
+    """These are all rounded up: the sum is off by many roundings, and rare items tell by how much."""
+    target.require("float64")
+    likely = np.arange(400) < 200
+    theta = np.where(likely, 16.8, -16.8) + 0.3 * np.random.default_rng(0).normal(size=400)
+    mu = recursion(theta, 200).chosen.astype(float)
+    mu = np.where(likely, np.nextafter(mu, 2), mu)
+    found = target.to_numpy(ksubset.logits_from_marginals(target.array(mu), 200))
+    again = exact_marginals(found, 200).astype(float)
+    np.testing.assert_allclose(again[~likely], mu[~likely], rtol=1e-9)
+
+
 def test_tolerance_of_the_sum(target: Target) -> None:
     """Of the dtype's own rounding, and of rounding to float32 or to six digits; what the sum misses is made up."""
     unit = float(np.finfo(target.dtypes[-1]).eps)
