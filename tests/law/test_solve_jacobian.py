@@ -8,6 +8,7 @@ from conftest import Target
 from ops_variants import own
 from oracle import Enumeration
 
+import ksubset
 from ksubset._law import inverse_map
 from ksubset._law.fixed_size import FixedSize
 
@@ -113,3 +114,14 @@ def test_a_search_cut_short_is_nan_or_right(target: Target, name: str, monkeypat
             np.testing.assert_allclose(found, truth, rtol=0, atol=1e-9 * np.abs(truth).max())
     assert failed[0]
     assert not failed[-1]
+
+
+@pytest.mark.parametrize(("n", "k", "products"), [(20, 2, 6), (50, 20, 4), (500, 200, 3)])
+def test_products_of_ordinary_rows(
+    target: Target, n: int, k: int, products: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.require("float64")
+    monkeypatch.setattr(inverse_map, "PRODUCTS", products)
+    logits, v = np.random.default_rng(0).normal(size=(2, n))
+    x = solved(target, logits, k, v - v.mean())
+    np.testing.assert_allclose(ksubset.marginals_jvp(logits, k, x), v - v.mean(), rtol=0, atol=1e-12)
