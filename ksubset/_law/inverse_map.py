@@ -203,7 +203,6 @@ def _without(xp: Any, x: Array, null: Array) -> Array:
 
 def _unit(xp: Any, x: Array) -> Array:
     """Rows of length 1 in the direction of ``x``, or of 0."""
-    x = x / _divisor(xp, xp.max(x, axis=-1, keepdims=True))
     return x / xp.sqrt(_divisor(xp, _dot(xp, x, x)))
 
 

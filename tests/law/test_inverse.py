@@ -159,6 +159,19 @@ def test_rare_items_beside_many_likely_ones(target: Target) -> None:
     np.testing.assert_allclose(again[~likely], mu[~likely], rtol=1e-9)
 
 
+@EAGER
+def test_likely_items_beside_some_that_are_neither(target: Target) -> None:
+    """What rounding up took from 1 − μ of all likely items, the sum gives back."""
+    target.require("float64")
+    likely = np.arange(203) < 200
+    theta = np.where(likely, 24 + 0.3 * np.random.default_rng(0).normal(size=203), 0.0)
+    mu, rest = recursion(theta, 201).chosen.astype(float), recursion(-theta, 2).chosen[likely]
+    mu = np.where(likely, np.nextafter(mu, 2), mu)
+    found = target.to_numpy(ksubset.logits_from_marginals(target.array(mu), 201))
+    again = exact_marginals(-found, 2)[likely]
+    assert abs((again / rest - 1).mean()) < 5e-7
+
+
 def test_tolerance_of_the_sum(target: Target) -> None:
     """Of the dtype's own rounding, and of rounding to float32 or to six digits; what the sum misses is made up."""
     unit = float(np.finfo(target.dtypes[-1]).eps)

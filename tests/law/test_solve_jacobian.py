@@ -116,12 +116,14 @@ def test_a_search_cut_short_is_nan_or_right(target: Target, name: str, monkeypat
     assert not failed[-1]
 
 
-@pytest.mark.parametrize(("n", "k", "products"), [(20, 2, 6), (50, 20, 4), (500, 200, 3)])
+@pytest.mark.parametrize(("n", "k", "few", "enough"), [(20, 2, 3, 6), (50, 20, 3, 4), (500, 200, 2, 3)])
 def test_products_of_ordinary_rows(
-    target: Target, n: int, k: int, products: int, monkeypatch: pytest.MonkeyPatch
+    target: Target, n: int, k: int, few: int, enough: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     target.require("float64")
-    monkeypatch.setattr(inverse_map, "PRODUCTS", products)
     logits, v = np.random.default_rng(0).normal(size=(2, n))
+    monkeypatch.setattr(inverse_map, "PRODUCTS", few)
+    assert np.isnan(solved(target, logits, k, v)).all()
+    monkeypatch.setattr(inverse_map, "PRODUCTS", enough)
     x = solved(target, logits, k, v - v.mean())
     np.testing.assert_allclose(ksubset.marginals_jvp(logits, k, x), v - v.mean(), rtol=0, atol=1e-12)

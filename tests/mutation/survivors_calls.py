@@ -98,7 +98,18 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         },
         "chosen = xp.sum(xp.astype(mu == 1, mu.dtype), axis=-1)": {"1 → 2": MISSED, "-1 → 1": AXIS},
         "possible = xp.sum(xp.astype(mu != 0, mu.dtype), axis=-1)": {"-1 → 1": AXIS},
-        "rounded = xp.abs(surplus) <= ROUNDING * mu.shape[-1] * _eps(ops, mu)": {"-1 → 1": AXIS},
+        "return (mu == 0) | (mu == 1) | ((chosen == size) | (possible == size))[:, None]": {
+            "(chosen == size) | (possible == size) → (chosen == size) & (possible == size)": MISSED,
+        },
+        "xp, rest, likely = ops.xp, 1 - mu, mu > 0.5": {"mu > 0.5 → mu >= 0.5": RESTORED},
+        "surplus = compensated_sum(ops, xp.where(likely, -rest, mu)) + (xp.sum(count, axis=-1) - size)": {
+            "-1 → 1": AXIS,
+        },
+        "rounded = xp.abs(surplus) <= ROUNDING * mu.shape[-1] * _eps(ops, mu)": {
+            "-1 → 1": AXIS,
+            "xp.abs(surplus) <= ROUNDING * mu.shape[-1] * _eps(ops, mu)"
+            " → xp.abs(surplus) < ROUNDING * mu.shape[-1] * _eps(ops, mu)": COINCIDENCE,
+        },
         "lost = xp.where(rounded, -surplus / xp.clip(xp.sum(count, axis=-1), 1, None), xp.zeros_like(surplus))": {
             "-1 → 1": AXIS,
         },
@@ -125,6 +136,7 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         },
         "xp, found = ops.xp, law.moments(ops, theta, partition=False)": {"False → True": WIDER},
         "xp, found = ops.xp, law.moments(ops, logits, partition=False)": {"False → True": WIDER},
+        "count = xp.sum(xp.astype(~fixed, x.dtype), axis=-1)": {"-1 → 1": AXIS},
         "y = _conjugate_gradients(ops, apply, _unit(xp, null / ease), _without(xp, v / size, null) * ease)": {
             "null / ease → null * ease": "A residual without a part along one vector is 0 once it is along another.",
         },
