@@ -120,6 +120,8 @@ class ArrayAPI(Backend):
         if not isinstance(self.path(law, function.__name__, parameters), str):
             if function in functions.SOLVING:
                 known = functions.solutions(function, partial(dispatch.moments, law), parameters, *arrays, **known)
+            elif function in functions.SEARCHING:
+                law = dispatch.by_kernels(law)
             elif solution is None:
                 return dispatch.evaluate(function, law, parameters, *arrays)
         with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results

@@ -33,7 +33,7 @@ KERNELS = {
     "moments": "partition",
 }
 """What each is called in ``_cpu``."""
-SOLVING = {function.__name__ for function in functions.SOLVING}
+SOLVING = {function.__name__ for function in functions.SOLVING | functions.SEARCHING}
 COUNTS = count_log_pmf.__name__
 """The distribution of the number of independent items, which has a kernel of its own."""
 
@@ -129,6 +129,11 @@ def moments(law: Law, parameters: "np.ndarray", *, sides: bool = True, threads: 
     They are in float64, since the roundings of float32 add up to 1e-5 in log P.
     """
     return _calls(law).moments(law, parameters, sides=sides, threads=threads)
+
+
+def by_kernels(law: Any, threads: int | None = None, memory: Any = None) -> Law:
+    """The law for functions of ``functions.SEARCHING``, which have subsets of one size."""
+    return dispatch_fixed.by_kernels(law, threads, memory)
 
 
 def sample(

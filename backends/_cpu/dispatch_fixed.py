@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksubset._engine.inference import Solution
 from ksubset._law import functions
-from ksubset._law.fixed_size import FixedSize
+from ksubset._law.fixed_size import ByKernels, FixedSize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -56,6 +56,20 @@ def moments(law: FixedSize, logits: "np.ndarray", *, sides: bool = True, threads
         start, shift = found.shifts.reshape(2, *batch, 1)
         tilted = (logits + start) + shift
     return Solution(tilted, found.log_partition, found.chosen, found.unchosen)
+
+
+def by_kernels(law: FixedSize, threads: int | None = None, memory: "Memory | None" = None) -> ByKernels:
+    """The law for functions of ``functions.SEARCHING``."""
+    cpu = kernels()
+    settings: dict[str, Any] = {"threads": threads, "memory": memory or cpu.NUMPY}
+
+    def solve(law: FixedSize, logits: Any, **wanted: bool) -> Any:
+        return cpu.moments(logits, law.k, law.width, **wanted, **settings)
+
+    def multiply(law: FixedSize, logits: Any, v: Any) -> Any:
+        return cpu.jacobian_product(logits, law.k, v, law.width, **settings)
+
+    return ByKernels(law.k, law.width, solve, multiply)
 
 
 def jacobian_product(

@@ -17,7 +17,7 @@ import array_api_compat
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
 from ksubset._law import functions
-from ksubset._law.fixed_size import FixedSize
+from ksubset._law.fixed_size import ByKernels, FixedSize
 from ksubset._law.law import Law
 from ksubset.backends._cuda.geometry import Device, Launch, plan, suits
 
@@ -75,6 +75,18 @@ def jacobian_product(runtime: Runtime, law: FixedSize, logits: Array, v: Array) 
     return out
 
 
+def by_kernels(runtime: Runtime, law: FixedSize) -> ByKernels:
+    """The law for functions of ``functions.SEARCHING``."""
+
+    def solve(law: FixedSize, logits: Array, **wanted: bool) -> Solution:
+        return moments(runtime, law, logits)
+
+    def multiply(law: FixedSize, logits: Array, v: Array) -> Array:
+        return jacobian_product(runtime, law, logits, v)
+
+    return ByKernels(law.k, law.width, solve, multiply)
+
+
 def draw(
     runtime: Runtime,
     law: FixedSize,
@@ -125,6 +137,8 @@ def evaluate(
             by_kernel = partial(moments, runtime, law)
             known = functions.solutions(function, by_kernel, parameters, *arrays, solution=solution)
             return function(runtime.ops, law, parameters, *arrays, **known)
+        if function in functions.SEARCHING:
+            law = by_kernels(runtime, law)
     return function(runtime.ops, law, parameters, *arrays, solution=solution)
 
 

@@ -21,12 +21,12 @@ from ksubset._engine.ops import Array
 from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions
 from ksubset._law.derivatives import RULES
-from ksubset._law.fixed_size import FixedSize
+from ksubset._law.fixed_size import ByKernels, FixedSize
 from ksubset._law.law import Law
 from ksubset.backends.jax.cpu import DRAW, KERNEL, array_code, batched, takes
 from ksubset.backends.jax.ops import ops_for
 from ksubset.backends.jax.settings import by_own_settings
-from ksubset.backends.jax.sharding import lowered_with_devices
+from ksubset.backends.jax.sharding import lowered_with_devices, several_devices
 
 jax.tree_util.register_dataclass(Solution)
 jax.tree_util.register_dataclass(Mixture)
@@ -45,13 +45,30 @@ def inverse_product(law: FixedSize, logits: Array, v: Array) -> Array:
 
     @by_own_settings
     def conjugate_gradients(_: Any, b: Array) -> Array:
-        return functions.jacobian_solve(ops_for(b), law, jax.lax.stop_gradient(logits), b)
+        return functions.jacobian_solve(ops_for(b), searching(law, logits), jax.lax.stop_gradient(logits), b)
 
     def matrix(x: Array) -> Array:
         return product(law, logits, x)
 
     linear: Any = jax.lax.custom_linear_solve
     return linear(matrix, v, conjugate_gradients, symmetric=True)
+
+
+def searching(law: FixedSize, logits: Array) -> FixedSize:
+    """The law for functions of ``functions.SEARCHING``, whose programs compile faster too if they call kernels."""
+    static = law.static
+    if several_devices() or not takes(law, functions.marginals.__name__, logits):
+        return law
+
+    def solve(law: FixedSize, logits: Array, **wanted: bool) -> Solution:
+        operands = (logits,) if law.counts is None else (logits, law.counts)
+        sides = (KERNEL.bind(*operands, function=x, law=static) for x in (functions.marginals, functions.unchosen))
+        return Solution(None, None, *sides)
+
+    def multiply(law: FixedSize, logits: Array, v: Array) -> Array:
+        return product(static.sized(law.counts), logits, v)
+
+    return ByKernels(law.k, law.width, solve, multiply)
 
 
 PRODUCT: Any = Primitive("ksubset_product")
@@ -161,7 +178,10 @@ def differentiable(function: Callable[..., Array], law: Law, fast: bool, draws: 
             return DRAW.bind(*operands, draws=draws, law=law)
         if fast:
             return KERNEL.bind(*operands, function=function, law=law)
-        return function(ops_for(parameters), law.sized(counts), parameters, *arrays, solution=solution)
+        sized = law.sized(counts)
+        if function in functions.SEARCHING:
+            sized = searching(cast("FixedSize", sized), parameters)
+        return function(ops_for(parameters), sized, parameters, *arrays, solution=solution)
 
     @by_own_settings
     def derive(primals: Any, tangents: Any) -> tuple[Array, Array]:

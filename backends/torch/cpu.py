@@ -117,6 +117,11 @@ def moments(law: Law, parameters: Tensor, *, sides: bool = True) -> Any:
     return type(found)(*(None if x is None else torch.from_numpy(x) for x in parts))
 
 
+def by_kernels(law: Law) -> Law:
+    """The law for functions of ``functions.SEARCHING``."""
+    return dispatch.by_kernels(law, torch.get_num_threads(), TENSORS)
+
+
 def draw(
     differentiate: Callable[[Tensor, Tensor], Tensor],
     function: Callable[..., Any],

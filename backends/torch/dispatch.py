@@ -23,7 +23,9 @@ def evaluate(
             known = functions.solutions(function, partial(cpu.moments, law), parameters, *arrays, **known)
             result: Tensor = function(ops_for(parameters), law, parameters, *arrays, **known)
             return result.to(parameters.dtype)
-        if solution is None:
+        if function in functions.SEARCHING:
+            law = cpu.by_kernels(law)
+        elif solution is None:
             return cpu.evaluate(function, law, parameters, *arrays)
     return cuda.evaluate(ops_for(parameters), function, law, parameters, *arrays, **known)
 

@@ -1,6 +1,7 @@
 """Subsets of exactly k items, p(z) ∝ exp(θ · z): the parameters are the logits θ, (..., n)."""
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from math import comb, log
@@ -42,7 +43,7 @@ class FixedSize(Law):
         return isinstance(self.k, int)
 
     def sized(self, counts: Array | None) -> "FixedSize":
-        return self if counts is None else FixedSize(counts, self.width)
+        return self if counts is None else replace(self, k=counts)
 
     def bound(self, n: int) -> int:
         return self.width
@@ -102,6 +103,28 @@ class FixedSize(Law):
         table = constant(ops, _log_binomials(n, self.width), like)
         smaller = xp.clip(xp.minimum(self.k, n - self.k), 0, self.width)
         return xp.reshape(xp.take(table, xp.reshape(smaller, (-1,)), axis=0), tuple(smaller.shape))
+
+
+@dataclass(frozen=True)
+class ByKernels(FixedSize):
+    """The law with moments and products from kernels, for functions that ask for them time and again.
+
+    Attributes
+    ----------
+    solve
+        ``solve(law, logits, partition=…, chosen=…, unchosen=…)``: the moments that are asked for.
+    multiply
+        ``multiply(law, logits, v)``: J · v.
+    """
+
+    solve: Callable[..., Any]
+    multiply: Callable[..., Array]
+
+    def moments(self, ops: Ops, parameters: Array, **wanted: bool) -> Any:
+        return self.solve(self, parameters, **wanted)
+
+    def product(self, ops: Ops, parameters: Array, v: Array) -> Array:
+        return self.multiply(self, parameters, v)
 
 
 @lru_cache

@@ -53,12 +53,12 @@ def unchosen(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -
 
 def logits_from_marginals(ops: Ops, law: FixedSize, mu: Array, *, solution: Known = None) -> Array:
     """θ whose marginals are ``mu``."""
-    return invert(ops, mu, law.k)
+    return invert(ops, law, mu)
 
 
 def jacobian_solve(ops: Ops, law: FixedSize, logits: Array, v: Array, *, solution: Known = None) -> Array:
     """The x with J · x = v."""
-    return solve_jacobian(ops, logits, law.k, v)
+    return solve_jacobian(ops, law, logits, v)
 
 
 def log_normalizer(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Array:
@@ -136,6 +136,9 @@ PARTITION_ONLY = frozenset({log_normalizer, log_prob_count, log_prob})
 
 SOLVING = PARTITION_ONLY | {entropy, kl_divergence, kl_to_uniform}
 """Array code on top of the moments."""
+
+SEARCHING = frozenset({logits_from_marginals, jacobian_solve})
+"""Loops that ask the law for moments or products at every step, the law of `ByKernels` where there are kernels."""
 
 
 def solutions(

@@ -8,7 +8,9 @@ from conftest import Target
 from ops_variants import own
 from oracle import Enumeration
 
+import ksubset
 from ksubset._law import inverse_map
+from ksubset._law.fixed_size import FixedSize
 
 pytestmark = pytest.mark.backends("numpy", "strict", "torch")  # JAX would compile it operation by operation
 INF = np.inf
@@ -38,9 +40,9 @@ TRUTH = np.stack([expected(row, int(k), v) for row, k, v in zip(LOGITS, SIZES, V
 
 
 def solved(target: Target, logits: np.ndarray, k: int | np.ndarray, v: np.ndarray) -> np.ndarray:
-    k = k if isinstance(k, int) else target.array(k)
+    law = FixedSize(k if isinstance(k, int) else target.array(k), logits.shape[-1] // 2)
     with np.errstate(all="ignore"):
-        return target.to_numpy(inverse_map.solve_jacobian(own(target), target.array(logits), k, target.array(v)))
+        return target.to_numpy(inverse_map.solve_jacobian(own(target), law, target.array(logits), target.array(v)))
 
 
 def check(target: Target, found: np.ndarray, truth: np.ndarray) -> None:
@@ -112,3 +114,16 @@ def test_a_search_cut_short_is_nan_or_right(target: Target, name: str, monkeypat
             np.testing.assert_allclose(found, truth, rtol=0, atol=1e-9 * np.abs(truth).max())
     assert failed[0]
     assert not failed[-1]
+
+
+@pytest.mark.parametrize(("n", "k", "few", "enough"), [(20, 2, 3, 6), (50, 20, 3, 4), (500, 200, 2, 3)])
+def test_products_of_ordinary_rows(
+    target: Target, n: int, k: int, few: int, enough: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    target.require("float64")
+    logits, v = np.random.default_rng(0).normal(size=(2, n))
+    monkeypatch.setattr(inverse_map, "PRODUCTS", few)
+    assert np.isnan(solved(target, logits, k, v)).all()
+    monkeypatch.setattr(inverse_map, "PRODUCTS", enough)
+    x = solved(target, logits, k, v - v.mean())
+    np.testing.assert_allclose(ksubset.marginals_jvp(logits, k, x), v - v.mean(), rtol=0, atol=1e-12)

@@ -21,6 +21,9 @@ FIRST_TILT = "Any likely size will do for the first tilt; a test says how likely
 NEAR_ENOUGH = "Within two deviations no size is that rare, and a rare one could only cost a few bits or wait."
 UNDERFLOW = "The error by underflow is far below rounding for half of this bound too."
 ELSEWHERE = "Of Dask arrays and DTensors, which have tests of their own."
+AVERAGE = "Eigenvalues between 3/4 and 2, as every row tried has them, ask for no other average, and few for this one."
+MISSED = "Items without a choice miss their targets by `REACH` or more, of which the mean is taken off and leaves 0."
+ENOUGH = "No row tried takes nearly as many, and a test sets the number."
 BISECTED = "The interval is below rounding before."
 
 CALLS: dict[str, dict[str, dict[str, str]]] = {
@@ -76,8 +79,43 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_law.inverse_map": {
+        "STEPS = 64": {"64 → 65": ENOUGH},
+        "PRODUCTS = 48": {"48 → 49": ENOUGH},
+        "FINE, ROUGH = 64, 4096": {"64 → 65": FALLING, "4096 → 4097": FALLING},
+        "ROUNDING = 32": {"32 → 33": "A sum is tested to be off by fewer roundings, and by far more."},
+        "REACH = 40.0": {"40.0 → 80.0": SPEED},
+        "law = law if law.counts is None else law.sized(xp.reshape(law.counts, (-1,)))": {"1 → 2": RESHAPE},
+        "start = xp.where(target.fixed, xp.where(mu > 0.5, infinity, -infinity), start)": {
+            "mu > 0.5 → mu >= 0.5": "The marginal of a fixed item is 0 or 1, to rounding.",
+        },
+        "still, unknown = xp.zeros_like(mu), xp.sum(xp.zeros_like(mu), axis=-1) + infinity": {"-1 → 1": AXIS},
+        "found = settled & ~xp.isnan(error) & ~xp.any(xp.isnan(theta), axis=-1)": {"-1 → 1": AXIS},
+        "variance = _divisor(xp, xp.sum(spread, axis=-1, keepdims=True))": {"-1 → 1": AXIS},
+        "normal = xp.astype(spread * eps >= xp.finfo(mu.dtype).smallest_normal, mu.dtype)": {
+            "spread * eps >= xp.finfo(mu.dtype).smallest_normal → spread * eps > xp.finfo(mu.dtype).smallest_normal": (
+                COINCIDENCE
+            ),
+        },
+        "chosen = xp.sum(xp.astype(mu == 1, mu.dtype), axis=-1)": {"1 → 2": MISSED, "-1 → 1": AXIS},
+        "possible = xp.sum(xp.astype(mu != 0, mu.dtype), axis=-1)": {"-1 → 1": AXIS},
+        "return (mu == 0) | (mu == 1) | ((chosen == size) | (possible == size))[:, None]": {
+            "(chosen == size) | (possible == size) → (chosen == size) & (possible == size)": MISSED,
+        },
+        "xp, rest, likely = ops.xp, 1 - mu, mu > 0.5": {"mu > 0.5 → mu >= 0.5": RESTORED},
+        "surplus = compensated_sum(ops, xp.where(likely, -rest, mu)) + (xp.sum(count, axis=-1) - size)": {
+            "-1 → 1": AXIS,
+        },
+        "rounded = xp.abs(surplus) <= ROUNDING * mu.shape[-1] * _eps(ops, mu)": {
+            "-1 → 1": AXIS,
+            "xp.abs(surplus) <= ROUNDING * mu.shape[-1] * _eps(ops, mu)"
+            " → xp.abs(surplus) < ROUNDING * mu.shape[-1] * _eps(ops, mu)": COINCIDENCE,
+        },
+        "lost = xp.where(rounded, -surplus / xp.clip(xp.sum(count, axis=-1), 1, None), xp.zeros_like(surplus))": {
+            "-1 → 1": AXIS,
+        },
         "return xp.where(likely, xp.maximum(xp.minimum(rest - lost[:, None], 2 * rest), rest / 2), rest)": {
             "2 → 3": RESTORED,
+            "2 * rest → 2 / rest": RESTORED,
         },
         "xp, eps = ops.xp, _eps(ops, state[0])": {"0 → 1": "Of both only the dtype is used, which is the same."},
         "error = xp.max(xp.abs(gap) * target.scale, axis=-1)": {"-1 → 1": AXIS},
@@ -89,19 +127,19 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "settled = settled | (error <= FINE * eps) | stalled | xp.isnan(error)": {
             "error <= FINE * eps → error < FINE * eps": COINCIDENCE,
         },
-        "power = xp.sum(target.weight * change * change, axis=-1)": {"-1 → 1": AXIS},
-        "share = xp.clip(xp.sum(target.weight * gap * change, axis=-1) / _divisor(xp, power), 0, 0.5)": {
-            "-1 → 1": AXIS,
-            "0.5 → 1.0": "Eigenvalues between 1 and 2, as every row tried has them, ask for no more than a half.",
+        "share = xp.sum(weighted * pull, axis=-1) / _divisor(xp, xp.sum(weighted * change, axis=-1))": {"-1 → 1": AXIS},
+        "share = xp.where(xp.isinf(last), xp.zeros_like(share), xp.clip(share, -1 / 3, 0.5))": {
+            "-1 / 3 → -1 * 3": AVERAGE,
+            "1 → 2": AVERAGE,
+            "3 → 4": AVERAGE,
+            "0.5 → 1.0": AVERAGE,
         },
-        "theta = xp.where(target.fixed, xp.where(target.chosen > 0.5, infinity, -infinity), theta)": {
-            "target.chosen > 0.5 → target.chosen >= 0.5": "The marginal of a fixed item is 0 or 1, to rounding.",
+        "xp, found = ops.xp, law.moments(ops, theta, partition=False)": {"False → True": WIDER},
+        "xp, found = ops.xp, law.moments(ops, logits, partition=False)": {"False → True": WIDER},
+        "count = xp.sum(xp.astype(~fixed, x.dtype), axis=-1)": {"-1 → 1": AXIS},
+        "y = _conjugate_gradients(ops, apply, _unit(xp, null / ease), _without(xp, v / size, null) * ease)": {
+            "null / ease → null * ease": "A residual without a part along one vector is 0 once it is along another.",
         },
-        "found = moments(ops, theta, k, partition=False)": {"False → True": WIDER},
-        "mean = _dot(xp, target.weight, gap) / _divisor(xp, xp.sum(target.weight, axis=-1, keepdims=True))": {
-            "-1 → 1": AXIS,
-        },
-        "found = moments(ops, logits, k, partition=False)": {"False → True": WIDER},
         "state: State = (xp.zeros_like(b), b, b, start, start == 0)": {"0 → 1": COINCIDENCE},
         "settled = settled | (new <= eps**2 * start) | xp.isnan(new)": {
             "settled | (new <= eps ** 2 * start) | xp.isnan(new)"
@@ -110,7 +148,6 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "new <= eps ** 2 * start → new < eps ** 2 * start": ALREADY,
             "2 → 3": ALREADY,
         },
-        "mean = compensated_sum(ops, x * free) / xp.clip(xp.sum(free, axis=-1), 1, None)": {"-1 → 1": AXIS},
     },
     "_engine.potential.sizes": {
         "most = self.x.likeliest(ops) - gap * gap / (2 * self.totals.variance + gap * (2 / 3) + 1e-30)": {

@@ -18,7 +18,7 @@ from ksubset.backends._cpu import calls
 
 def record(names: list[str], name: str, function: Callable[..., object], *args: object, **options: object) -> object:
     if name == "moments" and not options.get("partition", True):
-        name = "marginals" if options["chosen"] else "unchosen"
+        name = "marginals" if options.get("chosen", True) else "unchosen"
     names.append(name)
     return function(*args, **options)
 
@@ -110,6 +110,37 @@ def test_scalars_on_and_off(
     for fast, core in zip(*answers, strict=True):
         assert (fast.shape, fast.dtype) == (batch, np.float64)
         np.testing.assert_allclose(fast, core, rtol=1e-13, atol=1e-13)
+
+
+@pytest.mark.backends("numpy", "torch")
+@pytest.mark.parametrize("batch", [(), (2, 3)])
+def test_the_inverse_map_on_and_off(
+    target: Target, taken: list[str], monkeypatch: pytest.MonkeyPatch, batch: tuple[int, ...]
+) -> None:
+    logits = np.random.default_rng(4).normal(size=(*batch, 30))
+    for k in (11, target.array(np.random.default_rng(5).integers(1, 30, size=batch))):
+        mu = ksubset.marginals(target.array(logits), k)
+        for setting, kernels in (("1", {"marginals"}), ("0", set())):
+            monkeypatch.setenv("KSUBSET_FAST", setting)
+            taken.clear()
+            found = ksubset.logits_from_marginals(mu, k)
+            assert set(taken) == kernels
+            np.testing.assert_allclose(
+                target.to_numpy(found), logits - logits.mean(axis=-1, keepdims=True), rtol=0, atol=1e-12
+            )
+        monkeypatch.delenv("KSUBSET_FAST")
+
+
+@pytest.mark.backends("torch")
+def test_the_derivative_of_the_inverse_map_takes_kernels(target: Target, taken: list[str]) -> None:
+    logits, v = np.random.default_rng(4).normal(size=(2, 3, 30))
+    mu = ksubset.marginals(target.array(logits), 11).requires_grad_()
+    theta = ksubset.logits_from_marginals(mu, 11)
+    taken.clear()
+    (theta * target.array(v)).sum().backward()
+    assert set(taken) == {"marginals", "marginals_jvp"}
+    image = ksubset.marginals_jvp(target.array(logits), 11, mu.grad)
+    np.testing.assert_allclose(image, v - v.mean(axis=-1, keepdims=True), rtol=0, atol=1e-12)
 
 
 @pytest.mark.backends("numpy", "torch")

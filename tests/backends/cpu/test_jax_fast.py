@@ -23,7 +23,7 @@ from ksubset._engine import inference
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
 from ksubset.backends.array_api import NUMPY
-from ksubset.backends.jax import ADAPTER
+from ksubset.backends.jax import ADAPTER, autodiff
 
 pytestmark = pytest.mark.backends("jax")
 SINGLE, DOUBLE = 1e-5, 5e-14
@@ -184,6 +184,23 @@ def test_second_order_goes_on_through_the_core(target: Target) -> None:
 
     np.testing.assert_allclose(jax.jvp(product, (x,), (v,))[1], expected, rtol=1e-6, atol=1e-9)
     np.testing.assert_allclose(jax.vjp(product, x)[1](v)[0], expected, rtol=1e-6, atol=1e-9)
+
+
+def test_the_inverse_map_and_its_derivative(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A pair of calls for both marginals in the loop, and for its derivative another pair, and products."""
+    theta, k, v = target.array(X - X.mean(axis=-1, keepdims=True)), target.array(np.clip(K, 1, 8)), target.array(V)
+    mu = ksubset.marginals(theta, k)
+
+    def loss(mu: Any, k: Any) -> Any:
+        return (ksubset.logits_from_marginals(mu, k) * v).sum()
+
+    assert kernels(ksubset.logits_from_marginals, mu, k) == 2
+    np.testing.assert_allclose(ksubset.logits_from_marginals(mu, k), theta, rtol=0, atol=1e-11)
+    assert kernels(jax.grad(loss), mu, k) >= 5
+    image = ksubset.marginals_jvp(theta, k, jax.jit(jax.grad(loss))(mu, k))
+    np.testing.assert_allclose(image, v - v.mean(axis=-1, keepdims=True), rtol=0, atol=1e-11)
+    monkeypatch.setattr(autodiff, "several_devices", lambda: True)
+    assert kernels(lambda mu: ksubset.logits_from_marginals(mu, 4), mu[0]) == 0
 
 
 def test_many_callers_at_once(target: Target) -> None:

@@ -164,6 +164,19 @@ def test_an_object_solves_once(launched):
     assert launched == [SOLVE, SOLVE]
 
 
+def test_the_inverse_map_launches_a_kernel_at_every_step(launched):
+    mu = tensor(ksubset.marginals(LOGITS[0], K), grad=True)
+    theta = ksubset.logits_from_marginals(mu, K)
+    assert set(launched) == {SOLVE}
+    launched.clear()
+    same(theta, ksubset.logits_from_marginals(mu.detach().numpy(), K))
+    (theta * tensor(V[0])).sum().backward()
+    assert launched[0] == SOLVE
+    assert set(launched[1:]) == {JACOBIAN}
+    image = ksubset.marginals_jvp(LOGITS[0], K, mu.grad.numpy())
+    same(tensor(image), V[0] - V[0].mean(axis=-1, keepdims=True))
+
+
 def test_a_training_step_frees_its_memory(launched):
     import gc
     import weakref
@@ -283,6 +296,14 @@ def test_no_value_is_read(unread, name, by_row):
     given = [torch.empty(x.shape, dtype=torch.float64, device="meta") for x in (LOGITS, *arrays)]
     assert getattr(ksubset, name)(given[0], counts(by_row), *given[1:]).is_meta
     assert unread == kernels
+
+
+@COUNTS
+def test_the_inverse_map_reads_no_value(unread, by_row):
+    mu = torch.empty(LOGITS.shape, device="meta", requires_grad=True)
+    ksubset.logits_from_marginals(mu, counts(by_row)).sum().backward()
+    assert mu.grad.is_meta
+    assert set(unread) == {SOLVE, JACOBIAN}
 
 
 @COUNTS
