@@ -1,0 +1,68 @@
+"""What a law is made of, and what the functions ask of it."""
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from ksubset._call.prepare import prepare
+from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
+from ksubset._law.law import Law
+from ksubset._law.size_weighted import SizeWeighted
+from ksubset.backends.array_api import NUMPY
+
+LOGITS = np.array([0.5, -1.0, 2.0, 0.0])
+LAWS: dict[str, tuple[Law, np.ndarray]] = {
+    "one size": (FixedSize(2, 2), LOGITS),
+    "a size by row": (FixedSize(np.array([1, 3]), 1), np.stack([LOGITS, -LOGITS])),
+    "weighted sizes": (SizeWeighted(1, 3), np.append(LOGITS, [-np.inf, 0.0, 1.0, 2.0, -np.inf])),
+}
+NEEDED = {
+    "marginals": {"chosen"},
+    "unchosen": {"unchosen"},
+    "log_normalizer": {"partition"},
+    "log_prob_count": {"partition"},
+    "entropy": {"partition", "chosen", "unchosen"},
+}
+
+
+@pytest.mark.parametrize("name", LAWS)
+def test_a_law_is_its_static_form_and_its_sizes(name: str) -> None:
+    """Adapters compile for the first, which is hashable, and hand over the second."""
+    law = LAWS[name][0]
+    assert hash(law.static) == hash(law.static)
+    assert law.static.is_sized == (law.counts is None)
+    assert vars(law.static.sized(law.counts)) == vars(law)
+
+
+@pytest.mark.parametrize(
+    ("k", "max_k", "validate", "width"),
+    [
+        (2, None, None, 2),
+        (7, None, None, 2),
+        (np.array([1, 5]), None, None, 4),
+        (np.array([1, 8]), None, None, 1),
+        (np.array([2]), None, None, 2),
+        (np.zeros(0, int), None, None, 4),
+        (np.array([1, 2]), None, False, 4),
+        (np.array([1, 2]), 3, False, 3),
+        (np.array([1, 2]), 3, None, 2),
+    ],
+)
+def test_no_more_items_are_drawn_than_the_smaller_side_has(k: Any, max_k: int, validate: bool, width: int) -> None:
+    """Which bounds the tables of the sampler; sizes that are not read are bounded by ``max_k``."""
+    assert prepare(np.zeros((*np.shape(k), 9)), k, max_k, validate).problem.law.bound(9) == width
+
+
+@pytest.mark.parametrize("name", NEEDED)
+def test_no_moments_are_computed_that_are_not_needed(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, original = [], FixedSize.moments
+
+    def moments(self: FixedSize, *given: Any, **wanted: bool) -> Any:
+        asked.append({side for side in ("partition", "chosen", "unchosen") if wanted.get(side, True)})
+        return original(self, *given, **wanted)
+
+    monkeypatch.setattr(FixedSize, "moments", moments)
+    getattr(functions, name)(NUMPY, FixedSize(2, 2), LOGITS)
+    assert asked == [NEEDED[name]]
