@@ -36,6 +36,21 @@ def test_a_law_is_its_static_form_and_its_sizes(name: str) -> None:
     assert vars(law.static.sized(law.counts)) == vars(law)
 
 
+@pytest.mark.parametrize("name", LAWS)
+def test_the_arrangement_of_parameters(name: str) -> None:
+    law, parameters = LAWS[name]
+    assert law.items_among(parameters.shape[-1]) == 4
+    padded = law.padded(np, law.items(parameters))
+    np.testing.assert_array_equal(law.items(padded), parameters[..., :4])
+    assert padded.shape == parameters.shape
+    assert (padded[..., 4:] == 0).all()
+
+
+@pytest.mark.parametrize(("low", "high", "most"), [(0, 3, 3), (1, 8, 8), (7, 9, 2)])
+def test_the_smaller_side_of_weighted_sizes(low: int, high: int, most: int) -> None:
+    assert SizeWeighted(low, high).bound(9) == most
+
+
 @pytest.mark.parametrize(
     ("k", "max_k", "validate", "width"),
     [

@@ -111,7 +111,9 @@ TESTS = {
     "survey._numbers": ["test_inclusion.py", "test_draw.py", "test_estimate.py"],
 }
 SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
-OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, "--hypothesis-seed=0"]
+OPTIONS = ["-x", "-q", "-W", "ignore", "-m", "not slow", "-k", SLOW, "-p", "_hypothesis_pytestplugin"]
+OPTIONS += ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--hypothesis-seed=0"]
+"""What starts fast: plugins of other packages are not loaded, see `main`."""
 TORCH = (
     "_law.derivatives",
     "_law.rescaling",
@@ -212,6 +214,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many mutants to try at once")
     options = parser.parse_args()
     os.environ |= {"KSUBSET_FAST": "0", "KSUBSET_CASES": os.environ.get("KSUBSET_CASES", "300")}
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     for name in ("numpy", "scipy.stats", "hypothesis.strategies", "mpmath", "array_api_compat", "pytest"):
         importlib.import_module(name)
     unexplained = []

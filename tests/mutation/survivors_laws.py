@@ -24,6 +24,7 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_call.prepare": {
+        "flat = xp.reshape(k, (-1,))": {"1 → 2": RESHAPE},
         "theta = logits if logits.dtype == compute else xp.astype(logits, compute)": {
             "logits if logits.dtype == compute else xp.astype(logits, compute) → xp.astype(logits, compute)": COPY,
         },
