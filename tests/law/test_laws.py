@@ -1,11 +1,13 @@
 """What a law is made of, and what the functions ask of it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 from ksubset._call.prepare import prepare
+from ksubset._engine.potential import each_size, mixture
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
@@ -46,9 +48,30 @@ def test_the_arrangement_of_parameters(name: str) -> None:
     assert (padded[..., 4:] == 0).all()
 
 
+@pytest.mark.parametrize("name", LAWS)
+def test_the_complement_of_the_mean(name: str) -> None:
+    law, parameters = LAWS[name]
+    found = law.moments(NUMPY, parameters)
+    assert law.mean(NUMPY, found).shape == parameters.shape
+    np.testing.assert_allclose(law.complement(NUMPY, found), 1 - law.mean(NUMPY, found), rtol=1e-12)
+
+
 @pytest.mark.parametrize(("low", "high", "most"), [(0, 3, 3), (1, 8, 8), (7, 9, 2)])
 def test_the_smaller_side_of_weighted_sizes(low: int, high: int, most: int) -> None:
     assert SizeWeighted(low, high).bound(9) == most
+
+
+@pytest.mark.parametrize(("sweeps", "avoided"), [(True, (each_size, "every")), (False, (mixture, "sweep"))])
+def test_the_way_to_tilt(sweeps: bool, avoided: tuple[Any, str], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each size is tilted only where values cannot decide how many tilts there are, and both ways agree there."""
+    law, parameters = LAWS["weighted sizes"]
+    v = np.arange(9.0)
+    expected = law.moments(NUMPY, parameters).chosen, law.product(NUMPY, parameters, v)
+    monkeypatch.setattr(*avoided, None)
+    ops = replace(NUMPY, sweeps=sweeps)
+    found = law.moments(ops, parameters).chosen, law.product(ops, parameters, v)
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-13)
 
 
 @pytest.mark.parametrize(

@@ -103,14 +103,14 @@ TESTS = {
     "_law.support": ["test_snapshots.py"],
     "_api.inverse_map": ["test_inverse.py", "test_validation.py", "test_sampling.py"],
     "_api.marginals": ["test_validation.py", *QUICK, "test_capabilities.py", "test_memory.py"],
-    "survey._inclusion": ["test_inclusion.py"],
-    "survey._design": ["test_design.py"],
+    "survey._inclusion": ["test_inclusion.py", "test_torch_dtensor.py"],
+    "survey._design": ["test_design.py", "test_torch_dtensor.py"],
     "survey._joint": ["test_design.py"],
     "survey._estimate": ["test_estimate.py"],
     "survey._draw": ["test_draw.py"],
     "survey._numbers": ["test_inclusion.py", "test_draw.py", "test_estimate.py"],
 }
-SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
+SLOW = "not (million or forty or compil or one_row_many or many_rows or resolve_far or every_kind or 350)"
 OPTIONS = ["-x", "-q", "-W", "ignore", "-m", "not slow", "-k", SLOW, "-p", "_hypothesis_pytestplugin"]
 OPTIONS += ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--hypothesis-seed=0"]
 """What starts fast: plugins of other packages are not loaded, see `main`."""

@@ -3,6 +3,8 @@
 from survivors_engines import RESHAPE, WIDER
 from survivors_potentials import COPY
 
+ALIKE = "All sizes of a row are multiplied alike, and nothing near the bound overflows."
+AS_THEY_ARE = "NumPy's arrays, and numbers beside them, are read as they are."
 PROMOTED = "NumPy compares integers with floats; array-api-strict refuses, in the tests of values."
 
 LAWS: dict[str, dict[str, dict[str, str]]] = {
@@ -21,6 +23,30 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
         "given = each_size.every(ops, logits, fill(ops, (n + 1,), 0.0, logits), 0, n)": {
             "1 → 2": WIDER,
             "0.0 → 1.0": "Only whether a count has a weight is used.",
+        },
+    },
+    "_law.size_weighted": {
+        "self, ops: Ops, parameters: Array, *, partition: bool = True, chosen: bool = True, unchosen: bool = True": {
+            "True → False": "This law computes all of its moments, whichever are asked for.",
+        },
+    },
+    "survey._numbers": {
+        'return xp.astype(x, xp.zeros(0, device=device(x)).dtype) if xp.isdtype(x.dtype, "integral") else x': {
+            "0 → 1": "Only the dtype of these zeros is used.",
+        },
+    },
+    "survey._inclusion": {
+        "one, less = fill(ops, (), 1.0, sizes), fill(ops, (), 1 / limit, sizes)": {
+            "1.0 → 2.0": ALIKE,
+            "1 → 2": ALIKE,
+        },
+        "return sizes * ops.xp.where(largest > limit, less, one)": {"largest > limit → largest >= limit": ALIKE},
+        "sizes, k = backend.readable(sizes), k if isinstance(k, int) else backend.readable(k)": {
+            "k if isinstance(k, int) else backend.readable(k) → k": AS_THEY_ARE,
+            "k if isinstance(k, int) else backend.readable(k) → backend.readable(k)": AS_THEY_ARE,
+        },
+        'flat, remedy = xp.reshape(some, (-1,)), "a unit of size 0 is never drawn, so take a smaller k"': {
+            "1 → 2": RESHAPE,
         },
     },
     "_call.prepare": {
