@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 QUICK = ["test_values.py", "test_battery_values.py"]
 POTENTIALS = ["test_cardinality_arguments.py", "test_cardinality.py", "test_parts.py"]
+WEIGHTS = POTENTIALS[:2]
 PARTS = [*POTENTIALS[::-1], "test_count_log_pmf.py"]
 TESTS = {
     "_engine.tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
@@ -63,14 +64,14 @@ TESTS = {
     "_call.arguments": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
     "_engine.summation": ["test_summation.py", "test_spread.py"],
     "_law.fixed_size": ["test_laws.py", *QUICK, "test_validation.py", "test_sampling.py"],
-    "_law.size_weighted": ["test_laws.py", *POTENTIALS, "test_count_log_pmf.py"],
-    "_law.surprisals": [*QUICK, *POTENTIALS],
+    "_law.size_weighted": ["test_laws.py", *WEIGHTS, "test_count_log_pmf.py"],
+    "_law.surprisals": [*QUICK, *WEIGHTS],
     "_law.counts": ["test_count_log_pmf.py"],
     "_engine.potential.mixture": PARTS,
     "_engine.potential.sizes": PARTS,
     "_engine.potential.parts": PARTS,
     "_engine.potential.each_size": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
-    "_call.cardinality_problem": [*POTENTIALS, "test_cardinality_derivatives.py"],
+    "_call.cardinality_problem": [*WEIGHTS, "test_cardinality_derivatives.py"],
     "_call.placement": [*QUICK, "test_scale_dask.py", "test_torch_dtensor.py"],
     "_call.sharded": ["test_torch_dtensor.py"],
     "_call.prepare": [
@@ -78,10 +79,10 @@ TESTS = {
         "test_validation.py",
         "test_torch_dtensor.py",
         *QUICK,
-        *POTENTIALS,
+        *WEIGHTS,
         "test_cardinality_derivatives.py",
     ],
-    "_call.cardinality": POTENTIALS,
+    "_call.cardinality": WEIGHTS,
     "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py", "test_inverse.py"],
     "_api.sampling": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
     "_law.inverse_map": ["test_solve_jacobian.py", "test_inverse.py"],
