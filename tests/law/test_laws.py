@@ -8,7 +8,7 @@ import pytest
 
 from ksubset._call.prepare import prepare
 from ksubset._engine.potential import each_size, mixture
-from ksubset._law import functions
+from ksubset._law import functions, size_weighted
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
@@ -56,9 +56,21 @@ def test_the_complement_of_the_mean(name: str) -> None:
     np.testing.assert_allclose(law.complement(NUMPY, found), 1 - law.mean(NUMPY, found), rtol=1e-12)
 
 
-@pytest.mark.parametrize(("low", "high", "most"), [(0, 3, 3), (1, 8, 8), (7, 9, 2)])
-def test_the_smaller_side_of_weighted_sizes(low: int, high: int, most: int) -> None:
-    assert SizeWeighted(low, high).bound(9) == most
+@pytest.mark.parametrize(("low", "high", "most", "width"), [(0, 3, 3, 3), (1, 8, 8, 4), (7, 9, 2, 2)])
+def test_the_smaller_side_of_weighted_sizes(
+    low: int, high: int, most: int, width: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    law, parameters = SizeWeighted(low, high), np.zeros(19)
+    assert law.bound(9) == most
+    monkeypatch.setattr(size_weighted, "draw", lambda ops, theta, k, width, u: width)
+    assert law.draw(NUMPY, parameters, np.zeros(9)) == width
+
+
+def test_how_many_uniforms_a_row_takes() -> None:
+    """One for each item but one, and one for the size."""
+    for n, fewest in ((0, 0), (1, 0), (4, 3)):
+        assert FixedSize(0, 0).uniforms(n) == fewest
+        assert SizeWeighted(0, n).uniforms(n) == fewest + 1
 
 
 @pytest.mark.parametrize(("sweeps", "avoided"), [(True, (each_size, "every")), (False, (mixture, "sweep"))])

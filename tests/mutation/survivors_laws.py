@@ -5,6 +5,7 @@ from survivors_potentials import COPY
 
 ALIKE = "All sizes of a row are multiplied alike, and nothing near the bound overflows."
 AS_THEY_ARE = "NumPy's arrays, and numbers beside them, are read as they are."
+NO_SIZE = "Any size below 0 stands for none."
 PROMOTED = "NumPy compares integers with floats; array-api-strict refuses, in the tests of values."
 
 LAWS: dict[str, dict[str, dict[str, str]]] = {
@@ -29,6 +30,7 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
         "self, ops: Ops, parameters: Array, *, partition: bool = True, chosen: bool = True, unchosen: bool = True": {
             "True → False": "This law computes all of its moments, whichever are asked for.",
         },
+        "k = xp.where(xp.isnan(xp.sum(each_draw, axis=-1)), xp.full_like(k, -1), k)": {"1 → 2": NO_SIZE},
     },
     "survey._numbers": {
         'return xp.astype(x, xp.zeros(0, device=device(x)).dtype) if xp.isdtype(x.dtype, "integral") else x': {
