@@ -82,7 +82,7 @@ TESTS = {
         *WEIGHTS,
         "test_cardinality_derivatives.py",
     ],
-    "_call.cardinality": WEIGHTS,
+    "_call.cardinality": [*WEIGHTS, "test_snapshots.py", "test_validation.py"],
     "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py", "test_inverse.py"],
     "_api.sampling": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
     "_law.inverse_map": ["test_solve_jacobian.py", "test_inverse.py"],

@@ -1,7 +1,7 @@
 """Mutants of laws, of calls around them and of surveys that no test can notice; see `survivors_engines`."""
 
 from survivors_engines import RESHAPE, WIDER
-from survivors_potentials import COPY
+from survivors_potentials import COPY, READABLE
 
 ALIKE = "All sizes of a row are multiplied alike, and nothing near the bound overflows."
 AS_THEY_ARE = "NumPy's arrays, and numbers beside them, are read as they are."
@@ -31,6 +31,7 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
             "True → False": "This law computes all of its moments, whichever are asked for.",
         },
         "k = xp.where(xp.isnan(xp.sum(each_draw, axis=-1)), xp.full_like(k, -1), k)": {"1 → 2": NO_SIZE},
+        "return xp.where(possible, size, xp.full_like(size, -1))": {"1 → 2": NO_SIZE},
     },
     "survey._numbers": {
         'return xp.astype(x, xp.zeros(0, device=device(x)).dtype) if xp.isdtype(x.dtype, "integral") else x': {
@@ -50,6 +51,13 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
         'flat, remedy = xp.reshape(some, (-1,)), "a unit of size 0 is never drawn, so take a smaller k"': {
             "1 → 2": RESHAPE,
         },
+    },
+    "_call.cardinality": {
+        "if not (self.is_readable(backend) and other.is_readable(backend)):": {
+            "self.is_readable(backend) and other.is_readable(backend)"
+            " → self.is_readable(backend) or other.is_readable(backend)": READABLE,
+        },
+        "return True": {"True → False": READABLE},
     },
     "_call.prepare": {
         "flat = xp.reshape(k, (-1,))": {"1 → 2": RESHAPE},
