@@ -59,6 +59,19 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
         },
         "return True": {"True → False": READABLE},
     },
+    "_call.arguments": {
+        "if not 16 <= xp.finfo(x.dtype).bits <= 64:": {"64 → 65": "No dtype has 65 bits."},
+    },
+    "_call.problem": {
+        "logits = xp.astype(self.logits, compute, copy=False)": {"False → True": COPY},
+        "return replace(self, logits=logits, dtype=dtype), xp.astype(other, compute, copy=False)": {
+            "False → True": COPY,
+        },
+        "return dtype if dtype == other else xp.float32": {
+            "dtype if dtype == other else xp.float32 → dtype": "NumPy has one dtype of each width; torch has two.",
+        },
+        "return dtype if bits > others else other": {"bits > others → bits >= others": "Equal widths have returned."},
+    },
     "_call.prepare": {
         "flat = xp.reshape(k, (-1,))": {"1 → 2": RESHAPE},
         "theta = logits if logits.dtype == compute else xp.astype(logits, compute)": {
