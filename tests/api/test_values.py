@@ -4,6 +4,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from math import comb, log
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -313,6 +314,29 @@ def test_the_distribution_object_shares_its_passes(target: Target, monkeypatch: 
     calls.clear()
     close(target, d.kl_divergence(ksubset.KSubset(x * 2, 2)), target.to_numpy(ksubset.kl_divergence(x, x * 2, 2)))
     assert len(calls) <= 3  # for the other logits, and then for both
+
+
+@pytest.mark.backends("numpy")
+@pytest.mark.parametrize("solves", [False, True])
+def test_a_kernel_of_its_own_finds_the_mean(target: Target, monkeypatch: pytest.MonkeyPatch, solves: bool) -> None:
+    """Unless the shared passes have run; a kernel that finds all moments runs as one of them."""
+    d, value, started = ksubset.KSubset(target.array(np.zeros(4)), 2), Problem.value, []
+
+    def watched(problem: Problem, function: Any, *arrays: Any, solution: Any = None) -> Any:
+        started.append(solution is not None)
+        return value(problem, function, *arrays, solution=solution)
+
+    monkeypatch.setattr(Problem, "path", lambda self, name: SimpleNamespace(solves=solves))
+    monkeypatch.setattr(Problem, "value", watched)
+    for result in (d.mean, d.entropy(), d.mean):
+        assert np.isfinite(result).all()
+    assert started == [solves, True, True]
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+def test_shapes_of_the_distribution_object(target: Target, batch: tuple[int, ...]) -> None:
+    d = ksubset.KSubset(target.array(np.zeros((*batch, 4))), 2)
+    assert (d.batch_shape, d.event_shape) == (batch, (4,))
 
 
 def test_the_distribution_object_beside_wider_arrays(target: Target, rng: np.random.Generator) -> None:

@@ -68,6 +68,7 @@ def test_functions_with_work_of_their_own(mesh: Any, logits: Any) -> None:
             ksubset.log_normalizer(logits, ksubset.Cardinality(log_weights)),
         ),
         (ksubset.KSubset(here, spread(mesh, k)).variance, ksubset.KSubset(logits, k).variance),
+        (ksubset.KSubset(here, 2).covariance(), ksubset.covariance(logits, 2)),
     ]
     for found, expected in pairs:
         assert found.shape == expected.shape
