@@ -133,6 +133,7 @@ TORCH = (
     "_call.placement",
     "_call.prepare",
     "_call.sharded",
+    "survey._design",
 )
 
 

@@ -52,6 +52,10 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
             "1 → 2": RESHAPE,
         },
     },
+    "_api.distribution": {
+        'return x + 0 if is_array and "bool" not in str(x.dtype) else x'
+        "  # truth values are refused, their sums would not be": {"x + 0 → x - 0": "A copy either way."},
+    },
     "_call.cardinality": {
         "if not (self.is_readable(backend) and other.is_readable(backend)):": {
             "self.is_readable(backend) and other.is_readable(backend)"
