@@ -116,7 +116,7 @@ TESTS = {
     "survey._joint": ["test_design.py"],
     "survey._estimate": ["test_estimate.py"],
     "survey._draw": ["test_draw.py"],
-    "survey._numbers": ["test_inclusion.py", "test_draw.py", "test_estimate.py"],
+    "survey._numbers": ["test_inclusion.py", "test_draw.py", "test_estimate.py", "test_torch_dtensor.py"],
 }
 SLOW = "not (million or forty or compil or one_row_many or many_rows or resolve_far or every_kind or 350)"
 OPTIONS = ["-x", "-q", "-W", "ignore", "-m", "not slow", "-k", SLOW, "-p", "_hypothesis_pytestplugin"]
