@@ -99,7 +99,7 @@ def test_a_batch_with_a_size_for_each_row(target: Target) -> None:
 def test_no_units(target: Target) -> None:
     for batch in ((), (2,)):
         d = survey.design(target.array(np.zeros((*batch, 0))))
-        assert (tuple(d.mean.shape), (target.to_numpy(d.k) == 0).all()) == ((*batch, 0), True)
+        assert tuple(d.mean.shape) == (*batch, 0)
 
 
 @EAGER
