@@ -85,7 +85,7 @@ class Cardinality:
 
 
 def _equal(x: Any, y: Any, backend: Backend) -> bool:
-    """Whether two arrays or two numbers are equal; a sum of NumPy's arrays of no dimension is a number."""
+    """Whether two arrays or two numbers are equal: copies of NumPy's arrays of no dimension are numbers."""
     if backend.is_array(x):
         return bool(x.shape == y.shape and backend.namespace(x).all(x == y))
     return bool(x == y)
