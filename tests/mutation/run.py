@@ -48,11 +48,11 @@ TESTS = {
     "_law.functions": ["test_laws.py", *QUICK, "test_validation.py", "test_accuracy.py", "test_battery_layouts.py"],
     "_engine.elementary": ["test_elementary.py", "test_nodes.py", *QUICK],
     "_law.derivatives": [
-        "test_grad.py",
-        "test_inverse_derivatives.py",
         "test_count_log_pmf.py",
         "test_cardinality_derivatives.py",
+        "test_grad.py",
         "test_second_order.py",
+        "test_inverse_derivatives.py",
     ],
     "_call.values": [
         "test_validation.py",
