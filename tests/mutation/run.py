@@ -72,7 +72,7 @@ TESTS = {
     "_engine.potential.parts": PARTS,
     "_engine.potential.each_size": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
     "_call.cardinality_problem": [*WEIGHTS, "test_cardinality_derivatives.py"],
-    "_call.placement": [*QUICK, "test_scale_dask.py", "test_torch_dtensor.py"],
+    "_call.placement": ["test_torch_dtensor.py", "test_scale_dask.py"],
     "_call.sharded": ["test_torch_dtensor.py"],
     "_call.prepare": [
         "test_laws.py",

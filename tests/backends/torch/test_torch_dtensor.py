@@ -75,6 +75,16 @@ def test_functions_with_work_of_their_own(mesh: Any, logits: Any) -> None:
         torch.testing.assert_close(found.to_local(), expected)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("function", [ksubset.marginals, ksubset.entropy])
+def test_a_batch_of_two_axes(mesh: Any, logits: Any, axis: int, function: Any) -> None:
+    rows = torch.stack([logits, -logits])
+    found, expected = function(spread(mesh, rows, axis), 2), function(rows, 2)
+    assert found.placements == spread(mesh, rows, axis).placements
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found.to_local(), expected)
+
+
 @pytest.mark.parametrize("batch", [(), (3,), (3, 1)])
 def test_designs(mesh: Any, batch: tuple[int, ...]) -> None:
     sizes = torch.tensor([[3, 2, 1, 4], [1, 1, 1, 5], [2, 2, 2, 2]])[: 3 if batch else 1].reshape(*batch, 4)
