@@ -119,6 +119,12 @@ def test_ties_of_the_mode_go_to_the_lower_index(target: Target) -> None:
     assert (np.flatnonzero(found) == np.sort(order[:150])).all()
 
 
+def test_a_row_of_no_items(target: Target) -> None:
+    row = target.array(np.zeros(0))
+    assert tuple(ksubset.mode(row, 0).shape) == (0,)
+    assert float(ksubset.log_normalizer(row, 0)) == 0
+
+
 def test_one_k_for_all_rows_is_the_same(target: Target, rng: np.random.Generator) -> None:
     logits = rng.normal(size=(3, 6))
     for k in (0, 2, 3, 5):
