@@ -97,7 +97,7 @@ TESTS = {
     "_api.show_config": ["test_capabilities.py", "test_fast_choice.py"],
     "_api.poisson_binomial": ["test_count_log_pmf.py", "test_count_tails.py", "test_validation.py"],
     "_law.tails": ["test_count_tails.py"],
-    "_api.quantile": ["test_count_tails.py"],
+    "_api.quantile": ["test_count_tails.py", "test_torch_dtensor.py"],
     "_api.distribution": [
         "test_snapshots.py",
         "test_validation.py",

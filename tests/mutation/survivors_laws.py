@@ -1,6 +1,6 @@
 """Mutants of laws, of calls around them and of surveys that no test can notice; see `survivors_engines`."""
 
-from survivors_engines import RESHAPE, WIDER
+from survivors_engines import RESHAPE, WIDER, ZERO
 from survivors_potentials import COPY, READABLE
 
 ALIKE = "All sizes of a row are multiplied alike, and nothing near the bound overflows."
@@ -32,6 +32,11 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
         },
         "k = xp.where(xp.isnan(xp.sum(each_draw, axis=-1)), xp.full_like(k, -1), k)": {"1 → 2": NO_SIZE},
         "return xp.where(possible, size, xp.full_like(size, -1))": {"1 → 2": NO_SIZE},
+    },
+    "_law.derivatives": {
+        "return z - d.marginals(parameters), finite(d.xp, parameters) + 0 * z": {
+            "finite(d.xp, parameters) + 0 * z → finite(d.xp, parameters) - 0 * z": ZERO,
+        },
     },
     "survey._numbers": {
         'return xp.astype(x, xp.zeros(0, device=device(x)).dtype) if xp.isdtype(x.dtype, "integral") else x': {
