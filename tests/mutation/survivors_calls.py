@@ -187,7 +187,10 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "flat = xp.reshape(q, (-1,))": {"1 → 2": RESHAPE},
     },
     "_api.poisson_binomial": {
-        "return (int(logits.shape[-1]) + 1,)": {"int(logits.shape[-1]) + 1 → int(logits.shape[-1]) - 1": ELSEWHERE},
+        "return (int(logits.shape[-1]) + 1,)": {
+            "int(logits.shape[-1]) + 1 → int(logits.shape[-1]) - 1": ELSEWHERE,
+            "1 → 2": ELSEWHERE,
+        },
     },
     "_api.show_config": {
         "counts = _path(count_rows(logits, validate=False), dispatch.COUNTS)": {
