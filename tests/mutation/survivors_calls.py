@@ -207,6 +207,8 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "MOST_SUBSETS = 1_000_000": {"1000000 → 1000001": "Where listing ends is no matter of one subset."},
     },
     "_call.masks": {
+        "items, low = int(xp.reshape(real, (-1,))[row]),"
+        " float(xp.min(xp.where(rows == -xp.inf, xp.inf, rows)[found, :]))": {"1 → 2": RESHAPE},
         "flat = xp.reshape(real < (least if isinstance(least, int) else xp.astype(least, xp.float32)), (-1,))": {
             "least if isinstance(least, int) else xp.astype(least, xp.float32) → least": PROMOTED,
             "1 → 2": RESHAPE,
