@@ -12,13 +12,13 @@ from ksubset._engine.ops import Array
 
 
 def check_floating(x: Array, name: str, xp: Any) -> None:
-    """Of a real floating dtype of at least 16 bits."""
+    """Of a real floating dtype of 16 to 64 bits."""
     if x.dtype in (xp.float32, xp.float64):
         return
     if not xp.isdtype(x.dtype, "real floating"):
         raise TypeError(f"{name} must have a real floating dtype; got {x.dtype}")
-    if xp.finfo(x.dtype).bits < 16:
-        raise TypeError(f"{name} must have a dtype of at least 16 bits; got {x.dtype}")
+    if not 16 <= xp.finfo(x.dtype).bits <= 64:
+        raise TypeError(f"{name} must have a dtype of 16 to 64 bits; got {x.dtype}")
 
 
 def check_logits(logits: Array, xp: Any, name: str = "logits") -> None:

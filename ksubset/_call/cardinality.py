@@ -66,8 +66,7 @@ class Cardinality:
         """Whether another copy of the same object has equal arrays; true if their values cannot be read."""
         if not (self.is_readable(backend) and other.is_readable(backend)):
             return True
-        pairs = [(x, vars(other)[name]) for name, x in vars(self).items() if backend.is_array(x)]
-        return all(x.shape == y.shape and bool(backend.namespace(x).all(x == y)) for x, y in pairs)
+        return all(_equal(x, vars(other)[name], backend) for name, x in vars(self).items())
 
     def resolve(self, logits: Array, backend: Backend, xp: Any, reads: bool) -> tuple[Array, int, int]:
         """Check against the logits; the log-weights (..., n + 1), and the least and the largest count with a weight."""
@@ -83,6 +82,13 @@ class Cardinality:
             check_log_weights(values)
             low, high = _support(values, n)
         return xp.broadcast_to(xp.astype(x, logits.dtype, copy=False), (*logits.shape[:-1], n + 1)), low, high
+
+
+def _equal(x: Any, y: Any, backend: Backend) -> bool:
+    """Whether two arrays or two numbers are equal: copies of NumPy's arrays of no dimension are numbers."""
+    if backend.is_array(x):
+        return bool(x.shape == y.shape and backend.namespace(x).all(x == y))
+    return bool(x == y)
 
 
 def _support(values: Array, n: int) -> tuple[int, int]:

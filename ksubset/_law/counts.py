@@ -14,5 +14,5 @@ def count_log_pmf(ops: Ops, law: SizeWeighted, logits: Array, *, solution: Known
         return mixture.count_log_probabilities(ops, logits)
     xp, n = ops.xp, logits.shape[-1]
     given = each_size.every(ops, logits, fill(ops, (n + 1,), 0.0, logits), 0, n)
-    value = log_prob_count(ops, FixedSize(given.k, n // 2), given.logits)
-    return xp.where(given.possible | xp.isnan(value), value, -xp.inf + xp.zeros_like(value))
+    value = log_prob_count(ops, FixedSize(given.k, n), given.logits)
+    return xp.where(given.possible | xp.isnan(value), value, fill(ops, (), -float("inf"), value))

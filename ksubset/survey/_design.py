@@ -71,9 +71,19 @@ def design(
     """
     probabilities = floats(probabilities, "probabilities")
     if k is None:
-        k = _size(probabilities, backends.find(probabilities, "probabilities"))
+        k = _size_of_all(probabilities)
     logits = named_logits("probabilities", probabilities, k, rescale, max_k, validate)
     return KSubset(logits, k, max_k=max_k, validate=validate)
+
+
+def _size_of_all(probabilities: Array) -> int | Array:
+    """As `_size`; of rows that are spread over processes, each has its own."""
+    if not backends.is_spread(probabilities):
+        return _size(probabilities, backends.find(probabilities, "probabilities"))
+    shards = backends.shards(probabilities, "probabilities")
+    rows = shards.local(probabilities, "probabilities")
+    k = _size(rows, backends.find(rows, "probabilities"))
+    return k if isinstance(k, int) else shards.whole(k, 0)
 
 
 def _size(probabilities: Array, backend: Backend) -> int | Array:

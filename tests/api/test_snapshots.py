@@ -51,6 +51,18 @@ def test_log_weights_too(target: Target) -> None:
 
 
 @MUTABLE
+def test_either_bound_too(target: Target) -> None:
+    for changed in (0, 1):
+        bounds = target.array(1), target.array(2)
+        potential = ksubset.between(*bounds)
+        d = ksubset.KSubset(target.array(X[0]), potential)
+        assert float(d.kl_divergence(ksubset.KSubset(target.array(X[0]), potential))) == pytest.approx(0, abs=1e-6)
+        bounds[changed][...] = 3 * changed
+        with pytest.raises(ValueError, match="the log-weights were changed"):
+            d.kl_divergence(ksubset.KSubset(target.array(X[0]), potential))
+
+
+@MUTABLE
 def test_a_copy_hides_no_bad_k(target: Target) -> None:
     """Sums make numbers of truth values."""
     with pytest.raises(TypeError, match="k must have an integer dtype"):

@@ -358,8 +358,9 @@ def test_sizes_are_not_wrapped_around(target: Target) -> None:
 
 
 def test_unchecked_sizes_are_not_wrapped_around(target: Target) -> None:
-    mu = target.to_numpy(ksubset.marginals(good(target), target.array(2**32 + 2, "uint64"), validate=False))
-    assert np.isnan(mu).all()
+    k = target.array(2**32 + 2, "uint64")
+    for sizes in (k, ksubset.at_most(k), ksubset.at_least(k)):
+        assert np.isnan(target.to_numpy(ksubset.marginals(good(target), sizes, validate=False))).all()
 
 
 @pytest.mark.parametrize("name", ["k", "low", "high"])
@@ -439,11 +440,21 @@ def test_companions_on_another_device(target: Target) -> None:
         ksubset.marginals_jvp(good(target), 2, xp.zeros(4, device=other, dtype=xp.float32))
 
 
+@pytest.mark.backends("numpy")
+def test_more_than_64_bits_are_too_many(target: Target) -> None:
+    wide = np.zeros(4, np.longdouble)
+    if wide.dtype == np.float64:
+        pytest.skip("a long double of this platform is a double")
+    for call in (lambda: ksubset.marginals(wide, 2), lambda: ksubset.marginals_jvp(np.zeros(4), 2, wide)):
+        with pytest.raises(TypeError, match="must have a dtype of 16 to 64 bits"):
+            call()
+
+
 @pytest.mark.backends("torch")
 def test_eight_bits_are_too_few(target: Target) -> None:
     import torch
 
-    with pytest.raises(TypeError, match=r"logits must have a dtype of at least 16 bits; got torch\.float8_e5m2"):
+    with pytest.raises(TypeError, match=r"logits must have a dtype of 16 to 64 bits; got torch\.float8_e5m2"):
         ksubset.marginals(torch.zeros(4).to(torch.float8_e5m2), 2)
 
 

@@ -4,6 +4,7 @@ import copy
 import pickle
 from collections.abc import Callable
 from math import comb, log
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -116,6 +117,12 @@ def test_ties_of_the_mode_go_to_the_lower_index(target: Target) -> None:
     order = np.lexsort((np.arange(300), -logits))
     found = target.to_numpy(ksubset.mode(target.array(logits), 150))
     assert (np.flatnonzero(found) == np.sort(order[:150])).all()
+
+
+def test_a_row_of_no_items(target: Target) -> None:
+    row = target.array(np.zeros(0))
+    assert tuple(ksubset.mode(row, 0).shape) == (0,)
+    assert float(ksubset.log_normalizer(row, 0)) == 0
 
 
 def test_one_k_for_all_rows_is_the_same(target: Target, rng: np.random.Generator) -> None:
@@ -315,6 +322,29 @@ def test_the_distribution_object_shares_its_passes(target: Target, monkeypatch: 
     assert len(calls) <= 3  # for the other logits, and then for both
 
 
+@pytest.mark.backends("numpy")
+@pytest.mark.parametrize("solves", [False, True])
+def test_a_kernel_of_its_own_finds_the_mean(target: Target, monkeypatch: pytest.MonkeyPatch, solves: bool) -> None:
+    """Unless the shared passes have run; a kernel that finds all moments runs as one of them."""
+    d, value, started = ksubset.KSubset(target.array(np.zeros(4)), 2), Problem.value, []
+
+    def watched(problem: Problem, function: Any, *arrays: Any, solution: Any = None) -> Any:
+        started.append(solution is not None)
+        return value(problem, function, *arrays, solution=solution)
+
+    monkeypatch.setattr(Problem, "path", lambda self, name: SimpleNamespace(solves=solves))
+    monkeypatch.setattr(Problem, "value", watched)
+    for result in (d.mean, d.entropy(), d.mean):
+        assert np.isfinite(result).all()
+    assert started == [solves, True, True]
+
+
+@pytest.mark.parametrize("batch", [(), (2,), (2, 3)])
+def test_shapes_of_the_distribution_object(target: Target, batch: tuple[int, ...]) -> None:
+    d = ksubset.KSubset(target.array(np.zeros((*batch, 4))), 2)
+    assert (d.batch_shape, d.event_shape) == (batch, (4,))
+
+
 def test_the_distribution_object_beside_wider_arrays(target: Target, rng: np.random.Generator) -> None:
     """What it has computed in float32 is no start for a result in float64."""
     if "float64" not in target.dtypes:
@@ -363,9 +393,10 @@ def test_dtypes_promote(target: Target, rng: np.random.Generator) -> None:
     if "float64" not in target.dtypes:
         pytest.skip("this device has one real floating dtype")
     x, wide = target.array(rng.normal(size=(2, 4)), "float32"), target.array(rng.normal(size=(3, 1, 4)), "float64")
-    for result in (ksubset.marginals_jvp(x, 2, wide), ksubset.kl_divergence(x, wide, 2)):
-        assert result.dtype == wide.dtype
-        assert tuple(result.shape)[:2] == (3, 2)
+    for function in (lambda x, y: ksubset.marginals_jvp(x, 2, y), lambda x, y: ksubset.kl_divergence(x, y, 2)):
+        for result in (function(x, wide), function(wide, x)):
+            assert result.dtype == wide.dtype
+            assert tuple(result.shape)[:2] == (3, 2)
 
 
 @pytest.mark.parametrize("shape", [(5,), (1, 5), (2, 3, 5)])

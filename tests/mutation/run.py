@@ -27,6 +27,7 @@ HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 QUICK = ["test_values.py", "test_battery_values.py"]
 POTENTIALS = ["test_cardinality_arguments.py", "test_cardinality.py", "test_parts.py"]
+WEIGHTS = POTENTIALS[:2]
 PARTS = [*POTENTIALS[::-1], "test_count_log_pmf.py"]
 TESTS = {
     "_engine.tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
@@ -44,14 +45,14 @@ TESTS = {
     "_engine.inference": [*QUICK, "test_contour.py", "test_exchange.py", "test_spread.py", "test_sampling.py"],
     "_api.information": [*QUICK, "test_validation.py"],
     "_engine.sampling": ["test_sampling.py", "test_window.py", "test_battery_values.py"],
-    "_law.functions": [*QUICK, "test_validation.py", "test_accuracy.py", "test_battery_layouts.py"],
+    "_law.functions": ["test_laws.py", *QUICK, "test_validation.py", "test_accuracy.py", "test_battery_layouts.py"],
     "_engine.elementary": ["test_elementary.py", "test_nodes.py", *QUICK],
     "_law.derivatives": [
-        "test_grad.py",
-        "test_inverse_derivatives.py",
         "test_count_log_pmf.py",
         "test_cardinality_derivatives.py",
+        "test_grad.py",
         "test_second_order.py",
+        "test_inverse_derivatives.py",
     ],
     "_call.values": [
         "test_validation.py",
@@ -62,19 +63,26 @@ TESTS = {
     ],
     "_call.arguments": ["test_validation.py", "test_inverse.py", "test_cardinality_arguments.py", "test_values.py"],
     "_engine.summation": ["test_summation.py", "test_spread.py"],
-    "_law.fixed_size": [*QUICK, "test_validation.py", "test_sampling.py"],
-    "_law.size_weighted": [*POTENTIALS, "test_count_log_pmf.py"],
-    "_law.surprisals": [*QUICK, *POTENTIALS],
+    "_law.fixed_size": ["test_laws.py", *QUICK, "test_validation.py", "test_sampling.py"],
+    "_law.size_weighted": ["test_laws.py", *WEIGHTS, "test_count_log_pmf.py"],
+    "_law.surprisals": [*QUICK, *WEIGHTS],
     "_law.counts": ["test_count_log_pmf.py"],
     "_engine.potential.mixture": PARTS,
     "_engine.potential.sizes": PARTS,
     "_engine.potential.parts": PARTS,
     "_engine.potential.each_size": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
-    "_call.cardinality_problem": POTENTIALS,
-    "_call.placement": [*QUICK, "test_scale_dask.py", "test_torch_dtensor.py"],
+    "_call.cardinality_problem": [*WEIGHTS, "test_cardinality_derivatives.py"],
+    "_call.placement": ["test_torch_dtensor.py", "test_scale_dask.py"],
     "_call.sharded": ["test_torch_dtensor.py"],
-    "_call.prepare": ["test_validation.py", *QUICK, *POTENTIALS],
-    "_call.cardinality": POTENTIALS,
+    "_call.prepare": [
+        "test_laws.py",
+        "test_validation.py",
+        "test_torch_dtensor.py",
+        *QUICK,
+        *WEIGHTS,
+        "test_cardinality_derivatives.py",
+    ],
+    "_call.cardinality": [*WEIGHTS, "test_snapshots.py", "test_validation.py"],
     "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py", "test_inverse.py"],
     "_engine.indices": ["test_indices.py"],
     "_api.indices": ["test_indices.py", "test_validation.py"],
@@ -91,22 +99,31 @@ TESTS = {
     "_api.show_config": ["test_capabilities.py", "test_fast_choice.py"],
     "_api.poisson_binomial": ["test_count_log_pmf.py", "test_count_tails.py", "test_validation.py"],
     "_law.tails": ["test_count_tails.py"],
-    "_api.quantile": ["test_count_tails.py"],
-    "_api.distribution": ["test_snapshots.py", "test_validation.py", *QUICK, "test_cardinality.py", "test_masks.py"],
+    "_api.quantile": ["test_count_tails.py", "test_torch_dtensor.py"],
+    "_api.distribution": [
+        "test_snapshots.py",
+        "test_validation.py",
+        *QUICK,
+        "test_cardinality.py",
+        "test_masks.py",
+        "test_torch_dtensor.py",
+    ],
     "_call.masks": ["test_masks.py", "test_masks_forced.py"],
     "_engine.selection": [*QUICK, "test_tilt.py", "test_battery_layouts.py"],
     "_law.support": ["test_snapshots.py"],
     "_api.inverse_map": ["test_inverse.py", "test_validation.py", "test_sampling.py"],
     "_api.marginals": ["test_validation.py", *QUICK, "test_capabilities.py", "test_memory.py"],
-    "survey._inclusion": ["test_inclusion.py"],
-    "survey._design": ["test_design.py"],
+    "survey._inclusion": ["test_inclusion.py", "test_torch_dtensor.py"],
+    "survey._design": ["test_design.py", "test_torch_dtensor.py"],
     "survey._joint": ["test_design.py"],
     "survey._estimate": ["test_estimate.py"],
     "survey._draw": ["test_draw.py"],
-    "survey._numbers": ["test_inclusion.py", "test_draw.py", "test_estimate.py"],
+    "survey._numbers": ["test_inclusion.py", "test_draw.py", "test_estimate.py", "test_torch_dtensor.py"],
 }
-SLOW = "not (million or forty or compile or one_row_many or many_rows or resolve_far or every_kind or 350)"
-OPTIONS = ["-x", "-q", "-p", "no:cacheprovider", "-W", "ignore", "-m", "not slow", "-k", SLOW, "--hypothesis-seed=0"]
+SLOW = "not (million or forty or compil or one_row_many or many_rows or resolve_far or every_kind or 350)"
+OPTIONS = ["-x", "-q", "-W", "ignore", "-m", "not slow", "-k", SLOW, "-p", "_hypothesis_pytestplugin"]
+OPTIONS += ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--hypothesis-seed=0"]
+"""What starts fast: plugins of other packages are not loaded, see `main`."""
 TORCH = (
     "_law.derivatives",
     "_law.rescaling",
@@ -114,8 +131,11 @@ TORCH = (
     "_law.tails",
     "_engine.elementary",
     "_engine.potential.each_size",
+    "_call.cardinality_problem",
     "_call.placement",
+    "_call.prepare",
     "_call.sharded",
+    "survey._design",
 )
 
 
@@ -205,6 +225,7 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many mutants to try at once")
     options = parser.parse_args()
     os.environ |= {"KSUBSET_FAST": "0", "KSUBSET_CASES": os.environ.get("KSUBSET_CASES", "300")}
+    os.environ["PYTEST_DISABLE_PLUGIN_AUTOLOAD"] = "1"
     for name in ("numpy", "scipy.stats", "hypothesis.strategies", "mpmath", "array_api_compat", "pytest"):
         importlib.import_module(name)
     unexplained = []

@@ -224,7 +224,10 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "flat = xp.reshape(q, (-1,))": {"1 → 2": RESHAPE},
     },
     "_api.poisson_binomial": {
-        "return (int(logits.shape[-1]) + 1,)": {"int(logits.shape[-1]) + 1 → int(logits.shape[-1]) - 1": ELSEWHERE},
+        "return (int(logits.shape[-1]) + 1,)": {
+            "int(logits.shape[-1]) + 1 → int(logits.shape[-1]) - 1": ELSEWHERE,
+            "1 → 2": ELSEWHERE,
+        },
     },
     "_api.show_config": {
         "counts = _path(count_rows(logits, validate=False), dispatch.COUNTS)": {
@@ -241,6 +244,8 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "MOST_SUBSETS = 1_000_000": {"1000000 → 1000001": "Where listing ends is no matter of one subset."},
     },
     "_call.masks": {
+        "items, low = int(xp.reshape(real, (-1,))[row]),"
+        " float(xp.min(xp.where(rows == -xp.inf, xp.inf, rows)[found, :]))": {"1 → 2": RESHAPE},
         "flat = xp.reshape(real < (least if isinstance(least, int) else xp.astype(least, xp.float32)), (-1,))": {
             "least if isinstance(least, int) else xp.astype(least, xp.float32) → least": PROMOTED,
             "1 → 2": RESHAPE,

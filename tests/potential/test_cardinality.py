@@ -216,6 +216,16 @@ def test_the_uniform_law_over_small_subsets(target: Target) -> None:
     assert found == pytest.approx(log(1 + N + comb(N, 2)), rel=1e-6)
 
 
+@compiled_elsewhere
+def test_equal_logits_with_half_of_the_items_chosen(target: Target) -> None:
+    """The tilt then leaves t = 0 exactly, which is on neither side."""
+    logits = target.array(np.full(4, 3.0))
+    half = ksubset.Cardinality(target.array(np.where(np.arange(5) == 2, 0, -np.inf)))
+    assert float(ksubset.log_normalizer(logits, half)) == pytest.approx(6 + log(6), rel=1e-6)
+    expected = 6 + log(6) - 4 * np.logaddexp(0, 3)
+    assert float(ksubset.log_prob_count(logits, half)) == pytest.approx(expected, rel=1e-5)
+
+
 def test_the_object_finds_the_moments_once(
     target: Target, rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -157,6 +157,14 @@ def test_vmap_and_compilation(target: Target, diff: Transforms) -> None:
     np.testing.assert_allclose(target.to_numpy(diff.compile(function)(x, w)), expected, atol=1e-13)
 
 
+def test_vmap_over_log_weights_alone(target: Target, diff: Transforms) -> None:
+    """Whose values cannot be read, while those of the logits can."""
+    x, w = target.array(LOGITS[0]), target.array(WEIGHTS[:4])
+    found = diff.vmap(lambda w: ksubset.marginals(x, ksubset.Cardinality(w)))(w)
+    expected = ksubset.marginals(target.array(np.stack([LOGITS[0]] * 4)), ksubset.Cardinality(w))
+    np.testing.assert_allclose(target.to_numpy(found), target.to_numpy(expected), atol=1e-13)
+
+
 def test_draws_under_vmap(target: Target, diff: Transforms) -> None:
     x = target.array(LOGITS[:4])
     if target.backend == "jax":

@@ -82,7 +82,7 @@ def test_blocks_of_a_long_row(target: Target, monkeypatch: pytest.MonkeyPatch) -
 @EAGER
 def test_certain_and_impossible_units(target: Target) -> None:
     d = survey.design(target.array([1.0, 0.0, 0.5, 0.25, 0.25]))
-    assert d.k == 2
+    assert (d.k, type(d.k)) == (2, int)
     np.testing.assert_array_equal(target.to_numpy(d.logits)[:2], [np.inf, -np.inf])
     np.testing.assert_allclose(target.to_numpy(d.mean), [1, 0, 0.5, 0.25, 0.25], rtol=target.tolerance(1e-5, 1e-12))
 
@@ -93,6 +93,13 @@ def test_a_batch_with_a_size_for_each_row(target: Target) -> None:
     for d in (survey.design(target.array(pi)), survey.design(target.array(pi), target.array([3, 3, 5]))):
         np.testing.assert_array_equal(target.to_numpy(d.k), [3, 3, 5])
         np.testing.assert_allclose(target.to_numpy(d.mean), pi, rtol=target.tolerance(1e-5, 1e-12))
+
+
+@EAGER
+def test_no_units(target: Target) -> None:
+    for batch in ((), (2,)):
+        d = survey.design(target.array(np.zeros((*batch, 0))))
+        assert tuple(d.mean.shape) == (*batch, 0)
 
 
 @EAGER

@@ -107,6 +107,18 @@ def test_the_mean_of_a_population_of_unknown_size(target: Target) -> None:
     )
 
 
+def test_the_mean_of_a_population_of_known_size(target: Target) -> None:
+    found = Population(target).estimate(target, population_size=6)
+    for one, other, scale in ((found.mean, found.total, 6), (found.mean_variance, found.variance, 36)):
+        np.testing.assert_allclose(target.to_numpy(one) * scale, target.to_numpy(other), rtol=1e-5)
+
+
+def test_everyone(target: Target) -> None:
+    arrays = map(target.array, ([1.0, 2.0], [1.0, 1.0], np.ones((2, 2))))
+    found = survey.horvitz_thompson(*arrays, population_size=2)
+    assert [float(x) for x in (found.total, found.mean, found.variance)] == [3, 1.5, 0]
+
+
 def test_without_joint_probabilities(target: Target) -> None:
     found = survey.horvitz_thompson(target.array([3, 5], "int32"), target.array([0.5, 0.25]), population_size=7)
     assert float(found.total) == 26
@@ -201,7 +213,13 @@ def test_arrays_of_another_kind(target: Target) -> None:
 
 
 @pytest.mark.parametrize(
-    "bad", [(0, [np.nan, 1.0]), (1, [0.0, 0.5]), (1, [-0.5, 0.5]), (2, [[0.5, -0.1]] * 2)], ids=str
+    "bad",
+    [
+        (0, [np.nan, 1.0]),
+        *((1, [pi, 0.5]) for pi in (0.0, -0.5, 1.5)),
+        *((2, [[0.5, joint]] * 2) for joint in (0.0, -0.1, 1.5)),
+    ],
+    ids=str,
 )
 def test_rows_that_are_not_checked_are_nan_alone(target: Target, bad: tuple[int, Any]) -> None:
     place, value = bad

@@ -73,8 +73,12 @@ def test_sizes_of_any_magnitude(target: Target) -> None:
     largest = float(np.finfo(target.dtypes[-1]).max)
     found = target.to_numpy(survey.inclusion_probabilities(target.array([largest, largest, largest / 2, 0]), 2))
     np.testing.assert_allclose(found, [0.8, 0.8, 0.4, 0], rtol=1e-6)
-    found = target.to_numpy(survey.inclusion_probabilities(target.array([1.0, 1e-20, 3e-20]), 2))
-    np.testing.assert_allclose(found, [1, 0.25, 0.75], rtol=1e-6)
+    found = target.to_numpy(survey.inclusion_probabilities(target.array(np.full(9, largest / 3)), 3))
+    np.testing.assert_allclose(found, 1 / 3, rtol=1e-6)
+    least = 4 * float(np.finfo(target.dtypes[-1]).tiny)
+    for small in (1e-20, least):
+        found = target.to_numpy(survey.inclusion_probabilities(target.array([1.0, small, 3 * small]), 2))
+        np.testing.assert_allclose(found, [1, 0.25, 0.75], rtol=1e-6)
 
 
 def test_nothing_to_draw(target: Target) -> None:

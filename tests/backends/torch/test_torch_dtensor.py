@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 import ksubset
+from ksubset import survey
 
 torch = pytest.importorskip("torch", reason="a test of torch's adapter")
 
@@ -67,10 +68,35 @@ def test_functions_with_work_of_their_own(mesh: Any, logits: Any) -> None:
             ksubset.log_normalizer(logits, ksubset.Cardinality(log_weights)),
         ),
         (ksubset.KSubset(here, spread(mesh, k)).variance, ksubset.KSubset(logits, k).variance),
+        (ksubset.KSubset(here, 2).covariance(), ksubset.covariance(logits, 2)),
     ]
     for found, expected in pairs:
         assert found.shape == expected.shape
         torch.testing.assert_close(found.to_local(), expected)
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("function", [ksubset.marginals, ksubset.entropy])
+def test_a_batch_of_two_axes(mesh: Any, logits: Any, axis: int, function: Any) -> None:
+    rows = torch.stack([logits, -logits])
+    found, expected = function(spread(mesh, rows, axis), 2), function(rows, 2)
+    assert found.placements == spread(mesh, rows, axis).placements
+    assert found.shape == expected.shape
+    torch.testing.assert_close(found.to_local(), expected)
+
+
+@pytest.mark.parametrize("batch", [(), (3,), (3, 1)])
+def test_designs(mesh: Any, batch: tuple[int, ...]) -> None:
+    sizes = torch.tensor([[3, 2, 1, 4], [1, 1, 1, 5], [2, 2, 2, 2]])[: 3 if batch else 1].reshape(*batch, 4)
+    here = survey.inclusion_probabilities(spread(mesh, sizes, 0 if batch else None), 2)
+    probabilities = survey.inclusion_probabilities(sizes, 2)
+    torch.testing.assert_close(here.to_local(), probabilities)
+    found, expected = survey.design(here), survey.design(probabilities)
+    pairs = survey.joint_inclusion_probabilities(found.logits, found.k)
+    torch.testing.assert_close(found.mean.to_local(), expected.mean)
+    torch.testing.assert_close(
+        pairs.to_local(), survey.joint_inclusion_probabilities(expected.logits, expected.k), rtol=1e-4, atol=1e-6
+    )
 
 
 def test_samples(mesh: Any, logits: Any) -> None:
