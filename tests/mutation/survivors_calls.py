@@ -239,6 +239,7 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "if not problem.backend.is_readable(logits) or numbers * n <= BLOCK:": {
             "numbers * n <= BLOCK → numbers * n < BLOCK": SAVED,
         },
+        "step = max(1, BLOCK // numbers)": {"1 → 2": SPEED},
     },
     "_law.support": {
         "MOST_SUBSETS = 1_000_000": {"1000000 → 1000001": "Where listing ends is no matter of one subset."},
