@@ -3,6 +3,7 @@
 from math import log
 from typing import Any
 
+from ksubset._engine.arrays import broadcast_shapes
 from ksubset._engine.ops import Array
 
 SLACK = 8
@@ -44,7 +45,10 @@ def _larger(xp: Any, x: Array, other: Array) -> Array:
 
 def least_count(xp: Any, log_pmf: Array, log_q: Array, log_rest: Array) -> Array:
     """The least c with P(S ≤ c) ≥ q; −1 where one is NaN, or the logarithms of q and 1 − q, (..., 1), are positive."""
-    (lower, upper), slack = tails(xp, log_pmf), SLACK * float(xp.finfo(log_pmf.dtype).eps)
+    shape: Any = broadcast_shapes(tuple(log_pmf.shape), tuple(log_q.shape))
+    lower, upper = (xp.broadcast_to(x, shape) for x in tails(xp, log_pmf))
+    slack = SLACK * float(xp.finfo(log_pmf.dtype).eps)
+    log_q, log_rest = (xp.broadcast_to(x, shape) for x in (log_q, log_rest))
     enough = lower >= log_q * (1 + slack) - slack
     little = upper <= log_rest * (1 - slack) + slack
     short = xp.astype(~xp.where(log_q < log(0.5), enough, little), xp.int32)
