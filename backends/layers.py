@@ -6,6 +6,7 @@ from inspect import signature
 from typing import Any
 
 import ksubset
+from ksubset import backends
 from ksubset._call.arguments import kind
 from ksubset._engine.ops import Array
 
@@ -87,8 +88,11 @@ def _check_estimator(estimator: object, bounds: dict[str, Any]) -> None:
         ) from None
 
 
-def rows_of(x: Array, shape: tuple[int, ...], per_row: bool) -> tuple[int, ...]:
-    """The shape of the draws that a gate with logits of this shape makes for an input."""
+def rows_of(x: Array, logits: Array, per_row: bool) -> tuple[int, ...]:
+    """The shape of the draws that a gate with these logits makes for an input."""
+    shape, backend = tuple(logits.shape), backends.find(logits, "logits")
+    if not (backend.is_array(x) or backends.is_spread(x)):
+        raise TypeError(f"x must be an array of the layer's framework; got {kind(x)}: convert it")
     given = tuple(x.shape)
     extra = len(given) - len(shape)
     if extra < 0 or given[extra:] != shape:

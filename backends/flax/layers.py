@@ -210,7 +210,7 @@ class SubsetGate(nnx.Module):
     def __call__(self, x: jax.Array, *, deterministic: bool | None = None, rngs: Keys | None = None) -> jax.Array:
         """``x`` times a subset, of the shape of ``x``; the other arguments take the place of the gate's own."""
         logits = self.logits[...]
-        rows = rows_of(x, logits.shape, self.per_row)
+        rows = rows_of(x, logits, self.per_row)
         z = self.sampler(logits, sample_shape=rows, deterministic=deterministic, rngs=rngs)
         return x * jnp.broadcast_to(z, x.shape)  # jax_numpy_rank_promotion may forbid it unsaid
 

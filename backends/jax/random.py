@@ -12,7 +12,9 @@ from ksubset._engine.ops import Array
 
 def key_of(rng: object) -> Array:
     if rng is None:
-        raise TypeError("rng must be a JAX key or an int; got None, and JAX has no global generator")
+        raise TypeError(
+            "rng must be a JAX key or an int; got None, and JAX has no global generator: rng=jax.random.key(0) is one"
+        )
     seed = seed_of(rng, -(2**63), 2**63 - 1)
     key: Any = rng if seed is None else jax.random.key(seed)
     if not _is_key(key):

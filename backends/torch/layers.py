@@ -165,7 +165,7 @@ class SubsetGate(torch.nn.Module):
 
     def forward(self, x: Tensor, *, rng: object = None) -> Tensor:
         """``x`` times a subset, of the shape of ``x``."""
-        rows = rows_of(x, tuple(self.logits.shape), self.per_row)
+        rows = rows_of(x, self.logits, self.per_row)
         z: Tensor = self.sampler(self.logits, sample_shape=rows, rng=rng)
         return x * z
 

@@ -94,7 +94,7 @@ def sample_indices(
     >>> logits = torch.tensor([9.0, 0.0, 9.0, -9.0], requires_grad=True)
     >>> indices = ksubset.sample_indices(logits, 2, rng=0)
     >>> mu = ksubset.marginals(logits, 2)[indices]
-    >>> weights = 1 + mu - mu.detach()
+    >>> weights = 1 + (mu - mu.detach())
     >>> weights.sum().backward()
     >>> indices, weights.detach(), logits.grad.shape
     (tensor([0, 2]), tensor([1., 1.]), torch.Size([4]))

@@ -104,5 +104,5 @@ def _is_numpy_scalar(x: object) -> bool:
 def kind(x: object) -> str:
     """A short name for the type of a value, with its framework where that is not Python itself, and its array."""
     module = type(x).__module__.partition(".")[0]
-    remedy = ": give what its to_numpy() returns" if hasattr(x, "to_numpy") else ""
+    remedy = ": give what its to_numpy() returns" if hasattr(type(x), "to_numpy") else ""
     return type(x).__name__ if module == "builtins" else f"{module}.{type(x).__name__}{remedy}"

@@ -9,6 +9,7 @@ from ksubset import backends
 from ksubset._call.arguments import as_int, check_floating, check_framework, check_logits, check_shape
 from ksubset._call.backend import Backend
 from ksubset._call.values import check_entries, check_not_nan
+from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array
 from ksubset.survey._numbers import floats
 
@@ -86,8 +87,9 @@ def horvitz_thompson(
     TypeError
         If an argument has the wrong type or dtype.
     ValueError
-        If a shape does not fit, ``y`` contains NaN, ``probabilities`` are not in (0, 1], ``joint`` is not in (0, 1] or
-        given for fewer than two units, ``population_size`` is below m, or ``variance`` is none of the two.
+        If a shape does not fit, ``y`` contains NaN, ``probabilities`` are not in (0, 1], ``joint`` is not in (0, 1],
+        has another diagonal than ``probabilities`` or is given for fewer than two units, ``population_size`` is below
+        m, or ``variance`` is none of the two.
 
     References
     ----------
@@ -165,7 +167,20 @@ def _check_shapes(y: Array, pi: Array, joint: Array | None, backend: Backend) ->
 def _sound(xp: Any, y: Array, pi: Array, joint: Array | None) -> Array:
     """Rows that `_check_values` would pass."""
     sound = xp.all((pi > 0) & (pi <= 1) & ~xp.isnan(y), axis=-1)
-    return sound if joint is None else sound & xp.all((joint > 0) & (joint <= 1), axis=(-2, -1))
+    if joint is None:
+        return sound
+    paired = xp.all((joint > 0) & (joint <= 1), axis=(-2, -1))
+    return sound & paired & xp.all(_on_diagonal(xp, pi, joint), axis=-1)
+
+
+DIAGONAL = 1e-3
+"""How far the diagonal may be from the probabilities, as a share of them: digits that a table was printed with."""
+
+
+def _on_diagonal(xp: Any, pi: Array, joint: Array) -> Array:
+    """Where the diagonal of joint probabilities has the probabilities."""
+    own = xp.eye(joint.shape[-1], dtype=joint.dtype, device=device(joint))
+    return xp.abs(xp.sum(joint * own, axis=-1) - pi) <= DIAGONAL * pi
 
 
 def _check_values(y: Array, pi: Array, joint: Array | None, backend: Backend) -> None:
@@ -176,3 +191,13 @@ def _check_values(y: Array, pi: Array, joint: Array | None, backend: Backend) ->
             values = backend.readable(x)
             xp = array_api_compat.array_namespace(values)
             check_entries(values, ~((values > 0) & (values <= 1)), f"{name} must be in (0, 1]", xp, remedy)
+    if joint is not None:
+        _check_diagonal(backend.readable(pi), backend.readable(joint))
+
+
+def _check_diagonal(pi: Array, joint: Array) -> None:
+    xp = array_api_compat.array_namespace(joint)
+    wrong = ~_on_diagonal(xp, pi, joint)
+    complaint = "joint must have the probabilities on its diagonal, and does not for one of"
+    remedy = "take its rows and columns by the positions of the units drawn, not by their labels"
+    check_entries(xp.broadcast_to(pi, tuple(wrong.shape)), wrong, complaint, xp, remedy)

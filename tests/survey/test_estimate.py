@@ -183,6 +183,12 @@ BAD: dict[str, tuple[list[Any], dict[str, Any], type[Exception], str]] = {
         ValueError,
         r"joint must broadcast with the shape \(2, 2, 2\)",
     ),
+    "joint of other units": (
+        [[1.0, 2.0], [0.5, 0.4], [[0.5, 0.1], [0.1, 0.5]]],
+        {},
+        ValueError,
+        r"joint must have the probabilities on its diagonal, and does not for one of; got 0.4.*not by their labels",
+    ),
     "joint zero": ([[1.0, 2.0], [0.5, 0.5], [[0.5, 0.0], [0.0, 0.5]]], {}, ValueError, r"joint must be in \(0, 1\]"),
     "one unit": ([[1.0], [0.5], [[0.5]]], {}, ValueError, "y must hold at least 2 units for a variance; got 1: leave"),
     "too small a population": (
@@ -218,6 +224,7 @@ def test_arrays_of_another_kind(target: Target) -> None:
         (0, [np.nan, 1.0]),
         *((1, [pi, 0.5]) for pi in (0.0, -0.5, 1.5)),
         *((2, [[0.5, joint]] * 2) for joint in (0.0, -0.1, 1.5)),
+        (2, [[0.5, 0.1], [0.1, 0.4]]),
     ],
     ids=str,
 )

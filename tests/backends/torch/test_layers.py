@@ -182,6 +182,8 @@ def test_gates_of_a_batch_choose_each_for_itself(target: Target) -> None:
     for shape in ((6,), (3, 6), (4, 5)):
         with pytest.raises(ValueError, match=r"x must have shape \(\.\.\., 4, 6\), like the logits; got"):
             gate(target.xp.ones(shape, device=target.device))
+    with pytest.raises(TypeError, match=r"x must be an array of the layer's framework; got numpy.ndarray"):
+        gate(np.ones((4, 6)))
 
 
 def test_a_gate_finds_features_tells_them_and_is_saved(target: Target) -> None:
