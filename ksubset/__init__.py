@@ -58,7 +58,7 @@ __all__ = [
     "sample_with_marginals",
     "show_config",
 ]
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 _LATER = ("estimators", "survey")
 
 
