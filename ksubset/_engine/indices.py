@@ -26,6 +26,7 @@ def members_of(ops: Ops, indices: Array, like: Array) -> Array:
     NaN where an integer is out of range or twice in a row; n and the dtype are those of ``like``.
     """
     xp, n = ops.xp, like.shape[-1]
+    indices = xp.astype(indices, iota(ops, 1, like).dtype)  # small integers may not hold n
     listed = indices != PADDING
     possible = listed & (indices >= 0) & (indices < n)
     slot = xp.where(possible, indices, xp.full_like(indices, n))

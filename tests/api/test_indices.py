@@ -78,6 +78,14 @@ def test_log_probability(target: Target, case: tuple[Any, Any], rng: np.random.G
     )
 
 
+@pytest.mark.parametrize("dtype", ["int8", "uint8", "int32", "int64"])
+def test_integers_of_any_size(target: Target, dtype: str) -> None:
+    given = np.array([[299, 5], [5, 0]]) if dtype in ("int32", "int64") else np.array([[120, 5], [5, 0]])
+    logits = target.array(np.zeros((2, 300)))
+    found = target.to_numpy(ksubset.log_prob_indices(logits, 2, target.array(given, dtype)))
+    np.testing.assert_allclose(found, -math.log(math.comb(300, 2)), rtol=1e-5)
+
+
 def test_object(target: Target, case: tuple[Any, Any]) -> None:
     logits, k = case
     d = ksubset.KSubset(logits, k)
