@@ -4,9 +4,10 @@ import json
 
 import pytest
 
-torch = pytest.importorskip("torch", reason="the layers are torch's")
+pytest.importorskip("torch", reason="the layers are torch's")
 pytest.importorskip("tqdm", reason="the training shows its progress with tqdm")
 import clients
+import torch
 from clients import END, PAGE, START
 from clients_layers import CLIENTS
 from clients_samplers import SAMPLERS, dynamic_programme
