@@ -267,10 +267,10 @@ def places_for(call: Placement[Problem], max_k: int | None) -> int:
         return call.k
     if max_k is not None:
         return as_int(max_k, "max_k")
-    if call is not problem or not problem.validates:
+    if call is not problem or not (problem.validates or problem.backend.is_readable(problem.k)):
         raise ValueError(
             "max_k must be given, the number of places for indices: it would be the largest k, whose values cannot be "
             "read here"
         )
-    values = problem.backend.readable(problem.k)
-    return int(array_namespace(values).max(values)) if prod(values.shape) else 0
+    values, n = problem.backend.readable(problem.k), int(problem.logits.shape[-1])
+    return min(max(int(array_namespace(values).max(values)), 0), n) if prod(values.shape) else 0

@@ -132,6 +132,12 @@ def test_indices_that_are_no_subset(target: Target, row: list[int]) -> None:
         ksubset.log_prob_indices(target.array(np.zeros((2, 4))), 2, given)
 
 
+def test_bad_indices_of_a_batch_of_two_axes() -> None:
+    given = np.array([[[0, 1, 2]], [[0, 1, 9]]])
+    with pytest.raises(ValueError, match=r"got \[0, 1, 9\] in row \(1, 0\)$"):
+        ksubset.log_prob_indices(np.zeros(4), 3, given)
+
+
 def test_bad_arguments(target: Target) -> None:
     logits = target.array(np.zeros((3, 4)))
     with pytest.raises(TypeError, match=r"^indices must be of integers; got"):
@@ -152,6 +158,14 @@ def test_places_for_sizes_that_are_an_array(target: Target) -> None:
     else:
         with pytest.raises(ValueError, match=r"^max_k must be given"):
             ksubset.mode_indices(logits, k)
+
+
+def test_places_where_nothing_is_checked() -> None:
+    logits = np.zeros((3, 4))
+    assert ksubset.sample_indices(logits, np.array([1, 2, 2]), validate=False, rng=0).shape == (3, 2)
+    assert ksubset.sample_indices(logits, np.array([1, 2, 9]), validate=False, rng=0).shape == (3, 4)
+    assert ksubset.sample_indices(logits, np.full(3, -2), validate=False, rng=0).shape == (3, 0)
+    assert ksubset.sample_indices(np.zeros((0, 4)), np.zeros(0, int), rng=0).shape == (0, 0)
 
 
 @needs("reverse mode")

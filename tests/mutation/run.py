@@ -85,8 +85,8 @@ TESTS = {
     "_call.cardinality": [*WEIGHTS, "test_snapshots.py", "test_validation.py"],
     "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py", "test_inverse.py"],
     "_engine.indices": ["test_indices.py"],
-    "_api.indices": ["test_indices.py", "test_validation.py"],
-    "_api.sampling": ["test_sampling.py", "test_validation.py", "test_battery_values.py"],
+    "_api.indices": ["test_indices.py", "test_torch_dtensor.py"],
+    "_api.sampling": ["test_sampling.py", "test_torch_dtensor.py", "test_validation.py", "test_battery_values.py"],
     "_law.inverse_map": ["test_solve_jacobian.py", "test_inverse.py"],
     "_law.rescaling": ["test_inverse.py", "test_inverse_derivatives.py"],
     "_call.problem": [
@@ -127,7 +127,9 @@ OPTIONS += ["-p", "no:cacheprovider", "-p", "no:unraisableexception", "--hypothe
 TORCH = (
     "_law.derivatives",
     "_law.rescaling",
+    "_api.indices",
     "_api.poisson_binomial",
+    "_api.sampling",
     "_law.tails",
     "_engine.elementary",
     "_engine.potential.each_size",

@@ -8,7 +8,27 @@ AS_THEY_ARE = "NumPy's arrays, and numbers beside them, are read as they are."
 NO_SIZE = "Any size below 0 stands for none."
 PROMOTED = "NumPy compares integers with floats; array-api-strict refuses, in the tests of values."
 
+SPARE = "A further place takes what belongs nowhere, and is cut off."
+
 LAWS: dict[str, dict[str, dict[str, str]]] = {
+    "_engine.indices": {
+        "empty = fill(ops, (*z.shape[:-1], places + 1), PADDING, items)": {"1 → 2": SPARE},
+        "nothing = fill(ops, (*indices.shape[:-1], n + 1), 0.0, like)": {"1 → 2": SPARE},
+        "indices = xp.astype(indices, iota(ops, 1, like).dtype)  # small integers may not hold n": {
+            "1 → 2": "Only the dtype of these integers is used.",
+        },
+        "possible = listed & (indices >= 0) & (indices < n)": {
+            "indices < n → indices <= n": "The index n goes to the place for those that are not possible.",
+        },
+    },
+    "_api.sampling": {
+        "return tuple(size if isinstance(size, int) else index(size) for size in shape)  # torch.compile lets ints vary": {
+            "size if isinstance(size, int) else index(size) → size": "Sizes that are no ints make the same shapes.",
+            "size if isinstance(size, int) else index(size) → index(size)": (
+                "Mutants leave out the tests of compiled programs, whose ints these are."
+            ),
+        },
+    },
     "_law.fixed_size": {
         "return xp.sum(z, axis=-1) != (self.k if isinstance(self.k, int) else xp.astype(self.k, z.dtype))": {
             "self.k if isinstance(self.k, int) else xp.astype(self.k, z.dtype) → self.k": PROMOTED,

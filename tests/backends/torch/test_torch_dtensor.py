@@ -85,6 +85,30 @@ def test_a_batch_of_two_axes(mesh: Any, logits: Any, axis: int, function: Any) -
     torch.testing.assert_close(found.to_local(), expected)
 
 
+@pytest.mark.parametrize("axis", [0, 1])
+def test_draws_from_a_batch_of_two_axes(mesh: Any, logits: Any, axis: int) -> None:
+    x = torch.stack([logits, logits.flip(0)])
+    here, k = spread(mesh, x, axis).requires_grad_(), torch.tensor([[1, 2, 3], [3, 2, 1]])
+    z, mu = ksubset.sample_with_marginals(here, 2, sample_shape=(5,))
+    assert z.shape == (5, 2, 3, 4)
+    assert z.placements[0].dim == axis + 1
+    assert (z.to_local().sum(-1) == 2).all()
+    (z.to_local().sum(0) + mu.to_local()).square().sum().backward()
+    assert here.grad.placements == here.placements
+    assert ksubset.sample(here, 2).shape == (2, 3, 4)
+    u = spread(mesh, torch.rand(5, 2, 3, 3, dtype=torch.float64), axis + 1)
+    assert ksubset.sample_from_uniforms(here, 2, u).placements[0].dim == axis + 1
+    index = ksubset.sample_indices(here, spread(mesh, k, axis), max_k=3, sample_shape=(5,))
+    assert index.placements[0].dim == axis + 1
+    assert ((index.to_local() >= 0).sum(-1) == k).all()
+    with pytest.raises(ValueError, match=r"^max_k must be given"):
+        ksubset.mode_indices(here, spread(mesh, k, axis))
+    mode = ksubset.mode_indices(here, 2)
+    assert mode.placements[0].dim == axis
+    score = ksubset.log_prob_indices(here, 2, mode)
+    torch.testing.assert_close(score.to_local(), ksubset.log_prob(x, 2, ksubset.mode(x, 2)))
+
+
 @pytest.mark.parametrize("batch", [(), (3,), (3, 1)])
 def test_designs(mesh: Any, batch: tuple[int, ...]) -> None:
     sizes = torch.tensor([[3, 2, 1, 4], [1, 1, 1, 5], [2, 2, 2, 2]])[: 3 if batch else 1].reshape(*batch, 4)
