@@ -305,7 +305,7 @@ def checked_shape(shape: object) -> tuple[int, ...]:
         return shape
     if not isinstance(shape, tuple | list) or not all(map(_is_size, shape)):
         raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
-    return tuple(size if isinstance(size, int) else index(size) for size in shape)  # torch.compile lets ints vary
+    return tuple(size if isinstance(size, int) else index(size) for size in shape)  # ints may be traced
 
 
 def _is_size(x: Any) -> bool:

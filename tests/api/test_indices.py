@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,9 @@ from conftest import Target
 from transforms import Transforms
 
 import ksubset
+from ksubset._api import sampling
 from ksubset._engine import indices
+from ksubset._law import functions
 from ksubset.backends.array_api import NUMPY
 
 SIZES: dict[str, tuple[tuple[int, ...], Callable[[Target], Any]]] = {
@@ -166,6 +169,14 @@ def test_places_where_nothing_is_checked() -> None:
     assert ksubset.sample_indices(logits, np.array([1, 2, 9]), validate=False, rng=0).shape == (3, 4)
     assert ksubset.sample_indices(logits, np.full(3, -2), validate=False, rng=0).shape == (3, 0)
     assert ksubset.sample_indices(np.zeros((0, 4)), np.zeros(0, int), rng=0).shape == (0, 0)
+    assert ksubset.sample_indices(np.zeros((3, 2, 4)), np.full((3, 2), 9), validate=False, rng=0).shape == (3, 2, 4)
+
+
+def test_the_shape_of_draws_is_told_to_those_who_draw_later() -> None:
+    call = SimpleNamespace(problem=SimpleNamespace(logits=np.zeros((2, 3, 4))), draw=lambda *given: given[2:])
+    shapes = sampling.draw(call, None, (np.int64(5),), functions.sample)
+    assert shapes == ((5,), (4,))
+    assert type(shapes[0][0]) is int
 
 
 @needs("reverse mode")

@@ -86,7 +86,13 @@ TESTS = {
     "_engine.arrays": [*QUICK, "test_tree.py", "test_sampling.py", "test_validation.py", "test_inverse.py"],
     "_engine.indices": ["test_indices.py"],
     "_api.indices": ["test_indices.py", "test_torch_dtensor.py"],
-    "_api.sampling": ["test_sampling.py", "test_torch_dtensor.py", "test_validation.py", "test_battery_values.py"],
+    "_api.sampling": [
+        "test_indices.py",
+        "test_sampling.py",
+        "test_torch_dtensor.py",
+        "test_validation.py",
+        "test_battery_values.py",
+    ],
     "_law.inverse_map": ["test_solve_jacobian.py", "test_inverse.py"],
     "_law.rescaling": ["test_inverse.py", "test_inverse_derivatives.py"],
     "_call.problem": [

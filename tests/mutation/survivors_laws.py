@@ -22,8 +22,7 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_api.sampling": {
-        "return tuple(size if isinstance(size, int) else index(size) for size in shape)  # torch.compile lets ints vary": {
-            "size if isinstance(size, int) else index(size) → size": "Sizes that are no ints make the same shapes.",
+        "return tuple(size if isinstance(size, int) else index(size) for size in shape)  # ints may be traced": {
             "size if isinstance(size, int) else index(size) → index(size)": (
                 "Mutants leave out the tests of compiled programs, whose ints these are."
             ),
