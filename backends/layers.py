@@ -7,7 +7,7 @@ from typing import Any
 
 import ksubset
 from ksubset import backends
-from ksubset._call.arguments import kind
+from ksubset._call.arguments import as_int, kind
 from ksubset._engine.ops import Array
 
 Estimator = Callable[..., Any]
@@ -86,6 +86,14 @@ def _check_estimator(estimator: object, bounds: dict[str, Any]) -> None:
         raise TypeError(
             f"estimator must take ({called}), and its other arguments by functools.partial; here: {error}"
         ) from None
+
+
+def check_size(n: int, k: Any) -> None:
+    """Check an int k of a gate when it is made; other sizes need the logits."""
+    if isinstance(k, ksubset.Cardinality) or hasattr(k, "shape"):
+        return
+    if not 0 <= as_int(k, "k") <= n:
+        raise ValueError(f"k must be in [0, {n}], the number of items; got {k}")
 
 
 def rows_of(x: Array, logits: Array, per_row: bool) -> tuple[int, ...]:

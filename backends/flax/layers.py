@@ -8,7 +8,7 @@ from flax import nnx
 
 from ksubset._call.arguments import kind
 from ksubset._call.cardinality import Cardinality
-from ksubset.backends.layers import Choosing, Estimator, rows_of
+from ksubset.backends.layers import Choosing, Estimator, check_size, rows_of
 
 Keys: TypeAlias = nnx.Rngs | nnx.RngStream | jax.Array
 
@@ -194,6 +194,7 @@ class SubsetGate(nnx.Module):
         rng_collection: str = "subset",
         rngs: nnx.Rngs | nnx.RngStream | None = None,
     ) -> None:
+        check_size(n, k)
         self.per_row = per_row
         self.sampler = SubsetSampler(
             k,

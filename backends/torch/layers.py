@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from ksubset._call.cardinality import Cardinality
-from ksubset.backends.layers import Choosing, Estimator, rows_of
+from ksubset.backends.layers import Choosing, Estimator, check_size, rows_of
 
 
 class SubsetSampler(Choosing, torch.nn.Module):
@@ -154,6 +154,7 @@ class SubsetGate(torch.nn.Module):
         dtype: torch.dtype | None = None,
     ) -> None:
         super().__init__()
+        check_size(n, k)
         self.per_row = per_row
         self.sampler = SubsetSampler(k, evaluate, estimator=estimator, max_k=max_k, validate=validate)
         self.logits = torch.nn.Parameter(torch.empty((*batch_shape, n), device=device, dtype=dtype))

@@ -67,6 +67,9 @@ def inclusion_probabilities(sizes: T, k: int | Array, *, validate: bool | None =
     array([1. , 1. , 0.6, 0.2, 0.2])
     """
     sizes = floats(sizes, "sizes")
+    if isinstance(k, int) and k > 1 and len(sizes.shape) > 1 and sizes.shape[-1] == 1:
+        given = f"got shape {tuple(sizes.shape)} and k = {k}: give a single column of a table"
+        raise ValueError(f"sizes must have the units of a population along the last axis; {given}")
     start = partial(problem_of_size, name="sizes", check=_check_sizes)
     return place(start, sizes, k, None, validate, "sizes").run(_proportional, tail=tuple(sizes.shape[-1:]))
 

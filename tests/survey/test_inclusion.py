@@ -99,6 +99,12 @@ def test_whole_numbers_and_dtypes(target: Target) -> None:
 BAD: dict[str, tuple[Any, Any, type[Exception], str]] = {
     "a list": ([1.0, 2.0], 1, TypeError, "sizes must be an array.*got list"),
     "bool": ([True, False], 1, TypeError, "sizes must have a real floating dtype; got.*bool"),
+    "a table of one column": (
+        [[1.0], [2.0], [3.0]],
+        2,
+        ValueError,
+        r"sizes must have the units.*got shape \(3, 1\) and k = 2: give a single column",
+    ),
     "0-d": (1.0, 1, ValueError, r"sizes must have shape \(\.\.\., n\)"),
     "NaN": ([[1.0, 2.0], [np.nan, 1.0]], 1, ValueError, "sizes must not contain NaN; got NaN in row 1"),
     "negative": ([[1.0, 2.0], [3.0, -1.5]], 1, ValueError, r"sizes must be finite and at least 0; got -1\.5 in row 1"),

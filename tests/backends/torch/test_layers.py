@@ -184,6 +184,10 @@ def test_gates_of_a_batch_choose_each_for_itself(target: Target) -> None:
             gate(target.xp.ones(shape, device=target.device))
     with pytest.raises(TypeError, match=r"x must be an array of the layer's framework; got numpy.ndarray"):
         gate(np.ones((4, 6)))
+    with pytest.raises(TypeError, match=r"k must be an int; got float"):
+        SubsetGate(4, 2.0)
+    with pytest.raises(ValueError, match=r"k must be in \[0, 4\], the number of items; got 5"):
+        SubsetGate(4, 5)
 
 
 def test_a_gate_finds_features_tells_them_and_is_saved(target: Target) -> None:
