@@ -40,6 +40,7 @@ COMPILED = (
     "jax_settings",
     "jvp",
     "masks_forced",
+    "numpyro",
     "numpyro_mcmc",
     "second_order",
     "values",
@@ -66,7 +67,7 @@ FILES = {
     "strict": EVERY,
     "fast": [file for file in files("*") if file not in files("*", within="backends/scale")],
     "jax": EVERY + files("*", within="backends/jax") + files("*", within="backends/flax"),
-    "jax-fast": files("jax_fast*", "grad", "vmap", "estimators_losses", "estimators_aimle"),
+    "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
 }
 GROUP = {"jax": 6, "jax-fast": 6}
 """Files to a process: JAX keeps what it compiled, until one process may map no more memory."""
