@@ -7,7 +7,7 @@ from typing import Any
 
 import ksubset
 from ksubset import backends
-from ksubset._call.arguments import as_int, kind
+from ksubset._call.arguments import as_int, check_int, kind
 from ksubset._engine.ops import Array
 
 Estimator = Callable[..., Any]
@@ -92,8 +92,7 @@ def check_size(n: int, k: Any) -> None:
     """Check an int k of a gate when it is made; other sizes need the logits."""
     if isinstance(k, ksubset.Cardinality) or hasattr(k, "shape"):
         return
-    if not 0 <= as_int(k, "k") <= n:
-        raise ValueError(f"k must be in [0, {n}], the number of items; got {k}")
+    check_int(as_int(k, "k"), n)
 
 
 def rows_of(x: Array, logits: Array, per_row: bool) -> tuple[int, ...]:

@@ -3,15 +3,19 @@
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from ksubset._api.covariance import covariance, marginals_jvp
 from ksubset._api.distribution import KSubset
 from ksubset._api.indices import log_prob_indices, mode_indices, sample_indices
 from ksubset._api.information import entropy, kl_divergence, kl_to_uniform, log_prob
 from ksubset._api.inverse_map import logits_from_marginals
-from ksubset._api.marginals import covariance, log_normalizer, log_prob_count, marginals, marginals_jvp, mode
+from ksubset._api.marginals import marginals
+from ksubset._api.mode import mode
+from ksubset._api.normalizer import log_normalizer, log_prob_count
 from ksubset._api.poisson_binomial import count_log_cdf, count_log_pmf, count_log_sf
 from ksubset._api.quantile import count_quantile
-from ksubset._api.sampling import rsample, sample, sample_from_uniforms, sample_with_marginals
+from ksubset._api.sampling import rsample, sample, sample_with_marginals
 from ksubset._api.show_config import show_config
+from ksubset._api.uniforms import sample_from_uniforms
 from ksubset._call.cardinality import Cardinality, at_least, at_most, between
 from ksubset._call.masks import MaskWarning
 

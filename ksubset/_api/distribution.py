@@ -6,7 +6,7 @@ from dataclasses import replace
 from functools import partial
 from typing import Any, Generic
 
-from ksubset._api import information, marginals, sampling
+from ksubset._api import covariance, information, sampling
 from ksubset._api.indices import draw_indices, likeliest_indices, score_indices
 from ksubset._call.backend import Known
 from ksubset._call.cardinality import Cardinality
@@ -132,11 +132,11 @@ class KSubset(Generic[T]):
         v : array, shape (..., n)
             Broadcasts against the logits.
         """
-        return marginals.jacobian_times(self._call, v)
+        return covariance.jacobian_times(self._call, v)
 
     def covariance(self) -> T:
         """The covariance matrix of the items, (..., n, n), as `covariance` gives it."""
-        return self._call.run(marginals.all_products, tail=self.event_shape * 2)
+        return self._call.run(covariance.all_products, tail=self.event_shape * 2)
 
     def entropy(self) -> T:
         """The Shannon entropy in nats, shape (...), as `entropy` gives it."""

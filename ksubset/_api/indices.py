@@ -5,8 +5,7 @@ from math import prod
 
 from array_api_compat import array_namespace
 
-from ksubset._api.sampling import checked_shape
-from ksubset._call.arguments import as_int, check_framework
+from ksubset._call.arguments import as_int, check_framework, checked_shape
 from ksubset._call.backend import Known
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare

@@ -42,12 +42,16 @@ def check_k(k: object, logits: Array, backend: Backend, xp: Any, like: str = "lo
     if type(k) is not int and (isinstance(k, bool) or not (backend.is_array(k) or hasattr(k, "__index__"))):
         raise TypeError(f"{name} must be an int or an integer array; got {kind(k)}")
     if type(k) is int or not _is_array(k):
-        k, n = index(k), logits.shape[-1]  # type: ignore[arg-type]
-        if not 0 <= k <= n:
-            raise ValueError(f"{name} must be in [0, {n}], the number of items; got {k}")
-        return k
+        return check_int(index(k), logits.shape[-1], name)  # type: ignore[arg-type]  # it has an index, as was checked
     check_framework(k, name, logits, backend, like)
     return _check_k_array(k, tuple(logits.shape[:-1]), xp, like, name)
+
+
+def check_int(k: int, n: int, name: str = "k") -> int:
+    """A size of subsets of n items."""
+    if not 0 <= k <= n:
+        raise ValueError(f"{name} must be in [0, {n}], the number of items; got {k}")
+    return k
 
 
 def _check_k_array(k: Array, batch: tuple[int, ...], xp: Any, like: str, name: str) -> Array:
@@ -83,6 +87,19 @@ def seed_of(rng: object, least: int, most: int | None = None) -> int | None:
         known = f"in [{least}, {most}]" if most is not None else f"at least {least}"
         raise ValueError(f"rng must be {known} where it is an int; got {seed}")
     return seed
+
+
+def checked_shape(shape: object) -> tuple[int, ...]:
+    """A valid ``sample_shape``."""
+    if isinstance(shape, tuple) and not shape:
+        return shape
+    if not isinstance(shape, tuple | list) or not all(map(_is_size, shape)):
+        raise TypeError(f"sample_shape must be a tuple of non-negative ints; got {shape!r}")
+    return tuple(size if isinstance(size, int) else index(size) for size in shape)  # ints may be traced
+
+
+def _is_size(x: Any) -> bool:
+    return (isinstance(x, int) or hasattr(x, "__index__")) and not isinstance(x, bool) and x >= 0
 
 
 def as_int(x: object, name: str) -> int:

@@ -3,7 +3,7 @@
 from dataclasses import replace
 from functools import partial
 
-from ksubset._api.marginals import by_blocks
+from ksubset._api.covariance import by_blocks
 from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.arrays import fill

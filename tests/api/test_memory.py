@@ -12,7 +12,7 @@ from measured import MEASURED, calls
 from oracle import Enumeration
 
 import ksubset
-from ksubset._api import marginals
+from ksubset._api import covariance
 from ksubset.backends._cpu import dispatch
 
 pytestmark = pytest.mark.backends("numpy", "torch")
@@ -114,7 +114,7 @@ def test_peak_of_the_covariance(target: Target, shape: tuple[int, int, int], mon
 @pytest.mark.backends("numpy", "strict", "torch", "jax", "cupy")
 @pytest.mark.parametrize("block", [1, 40, 100])
 def test_blocks_of_the_covariance(target: Target, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(marginals, "BLOCK", block)
+    monkeypatch.setattr(covariance, "BLOCK", block)
     logits = np.random.default_rng(0).normal(size=(2, 3, 5))
     k = np.array([1, 2, 4])
     found = target.to_numpy(ksubset.covariance(target.array(logits), target.array(k)))

@@ -444,7 +444,7 @@ def test_companions_on_another_device(target: Target) -> None:
 def test_more_than_64_bits_are_too_many(target: Target) -> None:
     wide = np.zeros(4, np.longdouble)
     if wide.dtype == np.float64:
-        pytest.skip("a long double of this platform is a double")
+        pytest.skip("NumPy's longdouble is float64 on this platform, which has no wider dtype to refuse")
     for call in (lambda: ksubset.marginals(wide, 2), lambda: ksubset.marginals_jvp(np.zeros(4), 2, wide)):
         with pytest.raises(TypeError, match="must have a dtype of 16 to 64 bits"):
             call()

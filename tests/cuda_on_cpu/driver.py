@@ -52,7 +52,7 @@ def need() -> None:
             ctypes.CDLL(SONAME)
         except OSError:
             return
-        pytest.skip("a CUDA driver is installed here, for which the emulator cannot stand in")
+        pytest.skip(f"{SONAME} of a real CUDA driver is loaded here, and cuda.core would use it, not the emulator's")
 
 
 class Driver:

@@ -39,7 +39,14 @@ def signature(kernel: str) -> list[str]:
     assert batch
     assert declared
     parameters = declared[1].replace("BATCH", batch[1]).split(",") if declared[1] else []
-    return ["pointer" if "*" in x else re.fullmatch(r"\s*(int) \w+\s*", x)[1] for x in parameters]  # type: ignore[index]
+    return list(map(_kind, parameters))
+
+
+def _kind(parameter: str) -> str:
+    if "*" in parameter:
+        return "pointer"
+    assert re.fullmatch(r"\s*int \w+\s*", parameter), parameter
+    return "int"
 
 
 WIDTHS = {np.uint64: "pointer", np.int32: "int"}

@@ -48,17 +48,21 @@ def by_torch(place: str, dtype: str, slab: bool, launched: list[Any]) -> Iterato
     """With CUDA tensors; ``launched`` gets what was launched."""
     device, run = cuda._device, cuda._run
     own = device(0)
-    cuda._device = lambda index: Device(300 if slab else own.shared_bytes, own.processors)  # type: ignore[assignment]
-    cuda._run = lambda launch, *rest: launched.append(launch) or run(launch, *rest)  # type: ignore[func-returns-value]
+
+    def noted(launch: Any, *rest: Any) -> None:
+        launched.append(launch)
+        run(launch, *rest)
+
+    def array(x: Any) -> torch.Tensor:
+        kept = getattr(torch, dtype) if x.dtype.kind == "f" else None
+        return torch.as_tensor(x, dtype=kept, device=place)
+
+    vars(cuda)["_device"] = lambda index: Device(300 if slab else own.shared_bytes, own.processors)
+    vars(cuda)["_run"] = noted
     try:
-
-        def array(x: Any) -> torch.Tensor:
-            kept = getattr(torch, dtype) if x.dtype.kind == "f" else None
-            return torch.as_tensor(x, dtype=kept, device=place)
-
         yield from errors(array, lambda x: x.cpu().numpy())
     finally:
-        cuda._device, cuda._run = device, run
+        vars(cuda).update(_device=device, _run=run)
 
 
 def by_cupy(dtype: str) -> Iterator[tuple[str, float]]:

@@ -234,7 +234,7 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "False → True": "The values have been checked by then.",
         },
     },
-    "_api.marginals": {
+    "_api.covariance": {
         "BLOCK = 1 << 19": {"1 << 19 → 1 >> 19": SPEED, "1 → 2": SPEED, "19 → 20": SPEED},
         "if not problem.backend.is_readable(logits) or numbers * n <= BLOCK:": {
             "numbers * n <= BLOCK → numbers * n < BLOCK": SAVED,

@@ -21,13 +21,6 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
             "indices < n → indices <= n": "The index n goes to the place for those that are not possible.",
         },
     },
-    "_api.sampling": {
-        "return tuple(size if isinstance(size, int) else index(size) for size in shape)  # ints may be traced": {
-            "size if isinstance(size, int) else index(size) → index(size)": (
-                "Mutants leave out the tests of compiled programs, whose ints these are."
-            ),
-        },
-    },
     "_law.fixed_size": {
         "return xp.sum(z, axis=-1) != (self.k if isinstance(self.k, int) else xp.astype(self.k, z.dtype))": {
             "self.k if isinstance(self.k, int) else xp.astype(self.k, z.dtype) → self.k": PROMOTED,
@@ -89,6 +82,11 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
     },
     "_call.arguments": {
         "if not 16 <= xp.finfo(x.dtype).bits <= 64:": {"64 → 65": "No dtype has 65 bits."},
+        "return tuple(size if isinstance(size, int) else index(size) for size in shape)  # ints may be traced": {
+            "size if isinstance(size, int) else index(size) → index(size)": (
+                "Mutants leave out the tests of compiled programs, whose ints these are."
+            ),
+        },
     },
     "_call.problem": {
         "logits = xp.astype(self.logits, compute, copy=False)": {"False → True": COPY},

@@ -74,7 +74,7 @@ def test_blocks_of_a_long_row(target: Target, monkeypatch: pytest.MonkeyPatch) -
     logits = target.array(np.random.default_rng(0).normal(size=(2, 9)))
     k = target.array([3, 5])
     expected = target.to_numpy(survey.joint_inclusion_probabilities(logits, k))
-    monkeypatch.setattr("ksubset._api.marginals.BLOCK", 40)
+    monkeypatch.setattr("ksubset._api.covariance.BLOCK", 40)
     found = target.to_numpy(survey.joint_inclusion_probabilities(logits, k))
     np.testing.assert_allclose(found, expected, rtol=target.tolerance(1e-6, 1e-13))
 

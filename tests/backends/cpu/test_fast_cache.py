@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from folders import needs_owners
 
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from numba import config
@@ -21,7 +22,6 @@ from ksubset.backends import trust
 from ksubset.backends._cpu import caching, compiling
 
 SCRIPT = "import numpy as np, ksubset; print(ksubset.marginals(np.zeros(4), 2)); ksubset.show_config()"
-needs_owners = pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such owners")
 
 
 def one_more(x: float) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from cuda_on_cpu.emulator import OWN_SESSION
 from cuda_on_cpu.nvrtc import NVRTC, library
+from folders import needs_owners
 
 from ksubset.backends._cuda import calls, geometry
 from ksubset.backends._cuda.geometry import Launch
@@ -19,7 +20,6 @@ from ksubset.backends._cuda import cubin
 pytestmark = [NVRTC, OWN_SESSION]
 
 EMPTY = 'extern "C" __global__ void nothing() {}'
-needs_owners = pytest.mark.skipif(not hasattr(os, "getuid"), reason="Windows has no such owners")
 
 
 @pytest.fixture(autouse=True)
