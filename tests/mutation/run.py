@@ -126,8 +126,6 @@ TESTS = {
     "_api.inverse_map": ["test_inverse.py", "test_validation.py", "test_sampling.py"],
     "_api.covariance": ["test_validation.py", *QUICK, "test_memory.py", "test_torch_dtensor.py"],
     "_api.marginals": ["test_validation.py", *QUICK, "test_capabilities.py"],
-    "_api.mode": [*QUICK],
-    "_api.normalizer": [*QUICK],
     "_api.uniforms": ["test_sampling.py", "test_torch_dtensor.py", "test_validation.py"],
     "survey._inclusion": ["test_inclusion.py", "test_torch_dtensor.py"],
     "survey._design": ["test_design.py", "test_torch_dtensor.py"],
