@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 from ksubset.backends._cpu.kernels import moments as moment_kernels
 from ksubset.backends._cpu.kernels import recursion, sampling
+from ksubset.backends._cpu.kernels import scalars as scalar_kernels
 from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.launch import NUMPY, Memory, run
 from ksubset.backends._cpu.planning import (
@@ -25,7 +26,7 @@ from ksubset.backends._cpu.planning import (
 )
 from ksubset.backends._cpu.simd.lanes import WIDTH
 
-__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "moments", "sample"]
+__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "moments", "sample", "scalars"]
 
 
 class Solved(NamedTuple):
@@ -87,6 +88,41 @@ def moments(
     else:
         run(moment_kernels.solve, plan, memory, logits, k, (shifts, partitions, mu, rest), 1, threads)
     return Solved(shifts, partitions, mu, rest)
+
+
+def scalars(
+    logits: Any,
+    k: Any,
+    width: int | None = None,
+    *,
+    normaliser: bool,
+    threads: int | None = None,
+    memory: Memory = NUMPY,
+) -> Any:
+    """Compute the entropies, or the log-normalisers.
+
+    Parameters
+    ----------
+    logits, k, width
+        As this module says.
+    normaliser
+        Whether log-normalisers are wanted.
+    threads, memory
+        As in `moments`.
+
+    Returns
+    -------
+    array, shape (...)
+    """
+    batch, n = logits.shape[:-1], logits.shape[-1]
+    width, out = _width(n, k) if width is None else width, memory.empty(batch, logits)
+    method, across = choose("scalars", prod(batch), n, width)
+    plan, arguments = arrange("scalars", memory.dtype(logits), method, across, n, width), (int(normaliser), out)
+    if method == RECURSION:
+        run(scalar_kernels.recursion, plan, memory, logits, k, arguments, 1, threads, (width,))
+    else:
+        run(scalar_kernels.contour, plan, memory, logits, k, arguments, 1, threads)
+    return out
 
 
 def jacobian_product(

@@ -1,7 +1,7 @@
 """Whether a call takes the CPU fast path, and which module puts it to the kernels; `planning` says to which of them.
 
-It takes the functions of `FUNCTIONS`, and `COUNTS`. Scalars such as entropies are array code that starts from moments,
-found by a kernel. Nothing of numba or NumPy is imported before the first call that would use it.
+It takes the functions of `FUNCTIONS`, and `COUNTS`. Other scalars, and those of potentials, are array code that starts
+from moments, found by a kernel. Nothing of numba or NumPy is imported before the first call that would use it.
 """
 
 from functools import cache, lru_cache
@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksubset._law import functions
 from ksubset._law.counts import count_log_pmf
+from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cpu import dispatch_fixed, dispatch_weighted
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 
     from ksubset.backends._cpu.calls import Path
 
-FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", "moments")
+SCALARS = tuple(sorted(function.__name__ for function in functions.SCALARS))
+FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", *SCALARS, "moments")
 """By name: functions of ``ksubset._law.functions``, ``draw``, which is a sample from a seed, and ``moments``."""
 KERNELS = {
     "marginals": "moments",
@@ -31,6 +33,7 @@ KERNELS = {
     "marginals_jvp": "jacobian_product",
     "draw": "sample",
     "moments": "partition",
+    **dict.fromkeys(SCALARS, "scalars"),
 }
 """What each is called in ``_cpu``."""
 SOLVING = {function.__name__ for function in functions.SOLVING | functions.SEARCHING}
@@ -79,8 +82,8 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | s
     Path or str
         The kernel, or why the core is taken.
     """
-    if name in SOLVING:
-        name = "moments"
+    if name in SOLVING and not (name in SCALARS and isinstance(law, FixedSize)):
+        name = "moments"  # what array code starts from
     if name not in (*FUNCTIONS, COUNTS):
         return "there is no kernel for it"
     if reason := obstacle():
@@ -112,7 +115,7 @@ def evaluate(
     *v: "np.ndarray",
     threads: int | None = None,
 ) -> "np.ndarray":
-    """Compute μ, 1 − μ, J · ``v``, against which the parameters broadcast, or `COUNTS`."""
+    """Compute μ, 1 − μ, J · ``v``, against which the parameters broadcast, one of `SCALARS`, or `COUNTS`."""
     value: np.ndarray
     if function is count_log_pmf:
         from ksubset.backends._cpu import dispatch_counts

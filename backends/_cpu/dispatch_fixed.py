@@ -29,9 +29,11 @@ def evaluate(
     *v: "np.ndarray",
     threads: int | None = None,
 ) -> Any:
-    """Compute μ, 1 − μ, or J · ``v``, against which the logits broadcast."""
+    """Compute μ, 1 − μ, J · ``v``, against which the logits broadcast, or one of ``functions.SCALARS``."""
     if function is functions.marginals_jvp:
         return jacobian_product(law, logits, v[0], threads=threads)
+    if function in functions.SCALARS:
+        return scalar(function, law, logits, threads=threads)
     return marginal(law, logits, chosen=function is functions.marginals, threads=threads)
 
 
@@ -43,6 +45,20 @@ def marginal(
     wanted = {"partition": False, "chosen": chosen, "unchosen": not chosen}
     found = cpu.moments(logits, law.k, law.width, **wanted, threads=threads, memory=memory or cpu.NUMPY)
     return found.chosen if chosen else found.unchosen
+
+
+def scalar(
+    function: Callable[..., Any],
+    law: FixedSize,
+    logits: Any,
+    *,
+    threads: int | None = None,
+    memory: "Memory | None" = None,
+) -> Any:
+    """Compute one of ``functions.SCALARS``, a number for each row."""
+    cpu = kernels()
+    normaliser, settings = function is functions.log_normalizer, {"threads": threads, "memory": memory or cpu.NUMPY}
+    return cpu.scalars(logits, law.k, law.width, normaliser=normaliser, **settings)
 
 
 def moments(law: FixedSize, logits: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:

@@ -18,11 +18,14 @@ LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for ac
 
 RECURSION, CONTOUR = "recursion", "contour"
 
-WIDEST = {"partition": -1, "moments": 12, "jacobian_product": 12, "sample": 12}
+WIDEST = {"partition": -1, "moments": 12, "scalars": 12, "jacobian_product": 12, "sample": 12}
 """The recursion serves rows that choose, or leave out, at most this many items."""
 
 LONGEST = 4096
 """The recursion also needs rows of at most this many items: float32 loses digits in longer products."""
+
+LONGEST_SCALARS = 512
+"""The same for scalars: a rounding for every four items adds up to 8e-6 in the logarithm of the last state."""
 
 FEWEST = 6
 """Fewer rows are taken one by one, items in lanes."""
@@ -71,7 +74,8 @@ def find_path(name: str, rows: int, n: int, width: int, dtype: Any) -> Path | No
     Parameters
     ----------
     name
-        ``"moments"``, ``"partition"`` for moments with the log-partition, ``"jacobian_product"`` or ``"sample"``.
+        ``"moments"``, ``"partition"`` for moments with the log-partition, ``"scalars"``, ``"jacobian_product"`` or
+        ``"sample"``.
     rows, n, width
         The shape, and a bound on min(k, n − k).
     dtype
@@ -116,7 +120,8 @@ LARGEST_TABLE = 1 << 20
 
 def choose(name: str, rows: int, n: int, width: int) -> tuple[str, str]:
     """The method, and the content of lanes; the method that draws samples does not depend on the number of rows."""
-    recurs = width <= WIDEST[name] and n <= LONGEST and (rows > 1 or name == "sample")
+    longest = LONGEST_SCALARS if name == "scalars" else LONGEST
+    recurs = width <= WIDEST[name] and n <= longest and (rows > 1 or name == "sample")
     if recurs:
         return RECURSION, ROWS
     return CONTOUR, ITEMS if rows < FEWEST or n > SHORT or name == "sample" else ROWS

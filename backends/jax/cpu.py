@@ -18,6 +18,7 @@ from jax.interpreters import batching, mlir
 
 from ksubset._engine.ops import Array
 from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cpu import dispatch
@@ -44,8 +45,9 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | s
         )
     if is_long(shape[-1]):
         return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
-    if name in dispatch.SOLVING or name in ("moments", dispatch.COUNTS):
-        return "XLA's programs call kernels for marginals, their Jacobian and samples alone"
+    own = isinstance(law, FixedSize) and name in dispatch.SCALARS
+    if (name in dispatch.SOLVING and not own) or name in ("moments", dispatch.COUNTS):
+        return "XLA's programs call kernels for marginals, their Jacobian, entropies, normalisers and samples alone"
     if isinstance(law, SizeWeighted) and several_devices():
         return f"potentials on {jax.device_count()} devices take the core, whose programs XLA partitions"
     return dispatch.choose(law, name, shape, dtype)
@@ -99,6 +101,9 @@ def _array_draw(parameters: Array, seed: Array, *counts: Array, draws: int, law:
 def _kernel(parameters: Array, *operands: Array, function: Callable[..., Array], law: Law) -> Array:
     if isinstance(law, SizeWeighted):
         return cpu_weighted.kernel(_call_weighted, law, parameters, *operands, function=function)
+    if function in functions.SCALARS:
+        normaliser = function is functions.log_normalizer
+        return _call("scalars", law, parameters, [], operands, parameters.shape[:-1], normaliser)
     v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == parameters.ndim]
     handler = "jacobian_product" if v else "moments"
     counts, shape = operands[len(v) :], parameters.shape
@@ -205,7 +210,7 @@ def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
     def lower(ctx: Any, *operands: Any, **parameters: Any) -> Any:
         chosen = partial(code if ctx.module_context.lowering_parameters.for_export else kernel, **parameters)
         if several_devices() and chosen.func is kernel:
-            chosen = partial(partitioned, chosen)
+            chosen = partial(partitioned, chosen, parameters.get("function") in functions.SCALARS)
         return mlir.lower_fun(chosen, multiple_results=False)(ctx, *operands)
 
     primitive.def_impl(kernel)
@@ -215,6 +220,12 @@ def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
     mlir.register_lowering(primitive, lower, platform="cpu")
 
 
-_define(KERNEL, lambda logits, *operands, **parameters: logits, _kernel, array_code)
+def _value_shape(parameters: Any, *operands: Any, function: Callable[..., Array], law: Law) -> Any:
+    if function in functions.SCALARS:
+        return jax.core.ShapedArray(parameters.shape[:-1], parameters.dtype)
+    return parameters
+
+
+_define(KERNEL, _value_shape, _kernel, array_code)
 _define(DRAW, _shape, _kernel_draw, _array_draw)
 lowered_with_devices(KERNEL)

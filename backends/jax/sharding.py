@@ -161,12 +161,22 @@ def _first(names: tuple[Any, ...]) -> Any:
     return next((name for name in names if name), None)
 
 
-def partitioned(kernel: Callable[..., Array], logits: Array, *operands: Array) -> Array:
-    """Call a kernel on each device's rows; items that are spread over devices are brought together first."""
+def partitioned(kernel: Callable[..., Array], per_row: bool, logits: Array, *operands: Array) -> Array:
+    """Call a kernel on each device's rows; items that are spread over devices are brought together first.
+
+    ``per_row`` says that its result lacks the axis of the items.
+    """
     batch = " ".join(f"b{i}" for i in range(logits.ndim - 1))
     whole = f"{batch} n"
     given = ", ".join(whole if x.ndim == logits.ndim else batch for x in (logits, *operands))
-    return _split(kernel, f"{given} -> {whole}", ("n",), lambda spec: spec[: logits.ndim - 1], logits, *operands)
+    return _split(
+        kernel,
+        f"{given} -> {batch if per_row else whole}",
+        ("n",),
+        lambda spec: spec[: logits.ndim - 1],
+        logits,
+        *operands,
+    )
 
 
 def _split(

@@ -166,7 +166,7 @@ class EvaluateForward(Evaluate):
             return None
         k, *kept = ctx.saved_tensors
         change = ctx.rule.jvp(Differentiable(ctx.call, k), (*kept,), (dparameters, *darrays))
-        return None if change is None else for_each_draw(change, ctx.shape)
+        return for_each_draw(change, ctx.shape)
 
 
 class Product(torch.autograd.Function):

@@ -97,6 +97,9 @@ def evaluate(function: Callable[..., Any], law: Law, parameters: Tensor, *arrays
         chosen = function is functions.marginals
         mu: Tensor = dispatch_fixed.marginal(law, parameters, chosen=chosen, threads=threads, memory=TENSORS)
         return mu
+    if isinstance(law, FixedSize) and function in functions.SCALARS:
+        value: Tensor = dispatch_fixed.scalar(function, law, parameters, threads=threads, memory=TENSORS)
+        return value
     if isinstance(law, FixedSize) and function is functions.marginals_jvp and arrays[0].shape == parameters.shape:
         return _product(law, parameters, arrays[0])
     values = (_view(x) for x in arrays)

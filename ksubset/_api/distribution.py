@@ -99,8 +99,9 @@ class KSubset(Generic[T]):
         return self._solved
 
     def _known(self, function: Callable[..., Array]) -> Known:
-        """The shared passes, unless they have not run and a kernel of its own computes this side of the marginals."""
-        path = self._call.path(function.__name__) if self._solved is None else ""
+        """The shared passes, unless they have not run and a kernel of its own computes the function."""
+        own = self._solved is None and functions.has_own_kernel(function, self._call.problem.law)
+        path = self._call.path(function.__name__) if own else ""
         alone = not isinstance(path, str) and not path.solves
         return None if alone else self._solution
 
@@ -118,7 +119,7 @@ class KSubset(Generic[T]):
 
     def log_normalizer(self) -> T:
         """The log-normaliser A(θ) = log Σ exp(θ · z), shape (...), as `log_normalizer` gives it."""
-        return self._call.value(functions.log_normalizer, solution=self._solution)
+        return self._call.value(functions.log_normalizer, solution=self._known(functions.log_normalizer))
 
     def log_prob_count(self) -> T:
         """The log-probability that independent items add up to k, shape (...), as `log_prob_count` gives it."""
@@ -140,7 +141,7 @@ class KSubset(Generic[T]):
 
     def entropy(self) -> T:
         """The Shannon entropy in nats, shape (...), as `entropy` gives it."""
-        return self._call.value(functions.entropy, solution=self._solution)
+        return self._call.value(functions.entropy, solution=self._known(functions.entropy))
 
     def kl_to_uniform(self) -> T:
         """The divergence to the uniform distribution in nats, shape (...), as `kl_to_uniform` gives it."""

@@ -135,7 +135,7 @@ def _fits(problem: Problem) -> Array:
     return fits
 
 
-def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str = "mu", *, rescale: bool = False) -> None:
+def check_marginals(mu: Array, k: int | Array, backend: Backend, name: str, *, rescale: bool) -> None:
     """Check that marginals are in [0, 1], and that each row sums to k or can be rescaled to the sum k."""
     slack = sum_slack(backend.namespace(mu), mu.dtype, mu.shape[-1])
     mu, k = backend.readable(mu), k if isinstance(k, int) else backend.readable(k)

@@ -59,8 +59,8 @@ class Rule(ABC):
         return given
 
     @abstractmethod
-    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
-        """The change of the value, up to the dimensions of draws in front; None if nothing changes."""
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array:
+        """The change of the value, up to the dimensions of draws in front; one of the tangents is not None."""
 
     @abstractmethod
     def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
@@ -73,10 +73,10 @@ class PerRow(Rule):
 
     gradients: Callable[..., tuple[Array, ...]]
 
-    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array:
         pairs = zip(self.gradients(d, *kept), tangents, strict=True)
         terms = [d.xp.sum(gradient * tangent, axis=-1) for gradient, tangent in pairs if tangent is not None]
-        return sum(terms[1:], terms[0]) if terms else None
+        return sum(terms[1:], terms[0])
 
     def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
         pairs = zip(self.gradients(d, *kept), kept, strict=True)
@@ -92,8 +92,8 @@ class PerItem(Rule):
     def kept(self, given: Given, value: Array) -> tuple[Array, ...]:
         return given[:1]
 
-    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
-        return None if tangents[0] is None else self.sign * d.product(kept[0], tangents[0])
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array:
+        return self.sign * d.product(kept[0], tangents[0])
 
     def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
         return (d.product(kept[0], self.sign * d.summed(g, kept[0])),)
@@ -105,9 +105,9 @@ class Inverse(Rule):
     def kept(self, given: Given, value: Array) -> tuple[Array, ...]:
         return (value,)
 
-    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array:
         """The change of the logits, whose finite entries sum to 0."""
-        return None if tangents[0] is None else centred(d.xp, d.inverse_product(kept[0], tangents[0]), kept[0])
+        return centred(d.xp, d.inverse_product(kept[0], tangents[0]), kept[0])
 
     def vjp(self, d: Transposable, kept: Given, g: Array) -> tuple[Array, ...]:
         return (d.inverse_product(kept[0], centred(d.xp, g, kept[0])),)
@@ -122,10 +122,8 @@ class PerCount(Rule):
     def kept(self, given: Given, value: Array) -> tuple[Array, ...]:
         return given[0], value
 
-    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array | None:
+    def jvp(self, d: Differentiable, kept: Given, tangents: tuple[Array | None, ...]) -> Array:
         (logits, _), (v, *_) = kept, tangents
-        if v is None:
-            return None
         xp, (together, possible) = d.xp, _equalised(d, *kept)
         mu, chances = split(d.marginals(together))
         moved = split(d.product(together, d.law.padded(xp, v)))[1] / xp.where(possible, chances, xp.ones_like(chances))

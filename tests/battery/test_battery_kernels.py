@@ -72,6 +72,14 @@ def log_normalizers(logits: np.ndarray, k: Any) -> Iterator[np.ndarray]:
             yield functions.log_normalizer(NUMPY, law, wide, solution=solution)
 
 
+def scalars(case: Rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Entropies and log-normalisers by their own kernels."""
+    for widest, fewest in ((-1, 1), (-1, MANY), (12, 1)):
+        with planned(widest, fewest):
+            logits, k, _ = arguments(case)
+            yield calls.scalars(logits, k, normaliser=False), calls.scalars(logits, k, normaliser=True)
+
+
 def varied(case: Rows) -> Rows:
     """Of some rows a few items are moved far away, and in some the likelier items are moved from the others."""
     rng, (rows, n) = np.random.default_rng(case.seed + 1), case.logits.shape
@@ -92,6 +100,15 @@ def check_log_normalizers(case: Rows, truth: list[float]) -> None:
     for found in log_normalizers(*arguments(case)[:2]):
         near = finite & (np.abs(found - np.where(finite, truth, np.longdouble(0))) <= slack)
         check_scalars(case, found.astype(case.dtype), np.where(near, found, truth))
+
+
+def check_own_scalars(case: Rows, entropies: np.ndarray, normalizers: np.ndarray) -> None:
+    """But for what logits that cancel lose in sums in their own dtype."""
+    size = np.abs(np.where(np.isinf(case.logits), 0, case.logits)).max(axis=1).astype(np.longdouble)
+    slack = 4 * size * np.finfo(case.dtype).eps
+    for entropy, normalizer in scalars(case):
+        check_scalars(case, entropy, entropies)
+        check_scalars(case, normalizer, normalizers, slack)
 
 
 def arguments(case: Rows) -> tuple[np.ndarray, Any, np.ndarray]:
@@ -128,7 +145,9 @@ def test_every_way_is_enumeration(target: Target, case: Rows) -> None:
     rows = case.truth
     image = np.stack([row.jvp(v) for row, v in zip(rows, case.v, strict=True)])
     check_ways(case, np.stack([row.marginals for row in rows]), np.stack([row.unchosen for row in rows]), image)
-    check_log_normalizers(case, [np.inf if np.inf in row.logits else row.log_normalizer for row in rows])
+    normalizers = [np.inf if np.inf in row.logits else row.log_normalizer for row in rows]
+    check_log_normalizers(case, normalizers)
+    check_own_scalars(case, [row.entropy for row in rows], normalizers)
 
 
 @on_arrays
@@ -142,4 +161,6 @@ def test_every_way_is_the_recursion_of_long_rows(target: Target, case: Rows) -> 
     )
     check_ways(case, chosen, unchosen, np.where(has_one_subset(case)[:, None], 0, image))
     sizes = zip(case.logits, truth, strict=True)
-    check_log_normalizers(case, [np.inf if np.inf in logits else float(row.log_normalizer) for logits, row in sizes])
+    normalizers = [np.inf if np.inf in logits else float(row.log_normalizer) for logits, row in sizes]
+    check_log_normalizers(case, normalizers)
+    check_own_scalars(case, [row.entropy for row in truth], normalizers)

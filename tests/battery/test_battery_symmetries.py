@@ -104,6 +104,8 @@ def test_casting(target: Target, case: Rows) -> None:
         pytest.skip("this device has one real floating dtype")
     single = np.clip(case.logits, *(np.finfo(np.float32).max * np.array([-0.1, 0.1])))
     single = np.where(np.isinf(case.logits), case.logits, single).astype(np.float32).astype(float)
+    if target.backend == "jax":  # XLA compares subnormal numbers, which are normal in float64, as if they were 0
+        single = np.where(np.abs(single) < np.finfo(np.float32).tiny, 0, single)
     k = case.count(target)
     narrow, wide = (results(target, case, single, k, dtype) for dtype in ("float32", "float64"))
     loose = Rows("float32", single, case.k, case.one_size, case.seed)

@@ -307,6 +307,8 @@ def test_values_are_checked_by_default_on_eager_cpu_arrays(target: Target) -> No
         ValueError, match=r"fewer than k entries of 1 and more than k above 0, .*; got 1 and 2 in row 1"
     ):
         ksubset.logits_from_marginals(mu, 1, rescale=True)
+    with pytest.raises(ValueError, match=r"fewer than k entries of 1 and more than k above 0, .*; got 1 and 2"):
+        ksubset.logits_from_marginals(target.array([1.0, 0.5, 0.0]), 2, rescale=True)
 
 
 @pytest.mark.backends("numpy")

@@ -78,6 +78,21 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "low > high → low >= high": BEFORE_THE_FIRST,
         },
     },
+    "_api.inverse_map": {
+        "fits: Array = xp.abs(sum_excess(xp, problem.logits, problem.k)) <= slack": {
+            "xp.abs(sum_excess(xp, problem.logits, problem.k)) <= slack"
+            " → xp.abs(sum_excess(xp, problem.logits, problem.k)) < slack": COINCIDENCE,
+        },
+        "flat = xp.reshape(excess, (-1,))": {"1 → 2": RESHAPE},
+        "flat = [xp.reshape(x, (-1,)) for x in (ones, some)]": {"1 → 2": RESHAPE},
+        "flat = xp.reshape(xp.where(low < 0, low, high), (-1,))": {"1 → 2": RESHAPE},
+        "return xp.sum(mu, axis=-1) - (k if isinstance(k, int) else xp.astype(k, mu.dtype))": {
+            "k if isinstance(k, int) else xp.astype(k, mu.dtype) → k": PROMOTED,
+        },
+        "return 32 * max(n * float(xp.finfo(dtype).eps), sqrt(n) * 2.0**-23)": {
+            "32 → 33": "A sum is tested to be off by fewer roundings, and by far more.",
+        },
+    },
     "_law.inverse_map": {
         "STEPS = 64": {"64 → 65": ENOUGH},
         "PRODUCTS = 48": {"48 → 49": ENOUGH},

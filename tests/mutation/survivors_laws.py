@@ -8,6 +8,8 @@ AS_THEY_ARE = "NumPy's arrays, and numbers beside them, are read as they are."
 NO_SIZE = "Any size below 0 stands for none."
 PROMOTED = "NumPy compares integers with floats; array-api-strict refuses, in the tests of values."
 
+LIMIT = "The limit is a choice: floats between both are far from what a choice is left among."
+
 SPARE = "A further place takes what belongs nowhere, and is cut off."
 
 LAWS: dict[str, dict[str, dict[str, str]]] = {
@@ -48,6 +50,11 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
     "_law.derivatives": {
         "return z - d.marginals(parameters), finite(d.xp, parameters) + 0 * z": {
             "finite(d.xp, parameters) + 0 * z → finite(d.xp, parameters) - 0 * z": ZERO,
+        },
+        "return given[:1]": {"1 → 2": "The uniforms of a sample would be kept, and not read."},
+        "return xp.where(xp.abs(x) > 1000 / float(xp.finfo(x.dtype).eps), x - xp.round(x), x)": {
+            "xp.abs(x) > 1000 / float(xp.finfo(x.dtype).eps) → xp.abs(x) >= 1000 / float(xp.finfo(x.dtype).eps)": LIMIT,
+            "1000 → 1001": LIMIT,
         },
     },
     "survey._numbers": {

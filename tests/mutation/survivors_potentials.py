@@ -17,6 +17,9 @@ POTENTIALS: dict[str, dict[str, dict[str, str]]] = {
         "best = xp.argmax(xp.where(self.possible, terms, -xp.inf + xp.zeros_like(terms)), axis=-1, keepdims=True)": {
             "-xp.inf + xp.zeros_like(terms) → -xp.inf - xp.zeros_like(terms)": NO_SIGN,
         },
+        "terms = xp.where(self.possible, terms + self.partitions(ops, found, t), -xp.inf + xp.zeros_like(terms))": {
+            "-xp.inf + xp.zeros_like(terms) → -xp.inf - xp.zeros_like(terms)": NO_SIGN,
+        },
         "xp, n, whole = ops.xp, logits.shape[-1], iota(ops, 1, logits).dtype": {"1 → 2": DTYPE_ONLY},
         "possible = (count >= always) & (count <= most) & (weights > -xp.inf)": {
             "weights > -xp.inf → weights >= -xp.inf": "A weight of 0 adds nothing.",

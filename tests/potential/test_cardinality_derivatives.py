@@ -137,6 +137,16 @@ def test_hessian_of_equal_logits(target: Target, diff: Transforms, name: str) ->
     assert found == pytest.approx(target.to_numpy(v) @ curvature @ target.to_numpy(v), abs=1e-12)
 
 
+def test_hessian_where_one_size_is_possible(target: Target, diff: Transforms) -> None:
+    x, only = target.array(LOGITS[0]), ksubset.between(2, 2)
+
+    def slope(x: Any) -> Any:
+        return diff.jvp(lambda x: ksubset.log_normalizer(x, only), (x,), (x,))[1]
+
+    found, expected = diff.jvp(slope, (x,), (x,))[1], x @ ksubset.covariance(x, 2) @ x + x @ ksubset.marginals(x, 2)
+    assert float(found) == pytest.approx(float(expected), abs=1e-12)
+
+
 def test_hessian_in_the_log_weights(target: Target, diff: Transforms) -> None:
     """Of the entropy: −(J + K · (θ, ω)), K the third cumulant; zeros among the weights have no part in it."""
     row = next(r for r in rows(3, 7) if np.isinf(r.log_weights).any() and np.isfinite(r.logits).all())

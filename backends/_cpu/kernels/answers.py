@@ -8,7 +8,7 @@ from ksubset.backends._cpu.kernels.factors import deviation, deviation_and_deriv
 from ksubset.backends._cpu.kernels.power_sums import polynomial, sides
 from ksubset.backends._cpu.kernels.rows import write_rows
 from ksubset.backends._cpu.kernels.team import board_of, chunk, meet, post, posted_sum, section, sections
-from ksubset.backends._cpu.kernels.variables import pushed, variable
+from ksubset.backends._cpu.kernels.variables import added, pushed, variable
 from ksubset.backends._cpu.simd.elementary import log, total
 from ksubset.backends._cpu.simd.memory import load_items, rows_at_once, step, store_items
 from ksubset.backends._cpu.simd.vectors import any_lane, full, where
@@ -37,38 +37,71 @@ def target_of(row, work, out, first, like):
 @inner
 def write_some_marginals(row, s, found, work, table, place, chosen_side, like):
     """The marginals of a section."""
-    some, others, one = any_lane(found.few), found.size > 0, full(like, 1)
     first, stop = section(row, s, like)
     for i in range(first, stop, step(like)):
         y = load_items(row.x, row.at, i, stop, full(like, -np.inf))
-        chosen, w, unlikely, c, lean = variable(y, found.start, found.shift)
-        x, change = unlikely, unlikely
-        if others:
-            if found.terms:
-                change = lean * polynomial(work.poly, 0, found.terms, c)
-                change = change - polynomial(work.poly, found.terms, found.terms, c)
-            else:
-                change = deviation(work.nodes, found.size, c, lean)
-            mu, rest = sides(chosen, unlikely, c, change)
-            x = mu if chosen_side else rest
-        if some:
-            m = exchange_side(work.series, found.whole, chosen, w)
-            other = one - m
-            m = where(chosen, other, m) if chosen_side else where(chosen, m, other)
-            x = where(found.few, m, x)
-        store_items(table, place, i, stop, x)
+        _, mu, rest = both_marginals(y, found, work, like)
+        store_items(table, place, i, stop, mu if chosen_side else rest)
+
+
+@inlined
+def both_marginals(y, found, work, like):
+    """Whether items are likely, μ and 1 − μ."""
+    one = full(like, 1)
+    chosen, w, unlikely, c, lean = variable(y, found.start, found.shift)
+    mu, rest = unlikely, unlikely
+    if found.size > 0:
+        if found.terms:
+            change = lean * polynomial(work.poly, 0, found.terms, c)
+            change = change - polynomial(work.poly, found.terms, found.terms, c)
+        else:
+            change = deviation(work.nodes, found.size, c, lean)
+        mu, rest = sides(chosen, unlikely, c, change)
+    if any_lane(found.few):
+        m = exchange_side(work.series, found.whole, chosen, w)
+        mu = where(found.few, where(chosen, one - m, m), mu)
+        rest = where(found.few, where(chosen, m, one - m), rest)
+    return chosen, mu, rest
+
+
+@inner
+def unlikely_cost(row, found, work, like):
+    """Σ |t| m, m the marginal of an item's less likely side, 0 where that is 0."""
+    board, zero = board_of(row, like), full(like, 0)
+    s = row.team.rank
+    while s < sections(row):
+        (first, stop), cost, lost = section(row, s, like), zero, zero
+        for i in range(first, stop, chunk(like)):
+            cost, lost = added(cost, lost, total(some_cost(row, i, min(i + chunk(like), stop), found, work, like)))
+        post(board, s, 0, cost + lost)
+        s += row.team.size
+    meet(row.team)
+    return posted_sum(board, row, 0, like)
+
+
+@inner
+def some_cost(row, first, stop, found, work, like):
+    """The same of some items, lane by lane."""
+    zero = full(like, 0)
+    cost = zero
+    for i in range(first, stop, step(like)):
+        y = load_items(row.x, row.at, i, stop, full(like, -np.inf))
+        chosen, mu, rest = both_marginals(y, found, work, like)
+        t, m = (y + found.start) + found.shift, where(chosen, rest, mu)
+        cost = cost + where(m == zero, zero, where(chosen, t, -t)) * m
+    return cost
 
 
 @inner
 def log_partition(row, found, like):
     """log ΣAB, or log P + Σ log(1 + w)."""
-    one, board = full(like, 1), board_of(row, like)
+    zero, one, board = full(like, 0), full(like, 1), board_of(row, like)
     s = row.team.rank
     while s < sections(row):
-        (first, stop), outcome = section(row, s, like), full(like, 0)
+        (first, stop), outcome, lost = section(row, s, like), zero, zero
         for i in range(first, stop, chunk(like)):
-            outcome = outcome + total(volume_of(row, i, min(i + chunk(like), stop), found, like))
-        post(board, s, 0, outcome)
+            outcome, lost = added(outcome, lost, total(volume_of(row, i, min(i + chunk(like), stop), found, like)))
+        post(board, s, 0, outcome + lost)
         s += row.team.size
     meet(row.team)
     outcome = posted_sum(board, row, 0, like)

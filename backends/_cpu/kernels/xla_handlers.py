@@ -15,7 +15,7 @@ from numba import int32, int64, types
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.kernels import moments, recursion, sampling
+from ksubset.backends._cpu.kernels import moments, recursion, sampling, scalars
 from ksubset.backends._cpu.kernels.rows import LINE, carve
 from ksubset.backends._cpu.kernels.team import ALONE
 from ksubset.backends._cpu.kernels.uniforms import WORD
@@ -115,6 +115,26 @@ def moments_contour(pointer):
         c, out = read_call(frame, 1, zeros(layout)), buffer(frame, RESULTS, 0)[0]
         mu, rest = (0, out) if c.choice else (out, 0)
         moments.solve(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, c.shifts, 0, mu, rest, c.at, c.end, *ALONE, layout)
+    return 0
+
+
+def scalars_recursion(pointer):
+    """Entropies, or log-normalisers where the second number is 1."""
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
+    if executes(frame):
+        c, out = read_call(frame, 1, zeros(layout)), buffer(frame, RESULTS, 0)[0]
+        rows = c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows
+        scalars.recursion(*rows, c.choice, out, c.at, c.end, layout)
+    return 0
+
+
+def scalars_contour(pointer):
+    """Entropies, or log-normalisers where the second number is 1."""
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
+    if executes(frame):
+        c, out = read_call(frame, 1, zeros(layout)), buffer(frame, RESULTS, 0)[0]
+        rows = c.theta, c.k, c.same, c.n, c.rows, 0, c.rows
+        scalars.contour(*rows, c.choice, out, c.at, c.end, *ALONE, layout)
     return 0
 
 

@@ -8,7 +8,7 @@ from fast_cases import FAMILIES, counts_for, rows_of
 
 from ksubset._engine import inference
 from ksubset._law.fixed_size import FixedSize
-from ksubset._law.functions import entropy
+from ksubset._law.functions import entropy, log_normalizer
 from ksubset.backends._cpu import calls, dispatch_fixed, planning
 from ksubset.backends.array_api import NUMPY
 
@@ -40,6 +40,7 @@ def test_agrees_with_the_core(family, count, n, dtype):
     assert np.max(np.linalg.norm(product - expected_product, axis=1) / scale) < PRODUCT[dtype]
     slack = (40 if dtype == np.float32 else 400) * np.finfo(dtype).eps * (np.abs(expected_entropy) + np.sqrt(n) + 10)
     assert (np.abs(entropy(NUMPY, FixedSize(k, n // 2), logits, solution=found) - expected_entropy) < slack).all()
+    assert (np.abs(calls.scalars(logits, k, normaliser=False) - expected_entropy) < slack).all()
 
 
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
@@ -52,8 +53,12 @@ def test_recursion_and_contour_give_the_same(count, dtype, monkeypatch):
         answers = []
         for widest in (-1, 300):
             monkeypatch.setattr(planning, "WIDEST", dict.fromkeys(planning.WIDEST, widest))
-            answers.append((calls.moments(logits, k, partition=False), calls.jacobian_product(logits, k, v)))
-        (contour, product), (recursion, other_product) = answers
+            few = np.minimum(k, 12)
+            scalars = [calls.scalars(logits, few, normaliser=normaliser) for normaliser in (False, True)]
+            answers.append((calls.moments(logits, k, partition=False), calls.jacobian_product(logits, k, v), scalars))
+        (contour, product, scalars), (recursion, other_product, other_scalars) = answers
+        tolerance = 1e-5 if dtype == np.float32 else 2e-14
+        np.testing.assert_allclose(scalars, other_scalars, rtol=tolerance, atol=tolerance)
         close = {"rtol": RELATIVE[dtype], "atol": 1e-30}
         np.testing.assert_allclose(contour.chosen, recursion.chosen, **close)
         np.testing.assert_allclose(contour.unchosen, recursion.unchosen, **close)
@@ -92,6 +97,9 @@ def test_a_long_row_computed_in_segments(dtype):
     expected = (up - down) / 2e-4
     assert np.linalg.norm(product - expected) < 2e-5 * np.linalg.norm(expected)
     assert (calls.sample(logits, k, 0, (2,))[0].sum(-1, dtype=float) == k).all()
+    for normaliser, function in ((False, entropy), (True, log_normalizer)):
+        expected = function(NUMPY, FixedSize(k, k), logits.astype(float))
+        np.testing.assert_allclose(calls.scalars(logits, k, normaliser=normaliser), expected, rtol=RELATIVE[dtype])
 
 
 def test_lambda_found_before_is_used_again():
@@ -106,6 +114,8 @@ def test_lambda_found_before_is_used_again():
 def test_says_which_path_a_call_takes():
     assert calls.find_path("moments", 128, 350, 10, np.float32)[:2] == ("recursion", "rows")
     assert calls.find_path("moments", 128, 350, 10, np.float32) == calls.find_path("moments", 128, 350, 10, "f4")
+    assert calls.find_path("scalars", 128, 512, 10, np.float32)[:2] == ("recursion", "rows")
+    assert calls.find_path("scalars", 128, 513, 10, np.float32)[:2] == ("contour", "items")
     assert calls.find_path("partition", 128, 250, 10, np.float32)[:2] == ("contour", "rows")
     assert calls.find_path("sample", 1, 10**6, 10**5, np.float32)[:2] == ("contour", "items")
     assert calls.find_path("moments", 128, 350, 10, np.float16) is None

@@ -81,6 +81,32 @@ def test_agrees_with_the_core(target: Target, count: int, dtype: str, tolerance:
         check(answers(ours[0], one, ours[2]), core(logits, one, v), tolerance)
 
 
+def scalars(logits: Any, k: Any) -> tuple[Any, Any]:
+    return ksubset.entropy(logits, k), ksubset.log_normalizer(logits, k)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), [("float32", SINGLE), ("float64", DOUBLE)])
+@pytest.mark.parametrize(("count", "n", "most"), [(1, 40, 20), (21, 40, 20), (3, 400, 200), (40, 60, 5)])
+def test_scalars_agree_with_the_core(
+    target: Target, count: int, n: int, most: int, dtype: str, tolerance: float
+) -> None:
+    rng = np.random.default_rng(n)
+    logits, k = (10 * rng.normal(size=(count, n))).astype(dtype), rng.integers(1, most + 1, size=count)
+    x, sizes = target.array(logits, dtype), target.array(k)
+    law, wide = FixedSize(k, n // 2), logits.astype(float)
+    expected = functions.entropy(NUMPY, law, wide), functions.log_normalizer(NUMPY, law, wide)
+    assert kernels(scalars, x, sizes) == 2
+    bounded = jax.jit(lambda x, k: [f(x, k, max_k=most) for f in (ksubset.entropy, ksubset.log_normalizer)])
+    for found in (scalars(x, sizes), bounded(x, sizes), jax.vmap(scalars)(x, sizes)):
+        for ours, theirs in zip(found, expected, strict=True):
+            assert (ours.shape, ours.dtype) == ((count,), dtype)
+            np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+    if count == 1:
+        slope = jax.jacrev(lambda x: jax.numpy.stack(scalars(x, int(k[0]))))(x[0])
+        product = ksubset.marginals_jvp(x[0], int(k[0]), x[0])
+        np.testing.assert_allclose(slope, [-product, ksubset.marginals(x[0], int(k[0]))], atol=tolerance)
+
+
 @pytest.mark.parametrize(("count", "n"), [(1, 5000), (8, 1200), (5, 1), (5, 2)])
 def test_long_and_short_rows(target: Target, count: int, n: int) -> None:
     rng = np.random.default_rng(n)
@@ -96,6 +122,8 @@ def test_a_bad_row_is_nan_alone(target: Target) -> None:
     for ours, theirs in zip(found, core(X[0, 0], 4, V[0, 0]), strict=True):
         assert (np.isnan(ours).all(axis=-1) == [False, True, True, True, True, True, False]).all()
         np.testing.assert_allclose(ours[jax.numpy.array([0, 6])], [theirs, theirs], rtol=1e-12)
+    for ours in jax.jit(scalars)(target.array(logits), target.array(k)):
+        assert (np.isnan(ours) == [False, True, True, True, True, True, False]).all()
     bounded = jax.jit(lambda x, k: ksubset.marginals(x, k, max_k=6))
     total = bounded(target.array(np.zeros((4, 20))), target.array([2, 7, 6, 19])).sum(axis=-1)
     np.testing.assert_allclose(total, [2, np.nan, 6, 19])
@@ -218,7 +246,8 @@ def test_many_callers_at_once(target: Target) -> None:
 
 def test_what_stays_with_the_core(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     x = target.array(X)
-    assert kernels(lambda x: ksubset.entropy(x, 4), x) == 0
+    assert kernels(lambda x: ksubset.kl_divergence(x, x, 4), x) == 0
+    assert kernels(lambda x: ksubset.entropy(x, ksubset.at_most(4)), x) == 0
     assert ksubset.marginals(x[:0], 4).shape == (0, 3, 9)
     assert kernels(lambda x, u: ksubset.sample_from_uniforms(x, 4, u), x, x[..., 1:]) == 0
     assert kernels(lambda x: ksubset.marginals(x, 4), x) == 1
@@ -247,15 +276,18 @@ CODE = """
 import warnings; warnings.simplefilter("error")
 import jax, numpy as np, ksubset
 x, k = jax.numpy.linspace(-1, 1, 27).reshape(3, 9), jax.numpy.array([0, 4, 9])
-function = jax.jit(lambda x, k: ksubset.marginals(x, k) + ksubset.marginals_jvp(x, k, x))
+def value(x, k):
+    return ksubset.marginals(x, k) + ksubset.entropy(x, k)[:, None] * ksubset.marginals_jvp(x, k, x)
+function = jax.jit(value)
 print(function.lower(x, k).as_text().count("@ksubset_"), jax.device_count(), x.dtype)
-plain = ksubset.marginals(np.asarray(x, float), np.asarray(k)) + ksubset.marginals_jvp(
-    np.asarray(x, float), np.asarray(k), np.asarray(x, float))
+wide, sizes = np.asarray(x, float), np.asarray(k)
+plain = ksubset.entropy(wide, sizes)[:, None] * ksubset.marginals_jvp(wide, sizes, wide)
+plain = plain + ksubset.marginals(wide, sizes)
 assert np.allclose(function(x, k), plain, atol=1e-6)
 """
 
 
-@pytest.mark.parametrize(("devices", "printed"), [(1, "2 1 float32"), (2, "2 2 float32")])
+@pytest.mark.parametrize(("devices", "printed"), [(1, "3 1 float32"), (2, "3 2 float32")])
 def test_without_x64_and_on_two_devices(target: Target, devices: int, printed: str) -> None:
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "XLA_FLAGS": flags}

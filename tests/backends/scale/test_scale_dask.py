@@ -77,6 +77,12 @@ def test_layout(name: str) -> None:
     assert function(da.zeros((0, N)), 2).compute(scheduler="synchronous").shape == function(X[:0], 2).shape
 
 
+def test_layout_of_logits_from_marginals() -> None:
+    theta = ksubset.logits_from_marginals(da.full((6, 4, N), 0.5, chunks=(2, 3, N)), 3)
+    assert theta.chunks == ((2, 2, 2), (3, 1), (N,))
+    assert (theta.compute(scheduler="synchronous") == 0).all()
+
+
 def test_chunks_are_aligned_and_broadcast() -> None:
     x, v, size = lazy(X), lazy(V, 5), da.from_array(SIZES, chunks=3)
     found = ksubset.marginals_jvp(x, size, v)
