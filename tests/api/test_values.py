@@ -323,20 +323,25 @@ def test_the_distribution_object_shares_its_passes(target: Target, monkeypatch: 
 
 
 @pytest.mark.backends("numpy")
+@pytest.mark.parametrize("k", [2, ksubset.at_most(2)], ids=["size", "potential"])
 @pytest.mark.parametrize("solves", [False, True])
-def test_a_kernel_of_its_own_finds_the_mean(target: Target, monkeypatch: pytest.MonkeyPatch, solves: bool) -> None:
-    """Unless the shared passes have run; a kernel that finds all moments runs as one of them."""
-    d, value, started = ksubset.KSubset(target.array(np.zeros(4)), 2), Problem.value, []
+def test_kernels_of_their_own_find_the_mean_and_scalars(
+    target: Target, monkeypatch: pytest.MonkeyPatch, solves: bool, k: Any
+) -> None:
+    """Scalars where subsets have one size, unless the shared passes have run; a kernel may run as one of them."""
+    d, started = ksubset.KSubset(target.array(np.zeros(4)), k), []
+    kind: Any = type(d._call)
+    value = kind.value
 
-    def watched(problem: Problem, function: Any, *arrays: Any, solution: Any = None) -> Any:
+    def watched(problem: Any, function: Any, *arrays: Any, solution: Any = None) -> Any:
         started.append(solution is not None)
         return value(problem, function, *arrays, solution=solution)
 
-    monkeypatch.setattr(Problem, "path", lambda self, name: SimpleNamespace(solves=solves))
-    monkeypatch.setattr(Problem, "value", watched)
-    for result in (d.mean, d.entropy(), d.mean):
+    monkeypatch.setattr(kind, "path", lambda self, name: SimpleNamespace(solves=solves))
+    monkeypatch.setattr(kind, "value", watched)
+    for result in (d.mean, d.entropy(), d.log_normalizer(), d.log_prob_count(), d.mean, d.entropy()):
         assert np.isfinite(result).all()
-    assert started == [solves, True, True]
+    assert started == [solves, *[solves or k != 2] * 2, True, True, True]
 
 
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])

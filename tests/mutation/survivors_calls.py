@@ -177,6 +177,15 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
                 "normal float covers."
             ),
         },
+        "return (self.slanted() + self.base() - log_total) / unit + most < -limit": {
+            (
+                "(self.slanted() + self.base() - log_total) / unit + most < -limit"
+                " → (self.slanted() + self.base() - log_total) / unit + most <= -limit"
+            ): COINCIDENCE,
+        },
+        "return Tilted(given, target, found, x, sums, gap <= REACH * xp.sqrt(sums.variance))": {
+            "gap <= REACH * xp.sqrt(sums.variance) → gap < REACH * xp.sqrt(sums.variance)": NEAR_ENOUGH,
+        },
         "BELOW_ALL = {32: 110.0, 64: 760.0}": {"110.0 → 220.0": "More sizes than have a share wait for a tilt."},
         "return ldexp(1.0, -(self.logits.shape[0].bit_length() + 2))": {
             "1.0 → 2.0": "Sums of rows stay below the largest float with this unit too; a power of 2 changes no digit.",

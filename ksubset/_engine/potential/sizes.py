@@ -133,4 +133,4 @@ def climb(given: Sizes, target: Array) -> Tilted:
     x = items(ops, found.apply(given.logits))
     sums = totals(ops, x, target, REACH)
     gap = xp.abs(given.count() - xp.astype(target, x.t.dtype))
-    return Tilted(given, target, found, x, sums, (gap <= REACH * xp.sqrt(sums.variance)) | (gap == 0))
+    return Tilted(given, target, found, x, sums, gap <= REACH * xp.sqrt(sums.variance))
