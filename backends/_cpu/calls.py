@@ -10,7 +10,7 @@ from math import gcd, prod
 from typing import Any, NamedTuple
 
 from ksubset.backends._cpu.kernels import moments as moment_kernels
-from ksubset.backends._cpu.kernels import recursion, sampling
+from ksubset.backends._cpu.kernels import recursion, sampling, scores
 from ksubset.backends._cpu.kernels import scalars as scalar_kernels
 from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.launch import NUMPY, Memory, run
@@ -26,7 +26,18 @@ from ksubset.backends._cpu.planning import (
 )
 from ksubset.backends._cpu.simd.lanes import WIDTH
 
-__all__ = ["NUMPY", "Memory", "Path", "Solved", "find_path", "jacobian_product", "moments", "sample", "scalars"]
+__all__ = [
+    "NUMPY",
+    "Memory",
+    "Path",
+    "Solved",
+    "find_path",
+    "jacobian_product",
+    "log_prob",
+    "moments",
+    "sample",
+    "scalars",
+]
 
 
 class Solved(NamedTuple):
@@ -122,6 +133,36 @@ def scalars(
         run(scalar_kernels.recursion, plan, memory, logits, k, arguments, 1, threads, (width,))
     else:
         run(scalar_kernels.contour, plan, memory, logits, k, arguments, 1, threads)
+    return out
+
+
+def log_prob(
+    logits: Any, k: Any, z: Any, width: int | None = None, *, threads: int | None = None, memory: Memory = NUMPY
+) -> Any:
+    """Compute log-probabilities.
+
+    Parameters
+    ----------
+    logits, k, width
+        As this module says.
+    z
+        0 and 1, of the shape of ``logits`` with any dimensions of draws in front.
+    threads, memory
+        As in `moments`.
+
+    Returns
+    -------
+    array, shape of ``z`` without its last axis
+    """
+    n, rows, out = logits.shape[-1], prod(logits.shape[:-1]), memory.empty(z.shape[:-1], logits)
+    width, draws = _width(n, k) if width is None else width, prod(z.shape[: len(z.shape) - len(logits.shape)])
+    method, across = choose("scalars", rows, n, width)
+    plan = arrange("scalars", memory.dtype(logits), method, across, n, width)
+    arguments = memory.contiguous(z, logits), draws, out
+    if method == RECURSION:
+        run(scores.recursion, plan, memory, logits, k, arguments, 1 + draws, threads, (width,))
+    else:
+        run(scores.contour, plan, memory, logits, k, arguments, 1 + draws, threads)
     return out
 
 

@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
 
 SCALARS = tuple(sorted(function.__name__ for function in functions.SCALARS))
-FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", *SCALARS, "moments")
+OWN = *SCALARS, functions.log_prob.__name__
+"""Scalars with kernels of their own, where subsets have one size."""
+FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", *OWN, "moments")
 """By name: functions of ``ksubset._law.functions``, ``draw``, which is a sample from a seed, and ``moments``."""
 KERNELS = {
     "marginals": "moments",
@@ -33,7 +35,7 @@ KERNELS = {
     "marginals_jvp": "jacobian_product",
     "draw": "sample",
     "moments": "partition",
-    **dict.fromkeys(SCALARS, "scalars"),
+    **dict.fromkeys(OWN, "scalars"),
 }
 """What each is called in ``_cpu``."""
 SOLVING = {function.__name__ for function in functions.SOLVING | functions.SEARCHING}
@@ -82,7 +84,7 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | s
     Path or str
         The kernel, or why the core is taken.
     """
-    if name in SOLVING and not (name in SCALARS and isinstance(law, FixedSize)):
+    if name in SOLVING and not (name in OWN and isinstance(law, FixedSize)):
         name = "moments"  # what array code starts from
     if name not in (*FUNCTIONS, COUNTS):
         return "there is no kernel for it"
@@ -115,7 +117,7 @@ def evaluate(
     *v: "np.ndarray",
     threads: int | None = None,
 ) -> "np.ndarray":
-    """Compute μ, 1 − μ, J · ``v``, against which the parameters broadcast, one of `SCALARS`, or `COUNTS`."""
+    """Compute μ, 1 − μ, J · ``v``, against which the parameters broadcast, one of `OWN`, or `COUNTS`."""
     value: np.ndarray
     if function is count_log_pmf:
         from ksubset.backends._cpu import dispatch_counts

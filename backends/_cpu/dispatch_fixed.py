@@ -29,9 +29,11 @@ def evaluate(
     *v: "np.ndarray",
     threads: int | None = None,
 ) -> Any:
-    """Compute μ, 1 − μ, J · ``v``, against which the logits broadcast, or one of ``functions.SCALARS``."""
+    """Compute μ, 1 − μ, J · ``v``, against which the logits broadcast, a log-probability, or another scalar."""
     if function is functions.marginals_jvp:
         return jacobian_product(law, logits, v[0], threads=threads)
+    if function is functions.log_prob:
+        return log_prob(*_matched(law, logits, v[0]), threads=threads)
     if function in functions.SCALARS:
         return scalar(function, law, logits, threads=threads)
     return marginal(law, logits, chosen=function is functions.marginals, threads=threads)
@@ -59,6 +61,28 @@ def scalar(
     cpu = kernels()
     normaliser, settings = function is functions.log_normalizer, {"threads": threads, "memory": memory or cpu.NUMPY}
     return cpu.scalars(logits, law.k, law.width, normaliser=normaliser, **settings)
+
+
+def log_prob(law: FixedSize, logits: Any, z: Any, *, threads: int | None = None, memory: "Memory | None" = None) -> Any:
+    """Compute log-probabilities of z, which has the shape of the logits with any dimensions of draws in front."""
+    cpu = kernels()
+    return cpu.log_prob(logits, law.k, z, law.width, threads=threads, memory=memory or cpu.NUMPY)
+
+
+def has_draws_in_front(logits: Any, z: Any) -> bool:
+    """Whether z has the shape of the logits, with any dimensions in front of it."""
+    return bool(z.shape[max(0, len(z.shape) - len(logits.shape)) :] == logits.shape)
+
+
+def _matched(law: FixedSize, logits: "np.ndarray", z: "np.ndarray") -> tuple[FixedSize, "np.ndarray", "np.ndarray"]:
+    """The logits and z broadcast against each other, unless z has draws in front of them."""
+    import numpy as np
+
+    if has_draws_in_front(logits, z):
+        return law, logits, z
+    shape = np.broadcast_shapes(logits.shape, z.shape)
+    law = law if law.counts is None else law.sized(np.broadcast_to(law.counts, shape[:-1]))
+    return law, np.broadcast_to(logits, shape), np.broadcast_to(z, shape)
 
 
 def moments(law: FixedSize, logits: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:

@@ -100,6 +100,13 @@ def evaluate(function: Callable[..., Any], law: Law, parameters: Tensor, *arrays
     if isinstance(law, FixedSize) and function in functions.SCALARS:
         value: Tensor = dispatch_fixed.scalar(function, law, parameters, threads=threads, memory=TENSORS)
         return value
+    if (
+        isinstance(law, FixedSize)
+        and function is functions.log_prob
+        and dispatch_fixed.has_draws_in_front(parameters, arrays[0])
+    ):
+        level: Tensor = dispatch_fixed.log_prob(law, parameters, arrays[0], threads=threads, memory=TENSORS)
+        return level
     if isinstance(law, FixedSize) and function is functions.marginals_jvp and arrays[0].shape == parameters.shape:
         return _product(law, parameters, arrays[0])
     values = (_view(x) for x in arrays)

@@ -174,7 +174,7 @@ class KSubset(Generic[T]):
         z : array, shape (..., n)
             0 and 1, of any real dtype; broadcasts against the logits.
         """
-        return information.score(self._call, z, self._solution)
+        return information.score(self._call, z, self._known(functions.log_prob))
 
     def mode(self) -> T:
         """The most likely subset, (..., n), 0 and 1, as `mode` gives it."""
@@ -253,7 +253,7 @@ class KSubset(Generic[T]):
         indices : integer array, shape (..., places)
             Items in any order; −1 stands for none. The batch broadcasts against that of the logits.
         """
-        return score_indices(self._call, indices, self._solution)
+        return score_indices(self._call, indices, self._known(functions.log_prob))
 
 
 SIDES = (functions.marginals, functions.unchosen)

@@ -12,7 +12,7 @@ from ksubset.backends._cpu import dispatch
 from ksubset.backends._cuda import launchers
 
 PACKAGES = ("array-api-compat", "numpy", "numba", "torch", "cuda-core", "jax", "cupy-cuda12x", "cupy-cuda13x", "dask")
-NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "moments": "log-probabilities, divergences"}
+NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "moments": "divergences, log_prob_count"}
 """Public names of ``dispatch.FUNCTIONS``, where they differ."""
 
 
@@ -21,13 +21,13 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
     NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and `entropy` and
-    `log_normalizer` without one. For NumPy arrays and CPU tensors they also compute `count_log_pmf`, and the quantities
-    from which log-probabilities and divergences follow. `logits_from_marginals` takes the kernel for marginals at every
-    step. This is the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it off; a program that
-    `jax.jit` has compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute everything but `mode`
-    and `count_log_pmf`, up to a size limit and without a `Cardinality`. Those of tensors need one of the extras
-    ``cuda12`` and ``cuda13``, or CuPy, to launch them. The core, which is written against the array API standard,
-    computes the rest.
+    `log_normalizer` without one. For NumPy arrays and CPU tensors they also compute `log_prob`, `count_log_pmf` and the
+    moments from which divergences follow. `logits_from_marginals` takes the kernel for marginals at every step. This is
+    the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has
+    compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute everything but `mode` and
+    `count_log_pmf`, up to a size limit and without a `Cardinality`. Those of tensors need one of the extras ``cuda12``
+    and ``cuda13``, or CuPy, to launch them. The core, which is written against the array API standard, computes the
+    rest.
 
     Parameters
     ----------
@@ -55,7 +55,8 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     sample, rsample: ...
     entropy: ...
     log_normalizer: ...
-    log-probabilities, divergences: ...
+    log_prob: ...
+    divergences, log_prob_count: ...
     count_log_pmf: ...
     everything else: the core...
     """

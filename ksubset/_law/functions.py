@@ -138,7 +138,7 @@ SOLVING = PARTITION_ONLY | {entropy, kl_divergence, kl_to_uniform}
 """Array code on top of the moments."""
 
 SCALARS = frozenset({entropy, log_normalizer})
-"""Functions of `SOLVING` with kernels of their own, where subsets have one size."""
+"""Functions of parameters alone, of `SOLVING`, that have kernels of their own where subsets have one size."""
 
 SEARCHING = frozenset({logits_from_marginals, jacobian_solve})
 """Loops that ask the law for moments or products at every step, the law of `ByKernels` where there are kernels."""
@@ -146,7 +146,7 @@ SEARCHING = frozenset({logits_from_marginals, jacobian_solve})
 
 def has_own_kernel(function: Callable[..., Array], law: Law) -> bool:
     """Whether kernels, where there are any, compute the whole of a function, and not what array code starts from."""
-    if isinstance(law, FixedSize) and function in SCALARS:
+    if isinstance(law, FixedSize) and function in SCALARS | {log_prob}:
         return True
     return function not in SOLVING | SEARCHING
 

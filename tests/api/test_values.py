@@ -339,9 +339,10 @@ def test_kernels_of_their_own_find_the_mean_and_scalars(
 
     monkeypatch.setattr(kind, "path", lambda self, name: SimpleNamespace(solves=solves))
     monkeypatch.setattr(kind, "value", watched)
-    for result in (d.mean, d.entropy(), d.log_normalizer(), d.log_prob_count(), d.mean, d.entropy()):
+    z = np.array([1.0, 1.0, 0.0, 0.0])
+    for result in (d.mean, d.entropy(), d.log_normalizer(), d.log_prob(z), d.log_prob_count(), d.mean, d.log_prob(z)):
         assert np.isfinite(result).all()
-    assert started == [solves, *[solves or k != 2] * 2, True, True, True]
+    assert started == [solves, *[solves or k != 2] * 3, True, True, True]
 
 
 @pytest.mark.parametrize("batch", [(), (2,), (2, 3)])

@@ -80,6 +80,17 @@ def scalars(case: Rows) -> Iterator[tuple[np.ndarray, np.ndarray]]:
             yield calls.scalars(logits, k, normaliser=False), calls.scalars(logits, k, normaliser=True)
 
 
+def check_log_probs(case: Rows) -> None:
+    """Of a subset and of its complement, against the core in float64."""
+    (logits, k, _), z = arguments(case), np.stack([case.z, 1 - case.z])
+    with np.errstate(all="ignore"):
+        expected = functions.log_prob(NUMPY, FixedSize(k, logits.shape[1]), logits.astype(float), z)
+    for widest, fewest in ((-1, 1), (-1, MANY), (12, 1)):
+        with planned(widest, fewest):
+            for found, truth in zip(calls.log_prob(logits, k, z), expected, strict=True):
+                check_scalars(case, found, truth)
+
+
 def varied(case: Rows) -> Rows:
     """Of some rows a few items are moved far away, and in some the likelier items are moved from the others."""
     rng, (rows, n) = np.random.default_rng(case.seed + 1), case.logits.shape
@@ -109,6 +120,7 @@ def check_own_scalars(case: Rows, entropies: np.ndarray, normalizers: np.ndarray
     for entropy, normalizer in scalars(case):
         check_scalars(case, entropy, entropies)
         check_scalars(case, normalizer, normalizers, slack)
+    check_log_probs(case)
 
 
 def arguments(case: Rows) -> tuple[np.ndarray, Any, np.ndarray]:

@@ -12,6 +12,7 @@ from oracle import Enumeration
 from transforms import Transforms, differentiable
 
 import ksubset
+from ksubset._engine.potential import parts
 from ksubset._law.counts import count_log_pmf
 from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends import find
@@ -63,6 +64,19 @@ def check_impossible(target: Target, found: np.ndarray, expected: np.ndarray) ->
     assert ((found == -np.inf) == (expected == -np.inf)).all()
     kept = np.isfinite(expected)
     np.testing.assert_allclose(found[kept], expected[kept], rtol=1e-6, atol=target.tolerance(1e-6, 1e-14))
+
+
+@pytest.mark.backends("numpy", "torch")
+def test_integrals_in_the_place_of_products(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for rows of more items than the products are for; rows of small and of large variance."""
+    rng = np.random.default_rng(3)
+    monkeypatch.setenv("KSUBSET_FAST", "0")
+    monkeypatch.setattr(parts, "LONGEST_PRODUCT", 0)
+    normal, apart = rng.normal(size=(3, 14)), np.where(np.arange(14) < 5, 25.0, -25.0)
+    rows = np.concatenate([normal, 8 * normal, apart + normal, normal - 30])
+    found = target.to_numpy(ksubset.count_log_pmf(target.array(rows)))
+    expected = np.stack([exact(row) for row in rows])
+    np.testing.assert_allclose(found, expected, rtol=target.tolerance(5e-6, 2e-14), atol=target.tolerance(1e-5, 2e-13))
 
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (2, 3, 2), (0, 3)])

@@ -1,6 +1,6 @@
 """Mutants of calls, laws and small parts of the engine that no test can notice; see `survivors_engines`."""
 
-from survivors_engines import AXIS, COINCIDENCE, FIRST, NOTHING, RESHAPE, SAVED, SPEED, TINY, WIDER
+from survivors_engines import AXIS, COINCIDENCE, FIRST, NOTHING, RESHAPE, SAVED, SPEED, TINY, WIDER, ZERO
 from survivors_functions import DTYPE_ONLY
 from survivors_potentials import EITHER_WAY, NO_SIGN
 from survivors_potentials import SETTLED as BEFORE_THE_FIRST
@@ -222,6 +222,32 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "15 → 16": EITHER_WAY,
         },
         "REACH = {32: 2.0**-80, 64: 2.0**-918}": {"80 → 81": UNDERFLOW, "918 → 919": UNDERFLOW},
+        "middle = item_sums(ops, x.spread * v) / xp.clip(item_sums(ops, x.spread), 1e-37, None)": {
+            "1e-37 → 2e-37": TINY,
+        },
+        "u = xp.where(part.done, u - xp.sum(part.sizes * u, axis=0), xp.zeros_like(u))": {
+            "u - xp.sum(part.sizes * u, axis=0) → u + xp.sum(part.sizes * u, axis=0)": (
+                "Nothing but roundings depends on a number that is added to all of u."
+            ),
+        },
+        ("done, value, terms = (_by_products if at.x.t.shape[0] <= LONGEST_PRODUCT else _by_integrals)(at, waiting)"): {
+            "_by_products if at.x.t.shape[0] <= LONGEST_PRODUCT else _by_integrals → _by_products": EITHER_WAY,
+            "_by_products if at.x.t.shape[0] <= LONGEST_PRODUCT else _by_integrals → _by_integrals": EITHER_WAY,
+            "at.x.t.shape[0] <= LONGEST_PRODUCT → at.x.t.shape[0] < LONGEST_PRODUCT": EITHER_WAY,
+        },
+        "small = xp.abs(total) <= 1": {
+            "xp.abs(total) <= 1 → xp.abs(total) < 1": EITHER_WAY,
+            "1 → 2": EITHER_WAY,
+        },
+        "chances = xp.reshape(counts.multiply(0, first, second)[: n + 1, 0, :], (n + 1, *batch))": {
+            "0 → 1": "Only tables of another kind go by the level.",
+        },
+        "done = waiting & (chances >= REACH[xp.finfo(chances.dtype).bits])": {
+            "chances >= REACH[xp.finfo(chances.dtype).bits] → chances > REACH[xp.finfo(chances.dtype).bits]": COINCIDENCE,
+        },
+        "return done, log_total + xp.zeros_like(at.given.log_weights), -softplus(ops, _away(at))": {
+            "log_total + xp.zeros_like(at.given.log_weights) → log_total - xp.zeros_like(at.given.log_weights)": ZERO,
+        },
     },
     "_api.quantile": {
         (

@@ -11,6 +11,7 @@ from ksubset.backends._cpu.simd.memory import load_items, step
 from ksubset.backends._cpu.simd.vectors import full, where
 
 SCALE = 2.0**-40
+"""A factor of large terms until their sum is known: some of them may overflow together where all of them do not."""
 
 
 @inlined
@@ -104,10 +105,7 @@ def part_totals(row, first, stop, start, shift, like):
 
 @inner
 def likely_sum(row, start, shift, k, sign, like):
-    """Σ θ of the likely items + (L − k) λ, L how many these are; of the negated items where ``sign`` is −1.
-
-    Added up as 2^−40 θ, since the sum of a few more items than k may overflow where that of k items does not.
-    """
+    """Σ θ of the likely items + (L − k) λ, L how many these are; of the negated items where ``sign`` is −1."""
     board, zero = board_of(row, like), full(like, 0)
     s = row.team.rank
     while s < sections(row):

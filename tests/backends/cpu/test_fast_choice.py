@@ -29,6 +29,7 @@ def taken(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     names: list[str] = []
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
     kernels = {"jacobian_product": "marginals_jvp", "sample": "draw", "moments": "moments", "scalars": "scalars"}
+    kernels["log_prob"] = "log_prob"
     for function, name in kernels.items():
         monkeypatch.setattr(calls, function, partial(record, names, name, getattr(calls, function)))
     return names
@@ -69,8 +70,10 @@ def test_mean_and_variance_of_the_distribution_object(
         assert taken == ["marginals", "marginals", "unchosen"]
         taken.clear()
         d.entropy()
-        d.log_prob(target.array(np.arange(40) < 11, "float64"))
-        assert taken == ["scalars", "moments"]
+        assert taken == ["scalars"]
+        taken.clear()
+        getattr(d, "_subsets", d).kl_to_uniform()
+        assert taken == ["moments"]
         taken.clear()
         shared = d.mean, d.variance
         monkeypatch.setenv("KSUBSET_FAST", "0")
@@ -108,8 +111,8 @@ def test_scalars_on_and_off(
         d, e = ksubset.KSubset(logits, 11), ksubset.KSubset(other, 11)
         found += [d.entropy(), d.kl_divergence(e)]
         answers.append([target.to_numpy(x) for x in found])
-        assert taken.count("scalars") == 3
-        assert taken.count("moments") == len(taken) - 3 == 7  # two for a divergence
+        assert (taken.count("scalars"), taken.count("log_prob")) == (3, 1)
+        assert taken.count("moments") == len(taken) - 4 == 6  # two for a divergence
     for fast, core in zip(*answers, strict=True):
         assert (fast.shape, fast.dtype) == (batch, np.float64)
         np.testing.assert_allclose(fast, core, rtol=1e-13, atol=1e-13)
@@ -252,9 +255,10 @@ def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.delenv("KSUBSET_FAST")
     ksubset.show_config(np.zeros((128, 350), np.float32), 10)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-9].startswith("marginals: the fast path: ")
-    assert printed[-5].startswith("entropy: the fast path: ")
-    assert printed[-3].startswith("log-probabilities, divergences: the fast path: ")
+    assert printed[-10].startswith("marginals: the fast path: ")
+    assert printed[-6].startswith("entropy: the fast path: ")
+    assert printed[-4].startswith("log_prob: the fast path: ")
+    assert printed[-3].startswith("divergences, log_prob_count: the fast path: ")
     assert printed[-2].startswith("count_log_pmf: the fast path: ")
     assert printed[-1] == "everything else: the core: there is no kernel for it"
     ksubset.show_config(np.zeros((0, 350)), 10)

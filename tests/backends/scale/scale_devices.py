@@ -73,7 +73,7 @@ def batches(mesh: Mesh) -> None:
         result = program(*sharded)
         assert "rows" in result.sharding.spec, name
         compare(name, result, function(X, V, K))
-        if name in ("marginals", "marginals_jvp", "gradient of rsample"):
+        if name in ("marginals", "marginals_jvp", "log_normalizer", "entropy", "gradient of rsample"):
             assert ("ksubset_" in "".join(re.findall('custom_call_target="(.*?)"', text))) == (
                 not dispatch.obstacle()
             ), name

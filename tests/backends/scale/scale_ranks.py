@@ -29,6 +29,7 @@ generator = torch.Generator().manual_seed(0)
 X, V, U = (torch.randn(ROWS, N, dtype=torch.float64, generator=generator) for _ in range(3))
 U = torch.sigmoid(U[:, 1:])
 Z = ksubset.mode(X, 2)
+INDICES = ksubset.mode_indices(X, 2)
 K = torch.arange(ROWS) % N
 WEIGHTS = V[0, 0] * torch.arange(N + 1, dtype=torch.float64).cos()
 Function = Callable[..., Any]
@@ -39,7 +40,7 @@ class Batch:
 
     def __init__(self, place: Callable[..., Tensor]) -> None:
         self.x, self.v, self.z, self.u, self.k = (place(t) for t in (X, V, Z, U, K))
-        self.mu = place(ksubset.marginals(X, 2))
+        self.mu, self.indices = place(ksubset.marginals(X, 2)), place(INDICES)
         self.draws = place(torch.stack([U, 1 - U]), 1)
         self.shared, self.weights = place(V[1], None), place(WEIGHTS, None)
         self.floats = [t.requires_grad_() for t in (self.x, self.v, self.mu, self.shared, self.weights)]
@@ -60,6 +61,8 @@ FUNCTIONS: dict[str, Function] = {
     "logits_from_marginals": lambda b: ksubset.logits_from_marginals(b.mu, 2),
     "covariance": lambda b: ksubset.covariance(b.x, b.k),
     "log_prob": lambda b: ksubset.log_prob(b.x, 2, b.z),
+    "log_prob_indices": lambda b: ksubset.log_prob_indices(b.x, 2, b.indices),
+    "mode_indices": lambda b: ksubset.mode_indices(b.x, 2),
     "entropy": lambda b: ksubset.entropy(b.x, b.k),
     "kl_divergence": lambda b: ksubset.kl_divergence(b.x, b.v, 2),
     "kl_to_uniform": lambda b: ksubset.kl_to_uniform(b.x, b.k),
@@ -80,6 +83,7 @@ FUNCTIONS: dict[str, Function] = {
 RANDOM: dict[str, Function] = {
     "sample": lambda b: ksubset.sample(b.x, b.k, rng=3),
     "rsample": lambda b: ksubset.rsample(b.x, 2, rng=3, sample_shape=(2,)),
+    "sample_with_marginals": lambda b: ksubset.sample_with_marginals(b.x, 2, rng=3)[0],
     "rsample, Cardinality": lambda b: ksubset.rsample(b.x, ksubset.at_most(3), rng=3),
     "distribution, rsample": lambda b: KSubset(b.x, 2).rsample((2,)),
 }
@@ -87,7 +91,9 @@ TWICE = ("entropy", "log_prob", "marginals", "marginals_jvp, one v")
 """Functions of which a second derivative is taken."""
 
 APART = {"KSubset", "MaskWarning", "Cardinality", "at_least", "at_most", "between", "show_config"}
-assert {name.partition(",")[0] for name in FUNCTIONS | RANDOM} >= set(ksubset.__all__) - APART
+DRAWN = "sample_indices"
+"""Neither a value to compare nor 0 and 1; `batches` asks whether these are subsets."""
+assert {name.partition(",")[0] for name in FUNCTIONS | RANDOM} >= set(ksubset.__all__) - APART - {DRAWN}
 
 
 def spread(mesh: Any, *places: Any) -> Callable[..., Tensor]:
@@ -135,6 +141,7 @@ def batches(rank: int) -> None:
     mesh = init_device_mesh("cpu", (2,))
     here = Batch(spread(mesh, Shard(0)))
     found = alone(rank, lambda: all_answers(here))
+    chosen = alone(rank, lambda: getattr(ksubset, DRAWN)(here.x, 2, rng=3))
     with CommDebugMode() as traffic:
         for function in (FUNCTIONS | RANDOM).values():
             answers(function, here)
@@ -147,6 +154,8 @@ def batches(rank: int) -> None:
         z = found[name][0]
         assert z.placements == (Shard(z.ndim - 2),), name
         assert ((z.full_tensor() == 0) | (z.full_tensor() == 1)).all(), name
+    assert chosen.placements == (Shard(0),)
+    assert ksubset.log_prob_indices(X, 2, chosen.full_tensor()).isfinite().all()
     z = found["rsample"][0].full_tensor()
     v, x = 2 * z.sum(0), X.clone().requires_grad_()
     compare("gradient of rsample", found["rsample"][1], ksubset.marginals_jvp(x, 2, v))

@@ -26,7 +26,10 @@ K: dict[str, Callable[[Wrap], Any]] = {
     "weights": lambda wrap: ksubset.Cardinality(wrap(WEIGHTS)),
     "range": lambda wrap: ksubset.between(1, wrap(SIZES + 1)),
 }
-DRAWING = ("sample", "rsample")
+DRAWING = ("sample", "rsample", "sample_indices")
+INDICES = ("sample_indices", "mode_indices")
+PAIR = "sample_with_marginals"
+"""Its results are two, of which `test_samples_with_marginals` is about."""
 
 
 def arguments(name: str, kind: str, wrap: Wrap) -> dict[str, Any]:
@@ -34,9 +37,12 @@ def arguments(name: str, kind: str, wrap: Wrap) -> dict[str, Any]:
     uniforms = UNIFORMS if kind in ("weights", "range") else UNIFORMS[..., 1:]
     extra = {"marginals_jvp": {"v": V}, "kl_divergence": {"other": V}, "sample_from_uniforms": {"u": uniforms}}
     extra["log_prob"] = {"z": ksubset.mode(X, K[kind](lambda x: x))}
+    extra["log_prob_indices"] = {"indices": ksubset.mode_indices(X, K[kind](lambda x: x))}
     size = {} if name in WITHOUT_SIZE else {"k": K[kind](wrap)}
     if name == "count_quantile":
         return {"q": 0.3}
+    if name in INDICES and kind == "array":
+        size["max_k"] = N
     return size | {key: wrap(x) for key, x in extra.get(name, {}).items()}
 
 
@@ -55,5 +61,5 @@ def part(rows: slice) -> Wrap:
 
 
 def cases() -> list[tuple[str, str]]:
-    pairs = [(name, kind) for name in FUNCTIONS for kind in K]
+    pairs = [(name, kind) for name in FUNCTIONS for kind in K if name != PAIR]
     return [(n, k) for n, k in pairs if k == "int" or n not in ("logits_from_marginals", *WITHOUT_SIZE)]

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from capabilities import FEATURES
-from scale_rows import DRAWING, PARTS, ROWS, SIZES, WEIGHTS, K, N, V, X, arguments, cases, first, lazy, part
+from scale_rows import DRAWING, INDICES, PARTS, ROWS, SIZES, WEIGHTS, K, N, V, X, arguments, cases, first, lazy, part
 
 import ksubset
 from ksubset._call.prepare import problem_of
@@ -112,10 +112,19 @@ def test_rows_in_pieces_are_joined_and_parted_again(name: str, kind: str) -> Non
     if name not in DRAWING:
         np.testing.assert_allclose(given, function(first(name, kind), **arguments(name, kind, lambda x: x)), rtol=1e-12)
     elif kind in ("int", "array"):
-        assert (given.sum(axis=-1) == K[kind](lambda x: x)).all()
-    if found.shape[-2:] == (ROWS, N):
+        size = (given >= 0 if name in INDICES else given).sum(axis=-1)
+        assert (size == K[kind](lambda x: x)).all()
+    if found.shape[-2:] == (ROWS, N) and name not in INDICES:
         assert found.chunks[-1] == (4, 2)
     assert max(found.chunks[0]) <= 4
+
+
+@pytest.mark.parametrize("kind", K)
+def test_samples_with_marginals(kind: str) -> None:
+    z, mu = ksubset.sample_with_marginals(lazy(X), K[kind](lazy), rng=0)
+    assert z.chunks == mu.chunks == ((4, 4, 2), (N,))
+    np.testing.assert_array_equal(z, ksubset.sample(lazy(X), K[kind](lazy), rng=0))
+    np.testing.assert_array_equal(mu, ksubset.marginals(lazy(X), K[kind](lazy)))
 
 
 def test_joined_rows_are_as_large_as_their_pieces_were() -> None:
