@@ -246,7 +246,7 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "chances >= REACH[xp.finfo(chances.dtype).bits] → chances > REACH[xp.finfo(chances.dtype).bits]": COINCIDENCE,
         },
         "return done, log_total + xp.zeros_like(at.given.log_weights), -softplus(ops, _away(at))": {
-            "log_total + xp.zeros_like(at.given.log_weights) → log_total - xp.zeros_like(at.given.log_weights)": ZERO,
+            ("log_total + xp.zeros_like(at.given.log_weights) → log_total - xp.zeros_like(at.given.log_weights)"): ZERO,
         },
     },
     "_api.quantile": {
