@@ -18,7 +18,6 @@ FALLING = "Below these errors a further step gains nothing that is promised, and
 ALREADY = "A step of a row that has settled changes nothing but rounding; `PRODUCTS` limits their number."
 LOOSER = "The bound is then missed by 4 % at most, which its distance from the least normal float covers."
 FIRST_TILT = "Any likely size will do for the first tilt; a test says how likely."
-SIGN_OF_ZEROS = "log_total + xp.zeros_like(at.given.log_weights) → log_total - xp.zeros_like(at.given.log_weights)"
 NEAR_ENOUGH = "Within two deviations no size is that rare, and a rare one could only cost a few bits or wait."
 UNDERFLOW = "The error by underflow is far below rounding for half of this bound too."
 ELSEWHERE = "Of Dask arrays and DTensors, which have tests of their own."
@@ -244,10 +243,12 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
             "0 → 1": "Only tables of another kind go by the level.",
         },
         "done = waiting & (chances >= REACH[xp.finfo(chances.dtype).bits])": {
-            "chances >= REACH[xp.finfo(chances.dtype).bits] → chances > REACH[xp.finfo(chances.dtype).bits]": COINCIDENCE,
+            "chances >= REACH[xp.finfo(chances.dtype).bits] → chances > REACH[xp.finfo(chances.dtype).bits]": (
+                COINCIDENCE
+            ),
         },
         "return done, log_total + xp.zeros_like(at.given.log_weights), -softplus(ops, _away(at))": {
-            SIGN_OF_ZEROS: ZERO,
+            "log_total + xp.zeros_like(at.given.log_weights) → log_total - xp.zeros_like(at.given.log_weights)": ZERO,
         },
     },
     "_api.quantile": {
