@@ -308,9 +308,10 @@ def coverage(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
-    """Speed as ratios: the core, then the fast path, which takes what follows the dashes; see docs/benchmark.md."""
-    session.install("-e", ".[fast]", TORCH, "matplotlib>=3.9")
+    """Speed as ratios: the core, scalars, and the fast path, which takes what follows the dashes; docs/benchmark.md."""
+    session.install("-e", ".[fast]", TORCH, "matplotlib>=3.9", *MATRIX["jax"][0])
     session.run("python", "tests/benchmarks/core.py", env={"OMP_NUM_THREADS": "1"})
+    session.run("python", "tests/benchmarks/scalars.py")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
 
 
