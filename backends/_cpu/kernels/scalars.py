@@ -11,6 +11,7 @@ from numba import int64
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.kernels.answers import log_partition, unlikely_cost
 from ksubset.backends._cpu.kernels.moments import brought, counts_of, solve_rows, workspace
+from ksubset.backends._cpu.kernels.normalizers import put_normalizers
 from ksubset.backends._cpu.kernels.power_sums import deviation_polynomials
 from ksubset.backends._cpu.kernels.recursion import read, settle, tilt
 from ksubset.backends._cpu.kernels.recursion import workspace as recursion_workspace
@@ -18,7 +19,7 @@ from ksubset.backends._cpu.kernels.recursion_passes import inside, outside, plac
 from ksubset.backends._cpu.kernels.rows import fill_items, padded, put_lanes
 from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import Row, alone, team_of
-from ksubset.backends._cpu.kernels.variables import added, likely_sum, variable
+from ksubset.backends._cpu.kernels.variables import added, variable
 from ksubset.backends._cpu.simd.elementary import log
 from ksubset.backends._cpu.simd.memory import load, rows_at_once, store
 from ksubset.backends._cpu.simd.subnormal import flush_subnormals, restore_mode
@@ -40,14 +41,13 @@ def contour(theta, k, same, n, count, begin, stop, normaliser, out, scratch, end
         target = counts_of(k, same, first, rows, n, work.level, zero)
         a, b, totals = find_tilt(row, target, zero)
         found = solve_rows(row, a, b, totals, work, False, zero)
-        answer = log_partition(row, found, zero)
+        level = log_partition(row, found, zero)
         if normaliser:
-            answer = answer + likely_sum(row, a, b, target, full(zero, 1), zero)
+            put_normalizers(row, level, a, b, target, full(zero, 1), out, first, rows, zero)
         else:
             if found.terms:
                 deviation_polynomials(work.nodes, found.size, found.terms, work.poly, zero)
-            answer = answer + unlikely_cost(row, found, work, zero)
-        put_lanes(answer, work.level, out, 0, first, rows)
+            put_lanes(level + unlikely_cost(row, found, work, zero), work.level, out, 0, first, rows)
     restore_mode(mode)
 
 
@@ -63,16 +63,15 @@ def recursion(theta, k, same, n, most, count, begin, stop, normaliser, out, scra
         start, shift = tilt(n, False, out, work, first, rows, zero)
         odds(n, start, shift, work, zero)
         inside(work.p, work.q, blocks, high, work.table, zero, full(zero, 1))
-        answer = log(last_state(blocks, high, work, zero)) + (start - start)
+        level = log(last_state(blocks, high, work, zero)) + (start - start)
         if normaliser:
-            row, sign = alone(work.x, n, work.board), load(work.sign, 0, zero)
-            answer = answer + likely_sum(row, start, shift, load(work.target, 0, zero), sign, zero)
+            row, sign, target = alone(work.x, n, work.board), load(work.sign, 0, zero), load(work.target, 0, zero)
+            put_normalizers(row, level, start, shift, target, sign, out, first, rows, zero)
         else:
             seed_suffix(work.table, blocks, high, work.target, work.suffix, zero)
             outside(work.p, work.q, blocks, high, work.table, work.suffix, work.chosen, work.unchosen, zero)
             settle(n, start, work)
-            answer = answer + cost_of_sides(n, start, shift, work)
-        put_lanes(answer, work.level, out, 0, first, rows)
+            put_lanes(level + cost_of_sides(n, start, shift, work), work.level, out, 0, first, rows)
     restore_mode(mode)
 
 

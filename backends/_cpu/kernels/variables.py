@@ -101,38 +101,3 @@ def part_totals(row, first, stop, start, shift, like):
         excess = excess + where(chosen, -unlikely, unlikely)
         weighted = weighted + c * where(c > zero, load_items(row.v, row.v_at, i, stop, zero), zero)
     return total(spread), total(ahead), total(excess), total(weighted)
-
-
-@inner
-def likely_sum(row, start, shift, k, sign, like):
-    """Σ θ of the likely items + (L − k) λ, L how many these are; of the negated items where ``sign`` is −1."""
-    board, zero = board_of(row, like), full(like, 0)
-    s = row.team.rank
-    while s < sections(row):
-        post_likely_sum(row, s, start, shift, sign, board, like)
-        s += row.team.size
-    meet(row.team)
-    whole, lost, likely, scale = zero, zero, -k, full(like, SCALE)
-    for s in range(sections(row)):
-        whole, lost = added(whole, lost + posted(board, s, 1, like), posted(board, s, 0, like))
-        likely = likely + posted(board, s, 2, like)
-    whole = (whole + lost) + (likely * (start * scale) + likely * (shift * scale))
-    return whole * full(like, 1 / SCALE) + posted_sum(board, row, 3, like)
-
-
-@inlined
-def post_likely_sum(row, s, start, shift, sign, board, like):
-    """Of a section: Σ of finite θ and what roundings took from it, how many items are likely, Σ of infinite θ."""
-    zero, one, scale, infinite = full(like, 0), full(like, 1), full(like, SCALE), full(like, np.inf)
-    whole, lost, likely, endless = zero, zero, zero, zero
-    first, stop = section(row, s, like)
-    for i in range(first, stop, step(like)):
-        y = load_items(row.x, row.at, i, stop, full(like, -np.inf))
-        chosen = (y + start) + shift > zero
-        x = where(sign > zero, where(chosen, y, zero), where(chosen, zero, -y))
-        whole, lost = added(whole, lost, where(x == infinite, zero, x * scale))
-        likely, endless = likely + where(chosen, one, zero), where(x == infinite, x, endless)
-    post(board, s, 0, total(whole))
-    post(board, s, 1, total(lost))
-    post(board, s, 2, total(likely))
-    post(board, s, 3, total(endless))
