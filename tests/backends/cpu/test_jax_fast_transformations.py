@@ -47,7 +47,7 @@ def test_in_loops_and_branches(target: Target) -> None:
     x, v = target.array(X[0]), target.array(V[0])
 
     def body(carry: Any, scale: Any) -> tuple[Any, Any]:
-        step = jax.lax.cond(scale > 0, lambda x: answers(x, 4, v)[2], lambda x: answers(x, 5, v)[0], carry)
+        step = jax.lax.cond(scale > 0, lambda x: v * answers(x, 4, v)[0], lambda x: answers(x, 5, v)[1], carry)
         return carry + scale * step, step
 
     def plain(x: Any) -> Any:
