@@ -125,14 +125,8 @@ def scalars(
     -------
     array, shape (...)
     """
-    batch, n = logits.shape[:-1], logits.shape[-1]
-    width, out = _width(n, k) if width is None else width, memory.empty(batch, logits)
-    method, across = choose("scalars", prod(batch), n, width)
-    plan, arguments = arrange("scalars", memory.dtype(logits), method, across, n, width), (int(normaliser), out)
-    if method == RECURSION:
-        run(scalar_kernels.recursion, plan, memory, logits, k, arguments, 1, threads, (width,))
-    else:
-        run(scalar_kernels.contour, plan, memory, logits, k, arguments, 1, threads)
+    out = memory.empty(logits.shape[:-1], logits)
+    _run_scalars(scalar_kernels, logits, k, width, (int(normaliser), out), 1, threads, memory)
     return out
 
 
@@ -154,16 +148,28 @@ def log_prob(
     -------
     array, shape of ``z`` without its last axis
     """
-    n, rows, out = logits.shape[-1], prod(logits.shape[:-1]), memory.empty(z.shape[:-1], logits)
-    width, draws = _width(n, k) if width is None else width, prod(z.shape[: len(z.shape) - len(logits.shape)])
+    out, draws = memory.empty(z.shape[:-1], logits), prod(z.shape[: len(z.shape) - len(logits.shape)])
+    arguments = memory.contiguous(z, logits), draws, out
+    _run_scalars(scores, logits, k, width, arguments, 1 + draws, threads, memory)
+    return out
+
+
+def _run_scalars(
+    module: Any,
+    logits: Any,
+    k: Any,
+    width: int | None,
+    arguments: tuple[Any, ...],
+    passes: int,
+    threads: int | None,
+    memory: Memory,
+) -> None:
+    """Call the ``recursion`` or the ``contour`` of a module of kernels with numbers for rows."""
+    n, rows, width = logits.shape[-1], prod(logits.shape[:-1]), _width(logits.shape[-1], k) if width is None else width
     method, across = choose("scalars", rows, n, width)
     plan = arrange("scalars", memory.dtype(logits), method, across, n, width)
-    arguments = memory.contiguous(z, logits), draws, out
-    if method == RECURSION:
-        run(scores.recursion, plan, memory, logits, k, arguments, 1 + draws, threads, (width,))
-    else:
-        run(scores.contour, plan, memory, logits, k, arguments, 1 + draws, threads)
-    return out
+    before = (width,) if method == RECURSION else ()
+    run(getattr(module, method), plan, memory, logits, k, arguments, passes, threads, before)
 
 
 def jacobian_product(

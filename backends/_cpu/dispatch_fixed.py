@@ -25,64 +25,43 @@ def kernels() -> Any:
 def evaluate(
     function: Callable[..., Any],
     law: FixedSize,
-    logits: "np.ndarray",
-    *v: "np.ndarray",
-    threads: int | None = None,
-) -> Any:
-    """Compute μ, 1 − μ, J · ``v``, against which the logits broadcast, a log-probability, or another scalar."""
-    if function is functions.marginals_jvp:
-        return jacobian_product(law, logits, v[0], threads=threads)
-    if function is functions.log_prob:
-        return log_prob(*_matched(law, logits, v[0]), threads=threads)
-    if function in functions.SCALARS:
-        return scalar(function, law, logits, threads=threads)
-    return marginal(law, logits, chosen=function is functions.marginals, threads=threads)
-
-
-def marginal(
-    law: FixedSize, logits: Any, *, chosen: bool, threads: int | None = None, memory: "Memory | None" = None
-) -> Any:
-    """Compute μ, or 1 − μ."""
-    cpu = kernels()
-    wanted = {"partition": False, "chosen": chosen, "unchosen": not chosen}
-    found = cpu.moments(logits, law.k, law.width, **wanted, threads=threads, memory=memory or cpu.NUMPY)
-    return found.chosen if chosen else found.unchosen
-
-
-def scalar(
-    function: Callable[..., Any],
-    law: FixedSize,
     logits: Any,
-    *,
+    *arrays: Any,
     threads: int | None = None,
     memory: "Memory | None" = None,
 ) -> Any:
-    """Compute one of ``functions.SCALARS``, a number for each row."""
+    """Compute a function with a kernel of its own; arrays that do not fit the logits are broadcast, by NumPy."""
     cpu = kernels()
-    normaliser, settings = function is functions.log_normalizer, {"threads": threads, "memory": memory or cpu.NUMPY}
-    return cpu.scalars(logits, law.k, law.width, normaliser=normaliser, **settings)
+    settings: dict[str, Any] = {"threads": threads, "memory": memory or cpu.NUMPY}
+    if not fits(function, logits, *arrays):
+        law, logits, matched = _broadcast(law, logits, *arrays)
+        arrays = (matched,)
+    if function is functions.marginals_jvp:
+        return cpu.jacobian_product(logits, law.k, *arrays, law.width, **settings)
+    if function is functions.log_prob:
+        return cpu.log_prob(logits, law.k, *arrays, law.width, **settings)
+    if function in functions.SCALARS:
+        normaliser = function is functions.log_normalizer
+        return cpu.scalars(logits, law.k, law.width, normaliser=normaliser, **settings)
+    chosen = function is functions.marginals
+    wanted = {"partition": False, "chosen": chosen, "unchosen": not chosen}
+    found = cpu.moments(logits, law.k, law.width, **wanted, **settings)
+    return found.chosen if chosen else found.unchosen
 
 
-def log_prob(law: FixedSize, logits: Any, z: Any, *, threads: int | None = None, memory: "Memory | None" = None) -> Any:
-    """Compute log-probabilities of z, which has the shape of the logits with any dimensions of draws in front."""
-    cpu = kernels()
-    return cpu.log_prob(logits, law.k, z, law.width, threads=threads, memory=memory or cpu.NUMPY)
+def fits(function: Callable[..., Any], logits: Any, *arrays: Any) -> bool:
+    """Whether kernels take arrays as they are: of the shape of the logits, subsets with draws in front of it."""
+    draws = function is functions.log_prob
+    return all((x.shape[-len(logits.shape) :] if draws else x.shape) == logits.shape for x in arrays)
 
 
-def has_draws_in_front(logits: Any, z: Any) -> bool:
-    """Whether z has the shape of the logits, with any dimensions in front of it."""
-    return bool(z.shape[max(0, len(z.shape) - len(logits.shape)) :] == logits.shape)
-
-
-def _matched(law: FixedSize, logits: "np.ndarray", z: "np.ndarray") -> tuple[FixedSize, "np.ndarray", "np.ndarray"]:
-    """The logits and z broadcast against each other, unless z has draws in front of them."""
+def _broadcast(law: FixedSize, logits: "np.ndarray", x: "np.ndarray") -> "tuple[FixedSize, np.ndarray, np.ndarray]":
+    """All of them in one shape."""
     import numpy as np
 
-    if has_draws_in_front(logits, z):
-        return law, logits, z
-    shape = np.broadcast_shapes(logits.shape, z.shape)
+    shape = np.broadcast_shapes(logits.shape, x.shape)
     law = law if law.counts is None else law.sized(np.broadcast_to(law.counts, shape[:-1]))
-    return law, np.broadcast_to(logits, shape), np.broadcast_to(z, shape)
+    return law, np.broadcast_to(logits, shape), np.broadcast_to(x, shape)
 
 
 def moments(law: FixedSize, logits: "np.ndarray", *, sides: bool = True, threads: int | None = None) -> Solution:
@@ -110,20 +89,6 @@ def by_kernels(law: FixedSize, threads: int | None = None, memory: "Memory | Non
         return cpu.jacobian_product(logits, law.k, v, law.width, **settings)
 
     return ByKernels(law.k, law.width, solve, multiply)
-
-
-def jacobian_product(
-    law: FixedSize, logits: "np.ndarray", v: "np.ndarray", *, threads: int | None = None
-) -> "np.ndarray":
-    """Compute J · v; the logits and ``v`` broadcast against each other."""
-    import numpy as np
-
-    shape = np.broadcast_shapes(logits.shape, v.shape)
-    k = law.k if law.counts is None else np.broadcast_to(law.counts, shape[:-1])
-    image: np.ndarray = kernels().jacobian_product(
-        np.broadcast_to(logits, shape), k, np.broadcast_to(v, shape), law.width, threads=threads
-    )
-    return image
 
 
 def sample(

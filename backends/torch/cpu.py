@@ -93,28 +93,15 @@ def _dtype(dtype: torch.dtype) -> "np.dtype[Any]":
 def evaluate(function: Callable[..., Any], law: Law, parameters: Tensor, *arrays: Tensor) -> Tensor:
     """The value of one of `dispatch.FUNCTIONS`, or `dispatch.COUNTS`."""
     threads = torch.get_num_threads()
-    if isinstance(law, FixedSize) and function in (functions.marginals, functions.unchosen):
-        chosen = function is functions.marginals
-        mu: Tensor = dispatch_fixed.marginal(law, parameters, chosen=chosen, threads=threads, memory=TENSORS)
-        return mu
-    if isinstance(law, FixedSize) and function in functions.SCALARS:
-        value: Tensor = dispatch_fixed.scalar(function, law, parameters, threads=threads, memory=TENSORS)
+    if isinstance(law, FixedSize) and dispatch_fixed.fits(function, parameters, *arrays):
+        value: Tensor = dispatch_fixed.evaluate(function, law, parameters, *arrays, threads=threads, memory=TENSORS)
         return value
-    if (
-        isinstance(law, FixedSize)
-        and function is functions.log_prob
-        and dispatch_fixed.has_draws_in_front(parameters, arrays[0])
-    ):
-        level: Tensor = dispatch_fixed.log_prob(law, parameters, arrays[0], threads=threads, memory=TENSORS)
-        return level
-    if isinstance(law, FixedSize) and function is functions.marginals_jvp and arrays[0].shape == parameters.shape:
-        return _product(law, parameters, arrays[0])
     values = (_view(x) for x in arrays)
     return torch.from_numpy(dispatch.evaluate(function, _viewed(law), _view(parameters), *values, threads=threads))
 
 
-def _product(law: FixedSize, logits: Tensor, v: Tensor, shifts: Tensor | None = None) -> Tensor:
-    """J · v; ``shifts`` is λ, if it is known."""
+def _product(law: FixedSize, logits: Tensor, v: Tensor, shifts: Tensor) -> Tensor:
+    """J · v from λ."""
     known = {"shifts": shifts, "threads": torch.get_num_threads(), "memory": TENSORS}
     image: Tensor = dispatch_fixed.kernels().jacobian_product(logits, law.k, v, law.width, **known)
     return image

@@ -85,6 +85,26 @@ def counts_of(k, same, first, rows, n, level, like):
     return load(level, 0, like)
 
 
+class Tilted(NamedTuple):
+    """A vector of rows, k, λ as start and shift, and the totals of `find_tilt`."""
+
+    row: Any
+    k: Any
+    start: Any
+    shift: Any
+    totals: Any
+
+
+@inlined
+def tilted_rows(theta, k, same, first, rows, n, work, team, like):
+    """Rows first, … where their items are read from, and their tilt."""
+    source, at = brought(theta, first, rows, n, work.x, like)
+    row = Row(source, at, source, at, n, team)
+    target = counts_of(k, same, first, rows, n, work.level, like)
+    start, shift, totals = find_tilt(row, target, like)
+    return Tilted(row, target, start, shift, totals)
+
+
 class Sums(NamedTuple):
     """The quantities that describe a vector of rows: λ, Σpq, how rows are divided among the ways, nodes, terms, ΣAB."""
 
@@ -130,10 +150,7 @@ def solve(theta, k, same, n, count, begin, stop, shifts, log_z, mu, rest, scratc
     team = team_of(rank, size, shared, work.board)
     for first in range(begin, stop, group):
         rows = min(group, stop - first)
-        source, at = brought(theta, first, rows, n, work.x, zero)
-        row = Row(source, at, source, at, n, team)
-        target = counts_of(k, same, first, rows, n, work.level, zero)
-        a, b, totals = find_tilt(row, target, zero)
+        row, _, a, b, totals = tilted_rows(theta, k, same, first, rows, n, work, team, zero)
         put_lanes(a, work.level, shifts, 0, first, rows)
         put_lanes(b, work.level, shifts, 1, first, rows)
         if log_z | mu | rest:

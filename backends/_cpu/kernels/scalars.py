@@ -10,15 +10,14 @@ from numba import int64
 
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.kernels.answers import log_partition, unlikely_cost
-from ksubset.backends._cpu.kernels.moments import brought, counts_of, solve_rows, workspace
+from ksubset.backends._cpu.kernels.moments import solve_rows, tilted_rows, workspace
 from ksubset.backends._cpu.kernels.normalizers import put_normalizers
 from ksubset.backends._cpu.kernels.power_sums import deviation_polynomials
 from ksubset.backends._cpu.kernels.recursion import read, settle, tilt
 from ksubset.backends._cpu.kernels.recursion import workspace as recursion_workspace
 from ksubset.backends._cpu.kernels.recursion_passes import inside, outside, place, seed_suffix
 from ksubset.backends._cpu.kernels.rows import fill_items, padded, put_lanes
-from ksubset.backends._cpu.kernels.search import find_tilt
-from ksubset.backends._cpu.kernels.team import Row, alone, team_of
+from ksubset.backends._cpu.kernels.team import alone, team_of
 from ksubset.backends._cpu.kernels.variables import added, variable
 from ksubset.backends._cpu.simd.elementary import log
 from ksubset.backends._cpu.simd.memory import load, rows_at_once, store
@@ -36,10 +35,7 @@ def contour(theta, k, same, n, count, begin, stop, normaliser, out, scratch, end
     team = team_of(rank, size, shared, work.board)
     for first in range(begin, stop, group):
         rows = min(group, stop - first)
-        source, at = brought(theta, first, rows, n, work.x, zero)
-        row = Row(source, at, source, at, n, team)
-        target = counts_of(k, same, first, rows, n, work.level, zero)
-        a, b, totals = find_tilt(row, target, zero)
+        row, target, a, b, totals = tilted_rows(theta, k, same, first, rows, n, work, team, zero)
         found = solve_rows(row, a, b, totals, work, False, zero)
         level = log_partition(row, found, zero)
         if normaliser:
@@ -59,11 +55,7 @@ def recursion(theta, k, same, n, most, count, begin, stop, normaliser, out, scra
     work, blocks = recursion_workspace(scratch, 1, n, most, zero), (n + 3) // 4
     for first in range(begin, stop, width(zero)):
         rows = min(width(zero), stop - first)
-        high, _ = read(theta, first, rows, n, k, same, work, zero)
-        start, shift = tilt(n, False, out, work, first, rows, zero)
-        odds(n, start, shift, work, zero)
-        inside(work.p, work.q, blocks, high, work.table, zero, full(zero, 1))
-        level = log(last_state(blocks, high, work, zero)) + (start - start)
+        high, start, shift, level = weighed_rows(theta, k, same, first, rows, n, work, zero)
         if normaliser:
             row, sign, target = alone(work.x, n, work.board), load(work.sign, 0, zero), load(work.target, 0, zero)
             put_normalizers(row, level, start, shift, target, sign, out, first, rows, zero)
@@ -73,6 +65,17 @@ def recursion(theta, k, same, n, most, count, begin, stop, normaliser, out, scra
             settle(n, start, work)
             put_lanes(level + cost_of_sides(n, start, shift, work), work.level, out, 0, first, rows)
     restore_mode(mode)
+
+
+@inlined
+def weighed_rows(theta, k, same, first, rows, n, work, like):
+    """The greatest count of rows that are brought into lanes, their tilt, and their log-partitions."""
+    high, _ = read(theta, first, rows, n, k, same, work, like)
+    start, shift = tilt(n, False, theta, work, first, rows, like)
+    blocks = (n + 3) // 4
+    odds(n, start, shift, work, like)
+    inside(work.p, work.q, blocks, high, work.table, full(like, 0), full(like, 1))
+    return high, start, shift, log(last_state(blocks, high, work, like)) + (start - start)
 
 
 @inner

@@ -9,16 +9,13 @@ from numba import int64
 
 from ksubset.backends._cpu.compiling import inlined, inner, kernel
 from ksubset.backends._cpu.kernels.answers import log_partition
-from ksubset.backends._cpu.kernels.moments import brought, counts_of, solve_rows, workspace
-from ksubset.backends._cpu.kernels.recursion import read, tilt
+from ksubset.backends._cpu.kernels.moments import brought, solve_rows, tilted_rows, workspace
 from ksubset.backends._cpu.kernels.recursion import workspace as recursion_workspace
-from ksubset.backends._cpu.kernels.recursion_passes import inside
 from ksubset.backends._cpu.kernels.rows import put_lanes, read_rows
-from ksubset.backends._cpu.kernels.scalars import last_state, odds
-from ksubset.backends._cpu.kernels.search import find_tilt
+from ksubset.backends._cpu.kernels.scalars import weighed_rows
 from ksubset.backends._cpu.kernels.team import Row, Team, board_of, meet, post, posted, section, sections, team_of
 from ksubset.backends._cpu.kernels.variables import SCALE, added
-from ksubset.backends._cpu.simd.elementary import log, total
+from ksubset.backends._cpu.simd.elementary import total
 from ksubset.backends._cpu.simd.memory import load, load_items, rows_at_once, step
 from ksubset.backends._cpu.simd.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.simd.tables import table_at
@@ -39,14 +36,11 @@ def contour(theta, k, same, n, count, begin, stop, z, draws, out, scratch, end, 
     team = team_of(rank, size, shared, work.board)
     for first in range(begin, stop, group):
         rows = min(group, stop - first)
-        source, at = brought(theta, first, rows, n, work.x, zero)
-        row = Row(source, at, source, at, n, team)
-        target = counts_of(k, same, first, rows, n, work.level, zero)
-        start, shift, totals = find_tilt(row, target, zero)
+        row, target, start, shift, totals = tilted_rows(theta, k, same, first, rows, n, work, team, zero)
         level = log_partition(row, solve_rows(row, start, shift, totals, work, False, zero), zero)
         for d in range(draws):
             drawn, place = brought(z, d * count + first, rows, n, work.v, zero)
-            subset = Row(source, at, drawn, place, n, team)
+            subset = Row(row.x, row.at, drawn, place, n, team)
             answer = score(subset, start, shift, full(zero, 1), level, target, zero)
             put_lanes(answer, work.level, out, 0, d * count + first, rows)
     restore_mode(mode)
@@ -62,14 +56,10 @@ def recursion(theta, k, same, n, most, count, begin, stop, z, draws, out, scratc
         table_at(z, n, zero),
         table_at(out, 0, zero),
     )
-    work, blocks = recursion_workspace(scratch, 1, n, most, zero), (n + 3) // 4
+    work = recursion_workspace(scratch, 1, n, most, zero)
     for first in range(begin, stop, width(zero)):
         rows = min(width(zero), stop - first)
-        high, _ = read(theta, first, rows, n, k, same, work, zero)
-        start, shift = tilt(n, False, out, work, first, rows, zero)
-        odds(n, start, shift, work, zero)
-        inside(work.p, work.q, blocks, high, work.table, zero, full(zero, 1))
-        level = log(last_state(blocks, high, work, zero)) + (start - start)
+        _, start, shift, level = weighed_rows(theta, k, same, first, rows, n, work, zero)
         team, sign, target = Team(0, 1, work.board), load(work.sign, 0, zero), load(work.target, 0, zero)
         target = where(sign < zero, full(zero, n) - target, target)
         for d in range(draws):
