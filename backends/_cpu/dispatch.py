@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
 
 SCALARS = tuple(sorted(function.__name__ for function in functions.SCALARS))
-OWN = *SCALARS, functions.log_prob.__name__
+OWN = tuple(sorted(function.__name__ for function in functions.OWN))
 """Scalars with kernels of their own, where subsets have one size."""
 FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", *OWN, "moments")
 """By name: functions of ``ksubset._law.functions``, ``draw``, which is a sample from a seed, and ``moments``."""

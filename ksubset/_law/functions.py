@@ -140,15 +140,18 @@ SOLVING = PARTITION_ONLY | {entropy, kl_divergence, kl_to_uniform}
 SCALARS = frozenset({entropy, log_normalizer})
 """Functions of parameters alone, of `SOLVING`, that have kernels of their own where subsets have one size."""
 
+OWN = SCALARS | {log_prob}
+"""All functions of `SOLVING` that have such kernels."""
+
 SEARCHING = frozenset({logits_from_marginals, jacobian_solve})
 """Loops that ask the law for moments or products at every step, the law of `ByKernels` where there are kernels."""
 
 
 def has_own_kernel(function: Callable[..., Array], law: Law) -> bool:
     """Whether kernels, where there are any, compute the whole of a function, and not what array code starts from."""
-    if isinstance(law, FixedSize) and function in SCALARS | {log_prob}:
-        return True
-    return function not in SOLVING | SEARCHING
+    if function in OWN:
+        return isinstance(law, FixedSize)
+    return function not in SOLVING and function not in SEARCHING
 
 
 def solutions(

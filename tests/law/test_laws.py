@@ -116,3 +116,16 @@ def test_no_moments_are_computed_that_are_not_needed(name: str, monkeypatch: pyt
     monkeypatch.setattr(FixedSize, "moments", moments)
     getattr(functions, name)(NUMPY, FixedSize(2, 2), LOGITS)
     assert asked == [NEEDED[name]]
+
+
+def test_which_functions_have_kernels_of_their_own() -> None:
+    others = {
+        functions.log_prob_count,
+        functions.kl_divergence,
+        functions.kl_to_uniform,
+        functions.logits_from_marginals,
+    }
+    for law, own in ((FixedSize(2, 2), functions.OWN), (SizeWeighted(0, 2), frozenset())):
+        asked = functions.OWN | others | {functions.jacobian_solve, functions.marginals, functions.marginals_jvp}
+        expected = own | {functions.marginals, functions.marginals_jvp}
+        assert {function for function in asked if functions.has_own_kernel(function, law)} == expected
