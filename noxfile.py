@@ -28,23 +28,8 @@ NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
 
 
 COMPILED = (
-    "capabilities",
-    "cardinality*",
-    "compile",
-    "contour",
-    "design",
-    "estimate",
-    "grad",
-    "inclusion",
-    "indices",
-    "jax_settings",
-    "jvp",
-    "masks_forced",
-    "numpyro",
-    "numpyro_mcmc",
-    "second_order",
-    "values",
-    "vmap",
+    *("capabilities", "cardinality*", "compile", "contour", "design", "estimate", "grad", "inclusion", "indices"),
+    *("jax_settings", "jvp", "masks_forced", "numpyro", "numpyro_mcmc", "second_order", "values", "vmap"),
 )
 """Files that keep XLA's compiler busy for a minute or more."""
 
@@ -71,6 +56,11 @@ FILES = {
 }
 GROUP = {"jax": 6, "jax-fast": 6}
 """Files to a process: JAX keeps what it compiled, until one process may map no more memory."""
+TWO = ("-n", "2", "--dist", "loadfile")
+HASTY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+"""XLA compiles what runs once in a third of the time; ``slow`` runs the same tests on the code that users get."""
+
+ORDINARY = ("pytest", "-m", "not slow", "--ignore=tests/backends/scale")
 
 EXPERIMENTS = ("synthetic", "sparse_regression", "sparse_vae", "explain")
 
@@ -99,6 +89,17 @@ GPU = {
 }
 
 
+def install(session: nox.Session, *what: str) -> None:
+    """The project in place, and more; modules are compiled when imported, which halves the time."""
+    session.install("--no-compile", "-e", *what)
+
+
+def groups(chosen: list[str], size: int | None) -> list[list[str]]:
+    """Files in groups of a size, or in one group."""
+    size = size or max(len(chosen), 1)
+    return [chosen[first : first + size] for first in range(0, max(len(chosen), 1), size)]
+
+
 @nox.session(tags=["cpu"])
 def lint(session: nox.Session) -> None:
     """Style and formatting."""
@@ -111,7 +112,7 @@ def lint(session: nox.Session) -> None:
 def types(session: nox.Session) -> None:
     """Strict static types, the adapters included, and what a user's script is told by two checkers."""
     checkers = "mypy>=1.16", "pyright[nodejs]>=1.1.400"
-    session.install("-e", ".", *checkers, "numpy>=2.1", TORCH, *MATRIX["jax"][0])
+    install(session, ".", *checkers, "numpy>=2.1", TORCH, *MATRIX["jax"][0])
     session.run("mypy", "-p", "ksubset")
     session.run("mypy", "--strict", "tests/support/user_script.py")
     session.run("pyright", "tests/support/user_script.py")
@@ -122,43 +123,42 @@ def types(session: nox.Session) -> None:
 def tests(session: nox.Session, backend: str) -> None:
     """The matrix, one framework to an environment, which proves that no other is needed."""
     requirements, targets = MATRIX[backend]
-    session.install("-e", ".", *TEST, *requirements)
-    command, env = ["pytest", "-m", "not slow", "--ignore=tests/backends/scale"], {"KSUBSET_TARGETS": targets}
+    install(session, ".", *TEST, *requirements)
+    env = {"KSUBSET_TARGETS": targets, **HASTY}
     if session.posargs:
-        session.run(*command, *session.posargs, env=env)
+        session.run(*ORDINARY, *session.posargs, env=env)
         return
     chosen = [file for file in FILES.get(backend, []) if file not in LATER[backend]]
-    size = GROUP.get(backend, max(len(chosen), 1))
-    for first in range(0, max(len(chosen), 1), size):
-        session.run(*command, "-n", "2", "--dist", "loadfile", *chosen[first : first + size], env=env)
+    for group in groups(chosen, GROUP.get(backend)):
+        session.run(*ORDINARY, *TWO, *group, env=env)
 
 
 @nox.session(tags=["cpu"])
 def cuda(session: nox.Session) -> None:
     """The CUDA kernels without a GPU: compiled for every architecture, run by an emulator for NumPy, CuPy and torch."""
-    session.install("-e", ".", *TEST, *CUDA)
-    session.run("pytest", "-m", "not slow", *CUDA_TESTS, *session.posargs)
+    install(session, ".", *TEST, *CUDA)
+    session.run(*ORDINARY, *TWO, *CUDA_TESTS, *session.posargs)
 
 
 @nox.session(tags=["cpu"])
 def tables(session: nox.Session) -> None:
     """The selector for scikit-learn, its comparison with others, and samples of pandas' tables."""
-    session.install("-e", ".[sklearn]", *TEST, *TABLES, "tqdm>=4.66")
+    install(session, ".[sklearn]", *TEST, *TABLES, "tqdm>=4.66")
     chosen = ["tests/backends/sklearn", "tests/site/test_experiments_features.py", "tests/survey/test_draw.py"]
-    session.run("pytest", *chosen, *session.posargs, env={"KSUBSET_TARGETS": "numpy-cpu"})
+    session.run("pytest", *TWO, *chosen, *session.posargs, env={"KSUBSET_TARGETS": "numpy-cpu"})
 
 
 @nox.session(tags=["cpu"])
 def minimums(session: nox.Session) -> None:
     """The oldest supported run-time dependencies."""
-    session.install("-e", ".", "array-api-compat==1.12.0", "numpy==2.1.0", "pytest>=8", "hypothesis", "mpmath", "scipy")
-    session.run("pytest", "-m", "not slow", *session.posargs, env={"KSUBSET_TARGETS": "numpy-cpu"})
+    install(session, ".", "array-api-compat==1.12.0", "numpy==2.1.0", *TEST[1:])
+    session.run(*ORDINARY, *TWO, *session.posargs, env={"KSUBSET_TARGETS": "numpy-cpu"})
 
 
 @nox.session(tags=["cpu"])
 def doctest(session: nox.Session) -> None:
     """Every example in the documentation, as printed."""
-    session.install("-e", ".", "numpy>=2.1", TORCH, "pytest>=8")
+    install(session, ".", "numpy>=2.1", TORCH, "pytest>=8")
     session.run("pytest", "--doctest-modules", "ksubset", "--ignore=ksubset/backends")
     session.run("pytest", "--doctest-glob=*.md", "README.md")
 
@@ -166,8 +166,8 @@ def doctest(session: nox.Session) -> None:
 @nox.session(tags=["cpu"])
 def docs(session: nox.Session) -> None:
     """The site, in docs/_build/html, without a warning; its examples run; ``-- linkcheck`` follows links abroad too."""
-    session.install("-e", ".[jax,numpyro,flax,sklearn]", TORCH, *DOCS, *DASK, *TABLES)
-    environment = {"OMP_NUM_THREADS": "1", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # shorter compilation
+    install(session, ".[jax,numpyro,flax,sklearn]", TORCH, *DOCS, *DASK, *TABLES)
+    environment = {"OMP_NUM_THREADS": "1", **HASTY}
     session.run("sphinx-build", "-nWq", "--keep-going", "docs", "docs/_build/html", env=environment)
     session.run("pytest", "docs/test_site.py", env=environment)
     if "linkcheck" in session.posargs:
@@ -205,28 +205,28 @@ def interpreters(session: nox.Session) -> None:
 def demo(session: nox.Session) -> None:
     """The main job: learn which 10 of 64 pixels tell handwritten digits apart."""
     frameworks = [r for name, (rs, _) in MATRIX.items() for r in rs if name in session.posargs]
-    session.install("-e", ".[sklearn]", "matplotlib>=3.9", "tqdm>=4.66", *frameworks)
+    install(session, ".[sklearn]", "matplotlib>=3.9", "tqdm>=4.66", *frameworks)
     session.run("python", "docs/experiments/select_pixels.py", *session.posargs)
 
 
 @nox.session(default=False)
 def features(session: nox.Session) -> None:
     """The selector of features beside scikit-learn's own, on its bundled data; writes the table of the page."""
-    session.install("-e", ".[sklearn]", "tqdm>=4.66")
+    install(session, ".[sklearn]", "tqdm>=4.66")
     session.run("python", "docs/experiments/select_features.py", *session.posargs)
 
 
 @nox.session(default=False)
 def clients(session: nox.Session) -> None:
     """Three layers that choose, trained with the library and with a dynamic programme; writes the table of the page."""
-    session.install("-e", ".[fast]", TORCH, "transformers>=5", "tqdm>=4.66")
+    install(session, ".[fast]", TORCH, "transformers>=5", "tqdm>=4.66")
     session.run("python", "docs/experiments/clients.py", *session.posargs)
 
 
 @nox.session(default=False)
 def experiments(session: nox.Session) -> None:
     """The paper's comparisons on real data, for hours; with ``-- --quick`` minutes. See docs/experiments/paper.md."""
-    session.install("-e", ".[fast]", TORCH, "matplotlib>=3.9", "tqdm>=4.66", "scipy>=1.13", "pysindy>=2")
+    install(session, ".[fast]", TORCH, "matplotlib>=3.9", "tqdm>=4.66", "scipy>=1.13", "pysindy>=2")
     for name in EXPERIMENTS:
         session.run("python", f"docs/experiments/{name}.py", *session.posargs)
 
@@ -237,10 +237,11 @@ def slow(session: nox.Session, backend: str) -> None:
     """The tests that take minutes; for ``cuda``, mutants of the kernels."""
     requirements, targets = MATRIX.get(backend, (CUDA, ""))
     chosen = CUDA_TESTS if backend == "cuda" else []
-    session.install("-e", ".", *TEST, *requirements)
+    install(session, ".", *TEST, *requirements)
     session.run("pytest", "-m", "slow", *chosen, *session.posargs, env={"KSUBSET_TARGETS": targets})
-    if backend in LATER:
-        session.run("pytest", "-m", "not slow", *LATER[backend], env={"KSUBSET_TARGETS": targets})
+    again = {*LATER.get(backend, []), *(FILES[backend] if backend in GROUP else [])}
+    for group in groups(sorted(again), GROUP.get(backend)) if again else []:
+        session.run(*ORDINARY, *TWO, *group, env={"KSUBSET_TARGETS": targets})
 
 
 EVERYTHING = sorted({r for requirements, _ in MATRIX.values() for r in requirements} | set(CUDA))
@@ -249,7 +250,7 @@ EVERYTHING = sorted({r for requirements, _ in MATRIX.values() for r in requireme
 @nox.session(default=False)
 def nightly(session: nox.Session) -> None:
     """The battery in full: over 100,000 generated cases, others each time; a seed after the dashes repeats a run."""
-    session.install("-e", ".", *TEST, *EVERYTHING)
+    install(session, ".", *TEST, *EVERYTHING)
     seed = session.posargs[0] if session.posargs else str(random.randrange(2**32))
     battery = files("battery_*")
     runs = [
@@ -267,7 +268,7 @@ def nightly(session: nox.Session) -> None:
 @nox.session(default=False)
 def programs(session: nox.Session) -> None:
     """Functions under random transformations, 1000 in torch and in JAX; a seed after the dashes repeats them."""
-    session.install("-e", ".", *TEST, *EVERYTHING)
+    install(session, ".", *TEST, *EVERYTHING)
     seed = session.posargs[0] if session.posargs else str(random.randrange(2**32))
     for target in ("torch", "jax"):
         session.run("python", "tests/support/run_programs.py", "--target", target, "--programs", "1000", "--seed", seed)
@@ -276,31 +277,31 @@ def programs(session: nox.Session) -> None:
 @nox.session(default=False)
 def scale(session: nox.Session) -> None:
     """Devices of JAX, processes of torch, clusters of Dask: a batch in parts gives what it gives in one place."""
-    session.install("-e", ".", *TEST, *MATRIX["jax-fast"][0], TORCH, *DASK)
+    install(session, ".", *TEST, *MATRIX["jax-fast"][0], TORCH, *DASK)
     session.run("pytest", "tests/backends/scale", *session.posargs)
 
 
 @nox.session(default=False)
 def mutation(session: nox.Session) -> None:
     """Mutants of the core, each of which a test must notice or tests/mutation/survivors.py explain; takes hours."""
-    session.install("-e", ".", *TEST, TORCH)
+    install(session, ".", *TEST, *EVERYTHING, *DASK, *TABLES)
     session.run("python", "tests/mutation/run.py", *session.posargs)
 
 
 @nox.session(default=False)
 def coverage(session: nox.Session) -> None:
     """Branch coverage of all CPU targets together, 97 % of it at the least."""
-    session.install("-e", ".", *TEST, *EVERYTHING, *DASK, *TABLES, "coverage>=7.10")
+    install(session, ".", *TEST, *EVERYTHING, *DASK, *TABLES, "coverage>=7.10")
     cache = session.create_tmp()  # kernels are compiled anew: the Python code that emits them is seen to run
     runs = [
         ("numpy-cpu strict-cpu strict-no_float64 torch-cpu", "0", ["tests"]),
         ("numpy-cpu torch-cpu", "1", ["tests", "--ignore=tests/backends/scale"]),
     ]
-    runs += [("jax-cpu", "1", [file]) for file in FILES["jax"] + FILES["jax-fast"]]
+    runs += [("jax-cpu", "1", group) for group in groups(FILES["jax"] + FILES["jax-fast"], GROUP["jax"])]
     session.run("coverage", "erase")
     for targets, fast, chosen in [*runs, ("", "1", CUDA_TESTS)]:
-        env = {"KSUBSET_TARGETS": targets, "KSUBSET_FAST": fast, "NUMBA_CACHE_DIR": cache}
-        pytest = ("run", "--parallel-mode", "-m", "pytest", "-q", "-m", "not slow", *chosen)
+        env = {"KSUBSET_TARGETS": targets, "KSUBSET_FAST": fast, "NUMBA_CACHE_DIR": cache, **HASTY}
+        pytest = ("run", "--parallel-mode", "-m", "pytest", "-q", "-m", "not slow", *TWO, *chosen)
         session.run("coverage", *pytest, env=env, success_codes=[0, 5])
     session.run("coverage", "combine")
     session.run("coverage", "report", "--fail-under=97")
@@ -309,7 +310,7 @@ def coverage(session: nox.Session) -> None:
 @nox.session(default=False)
 def bench(session: nox.Session) -> None:
     """Speed as ratios: the core, scalars, and the fast path, which takes what follows the dashes; docs/benchmark.md."""
-    session.install("-e", ".[fast]", TORCH, "matplotlib>=3.9", *MATRIX["jax"][0])
+    install(session, ".[fast]", TORCH, "matplotlib>=3.9", *MATRIX["jax"][0])
     session.run("python", "tests/benchmarks/core.py", env={"OMP_NUM_THREADS": "1"})
     session.run("python", "tests/benchmarks/scalars.py")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
@@ -320,5 +321,5 @@ def bench(session: nox.Session) -> None:
 def gpu(session: nox.Session, backend: str) -> None:
     """The matrix on a CUDA device; a target whose device is absent fails."""
     requirements, targets = GPU[backend]
-    session.install("-e", ".", *TEST, *requirements)
+    install(session, ".", *TEST, *requirements)
     session.run("pytest", "-m", "not slow", *session.posargs, env={"KSUBSET_TARGETS": targets})

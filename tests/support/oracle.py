@@ -122,8 +122,9 @@ class Enumeration:
         if {tuple(z) for z in self.subsets} - {tuple(z) for z in other.subsets}:
             return inf
         place = {tuple(z): i for i, z in enumerate(other.subsets)}
-        theirs = other.gaps[[place[tuple(z)] for z in self.subsets]]
-        return float(_expectation(self._p, self.gaps - theirs) - self.log_weight + other.log_weight)
+        theirs, likely = other.gaps[[place[tuple(z)] for z in self.subsets]], self._p > 0
+        ratios = self.gaps[likely] - theirs[likely]
+        return float((self._p[likely] * ratios).sum() - self.log_weight + other.log_weight)
 
 
 def _total(terms: np.ndarray) -> float:
