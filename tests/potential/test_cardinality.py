@@ -128,7 +128,12 @@ def test_batches_of_higher_rank(target: Target, rng: np.random.Generator) -> Non
     assert drawn[0].shape == (2, 3, N)
     assert (drawn[0] == drawn[1]).all()
     images = target.to_numpy(ksubset.marginals_jvp(x, potential, target.array(v)))
-    truth = [Potential(logits[i, j], omega[j]).covariance[:N, :N] @ v[i, j] for i, j in np.ndindex(2, 3)]
+    laws, subsets = [Potential(logits[i, j], omega[j]) for i, j in np.ndindex(2, 3)], found[0].reshape(6, N)
+    scores = target.to_numpy(ksubset.log_prob(x, potential, target.array(found[0]))).flatten()
+    truth = [z @ row.logits + row.log_weights[int(z.sum())] for row, z in zip(laws, subsets, strict=True)]
+    truth -= np.array([row.log_normalizer for row in laws])
+    np.testing.assert_allclose(scores, truth, atol=target.tolerance(1e-5, 1e-13))
+    truth = [row.covariance[:N, :N] @ y for row, y in zip(laws, v.reshape(6, N), strict=True)]
     np.testing.assert_allclose(images.reshape(6, N), truth, atol=target.tolerance(1e-5, 1e-13))
 
 

@@ -82,6 +82,13 @@ def test_functions_of_an_item(target: Target, diff: Transforms, rng: np.random.G
         close(target, found(target.array(LOGITS), target.array(WEIGHTS)), expected)
 
 
+def test_samples_have_no_gradient(target: Target, diff: Transforms, rng: np.random.Generator) -> None:
+    def loss(x: Any) -> Any:
+        return (ksubset.sample(x, ksubset.at_most(2), rng=target.rng(0)) * 2 + 0 * x).sum()
+
+    assert (target.to_numpy(diff.grad(loss)(target.array(rng.normal(size=N)))) == 0).all()
+
+
 def test_log_prob(target: Target, diff: Transforms) -> None:
     z = np.stack([row.subsets[-1] for row in ROWS])
     seen = np.stack([row.statistics[-1] for row in ROWS])
