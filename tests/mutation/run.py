@@ -106,7 +106,10 @@ TESTS = {
     "_call.problem": [
         "test_validation.py",
         *QUICK,
+        "test_cardinality.py",
         "test_cardinality_arguments.py",
+        "test_cardinality_derivatives.py",
+        "test_indices.py",
         "test_masks.py",
         "test_snapshots.py",
     ],
@@ -158,6 +161,7 @@ TORCH = (
     "_call.cardinality_problem",
     "_call.placement",
     "_call.prepare",
+    "_call.problem",
     "_call.sharded",
     "survey._design",
 )

@@ -308,6 +308,7 @@ CALLS: dict[str, dict[str, dict[str, str]]] = {
         "ceiling, bottom = xp.max(half, axis=-1), xp.min(half, axis=-1)": {"-1 → 1": AXIS},
         "mask = xp.max(xp.where(low, half, -inf), axis=-1)": {"-1 → 1": AXIS},
         "floor = xp.min(xp.where(low, inf, half), axis=-1)": {"-1 → 1": AXIS},
+        "above = xp.max(xp.where(low | (rows == inf), -inf, half), axis=-1)": {"-1 → 1": AXIS},
         "return xp.where(xp.all(low, axis=-1), ceiling == bottom, apart)": {"-1 → 1": AXIS},
     },
     "_engine.potential.mixture": {

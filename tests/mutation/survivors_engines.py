@@ -158,6 +158,7 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         },
         "return ops.devices.pick(pad(ops, x, 1, 1), index[:, :, None, :])[:, :, 0, :]": {"1 → 2": WIDER},
         "LONGEST_SUM = 64": {"64 → 65": SPEED},
+        "while mean.shape[0] > 2:": {"mean.shape[0] > 2 → mean.shape[0] >= 2": WIDER},
         "if not ops.eager_on_cpu or xp.finfo(p.dtype).bits > 32:": {"32 → 33": BITS},
         "full = 2 * left.shape[0] - 1": {"2 * left.shape[0] - 1 → 2 * left.shape[0] + 1": WIDER, "2 → 3": WIDER},
         "if left.shape[0] <= LONGEST_SUM:": {"left.shape[0] <= LONGEST_SUM → left.shape[0] < LONGEST_SUM": SPEED},
