@@ -87,6 +87,11 @@ def test_nothing_to_draw(target: Target) -> None:
         np.testing.assert_array_equal(found, np.zeros(sizes.shape))
 
 
+def test_the_only_unit_of_each_population_is_drawn(target: Target) -> None:
+    found = target.to_numpy(survey.inclusion_probabilities(target.array([[1.0], [2.0], [0.5]]), 1))
+    np.testing.assert_array_equal(found, np.ones((3, 1)))
+
+
 def test_whole_numbers_and_dtypes(target: Target) -> None:
     found = survey.inclusion_probabilities(target.array([3, 2, 1], "int32"), 2)
     assert found.dtype == target.xp.zeros(0, device=target.device).dtype
@@ -115,6 +120,7 @@ BAD: dict[str, tuple[Any, Any, type[Exception], str]] = {
         ValueError,
         "sizes must have at least k entries above 0; got 1 in row 1: a unit of size 0 is never drawn",
     ),
+    "two of one unit": ([1.0], 2, ValueError, r"k must be in \[0, 1\].*got 2"),
     "k > n": ([1.0, 2.0], 3, ValueError, r"k must be in \[0, 2\].*got 3"),
     "k negative": ([1.0, 2.0], -1, ValueError, r"k must be in \[0, 2\].*got -1"),
     "k a float": ([1.0, 2.0], 1.0, TypeError, "k must be an int or an integer array; got float"),
