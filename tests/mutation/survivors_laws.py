@@ -3,6 +3,7 @@
 from survivors_engines import RESHAPE, WIDER, ZERO
 from survivors_potentials import COPY, READABLE
 
+DIAGONAL = "A square matrix with a diagonal alone is its own transpose."
 ALIKE = "All sizes of a row are multiplied alike, and nothing near the bound overflows."
 AS_THEY_ARE = "NumPy's arrays, and numbers beside them, are read as they are."
 NO_SIZE = "Any size below 0 stands for none."
@@ -60,6 +61,14 @@ LAWS: dict[str, dict[str, dict[str, str]]] = {
     "survey._numbers": {
         'return xp.astype(x, xp.zeros(0, device=device(x)).dtype) if xp.isdtype(x.dtype, "integral") else x': {
             "0 → 1": "Only the dtype of these zeros is used.",
+        },
+    },
+    "survey._estimate": {
+        "own = xp.eye(joint.shape[-1], dtype=joint.dtype, device=device(joint))": {"1 → 2": DIAGONAL},
+        "return xp.abs(xp.sum(joint * own, axis=-1) - pi) <= DIAGONAL * pi": {
+            "1 → 2": DIAGONAL,
+            "xp.abs(xp.sum(joint * own, axis=-1) - pi) <= DIAGONAL * pi → "
+            "xp.abs(xp.sum(joint * own, axis=-1) - pi) < DIAGONAL * pi": "No rounded difference is at the limit.",
         },
     },
     "survey._inclusion": {

@@ -218,23 +218,29 @@ def test_arrays_of_another_kind(target: Target) -> None:
         survey.horvitz_thompson(y, pi, JOINT)
 
 
-@pytest.mark.parametrize(
-    "bad",
-    [
-        (0, [np.nan, 1.0]),
-        *((1, [pi, 0.5]) for pi in (0.0, -0.5, 1.5)),
-        *((2, [[0.5, joint]] * 2) for joint in (0.0, -0.1, 1.5)),
-        (2, [[0.5, 0.1], [0.1, 0.4]]),
-    ],
-    ids=str,
-)
-def test_rows_that_are_not_checked_are_nan_alone(target: Target, bad: tuple[int, Any]) -> None:
-    place, value = bad
-    good: list[Any] = [[1.0, 2.0], [0.5, 0.5], JOINT]
-    arrays = [target.array([value if i == place else row, row]) for i, row in enumerate(good)]
-    found = survey.horvitz_thompson(*arrays, validate=False)
+BAD_UNITS = [(0, [np.nan, 1.0]), *((1, [pi, 0.5]) for pi in (0.0, -0.5, 1.5))]
+BAD_PAIRS = [
+    *((2, [[0.5, joint], [joint, 0.5]]) for joint in (0.0, -0.1, 1.5)),
+    *((2, [[pi, 0.2], [0.2, 0.5]]) for pi in (0.50075, 0.4)),
+]
+
+
+def check_alone(target: Target, good: list[Any], place: int, bad: Any, names: tuple[str, ...]) -> None:
+    """One bad row of three is NaN, unchecked, and the others are what they are alone."""
+    batch = [target.array([[bad if i == place else row, row, row]]) for i, row in enumerate(good)]
+    found = survey.horvitz_thompson(*batch, validate=False)
     alone = survey.horvitz_thompson(*map(target.array, good))
-    for name in ("total", "mean", "variance", "mean_variance"):
+    for name in names:
         together = target.to_numpy(getattr(found, name))
-        assert np.isnan(together[0])
-        np.testing.assert_allclose(together[1], target.to_numpy(getattr(alone, name)), rtol=1e-5)
+        assert np.isnan(together[0, 0])
+        np.testing.assert_allclose(together[0, 1:], target.to_numpy(getattr(alone, name)), rtol=1e-5)
+
+
+@pytest.mark.parametrize("bad", BAD_UNITS, ids=str)
+def test_rows_that_are_not_checked_are_nan_alone(target: Target, bad: tuple[int, Any]) -> None:
+    check_alone(target, [[1.0, 2.0], [0.5, 0.5]], *bad, ("total", "mean"))
+
+
+@pytest.mark.parametrize("bad", BAD_UNITS + BAD_PAIRS, ids=str)
+def test_rows_of_pairs_that_are_not_checked_are_nan_alone(target: Target, bad: tuple[int, Any]) -> None:
+    check_alone(target, [[1.0, 2.0], [0.5, 0.5], JOINT], *bad, ("total", "mean", "variance", "mean_variance"))
