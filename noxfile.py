@@ -25,8 +25,6 @@ CORE = ("api", "law", "engine", "potential", "battery", "survey")
 """Folders of tests that concern every backend; those of one are in folders of their own."""
 
 NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
-
-
 COMPILED = (
     *("capabilities", "cardinality*", "compile", "contour", "design", "estimate", "grad", "inclusion", "indices"),
     *("jax_settings", "jvp", "masks_forced", "numpyro", "numpyro_mcmc", "second_order", "values", "vmap"),
@@ -97,8 +95,9 @@ def install(session: nox.Session, *what: str) -> None:
 
 def groups(chosen: list[str], size: int | None) -> list[list[str]]:
     """Files in groups of a size, or in one group."""
-    size = size or max(len(chosen), 1)
-    return [chosen[first : first + size] for first in range(0, max(len(chosen), 1), size)]
+    if size is None:
+        return [chosen]
+    return [chosen[first : first + size] for first in range(0, len(chosen), size)]
 
 
 @nox.session(tags=["cpu"])
@@ -241,8 +240,9 @@ def slow(session: nox.Session, backend: str) -> None:
     install(session, ".", *TEST, *requirements)
     session.run("pytest", "-m", "slow", *chosen, *session.posargs, env={"KSUBSET_TARGETS": targets})
     again = {*LATER.get(backend, []), *(FILES[backend] if backend in GROUP else [])}
-    for group in groups(sorted(again), GROUP.get(backend)) if again else []:
-        session.run(*ORDINARY, *TWO, *group, env={"KSUBSET_TARGETS": targets})
+    if again:
+        for group in groups(sorted(again), GROUP.get(backend)):
+            session.run(*ORDINARY, *TWO, *group, env={"KSUBSET_TARGETS": targets})
 
 
 EVERYTHING = sorted({r for requirements, _ in MATRIX.values() for r in requirements} | set(CUDA))

@@ -233,7 +233,8 @@ def report(module: str, sample: int | None, seed: int, jobs: int) -> list[str]:
     if [end for _, end in fates(module, [None], 600, jobs)] != ["survived"]:
         raise SystemExit(f"the tests of {module} fail without a mutant")
     limit = 30 + 4 * (time.monotonic() - start)
-    open_cases, ends = [], Counter(explained=len(chosen) - len(tried))
+    open_cases, ends = _stale(module, found), Counter(explained=len(chosen) - len(tried))
+    print("\n".join(open_cases), end="\n" * bool(open_cases))
     for mutant, end in fates(module, tried, limit, jobs):
         ends[end] += 1
         if end == "survived":
@@ -246,7 +247,22 @@ def report(module: str, sample: int | None, seed: int, jobs: int) -> list[str]:
 
 def _explained(module: str, mutant: Mutant) -> bool:
     """Whether an explanation stands ready: tests that noticed the mutant all the same would change no verdict."""
-    return any((module, mutant.text, change) in HARMLESS for change in (mutant.change, ANY))
+    return not HARMLESS.keys().isdisjoint(_explanations(module, mutant))
+
+
+def _explanations(module: str, mutant: Mutant) -> set[tuple[str, str, str]]:
+    """Where an explanation of a mutant would stand."""
+    return {(module, mutant.text, change) for change in (mutant.change, ANY)}
+
+
+def _stale(module: str, found: list[Mutant]) -> list[str]:
+    """Explanations of changes that the module no longer has room for."""
+    fitting = {place for mutant in found for place in _explanations(module, mutant)}
+    return [
+        f"{module}.py: an explanation of no mutant: {change}   in   {text}"
+        for name, text, change in HARMLESS
+        if name == module and (name, text, change) not in fitting
+    ]
 
 
 def main() -> None:

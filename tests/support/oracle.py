@@ -122,9 +122,9 @@ class Enumeration:
         if {tuple(z) for z in self.subsets} - {tuple(z) for z in other.subsets}:
             return inf
         place = {tuple(z): i for i, z in enumerate(other.subsets)}
-        theirs, likely = other.gaps[[place[tuple(z)] for z in self.subsets]], self._p > 0
-        ratios = self.gaps[likely] - theirs[likely]
-        return float((self._p[likely] * ratios).sum() - self.log_weight + other.log_weight)
+        theirs = other.gaps[[place[tuple(z)] for z in self.subsets]]
+        ratios = np.subtract(self.gaps, theirs, out=np.zeros_like(theirs), where=self._p > 0)  # both may be infinite
+        return float(_expectation(self._p, ratios) - self.log_weight + other.log_weight)
 
 
 def _total(terms: np.ndarray) -> float:
