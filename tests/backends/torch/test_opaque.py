@@ -59,7 +59,10 @@ def test_a_compiled_layer_takes_the_kernels(target: Target, fast: None, monkeypa
 def test_one_program_serves_every_batch(target: Target) -> None:
     import torch
 
-    layer = torch.compile(lambda x: ksubset.rsample(x, 3, sample_shape=(2,)), fullgraph=True, dynamic=True)
+    compiler = "aot_eager" if dispatch.obstacle() else "inductor"  # which takes half a minute for the core
+    layer = torch.compile(
+        lambda x: ksubset.rsample(x, 3, sample_shape=(2,)), fullgraph=True, dynamic=True, backend=compiler
+    )
     for rows in (8, 5, 1, 0):
         x = torch.randn(rows, 9, requires_grad=True)
         z = layer(x)

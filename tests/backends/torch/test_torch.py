@@ -27,8 +27,8 @@ def test_gradcheck(target: Target, name: str) -> None:
     def function(x: Any) -> Any:
         return getattr(ksubset, name)(x, k)
 
-    assert torch.autograd.gradcheck(function, x, check_forward_ad=True)
-    assert torch.autograd.gradgradcheck(function, x)
+    assert torch.autograd.gradcheck(function, x, check_forward_ad=True, fast_mode=name == "covariance")
+    assert torch.autograd.gradgradcheck(function, x, fast_mode=True)
 
 
 def test_gradcheck_of_two_arguments(target: Target) -> None:
@@ -37,7 +37,7 @@ def test_gradcheck_of_two_arguments(target: Target) -> None:
     x, v = (target.array(rows[:2]).requires_grad_() for rows in (X, DIRECTIONS))
     for function in (lambda x, v: ksubset.marginals_jvp(x, 3, v), lambda x, v: ksubset.kl_divergence(x, v, 3)):
         assert torch.autograd.gradcheck(function, (x, v), check_forward_ad=True)
-        assert torch.autograd.gradgradcheck(function, (x, v))
+        assert torch.autograd.gradgradcheck(function, (x, v), fast_mode=True)
 
 
 def test_third_order_by_double_backward(target: Target) -> None:

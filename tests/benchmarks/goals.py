@@ -1,0 +1,90 @@
+"""The goals for all that stands around the kernels, and what was measured, as the tables of a page.
+
+    python tests/benchmarks/goals.py --page docs/benchmark_goals.md
+
+``--quick`` makes few calls, which checks the program; ``--only WORD`` measures the goals that have the word in them.
+"""
+
+import argparse
+import os
+from itertools import chain
+from pathlib import Path
+
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+import goal_rows
+import jax
+import run
+import torch
+from goal import Goal, measure, written
+from settings import require_fast, thread_count
+from timing import grow_heap
+
+BEGIN, END = "<!-- written by tests/benchmarks/goals.py -->", "<!-- up to here -->"
+HEAD = ("what", "against", "goal", "1 thread", "2 threads", "reached")
+
+Found = tuple[Goal, float, float | None]
+
+
+def measured(goal: Goal, quick: bool) -> Found:
+    """On one thread and on two; a cold start once."""
+    seconds, fewest = (0.01, 1) if quick else (0.5, 5)
+    values: list[float | None] = []
+    for threads in (1, 2):
+        with thread_count(threads):
+            repeats = threads == 1 or goal not in goal_rows.COLD
+            values.append(measure(goal, seconds, fewest) if repeats else None)
+    line = " ".join(cells((goal, values[0] or 0.0, values[1])))
+    print(line, flush=True)
+    return goal, values[0] or 0.0, values[1]
+
+
+def cells(found: Found) -> list[str]:
+    """A line of a table."""
+    goal, one, two = found
+    both = [written(value, goal.unit) if value is not None else "" for value in (one, two)]
+    reached = max(value for value in (one, two) if value is not None) <= goal.most
+    return [goal.what, goal.against, f"≤ {goal.most:g} {goal.unit}", *both, "yes" if reached else "**no**"]
+
+
+def tables(groups: dict[str, list[Found]]) -> str:
+    """A table for each group, under its name."""
+    parts = []
+    for name, found in groups.items():
+        lines = [list(HEAD), ["---"] * len(HEAD), *map(cells, found)]
+        parts.append(f"## {name}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
+    return "\n\n".join(parts)
+
+
+def conclusion(groups: dict[str, list[Found]]) -> str:
+    """How many goals are reached, and under which conditions."""
+    found = list(chain.from_iterable(groups.values()))
+    reached = sum(cells(one)[-1] == "yes" for one in found)
+    conditions = "\n".join(f"- {name}: {value}" for name, value in run.conditions().items() if name != "floor")
+    return f"{reached} of {len(found)} goals are reached, on one thread and on two.\n\n{conditions}"
+
+
+def main() -> None:
+    """Measure, print, and write the page if one is given."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--quick", action="store_true", help="check the program: few calls")
+    parser.add_argument("--only", default="", help="a word in the goals to measure")
+    parser.add_argument("--page", type=Path, help="Markdown in which to put the tables")
+    options = parser.parse_args()
+    require_fast()
+    grow_heap()
+    torch.set_num_interop_threads(1)
+    jax.config.update("jax_enable_x64", True)
+    groups = {}
+    for name, goals in goal_rows.GROUPS.items():
+        chosen = [goal for goal in goals if options.only in f"{name} {goal.what} {goal.against}"]
+        if chosen:
+            groups[name] = [measured(goal, options.quick) for goal in chosen]
+    if options.page:
+        head, _, rest = options.page.read_text().partition(BEGIN)
+        tail = rest.partition(END)[2]
+        options.page.write_text(f"{head}{BEGIN}\n\n{conclusion(groups)}\n\n{tables(groups)}\n\n{END}{tail}")
+
+
+if __name__ == "__main__":
+    main()
