@@ -120,10 +120,10 @@ class ArrayAPI(Backend):
         if not isinstance(self.path(law, function.__name__, parameters), str):
             if solution is None and functions.has_own_kernel(function, law):
                 return dispatch.evaluate(function, law, parameters, *arrays)
-            if function in functions.SOLVING:
+            if solution is None and functions.asks_kernels(function, law):
+                law = dispatch.by_kernels(function, law)
+            elif function in functions.SOLVING:
                 known = functions.solutions(function, partial(dispatch.moments, law), parameters, *arrays, **known)
-            elif function in functions.SEARCHING:
-                law = dispatch.by_kernels(law)
         with np.errstate(all="ignore"):  # the contract speaks through inf and NaN in the results
             value = function(self.ops(parameters), law, parameters, *arrays, **known)
         return value if value.dtype == parameters.dtype else self.astype(value, parameters.dtype)

@@ -131,9 +131,16 @@ def scalars(
 
 
 def log_prob(
-    logits: Any, k: Any, z: Any, width: int | None = None, *, threads: int | None = None, memory: Memory = NUMPY
+    logits: Any,
+    k: Any,
+    z: Any,
+    width: int | None = None,
+    *,
+    expected: bool = False,
+    threads: int | None = None,
+    memory: Memory = NUMPY,
 ) -> Any:
-    """Compute log-probabilities.
+    """Compute log-probabilities, or what another law expects of them.
 
     Parameters
     ----------
@@ -141,6 +148,8 @@ def log_prob(
         As this module says.
     z
         0 and 1, of the shape of ``logits`` with any dimensions of draws in front.
+    expected
+        Whether ``z`` holds the `ksubset._law.by_kernels.signed_means` of another law.
     threads, memory
         As in `moments`.
 
@@ -149,7 +158,7 @@ def log_prob(
     array, shape of ``z`` without its last axis
     """
     out, draws = memory.empty(z.shape[:-1], logits), prod(z.shape[: len(z.shape) - len(logits.shape)])
-    arguments = memory.contiguous(z, logits), draws, out
+    arguments = memory.contiguous(z, logits), draws, int(expected), out
     _run_scalars(scores, logits, k, width, arguments, 1 + draws, threads, memory)
     return out
 

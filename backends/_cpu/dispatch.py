@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     import numpy as np
 
-    from ksubset.backends._cpu.calls import Path
+    from ksubset.backends._cpu.calls import Memory, Path
 
 SCALARS = tuple(sorted(function.__name__ for function in functions.SCALARS))
 OWN = tuple(sorted(function.__name__ for function in functions.OWN))
@@ -136,9 +136,12 @@ def moments(law: Law, parameters: "np.ndarray", *, sides: bool = True, threads: 
     return _calls(law).moments(law, parameters, sides=sides, threads=threads)
 
 
-def by_kernels(law: Any, threads: int | None = None, memory: Any = None) -> Law:
-    """The law for functions of ``functions.SEARCHING``, which have subsets of one size."""
-    return dispatch_fixed.by_kernels(law, threads, memory)
+def by_kernels(
+    function: "Callable[..., Any]", law: Any, threads: int | None = None, memory: "Memory | None" = None
+) -> Law:
+    """The law for functions of which ``functions.asks_kernels`` is true, which have subsets of one size."""
+    make = dispatch_fixed.scored if function in functions.DIVERGENCES else dispatch_fixed.by_kernels
+    return make(law, threads, memory)
 
 
 def sample(

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from ksubset._engine.inference import Solution
 from ksubset._law import functions
-from ksubset._law.fixed_size import ByKernels, FixedSize
+from ksubset._law.by_kernels import ByKernels, Scored
+from ksubset._law.fixed_size import FixedSize
 
 if TYPE_CHECKING:
     import numpy as np
@@ -89,6 +90,23 @@ def by_kernels(law: FixedSize, threads: int | None = None, memory: "Memory | Non
         return cpu.jacobian_product(logits, law.k, v, law.width, **settings)
 
     return ByKernels(law.k, law.width, solve, multiply)
+
+
+def scored(law: FixedSize, threads: int | None = None, memory: "Memory | None" = None) -> Scored:
+    """The law for functions of ``functions.DIVERGENCES``."""
+    cpu, memory = kernels(), memory or kernels().NUMPY
+    settings: dict[str, Any] = {"threads": threads, "memory": memory}
+
+    def sides(law: FixedSize, logits: Any) -> Any:
+        return cpu.moments(logits, law.k, law.width, partition=False, **settings)
+
+    def entropies(law: FixedSize, logits: Any) -> Any:
+        return cpu.scalars(logits, law.k, law.width, normaliser=False, **settings)
+
+    def expected(law: FixedSize, logits: Any, means: Any) -> Any:
+        return cpu.log_prob(logits, law.k, means, law.width, expected=True, **settings)
+
+    return Scored(law.k, law.width, memory.double, sides, entropies, expected)
 
 
 def sample(

@@ -24,6 +24,9 @@ class Memory(Protocol):
     def empty(self, shape: tuple[int, ...], like: Any) -> Any:
         """A new array of the dtype of another one."""
 
+    def double(self, x: Any) -> Any:
+        """The array in float64."""
+
     def integers(self, shape: tuple[int, ...]) -> Any:
         """A new array of 64-bit integers."""
 
@@ -48,6 +51,9 @@ class NumPy:
 
     def empty(self, shape: tuple[int, ...], like: np.ndarray) -> np.ndarray:
         return np.empty(shape, like.dtype)
+
+    def double(self, x: np.ndarray) -> np.ndarray:
+        return x.astype(np.float64, copy=False)
 
     def integers(self, shape: tuple[int, ...]) -> np.ndarray:
         return np.empty(shape, np.int64)

@@ -17,7 +17,8 @@ import array_api_compat
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
 from ksubset._law import functions
-from ksubset._law.fixed_size import ByKernels, FixedSize
+from ksubset._law.by_kernels import ByKernels
+from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset.backends._cuda.geometry import Device, Launch, plan, suits
 

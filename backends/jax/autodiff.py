@@ -20,10 +20,11 @@ from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
 from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions
+from ksubset._law.by_kernels import ByKernels, Scored, expected_log_prob
 from ksubset._law.derivatives import RULES
-from ksubset._law.fixed_size import ByKernels, FixedSize
+from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
-from ksubset.backends.jax.cpu import DRAW, KERNEL, array_code, batched, takes
+from ksubset.backends.jax.cpu import DRAW, KERNEL, array_code, batched, log_prob, takes
 from ksubset.backends.jax.ops import ops_for
 from ksubset.backends.jax.settings import by_own_settings
 from ksubset.backends.jax.sharding import lowered_with_devices, several_devices
@@ -45,7 +46,8 @@ def inverse_product(law: FixedSize, logits: Array, v: Array) -> Array:
 
     @by_own_settings
     def conjugate_gradients(_: Any, b: Array) -> Array:
-        return functions.jacobian_solve(ops_for(b), searching(law, logits), jax.lax.stop_gradient(logits), b)
+        kernels = by_kernels(functions.jacobian_solve, law, logits)
+        return functions.jacobian_solve(ops_for(b), kernels, jax.lax.stop_gradient(logits), b)
 
     def matrix(x: Array) -> Array:
         return product(law, logits, x)
@@ -54,21 +56,34 @@ def inverse_product(law: FixedSize, logits: Array, v: Array) -> Array:
     return linear(matrix, v, conjugate_gradients, symmetric=True)
 
 
-def searching(law: FixedSize, logits: Array) -> FixedSize:
-    """The law for functions of ``functions.SEARCHING``, whose programs compile faster too if they call kernels."""
-    static = law.static
+def by_kernels(function: Callable[..., Array], law: FixedSize, logits: Array) -> FixedSize:
+    """The law for functions of which ``functions.asks_kernels`` is true; their programs compile faster, too."""
     if several_devices() or not takes(law, functions.marginals.__name__, logits):
         return law
+    if function in functions.DIVERGENCES:
+        return Scored(law.k, law.width, _double, _sides, partial(_kernel, functions.entropy), _expected)
+    return ByKernels(law.k, law.width, _sides, _multiply)
 
-    def solve(law: FixedSize, logits: Array, **wanted: bool) -> Solution:
-        operands = (logits,) if law.counts is None else (logits, law.counts)
-        sides = (KERNEL.bind(*operands, function=x, law=static) for x in (functions.marginals, functions.unchosen))
-        return Solution(None, None, *sides)
 
-    def multiply(law: FixedSize, logits: Array, v: Array) -> Array:
-        return product(static.sized(law.counts), logits, v)
+def _kernel(function: Callable[..., Array], law: FixedSize, logits: Array, *arrays: Array) -> Array:
+    operands = (logits, *arrays) if law.counts is None else (logits, *arrays, law.counts)
+    return KERNEL.bind(*operands, function=function, law=FixedSize(law.k, law.width).static)
 
-    return ByKernels(law.k, law.width, solve, multiply)
+
+def _sides(law: FixedSize, logits: Array, **wanted: bool) -> Solution:
+    return Solution(None, None, *(_kernel(x, law, logits) for x in (functions.marginals, functions.unchosen)))
+
+
+def _expected(law: FixedSize, logits: Array, means: Array) -> Array:
+    return _kernel(expected_log_prob, law, logits, means)
+
+
+def _multiply(law: FixedSize, logits: Array, v: Array) -> Array:
+    return product(FixedSize(law.k, law.width), logits, v)
+
+
+def _double(x: Array) -> Array:
+    return x.astype(jnp.promote_types(x.dtype, jnp.result_type(float)))
 
 
 PRODUCT: Any = Primitive("ksubset_product")
@@ -176,12 +191,15 @@ def differentiable(function: Callable[..., Array], law: Law, fast: bool, draws: 
         operands = (parameters, *arrays) if counts is None else (parameters, *arrays, counts)
         if draws is not None:
             return DRAW.bind(*operands, draws=draws, law=law)
+        if fast and function is functions.log_prob:
+            return log_prob(law, parameters, counts, *arrays)
         if fast:
             return KERNEL.bind(*operands, function=function, law=law)
         sized = law.sized(counts)
-        if function in functions.SEARCHING:
-            sized = searching(cast("FixedSize", sized), parameters)
-        return function(ops_for(parameters), sized, parameters, *arrays, solution=solution)
+        if solution is None and functions.asks_kernels(function, law):
+            sized = by_kernels(function, cast("FixedSize", sized), parameters)
+        result = function(ops_for(parameters), sized, parameters, *arrays, solution=solution)
+        return result.astype(parameters.dtype)
 
     @by_own_settings
     def derive(primals: Any, tangents: Any) -> tuple[Array, Array]:

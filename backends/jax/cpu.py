@@ -18,6 +18,7 @@ from jax.interpreters import batching, mlir
 
 from ksubset._engine.ops import Array
 from ksubset._law import functions
+from ksubset._law.by_kernels import expected_log_prob
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
@@ -45,9 +46,11 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | s
         )
     if is_long(shape[-1]):
         return f"rows of {shape[-1]} items may be spread over {jax.device_count()} devices, a tree for each"
-    own = isinstance(law, FixedSize) and name in dispatch.SCALARS
+    own = isinstance(law, FixedSize) and name in dispatch.OWN
+    if name == functions.log_prob.__name__ and several_devices():
+        return f"log-probabilities on {jax.device_count()} devices take the core, whose programs XLA partitions"
     if (name in dispatch.SOLVING and not own) or name in ("moments", dispatch.COUNTS):
-        return "XLA's programs call kernels for marginals, their Jacobian, entropies, normalisers and samples alone"
+        return "XLA's programs call kernels for marginals, their Jacobian, scalars and samples alone"
     if isinstance(law, SizeWeighted) and several_devices():
         return f"potentials on {jax.device_count()} devices take the core, whose programs XLA partitions"
     return dispatch.choose(law, name, shape, dtype)
@@ -62,9 +65,10 @@ _shaped: Any = jax.ShapeDtypeStruct  # JAX leaves these two untyped
 _capsule: Any = jax.ffi.pycapsule
 
 KERNEL: Any = Primitive("ksubset_kernel")
-"""Operands: the law's parameters; v of the same shape for `marginals_jvp`; the sizes (...) that its static form lacks.
+"""Operands: the law's parameters; v of the same shape for `marginals_jvp`, means for `expected_log_prob`, subsets
+(..., draws, n) for `log_prob`; the sizes (...) that the law's static form lacks.
 
-``function`` is that of one of `dispatch.FUNCTIONS`.
+``function`` is that of one of `dispatch.FUNCTIONS`, or `expected_log_prob`.
 """
 DRAW: Any = Primitive("ksubset_draw")
 """Operands: parameters (keys + batch + (m,)), a seed of two words for each key (keys + (2,)), the sizes as in `KERNEL`.
@@ -76,9 +80,9 @@ The result is keys + (draws,) + batch + (n,); only `jax.vmap` makes more than on
 @by_own_settings
 def array_code(parameters: Array, *operands: Array, function: Callable[..., Array], law: Law) -> Array:
     """The core's value of the same function as `KERNEL`."""
-    if law.is_sized:
-        return function(ops_for(parameters), law, parameters, *operands)
-    *arrays, counts = operands
+    arrays, counts = (operands, None) if law.is_sized else (operands[:-1], operands[-1])
+    if function is functions.log_prob:
+        parameters, counts = parameters[..., None, :], None if counts is None else counts[..., None]
     return function(ops_for(parameters), law.sized(counts), parameters, *arrays)
 
 
@@ -104,10 +108,36 @@ def _kernel(parameters: Array, *operands: Array, function: Callable[..., Array],
     if function in functions.SCALARS:
         normaliser = function is functions.log_normalizer
         return _call("scalars", law, parameters, [], operands, parameters.shape[:-1], normaliser)
+    if function in SCORES:
+        return _scores(law, parameters, *operands, expected=function is expected_log_prob)
     v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == parameters.ndim]
     handler = "jacobian_product" if v else "moments"
     counts, shape = operands[len(v) :], parameters.shape
     return _call(handler, law, parameters, v, counts, shape, function is functions.unchosen)
+
+
+SCORES = (functions.log_prob, expected_log_prob)
+
+
+def _scores(law: Law, logits: Array, z: Array, *counts: Array, expected: bool) -> Array:
+    """Log-probabilities; the kernel has the draws in front."""
+    batch, draws = logits.shape[:-1], () if expected else (z.shape[-2],)
+    z = z if expected else jnp.moveaxis(z, -2, 0)
+    arrays = [z.reshape(-1, z.shape[-1])]
+    value = _call("scores", law, logits, arrays, counts, (*draws, *batch), int(expected))
+    return value if expected else jnp.moveaxis(value, 0, -1)
+
+
+def log_prob(law: Law, logits: Array, counts: Array | None, z: Array) -> Array:
+    """`ksubset._law.functions.log_prob` by `KERNEL`, which has one place for draws and broadcasts nothing."""
+    shape = jnp.broadcast_shapes(logits.shape, z.shape)
+    if shape[-logits.ndim :] != logits.shape:
+        logits = jnp.broadcast_to(logits, shape)
+        counts = None if counts is None else jnp.broadcast_to(counts, shape[:-1])
+    z = jnp.broadcast_to(z, shape).astype(logits.dtype).reshape(-1, *logits.shape)
+    operands = [logits, jnp.moveaxis(z, 0, -2)] + ([] if counts is None else [counts])
+    value: Array = KERNEL.bind(*operands, function=functions.log_prob, law=law)
+    return jnp.moveaxis(value, -1, 0).reshape(shape[:-1])
 
 
 @by_own_settings
@@ -140,8 +170,9 @@ def _call(
     rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if law.k is None else law.k
     width = law.width
     share = rows // max(len(arrays[0]), 1) if handler == "sample" else rows
-    method, across = planning.choose(handler, share, n, width)
-    plan = planning.arrange(handler, logits.dtype, method, across, n, width)
+    kind = "scalars" if handler == "scores" else handler
+    method, across = planning.choose(kind, share, n, width)
+    plan = planning.arrange(kind, logits.dtype, method, across, n, width)
     counted = plan.scratch + (8 + 2 * logits.dtype.itemsize) * rows + 128
     results = _shaped(shape, logits.dtype), _shaped((counted,), np.uint8)
     call = jax.ffi.ffi_call(_target(getattr(xla_handlers, f"{handler}_{method}"), plan.layout.kind), results)
@@ -223,6 +254,8 @@ def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
 def _value_shape(parameters: Any, *operands: Any, function: Callable[..., Array], law: Law) -> Any:
     if function in functions.SCALARS:
         return jax.core.ShapedArray(parameters.shape[:-1], parameters.dtype)
+    if function in SCORES:
+        return jax.core.ShapedArray(operands[0].shape[:-1], parameters.dtype)
     return parameters
 
 

@@ -60,6 +60,9 @@ class Tensors:
     def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
         return torch.empty(shape, dtype=like.dtype, device="cpu")
 
+    def double(self, x: Tensor) -> Tensor:
+        return x.double()
+
     def integers(self, shape: tuple[int, ...]) -> Tensor:
         return torch.empty(shape, dtype=torch.int64, device="cpu")
 
@@ -114,9 +117,9 @@ def moments(law: Law, parameters: Tensor, *, sides: bool = True) -> Any:
     return type(found)(*(None if x is None else torch.from_numpy(x) for x in parts))
 
 
-def by_kernels(law: Law) -> Law:
-    """The law for functions of ``functions.SEARCHING``."""
-    return dispatch.by_kernels(law, torch.get_num_threads(), TENSORS)
+def by_kernels(function: Callable[..., Any], law: Law) -> Law:
+    """The law for functions of which ``functions.asks_kernels`` is true."""
+    return dispatch.by_kernels(function, law, torch.get_num_threads(), TENSORS)
 
 
 def draw(

@@ -21,12 +21,12 @@ def evaluate(
     if cpu.takes(law, function.__name__, parameters, *arrays):
         if solution is None and functions.has_own_kernel(function, law):
             return cpu.evaluate(function, law, parameters, *arrays)
-        if function in functions.SOLVING:
+        if solution is None and functions.asks_kernels(function, law):
+            law = cpu.by_kernels(function, law)
+        elif function in functions.SOLVING:
             known = functions.solutions(function, partial(cpu.moments, law), parameters, *arrays, **known)
-            result: Tensor = function(ops_for(parameters), law, parameters, *arrays, **known)
-            return result.to(parameters.dtype)
-        if function in functions.SEARCHING:
-            law = cpu.by_kernels(law)
+        result: Tensor = function(ops_for(parameters), law, parameters, *arrays, **known)
+        return result.to(parameters.dtype)
     return cuda.evaluate(ops_for(parameters), function, law, parameters, *arrays, **known)
 
 

@@ -100,7 +100,8 @@ class KSubset(Generic[T]):
 
     def _known(self, function: Callable[..., Array]) -> Known:
         """The shared passes, unless they have not run and a kernel of its own computes the function."""
-        own = self._solved is None and functions.has_own_kernel(function, self._call.problem.law)
+        law, ask = self._call.problem.law, (functions.has_own_kernel, functions.asks_kernels)
+        own = self._solved is None and any(kernels(function, law) for kernels in ask)
         path = self._call.path(function.__name__) if own else ""
         alone = not isinstance(path, str) and not path.solves
         return None if alone else self._solution
@@ -145,7 +146,7 @@ class KSubset(Generic[T]):
 
     def kl_to_uniform(self) -> T:
         """The divergence to the uniform distribution in nats, shape (...), as `kl_to_uniform` gives it."""
-        return self._call.value(functions.kl_to_uniform, solution=self._solution)
+        return self._call.value(functions.kl_to_uniform, solution=self._known(functions.kl_to_uniform))
 
     def kl_divergence(self, other: "KSubset[T]") -> T:
         """The divergence from this distribution to another in nats, shape (...), as `kl_divergence` gives it.
@@ -164,7 +165,7 @@ class KSubset(Generic[T]):
         elif not (isinstance(ours, int) and isinstance(theirs, int) and ours == theirs):
             known = f"{theirs} beside {ours}"
             raise ValueError(f"other must have the same k, an int or one and the same Cardinality object; got {known}")
-        return information.divergence(self._call, other.logits, self._solution)
+        return information.divergence(self._call, other.logits, self._known(functions.kl_divergence))
 
     def log_prob(self, z: Array) -> T:
         """The log-probability of a subset, shape (...), as `log_prob` gives it.

@@ -1,11 +1,10 @@
 """Subsets of exactly k items, p(z) ∝ exp(θ · z): the parameters are the logits θ, (..., n)."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from itertools import accumulate
 from math import comb, log
-from typing import Any
+from typing import Any, cast
 
 from ksubset._engine.arrays import constant
 from ksubset._engine.inference import Solution, draw, jacobian_product, moments
@@ -95,36 +94,14 @@ class FixedSize(Law):
     def likely_size(self, ops: Ops, parameters: Array) -> int | Array:
         return self.k
 
-    def log_subsets(self, ops: Ops, like: Array) -> float | Array:
-        """log C(n, k) for the rows of ``like``, (..., n)."""
-        xp, n = ops.xp, like.shape[-1]
-        if isinstance(self.k, int):
-            return log(comb(n, self.k))
+    def log_subsets(self, ops: Ops, n: int, like: Array) -> float | Array:
+        """log C(n, k), a number or one for each row, in the dtype of ``like``."""
+        xp, k = ops.xp, cast("Any", self.k)
+        if isinstance(k, int):
+            return log(comb(n, k))
         table = constant(ops, _log_binomials(n, self.width), like)
-        smaller = xp.clip(xp.minimum(self.k, n - self.k), 0, self.width)
+        smaller = xp.clip(xp.minimum(k, n - k), 0, self.width)
         return xp.reshape(xp.take(table, xp.reshape(smaller, (-1,)), axis=0), tuple(smaller.shape))
-
-
-@dataclass(frozen=True)
-class ByKernels(FixedSize):
-    """The law with moments and products from kernels, for functions that ask for them time and again.
-
-    Attributes
-    ----------
-    solve
-        ``solve(law, logits, partition=…, chosen=…, unchosen=…)``: the moments that are asked for.
-    multiply
-        ``multiply(law, logits, v)``: J · v.
-    """
-
-    solve: Callable[..., Any]
-    multiply: Callable[..., Array]
-
-    def moments(self, ops: Ops, parameters: Array, **wanted: bool) -> Any:
-        return self.solve(self, parameters, **wanted)
-
-    def product(self, ops: Ops, parameters: Array, v: Array) -> Array:
-        return self.multiply(self, parameters, v)
 
 
 @lru_cache

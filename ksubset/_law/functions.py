@@ -79,8 +79,7 @@ def log_prob_count(ops: Ops, law: Law, parameters: Array, *, solution: Known = N
 
 def entropy(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Array:
     """The surprisal that the law expects of itself."""
-    found = solution or law.moments(ops, parameters)
-    return law.surprisal(ops, parameters, found, found)
+    return law.entropy(ops, parameters, solution)
 
 
 def log_prob(ops: Ops, law: Law, parameters: Array, z: Array, *, solution: Known = None) -> Array:
@@ -101,14 +100,13 @@ def kl_divergence(
 
     ``reference`` has the moments of ``other``, if they are known.
     """
-    here = solution or law.moments(ops, parameters)
-    there = reference or _with_partition(ops, law, other)
-    return law.surprisal(ops, other, there, here) - law.surprisal(ops, parameters, here, here)
+    return law.divergence(ops, parameters, other, solution, reference)
 
 
 def kl_to_uniform(ops: Ops, law: FixedSize, logits: Array, *, solution: Known = None) -> Array:
     """log C(n, k) − H."""
-    return law.log_subsets(ops, logits) - entropy(ops, law, logits, solution=solution)
+    surprise = law.entropy(ops, logits, solution)
+    return law.log_subsets(ops, logits.shape[-1], surprise) - surprise
 
 
 def mode(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Array:
@@ -143,6 +141,9 @@ SCALARS = frozenset({entropy, log_normalizer})
 OWN = SCALARS | {log_prob}
 """All functions of `SOLVING` that have such kernels."""
 
+DIVERGENCES = frozenset({kl_divergence, kl_to_uniform})
+"""Differences of entropies, for which subsets of one size have the law `Scored` where there are kernels."""
+
 SEARCHING = frozenset({logits_from_marginals, jacobian_solve})
 """Loops that ask the law for moments or products at every step, the law of `ByKernels` where there are kernels."""
 
@@ -152,6 +153,11 @@ def has_own_kernel(function: Callable[..., Array], law: Law) -> bool:
     if function in OWN:
         return isinstance(law, FixedSize)
     return function not in SOLVING and function not in SEARCHING
+
+
+def asks_kernels(function: Callable[..., Array], law: Law) -> bool:
+    """Whether a function is array code on a law whose quantities come from kernels, where there are any."""
+    return function in SEARCHING or (function in DIVERGENCES and isinstance(law, FixedSize))
 
 
 def solutions(

@@ -109,6 +109,17 @@ class Law(ABC):
         The expectation is taken term by term with ∞ · 0 = 0, so that infinite logits contribute exactly 0 or ∞.
         """
 
+    def entropy(self, ops: Ops, parameters: Array, known: Any) -> Array:
+        """The surprisal that the law expects of itself; ``known`` has its `Moments`, or is None."""
+        found = known or self.moments(ops, parameters)
+        return self.surprisal(ops, parameters, found, found)
+
+    def divergence(self, ops: Ops, parameters: Array, other: Array, known: Any, reference: Any) -> Array:
+        """The surprisal that it expects of the law of ``other``, with the moments ``reference``, less its entropy."""
+        here = known or self.moments(ops, parameters)
+        there = reference or self.moments(ops, other, chosen=False, unchosen=False)
+        return self.surprisal(ops, other, there, here) - self.surprisal(ops, parameters, here, here)
+
     @abstractmethod
     def outcome(self, z: Array) -> Outcome:
         """A subset in the arrangement of the parameters."""

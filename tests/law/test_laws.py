@@ -129,3 +129,5 @@ def test_which_functions_have_kernels_of_their_own() -> None:
         asked = functions.OWN | others | {functions.jacobian_solve, functions.marginals, functions.marginals_jvp}
         expected = own | {functions.marginals, functions.marginals_jvp}
         assert {function for function in asked if functions.has_own_kernel(function, law)} == expected
+        loops, divergences = functions.SEARCHING, functions.DIVERGENCES if own else frozenset()
+        assert {function for function in asked if functions.asks_kernels(function, law)} == loops | divergences

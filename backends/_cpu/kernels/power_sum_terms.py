@@ -1,5 +1,7 @@
 """How many terms power sums need, known from the variance. See `ksubset._engine.power_sums.terms`."""
 
+from bisect import bisect_left
+
 import numpy as np
 
 from ksubset._engine.power_sums import FROM, terms
@@ -13,9 +15,12 @@ TERMS = 15
 
 def _enough(smallest: float, eps: float) -> np.ndarray:
     """For each number of terms, the variance from which on they are enough."""
-    variances = np.geomspace(smallest, 1e9, 20_000)
-    needed = np.array([terms(float(variance), eps) for variance in variances])
-    return np.array([variances[needed <= count].min(initial=np.inf) for count in range(TERMS + 1)])
+    variances = [*np.geomspace(smallest, 1e9, 20_000), np.inf]
+
+    def least(count: int) -> float:
+        return variances[bisect_left(variances[:-1], True, key=lambda variance: terms(float(variance), eps) <= count)]
+
+    return np.array([least(count) for count in range(TERMS + 1)])
 
 
 ENOUGH_SINGLE, ENOUGH_DOUBLE = _enough(FROM[32], 2.0**-23), _enough(FROM[64], 2.0**-52)

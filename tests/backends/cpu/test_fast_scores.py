@@ -1,4 +1,4 @@
-"""Log-probabilities by kernels: the answers of the core for all shapes, draws, and entries that are no subset."""
+"""Log-probabilities and divergences by kernels: the answers of the core for all shapes, draws, and strange entries."""
 
 from typing import Any
 
@@ -71,6 +71,54 @@ def test_agrees_with_the_core(
     tolerance = 1e-5 if dtype == "float32" else 1e-13
     assert found[0].dtype == dtype
     np.testing.assert_allclose(*found, rtol=tolerance, atol=tolerance)
+
+
+@each
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_divergences_agree_with_the_core(
+    target: Target, monkeypatch: pytest.MonkeyPatch, name: str, kind: str, dtype: str
+) -> None:
+    (shape, whole, k), rng = CASES[name], np.random.default_rng(0)
+    x, plain = (5 * rng.normal(size=shape).astype(dtype) for _ in range(2))
+    other = plain if shape == whole else 5 * rng.normal(size=whole).astype(dtype)
+    x, other = target.array(KINDS[kind](x), dtype), target.array(other, dtype)
+    k, found = k if isinstance(k, int) else target.array(k), []
+    for setting in ("1", "0"):
+        monkeypatch.setenv("KSUBSET_FAST", setting)
+        values = (
+            ksubset.kl_divergence(x, other, k, validate=False),
+            ksubset.kl_divergence(other, x, k, validate=False),
+            ksubset.kl_to_uniform(x, k, validate=False),
+        )
+        found.append([target.to_numpy(value) for value in values])
+    tolerance = 1e-5 if dtype == "float32" else 1e-13
+    for ours, theirs in zip(*found, strict=True):
+        assert ours.dtype == dtype
+        np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
+@each
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_diverges_from_itself(target: Target, name: str, kind: str) -> None:
+    shape, _, k = CASES[name]
+    x = target.array(KINDS[kind](5 * np.random.default_rng(0).normal(size=shape)))
+    k = k if isinstance(k, int) else target.array(k)
+    found = target.to_numpy(ksubset.kl_divergence(x, x, k, validate=False))
+    assert (found[np.isfinite(found)] == 0).all()
+    assert np.isfinite(found).any()
+
+
+@pytest.mark.parametrize(("n", "k"), [(40, 3), (40, 38), (40, 20), (600, 300)])
+def test_certain_items_count_only_where_they_are_forbidden(target: Target, n: int, k: int) -> None:
+    x = np.random.default_rng(0).normal(size=(3, n))
+    x[:, 0], x[:, -1] = np.inf, -np.inf
+    other = x.copy()
+    other[1, 0] = 1.0
+    other[2, -1] = 1.0
+    there, back = (ksubset.kl_divergence(*pair, k) for pair in ((x, other), (other, x)))
+    assert np.isfinite(there).all()
+    assert (there[0], *back[1:]) == (0, np.inf, np.inf)
 
 
 def test_a_row_is_tilted_once_for_all_its_draws(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -61,6 +61,57 @@ def test_scalars_agree_with_the_core(target: Target, count: int, n: int, most: i
         np.testing.assert_allclose(slope, [-product, ksubset.marginals(x[0], int(k[0]))], atol=tolerance)
 
 
+@pytest.mark.parametrize(("n", "k", "dtype"), [(9, 3, "float64"), (60, 57, "float32"), (80, 40, "float64")])
+def test_log_probabilities_agree_with_the_core(target: Target, n: int, k: int, dtype: str) -> None:
+    rng, tolerance = np.random.default_rng(n), SINGLE if dtype == "float32" else DOUBLE
+    logits = (3 * rng.normal(size=(5, n))).astype(dtype)
+    logits[0, :2] = np.inf, -np.inf
+    z = ksubset.sample(logits, k, rng=0, sample_shape=(4, 2))
+    z[0, 0, 1], z[1, 0, 2, 0] = 0, 0.5
+    with np.errstate(all="ignore"):
+        expected = functions.log_prob(NUMPY, FixedSize(k, n // 2), logits.astype(float), z.astype(float))
+    x, subsets = target.array(logits, dtype), target.array(z, dtype)
+
+    def one(x: jax.Array, z: jax.Array) -> jax.Array:
+        return ksubset.log_prob(x, k, z, validate=False)
+
+    assert kernels(one, x, subsets) == 1
+    by_row = jax.vmap(one, in_axes=(0, 2), out_axes=2)(x, subsets)
+    by_draw = jax.vmap(jax.vmap(one, in_axes=(None, 0)), in_axes=(None, 0))(x, subsets)
+    sized = jax.jit(lambda x, z, k: ksubset.log_prob(x, k, z))(x, subsets, target.array(np.full(5, k)))
+    one_row = one(x[0], subsets[..., 0, :])
+    for found in (one(x, subsets), by_row, by_draw, sized):
+        assert found.dtype == dtype
+        np.testing.assert_allclose(found, expected, rtol=tolerance, atol=tolerance)
+    np.testing.assert_allclose(one_row, expected[..., 0], rtol=tolerance, atol=tolerance)
+    one_subset = jax.jit(one)(x[1:], subsets[0, 1, 1])
+    np.testing.assert_allclose(one_subset, [one(row, subsets[0, 1, 1]) for row in x[1:]], rtol=tolerance)
+
+
+@pytest.mark.parametrize(("n", "k", "dtype"), [(9, 3, "float64"), (60, 57, "float32"), (80, 40, "float64")])
+def test_divergences_agree_with_the_core(target: Target, n: int, k: int, dtype: str) -> None:
+    rng, tolerance = np.random.default_rng(n), SINGLE if dtype == "float32" else DOUBLE
+    logits, other = (2 * rng.normal(size=(2, 5, n))).astype(dtype)
+    logits[0, :2], other[1, 0] = (np.inf, -np.inf), -np.inf
+    law, wide = FixedSize(k, n // 2), (logits.astype(float), other.astype(float))
+    with np.errstate(all="ignore"):
+        expected = functions.kl_divergence(NUMPY, law, *wide), functions.kl_to_uniform(NUMPY, law, wide[0])
+    assert np.isinf(expected[0]).sum() == 1
+
+    def both(x: jax.Array, y: jax.Array) -> tuple[jax.Array, jax.Array]:
+        return ksubset.kl_divergence(x, y, k), ksubset.kl_to_uniform(x, k)
+
+    x, y = target.array(logits, dtype), target.array(other, dtype)
+    assert kernels(both, x, y) == 5
+    for found in (both(x, y), jax.jit(jax.vmap(both))(x, y)):
+        for ours, theirs in zip(found, expected, strict=True):
+            assert ours.dtype == dtype
+            np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
+    assert (ksubset.kl_divergence(y, y, k) == 0).all()
+    slope = jax.grad(lambda x: both(x, y[2])[0])(x[2])
+    np.testing.assert_allclose(slope, ksubset.marginals_jvp(x[2], k, x[2] - y[2]), atol=10 * tolerance)
+
+
 @pytest.mark.parametrize(("count", "n"), [(1, 5000), (8, 1200), (5, 1), (5, 2)])
 def test_long_and_short_rows(target: Target, count: int, n: int) -> None:
     rng = np.random.default_rng(n)
