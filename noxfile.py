@@ -1,90 +1,44 @@
 """Nox sessions: `nox` checks the code and runs the CPU matrix; `nox -s demo` runs the main job; `nox -l` lists all."""
 
 import random
+import sys
 import tempfile
 from pathlib import Path
 
 import nox
+
+sys.path.append(str(Path(__file__).parent / "tests"))
+from sessions import (
+    CUDA,
+    CUDA_TESTS,
+    DASK,
+    DOCS,
+    EVERY,
+    EVERYTHING,
+    FILES,
+    GPU,
+    GROUP,
+    LATER,
+    MATRIX,
+    PLAIN,
+    TABLES,
+    TEST,
+    TORCH,
+    files,
+)
 
 nox.needs_version = ">=2025.2.9"
 nox.options.reuse_venv = "yes"
 nox.options.error_on_external_run = True
 nox.options.tags = ["cpu"]
 
-TORCH = "torch==2.13.0"
-TEST = ["numpy>=2.1", "pytest>=8", "pytest-xdist>=3.6", "hypothesis>=6.100", "mpmath", "scipy"]
-MATRIX = {
-    "numpy": ([], "numpy-cpu"),
-    "strict": (["array-api-strict>=2.6.1"], "strict-cpu strict-device1 strict-no_float64"),
-    "torch": ([TORCH, "tqdm>=4.66"], "torch-cpu"),
-    "fast": ([TORCH, "numba>=0.63"], "numpy-cpu torch-cpu"),
-    "jax": (["jax>=0.10", "numpyro>=0.18", "flax>=0.12.7"], "jax-cpu"),
-    "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
-}
-CORE = ("api", "law", "engine", "potential", "battery", "survey")
-"""Folders of tests that concern every backend; those of one are in folders of their own."""
-
-NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
-COMPILED = (
-    *("capabilities", "cardinality*", "compile", "contour", "design", "estimate", "grad", "inclusion", "indices"),
-    *("jax_settings", "jvp", "masks_forced", "numpyro", "numpyro_mcmc", "second_order", "values", "vmap"),
-)
-"""Files that keep XLA's compiler busy for a minute or more."""
-
-
-def files(*names: str, within: str = ".") -> list[str]:
-    """Test files by the patterns of their names."""
-    return sorted(str(file) for name in names for file in Path("tests", within).rglob(f"test_{name}.py"))
-
-
-LATER = {
-    "strict": files(*NUMBERS),
-    "fast": files("compile*", "experiments*"),
-    "jax": files(*NUMBERS, *COMPILED),
-    "jax-fast": files("estimators"),
-}
-"""Ordinary tests whose numbers other backends show as well, or that keep XLA's compiler busy: run by ``slow``."""
-
-EVERY = [file for folder in CORE for file in files("*", within=folder)]
-FILES = {
-    "strict": EVERY,
-    "fast": [file for file in files("*") if file not in files("*", within="backends/scale")],
-    "jax": EVERY + files("*", within="backends/jax") + files("*", within="backends/flax"),
-    "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
-}
-GROUP = {"jax": 6, "jax-fast": 6}
-"""Files to a process: JAX keeps what it compiled, until one process may map no more memory."""
-TWO = ("-n", "2", "--dist", "loadfile")
+TWO = ("-n", "2", "--dist", "worksteal")
 HASTY = {"JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
 """XLA compiles what runs once in a third of the time; ``slow`` runs the same tests on the code that users get."""
 
 ORDINARY = ("pytest", "-m", "not slow", "--ignore=tests/backends/scale")
 
 EXPERIMENTS = ("synthetic", "sparse_regression", "sparse_vae", "explain")
-
-DOCS = [
-    "equinox>=0.13",
-    "furo>=2025.7",
-    "matplotlib>=3.9",
-    "myst-parser>=5",
-    "numpydoc>=1.9",
-    "pytest>=8",
-    "scipy>=1.15",
-    "sphinx>=9",
-    "sphinx-copybutton>=0.5.2",
-    "sphinx-design>=0.7",
-    "sphinx-gallery>=0.19",
-    "sphinx-mathjax-offline>=0.0.2",
-]
-TABLES = ["scikit-learn>=1.6", "pandas>=2.2"]
-DASK = ["dask[array]>=2025.1", "distributed>=2025.1", "zarr>=3", "tqdm>=4.66"]
-CUDA = ["cuda-core>=1.2", "cuda-bindings>=13.0.3,<14", "nvidia-cuda-nvrtc>=13,<14", "cupy-cuda13x>=14", TORCH]
-CUDA_TESTS = files("cuda_*")
-GPU = {
-    "torch": (["torch>=2.9", *CUDA[:3]], "torch-cuda"),
-    "jax": (["jax[cuda13]>=0.10"], "jax-cuda"),
-    "cupy": (["cupy-cuda13x[ctk]>=14"], "cupy-cuda"),
-}
 
 
 def install(session: nox.Session, *what: str) -> None:
@@ -169,7 +123,7 @@ def docs(session: nox.Session) -> None:
     install(session, ".[jax,numpyro,flax,sklearn]", TORCH, *DOCS, *DASK, *TABLES)
     environment = {"OMP_NUM_THREADS": "1", **HASTY}
     session.run("sphinx-build", "-nWq", "--keep-going", "docs", "docs/_build/html", env=environment)
-    session.run("pytest", "docs/test_site.py", env=environment)
+    session.run("pytest", *TWO, "docs/test_site.py", env=environment)
     if "linkcheck" in session.posargs:
         session.run("sphinx-build", "-q", "-b", "linkcheck", "docs", "docs/_build/linkcheck", env=environment)
 
@@ -240,12 +194,11 @@ def slow(session: nox.Session, backend: str) -> None:
     install(session, ".", *TEST, *requirements)
     session.run("pytest", "-m", "slow", *chosen, *session.posargs, env={"KSUBSET_TARGETS": targets})
     again = {*LATER.get(backend, []), *(FILES[backend] if backend in GROUP else [])}
+    if backend == "strict":
+        session.run(*ORDINARY, *TWO, *EVERY, env={"KSUBSET_TARGETS": PLAIN})
     if again:
         for group in groups(sorted(again), GROUP.get(backend)):
             session.run(*ORDINARY, *TWO, *group, env={"KSUBSET_TARGETS": targets})
-
-
-EVERYTHING = sorted({r for requirements, _ in MATRIX.values() for r in requirements} | set(CUDA))
 
 
 @nox.session(default=False)
@@ -295,7 +248,7 @@ def coverage(session: nox.Session) -> None:
     install(session, ".", *TEST, *EVERYTHING, *DASK, *TABLES, "coverage>=7.10")
     cache = session.create_tmp()  # kernels are compiled anew: the Python code that emits them is seen to run
     runs = [
-        ("numpy-cpu strict-cpu strict-no_float64 torch-cpu", "0", ["tests"]),
+        ("numpy-cpu strict-no_float64 torch-cpu", "0", ["tests"]),
         ("numpy-cpu torch-cpu", "1", ["tests", "--ignore=tests/backends/scale"]),
     ]
     runs += [("jax-cpu", "1", group) for group in groups(FILES["jax"] + FILES["jax-fast"], GROUP["jax"])]
@@ -315,6 +268,13 @@ def bench(session: nox.Session) -> None:
     session.run("python", "tests/benchmarks/core.py", env={"OMP_NUM_THREADS": "1"})
     session.run("python", "tests/benchmarks/scalars.py")
     session.run("python", "tests/benchmarks/run.py", *session.posargs)
+
+
+@nox.session(default=False)
+def goals(session: nox.Session) -> None:
+    """Each goal for what stands beside the kernels, and whether it is reached; writes the tables of its page."""
+    install(session, ".[fast]", TORCH, *MATRIX["jax"][0], "fast-poibin", "scipy>=1.15")
+    session.run("python", "tests/benchmarks/goals.py", "--page", "docs/benchmark_goals.md", *session.posargs)
 
 
 @nox.session(tags=["gpu"], default=False)

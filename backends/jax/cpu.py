@@ -234,7 +234,7 @@ def batched(primitive: Any, operands: Any, dims: Any, **parameters: Any) -> tupl
 
 
 def _shape(parameters: Any, seed: Any, *counts: Any, draws: int, law: Law) -> Any:
-    return jax.core.ShapedArray(_drawn(law, parameters, seed, draws), parameters.dtype)
+    return _like(parameters, _drawn(law, parameters, seed, draws))
 
 
 def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
@@ -253,10 +253,15 @@ def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
 
 def _value_shape(parameters: Any, *operands: Any, function: Callable[..., Array], law: Law) -> Any:
     if function in functions.SCALARS:
-        return jax.core.ShapedArray(parameters.shape[:-1], parameters.dtype)
-    if function in SCORES:
-        return jax.core.ShapedArray(operands[0].shape[:-1], parameters.dtype)
-    return parameters
+        return _like(parameters, parameters.shape[:-1])
+    return _like(parameters, operands[0].shape[:-1]) if function in SCORES else parameters
+
+
+def _like(parameters: Any, shape: tuple[int, ...]) -> Any:
+    """The type of a result, which under `jax.shard_map` varies over the same axes as the parameters."""
+    whole = jax.sharding.PartitionSpec(*(None,) * len(shape))
+    sharding = jax.sharding.NamedSharding(parameters.sharding.mesh, whole)
+    return parameters.update(shape=shape, weak_type=False, sharding=sharding)
 
 
 _define(KERNEL, _value_shape, _kernel, array_code)

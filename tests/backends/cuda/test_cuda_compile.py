@@ -43,6 +43,9 @@ def architectures() -> list[int]:
     return [value for value in values if value >= OLDEST]
 
 
+USUAL = (OLDEST, 80, 90, max(architectures()))
+
+
 @lru_cache
 def report(architecture: int, real: str, slab: bool) -> str:
     """What the assembler says of every kernel, after compiling to machine code."""
@@ -66,7 +69,9 @@ def registers(architecture: int, real: str, slab: bool) -> dict[str, int]:
     return {name: int(used) for name, used in re.findall(r"entry function '(\w+)'.*?Used (\d+) reg", text, re.DOTALL)}
 
 
-@pytest.mark.parametrize("architecture", architectures())
+@pytest.mark.parametrize(
+    "architecture", [x if x in USUAL else pytest.param(x, marks=pytest.mark.slow) for x in architectures()]
+)
 def test_every_variant_compiles_without_spills(architecture):
     """Run with -s to see the registers of a thread: moments, jacobian, sample, for each dtype and place of the tree."""
     row = [f"sm_{architecture}"]
