@@ -28,7 +28,7 @@ from ksubset.backends.jax import cpu_weighted
 from ksubset.backends.jax.ops import ops_for
 from ksubset.backends.jax.random import signed_uniforms
 from ksubset.backends.jax.settings import by_own_settings
-from ksubset.backends.jax.sharding import is_long, lowered_with_devices, partitioned, several_devices
+from ksubset.backends.jax.sharding import is_long, lowered_with_devices, partitioned, several_devices, shaped_as
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
@@ -234,7 +234,7 @@ def batched(primitive: Any, operands: Any, dims: Any, **parameters: Any) -> tupl
 
 
 def _shape(parameters: Any, seed: Any, *counts: Any, draws: int, law: Law) -> Any:
-    return _like(parameters, _drawn(law, parameters, seed, draws))
+    return shaped_as(parameters, _drawn(law, parameters, seed, draws))
 
 
 def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
@@ -253,15 +253,8 @@ def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
 
 def _value_shape(parameters: Any, *operands: Any, function: Callable[..., Array], law: Law) -> Any:
     if function in functions.SCALARS:
-        return _like(parameters, parameters.shape[:-1])
-    return _like(parameters, operands[0].shape[:-1]) if function in SCORES else parameters
-
-
-def _like(parameters: Any, shape: tuple[int, ...]) -> Any:
-    """The type of a result, which under `jax.shard_map` varies over the same axes as the parameters."""
-    whole = jax.sharding.PartitionSpec(*(None,) * len(shape))
-    sharding = jax.sharding.NamedSharding(parameters.sharding.mesh, whole)
-    return parameters.update(shape=shape, weak_type=False, sharding=sharding)
+        return shaped_as(parameters, parameters.shape[:-1])
+    return shaped_as(parameters, operands[0].shape[:-1]) if function in SCORES else parameters
 
 
 _define(KERNEL, _value_shape, _kernel, array_code)

@@ -115,6 +115,12 @@ def varying(x: Array, over: frozenset[str]) -> Array:
     return jax.lax.pcast(x, missing, to="varying") if missing else x
 
 
+def shaped_as(kind: Any, shape: tuple[int, ...]) -> Any:
+    """The type of a result that varies over the same axes as an operand of that kind."""
+    sharding = NamedSharding(kind.sharding.mesh, _spec(*(None,) * len(shape)))
+    return kind.update(shape=shape, weak_type=False, sharding=sharding)
+
+
 def on_common_axes(*arrays: Any) -> tuple[Any, ...]:
     """Arrays that vary over the same axes, as the operands of one primitive must; None and ints as they are."""
     over = frozenset().union(*(axes(x) for x in arrays if isinstance(x, jax.Array)))

@@ -165,18 +165,21 @@ CODE = """
 import warnings; warnings.simplefilter("error")
 import jax, numpy as np, ksubset
 x, k = jax.numpy.linspace(-1, 1, 27).reshape(3, 9), jax.numpy.array([0, 4, 9])
+z = ksubset.mode(x, k)
 def value(x, k):
-    return ksubset.marginals(x, k) + ksubset.entropy(x, k)[:, None] * ksubset.marginals_jvp(x, k, x)
+    score = ksubset.log_prob(x, k, z) + ksubset.kl_divergence(x, -x, k)
+    return ksubset.marginals(x, k) + ksubset.entropy(x, k)[:, None] * ksubset.marginals_jvp(x, k, x) + score[:, None]
 function = jax.jit(value)
 print(function.lower(x, k).as_text().count("@ksubset_"), jax.device_count(), x.dtype)
 wide, sizes = np.asarray(x, float), np.asarray(k)
 plain = ksubset.entropy(wide, sizes)[:, None] * ksubset.marginals_jvp(wide, sizes, wide)
-plain = plain + ksubset.marginals(wide, sizes)
+score = ksubset.log_prob(wide, sizes, np.asarray(z)) + ksubset.kl_divergence(wide, -wide, sizes)
+plain = plain + ksubset.marginals(wide, sizes) + score[:, None]
 assert np.allclose(function(x, k), plain, atol=1e-6)
 """
 
 
-@pytest.mark.parametrize(("devices", "printed"), [(1, "3 1 float32"), (2, "3 2 float32")])
+@pytest.mark.parametrize(("devices", "printed"), [(1, "8 1 float32"), (2, "3 2 float32")])
 def test_without_x64_and_on_two_devices(target: Target, devices: int, printed: str) -> None:
     flags = f"--xla_force_host_platform_device_count={devices}"
     environment = {**os.environ, "XLA_FLAGS": flags}
