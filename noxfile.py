@@ -54,6 +54,11 @@ def groups(chosen: list[str], size: int | None) -> list[list[str]]:
     return [chosen[first : first + size] for first in range(0, len(chosen), size)]
 
 
+def usual(name: str) -> list[str]:
+    """The files that a session runs by default, none if it runs all."""
+    return [file for file in FILES.get(name, []) if file not in LATER.get(name, [])]
+
+
 @nox.session(tags=["cpu"])
 def lint(session: nox.Session) -> None:
     """Style and formatting."""
@@ -82,8 +87,7 @@ def tests(session: nox.Session, backend: str) -> None:
     if session.posargs:
         session.run(*ORDINARY, *session.posargs, env=env)
         return
-    chosen = [file for file in FILES.get(backend, []) if file not in LATER[backend]]
-    for group in groups(chosen, GROUP.get(backend)):
+    for group in groups(usual(backend), GROUP.get(backend)):
         session.run(*ORDINARY, *TWO, *group, env=env)
 
 
@@ -106,7 +110,7 @@ def tables(session: nox.Session) -> None:
 def minimums(session: nox.Session) -> None:
     """The oldest supported run-time dependencies."""
     install(session, ".", "array-api-compat==1.12.0", "numpy==2.1.0", *TEST[1:])
-    session.run(*ORDINARY, *TWO, *session.posargs, env={"KSUBSET_TARGETS": "numpy-cpu"})
+    session.run(*ORDINARY, *TWO, *session.posargs or usual("minimums"), env={"KSUBSET_TARGETS": "numpy-cpu"})
 
 
 @nox.session(tags=["cpu"])
@@ -186,7 +190,7 @@ def experiments(session: nox.Session) -> None:
 
 
 @nox.session(default=False)
-@nox.parametrize("backend", [nox.param(name, id=name) for name in [*MATRIX, "cuda"]])
+@nox.parametrize("backend", [nox.param(name, id=name) for name in [*MATRIX, "cuda"] if name != "numba"])
 def slow(session: nox.Session, backend: str) -> None:
     """The tests that take minutes; for ``cuda``, mutants of the kernels."""
     requirements, targets = MATRIX.get(backend, (CUDA, ""))

@@ -9,6 +9,7 @@ MATRIX = {
     "strict": (["array-api-strict>=2.6.1"], "strict-device1 strict-no_float64"),
     "torch": ([TORCH, "tqdm>=4.66"], "torch-cpu"),
     "fast": ([TORCH, "numba>=0.63"], "numpy-cpu torch-cpu"),
+    "numba": (["numba>=0.63"], "numpy-cpu"),
     "jax": (["jax>=0.10", "numpyro>=0.18", "flax>=0.12.7"], "jax-cpu"),
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
@@ -45,7 +46,7 @@ CORE = ("api", "law", "engine", "potential", "battery", "survey")
 NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
 COMPILED = (
     *("capabilities", "cardinality*", "compile", "contour", "design", "estimate", "grad", "inclusion", "indices"),
-    *("jax_settings", "jvp", "masks_forced", "numpyro", "numpyro_mcmc", "second_order", "values", "vmap"),
+    *("jax_settings", "jvp", "masks*", "numpyro*", "sample_with*", "second_order", "selfcheck", "values", "vmap"),
 )
 """Files that keep XLA's compiler busy for a minute or more."""
 
@@ -55,18 +56,23 @@ def files(*names: str, within: str = ".") -> list[str]:
     return sorted(str(file) for name in names for file in Path("tests", within).rglob(f"test_{name}.py"))
 
 
+ENGINE = files("*", within="engine")
 LATER = {
     "strict": files(*NUMBERS),
-    "fast": files("compile*", "experiments*"),
-    "jax": files(*NUMBERS, *COMPILED),
+    "fast": files("compile*", "experiments*", *NUMBERS) + ENGINE,
+    "jax": files(*NUMBERS, *COMPILED) + [file for file in ENGINE if file not in files("sampling")],
     "jax-fast": files("estimators"),
+    "minimums": files(*NUMBERS),
 }
 """Ordinary tests whose numbers other backends show as well, or that keep XLA's compiler busy: run by ``slow``."""
 
 EVERY = [file for folder in CORE for file in files("*", within=folder)]
+WHOLE = [file for file in files("*") if file not in files("*", within="backends/scale")]
 FILES = {
     "strict": EVERY,
-    "fast": [file for file in files("*") if file not in files("*", within="backends/scale")],
+    "fast": WHOLE,
+    "numba": sorted({*files(*NUMBERS), *ENGINE}),
+    "minimums": WHOLE,
     "jax": EVERY + files("*", within="backends/jax") + files("*", within="backends/flax"),
     "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
 }

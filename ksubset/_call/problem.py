@@ -168,6 +168,8 @@ class Problem(Placement["Problem"]):
 
     def promoted(self, other: Array) -> tuple["Problem", Array]:
         """Bring the logits and another array to a common dtype."""
+        if other.dtype == self.logits.dtype == self.dtype:
+            return self, other
         xp, dtype = self.xp, self.dtype
         if xp.isdtype(other.dtype, "real floating"):
             dtype = wider(xp, dtype, other.dtype)

@@ -136,6 +136,8 @@ def check_uniforms(u: Array, backend: Backend) -> None:
 
 def check_entries(x: Array, bad: Array, complaint: str, xp: Any, remedy: str = "") -> None:
     """Raise a ValueError that shows the first entry for which ``bad`` is true, and the likely remedy."""
+    if not xp.any(bad):
+        return
 
     def entry(row: int) -> str:
         values, wrong = (xp.reshape(a, (-1, x.shape[-1]))[row, ...] for a in (x, bad))
