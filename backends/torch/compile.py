@@ -4,19 +4,21 @@ The operations have no derivatives of their own: they are called inside the Func
 random integer, which torch draws in the program, so that the same state of its generator repeats it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 import torch
 from torch import Tensor
 
 from ksubset._engine.indices import indices_of
+from ksubset._law import functions
+from ksubset._law.counts import count_log_pmf
 from ksubset._law.derivatives import find
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends.torch import dispatch
-from ksubset.backends.torch.ops import LAZY, ops_for
+from ksubset.backends.torch.ops import ops_for
 from ksubset.backends.torch.transforms import mapped
 
 
@@ -47,6 +49,18 @@ def _law(weighted: bool, numbers: Sequence[int], k: Tensor | None) -> Law:
     return SizeWeighted(first, second) if weighted else FixedSize(first if k is None else k, second)
 
 
+def shape_of(function: Callable[..., Any], law: Law, parameters: Tensor, arrays: Sequence[Tensor]) -> tuple[int, ...]:
+    """The shape of a value, without the programs of the core that compute it, which torch traces for seconds."""
+    batches = [x.shape[:-1] for x in (parameters, *arrays)]
+    counts = [] if law.counts is None else [law.counts.shape]
+    batch: tuple[int, ...] = tuple(torch.broadcast_shapes(*batches, *counts))  # type: ignore[no-untyped-call]  # torch leaves it so
+    if function in functions.SOLVING:
+        return batch
+    if function in functions.DRAWING or function is functions.mode:
+        return *batch, law.items_among(parameters.shape[-1])
+    return *batch, parameters.shape[-1] + (function is count_log_pmf)
+
+
 @torch.library.custom_op("ksubset::evaluate", mutates_args=())
 def _evaluate(
     name: str, weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, arrays: Sequence[Tensor]
@@ -58,10 +72,7 @@ def _evaluate(
 def _(
     name: str, weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, arrays: Sequence[Tensor]
 ) -> Tensor:
-    if name in ("logits_from_marginals", "jacobian_solve"):  # loops of many steps, whose result has a known shape
-        return torch.empty_like(parameters, memory_format=torch.contiguous_format)
-    result: Tensor = find(name)(LAZY, _law(weighted, numbers, k), parameters, *arrays)
-    return result.contiguous()
+    return parameters.new_empty(shape_of(find(name), _law(weighted, numbers, k), parameters, arrays))
 
 
 @_evaluate.register_vmap

@@ -135,13 +135,19 @@ def test_many_callers_at_once(target: Target) -> None:
 
 def test_what_stays_with_the_core(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
     x = target.array(X)
-    assert kernels(lambda x: ksubset.kl_divergence(x, x, 4), x) == 0
+    assert kernels(lambda x: ksubset.log_prob_count(x, 4), x) == 0
     assert kernels(lambda x: ksubset.entropy(x, ksubset.at_most(4)), x) == 0
     assert ksubset.marginals(x[:0], 4).shape == (0, 3, 9)
     assert kernels(lambda x, u: ksubset.sample_from_uniforms(x, 4, u), x, x[..., 1:]) == 0
     assert kernels(lambda x: ksubset.marginals(x, 4), x) == 1
-    exported = jax.export.export(jax.jit(lambda x: ksubset.marginals(x, 4)))(x)
-    np.testing.assert_allclose(exported.call(x), ksubset.marginals(x, 4), rtol=1e-12)
+    z = ksubset.mode(x, 4)
+    for function in (
+        lambda x: ksubset.marginals(x, 4),
+        lambda x: ksubset.log_prob(x, 4, z),
+        lambda x: ksubset.kl_divergence(x, -x, 4),
+    ):
+        exported = jax.export.export(jax.jit(function))(x)
+        np.testing.assert_allclose(exported.call(x), function(x), rtol=1e-12)
     monkeypatch.setenv("KSUBSET_FAST", "0")
     assert kernels(lambda x: answers(x, 4, x), x) == 0
 

@@ -39,7 +39,7 @@ def recorded(monkeypatch: pytest.MonkeyPatch, *names: str) -> list[str]:
 def test_a_compiled_layer_takes_the_kernels(target: Target, fast: None, monkeypatch: pytest.MonkeyPatch) -> None:
     import torch
 
-    taken = recorded(monkeypatch, "sample", "evaluate", "moments")
+    taken = recorded(monkeypatch, "sample", "evaluate", "by_kernels")
     x = torch.randn(5, 9, dtype=torch.float64, requires_grad=True)
     z = torch.compile(lambda x: ksubset.rsample(x, 3), fullgraph=True)(x)
     assert taken == ["sample"]
@@ -49,7 +49,7 @@ def test_a_compiled_layer_takes_the_kernels(target: Target, fast: None, monkeypa
     np.testing.assert_allclose(x.grad, ksubset.marginals_jvp(x.detach(), 3, g), rtol=1e-10, atol=1e-14)
     taken.clear()
     x = x.detach()
-    for function, kernel in ((ksubset.entropy, "evaluate"), (ksubset.kl_to_uniform, "moments")):
+    for function, kernel in ((ksubset.entropy, "evaluate"), (ksubset.kl_to_uniform, "by_kernels")):
         value = torch.compile(lambda x, function=function: function(x, 3), fullgraph=True)(x)
         assert taken == [kernel]
         np.testing.assert_allclose(value, function(x, 3), rtol=1e-12)
@@ -86,6 +86,41 @@ def test_the_generator_of_torch_repeats_draws(target: Target) -> None:
     sizes = torch.stack([layer(x).sum(-1) for _ in range(50)]).flatten()
     expected = (ksubset.marginals(x[0], ksubset.at_most(6))).sum()
     assert abs(sizes.mean() - expected) < 5 * sizes.std() / len(sizes) ** 0.5
+
+
+OTHERS = {
+    "marginals_jvp": lambda x, n: [x.flip(0)],
+    "log_prob": lambda x, n: [x.new_zeros((2, *x.shape))],
+    "kl_divergence": lambda x, n: [-x],
+    "sample": lambda x, n: [x.new_full((4, *x.shape[:-1], n - 1), 0.3)],
+    "jacobian_solve": lambda x, n: [x - x.mean(-1, keepdim=True)],
+}
+"""The arrays of a function beside the parameters."""
+NAMES = {"marginals", "unchosen", "log_normalizer", "log_prob_count", "entropy", "kl_to_uniform", "mode", *OTHERS}
+NOT_OF_POTENTIALS = {"kl_to_uniform", "jacobian_solve", "logits_from_marginals", "sample"}
+
+
+@pytest.mark.parametrize("law", ["one size", "sizes", "a size for all of a batch", "weights"])
+@pytest.mark.parametrize("name", sorted(NAMES | {"logits_from_marginals", "count_log_pmf"}))
+def test_the_shape_is_known_before_the_value(target: Target, name: str, law: str) -> None:
+    import torch
+    from torch._subclasses.fake_tensor import FakeTensorMode
+
+    from ksubset.backends.torch import compile as operations
+
+    n, weighted = 6, law == "weights"
+    if name in (NOT_OF_POTENTIALS if weighted else {"count_log_pmf"}):
+        pytest.skip("the adapter calls it with the other law, or it was tested with the uniforms of one size")
+    x = torch.linspace(-1, 1, 5 * (2 * n + 1 if weighted else n), dtype=torch.float64).reshape(5, -1)
+    x = torch.full_like(x, 3 / n) if name == "logits_from_marginals" else x
+    k = {"sizes": torch.full((5,), 3), "a size for all of a batch": torch.full((1,), 3)}.get(law)
+    numbers = [0, n] if weighted else [3 if k is None else -1, 3]
+    arrays = OTHERS.get(name, lambda x, n: [])(x, n)
+    found = operations._evaluate(name, weighted, numbers, x, k, arrays)
+    with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+        fake = [None if y is None else mode.from_tensor(y) for y in (x, k, *arrays)]
+        shown = operations._evaluate(name, weighted, numbers, *fake[:2], fake[2:])
+    assert (shown.shape, shown.dtype, shown.stride()) == (found.shape, found.dtype, found.stride())
 
 
 FIRST = """
