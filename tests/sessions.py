@@ -59,7 +59,8 @@ def files(*names: str, within: str = ".") -> list[str]:
 ENGINE = files("*", within="engine")
 LATER = {
     "strict": files(*NUMBERS),
-    "fast": files("compile*", "experiments*", *NUMBERS) + ENGINE,
+    "torch": files("inverse*", "count_*", "parts"),
+    "fast": files("compile*", "experiments*", "second_order", "significance", "snapshots", *NUMBERS) + ENGINE,
     "jax": files(*NUMBERS, *COMPILED) + [file for file in ENGINE if file not in files("sampling")],
     "jax-fast": files("estimators"),
     "minimums": files(*NUMBERS),
@@ -70,12 +71,13 @@ EVERY = [file for folder in CORE for file in files("*", within=folder)]
 WHOLE = [file for file in files("*") if file not in files("*", within="backends/scale")]
 FILES = {
     "strict": EVERY,
+    "torch": WHOLE,
     "fast": WHOLE,
     "numba": sorted({*files(*NUMBERS), *ENGINE}),
     "minimums": WHOLE,
     "jax": EVERY + files("*", within="backends/jax") + files("*", within="backends/flax"),
     "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
 }
-GROUP = {"jax": 6, "jax-fast": 6}
+GROUP = {"jax": 6, "jax-fast": 7}
 """Files to a process: JAX keeps what it compiled, until one process may map no more memory."""
 CUDA_TESTS = files("cuda_*")

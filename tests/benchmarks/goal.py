@@ -34,5 +34,6 @@ def measure(goal: Goal, seconds: float, fewest: int) -> float:
 
 def written(value: float, unit: str) -> str:
     """A number with its unit, to two or three digits."""
-    number = f"{value:.2f}" if unit == "×" else f"{value:.3g}"
-    return f"{number} {unit}"
+    if unit == "×":
+        return f"{value:.2f} ×"
+    return f"{value:.3g} {unit}" if abs(value) < 1000 else f"{round(value, -2):,.0f} {unit}"
