@@ -29,14 +29,13 @@ Found = tuple[Goal, float, float | None]
 def measured(goal: Goal, quick: bool) -> Found:
     """On one thread and on two; a cold start once."""
     seconds, fewest = (0.01, 1) if quick else (0.5, 5)
-    values: list[float | None] = []
-    for threads in (1, 2):
-        with thread_count(threads):
-            repeats = threads == 1 or goal not in goal_rows.COLD
-            values.append(measure(goal, seconds, fewest) if repeats else None)
-    line = " ".join(cells((goal, values[0] or 0.0, values[1])))
-    print(line, flush=True)
-    return goal, values[0] or 0.0, values[1]
+    with thread_count(1):
+        one, two = measure(goal, seconds, fewest), None
+    if goal not in goal_rows.COLD:
+        with thread_count(2):
+            two = measure(goal, seconds, fewest)
+    print(" ".join(cells((goal, one, two))), flush=True)
+    return goal, one, two
 
 
 def cells(found: Found) -> list[str]:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -97,11 +98,15 @@ OTHERS = {
 }
 """The arrays of a function beside the parameters."""
 NAMES = {"marginals", "unchosen", "log_normalizer", "log_prob_count", "entropy", "kl_to_uniform", "mode", *OTHERS}
-NOT_OF_POTENTIALS = {"kl_to_uniform", "jacobian_solve", "logits_from_marginals", "sample"}
+OF_ONE_SIZE = NAMES | {"logits_from_marginals"}
+OF_WEIGHTS = (NAMES - {"kl_to_uniform", "jacobian_solve", "sample"}) | {"count_log_pmf"}
+CALLS = [
+    *product(sorted(OF_ONE_SIZE), ("one size", "sizes", "a size for all of a batch")),
+    *product(sorted(OF_WEIGHTS), ("weights",)),
+]
 
 
-@pytest.mark.parametrize("law", ["one size", "sizes", "a size for all of a batch", "weights"])
-@pytest.mark.parametrize("name", sorted(NAMES | {"logits_from_marginals", "count_log_pmf"}))
+@pytest.mark.parametrize(("name", "law"), CALLS)
 def test_the_shape_is_known_before_the_value(target: Target, name: str, law: str) -> None:
     import torch
     from torch._subclasses.fake_tensor import FakeTensorMode
@@ -109,8 +114,6 @@ def test_the_shape_is_known_before_the_value(target: Target, name: str, law: str
     from ksubset.backends.torch import compile as operations
 
     n, weighted = 6, law == "weights"
-    if name in (NOT_OF_POTENTIALS if weighted else {"count_log_pmf"}):
-        pytest.skip("the adapter calls it with the other law, or it was tested with the uniforms of one size")
     x = torch.linspace(-1, 1, 5 * (2 * n + 1 if weighted else n), dtype=torch.float64).reshape(5, -1)
     x = torch.full_like(x, 3 / n) if name == "logits_from_marginals" else x
     k = {"sizes": torch.full((5,), 3), "a size for all of a batch": torch.full((1,), 3)}.get(law)

@@ -293,7 +293,7 @@ def torch_nesting(program: Program) -> bool:
         return False
     if "two threads" in program.transforms and {*PUSH, "jacfwd"} & set(names):  # its levels are of all threads
         return False
-    if "checkpoint" in names and (names[-2:] != ["checkpoint", "backward"] or {*DERIVATIVES} & set(names[:-2])):
+    if "checkpoint" in names and (names[-2:] != ["checkpoint", "backward"] or {*PULL, "jacrev"} & set(names[:-2])):
         return False  # its hooks on saved tensors are refused by torch.func
     if "compile" not in names:
         return True
