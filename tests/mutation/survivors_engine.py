@@ -1,38 +1,24 @@
-"""Mutants of the tilt and the engines that no test can notice, and why: by module, by line, by change."""
+"""Mutants of the engines that no test can notice, and why: by module, by line, by change."""
 
-ANY = "any change"
-"""Explains all changes of a line."""
+from reasons import AXIS, COINCIDENCE, DTYPE_ONLY, NOTHING, RESHAPE, SAVED, SHAPE, SPEED, WIDER, ZERO
 
 STEPS_ENOUGH = "Every family tried settles in fewer steps, and a row that has settled stays as it is."
-ZERO = "What is added is 0, and brings its shape."
 MARKED = "Rounding alone depends on which items are marked."
 NEARBY = "Any tilt near the root gives the same distribution, and this one is tested to be near enough."
 EITHER = "Both brackets hold the root, also where all items are chosen and it is infinite; counts are whole numbers."
 FIRST = "The first of two numbers is the first of one."
-WEIGHTLESS = "The weight of such an item is 0."
-TINY = "Any number far below those that occur."
-BOUND = "A bound where values cannot be read, and a choice of the form: each is right."
-COINCIDENCE = "The two sides are equal by coincidence alone."
-LENGTHS = "All of these arrays have the same length."
-SHAPE = "Only the shape and the dtype are used."
-ORDER = "Factors may be combined in any order."
-NOTHING = "An array of no entries is appended, or one array joined to none."
-SIGN = "A power of -1 whose exponent is changed by 2."
 RATIOS = "Draws compare counts, all of which are multiplied alike."
 HALVES = "Where k = n/2 one side is as small as the other."
-SPEED = "Only the speed depends on it: either way is tested to give the same, to rounding."
-WIDER = "More is computed, or filled with zeros, than is read."
-SAVED = "Without the distinction the same comes out, by a superfluous operation."
-RESHAPE = "NumPy takes any negative length for the one that is left open."
 BITS = "A dtype has 32 or 64 bits, a relative precision of 1e-7 or 2e-16."
-
 BRACKET = "The bracket of the search is wider than it must be either way, as a test says."
 SETTLED = "At equality the row has settled, and stays as it is."
 LANDS = "A row that has not settled takes a step far above rounding; one that ends on an end of the bracket may do so."
 DECIDED = "Infinite items decide such a row, whatever the tilt."
-AXIS = "The last of two axes is axis 1."
+IN_ORDER = "So few terms, added up one after the other, keep their digits."
+MORE_TERMS = "More terms of the series than rounding needs."
+SPARE = "A further place takes what belongs nowhere, and is cut off."
 
-ENGINES: dict[str, dict[str, dict[str, str]]] = {
+ENGINE: dict[str, dict[str, dict[str, str]]] = {
     "_engine.tilt": {
         "STEPS = 14": {
             "14 → 15": STEPS_ENOUGH,
@@ -175,130 +161,6 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         "flat = xp.reshape(pad(ops, x, 1, 1), (-1,))": {"1 → 2": WIDER},
         "index = xp.reshape(index * (nodes * rows) + place, (-1,))": {"1 → 2": RESHAPE},
     },
-    "_engine.items": {
-        "def totals(ops: Ops, x: Items, k: int | Array, deviations: float = 0.0) -> Totals:": {
-            "0.0 → 1.0": WIDER,
-        },
-        "v = xp.where(xp.isinf(logits), fill(ops, (), 0.0, v), v)": {
-            "0.0 → 1.0": WEIGHTLESS,
-        },
-        "mean = item_sums(ops, fixed * v) / xp.clip(item_sums(ops, fixed), 1e-37, None)": {
-            "1e-37 → 2e-37": TINY,
-        },
-    },
-    "_engine.nodes": {
-        "LEAST = 0.25": {
-            "0.25 → 0.5": WIDER,
-        },
-        "variance = xp.where(variance > LEAST, variance, xp.full_like(variance, LEAST))": {
-            "variance > LEAST → variance >= LEAST": SAVED,
-        },
-        "reach = xp.where(reach > 0, reach, xp.zeros_like(reach))": {
-            "reach > 0 → reach >= 0": SAVED,
-        },
-        "size = _needed(xp, variance, period, error) if ops.eager_on_cpu else node_bound(error, *most)": {
-            (
-                "_needed(xp, variance, period, error) if ops.eager_on_cpu else node_bound(error, *most) "
-                "→ _needed(xp, variance, period, error)"
-            ): BOUND,
-        },
-        (
-            "middle = xp.astype(xp.reshape(iota(ops, size, variance), (-1, *(1,) * variance.ndim)), "
-            "variance.dtype) + 0.5"
-        ): {
-            "1 → 2": RESHAPE,
-        },
-        "used = (middle < period / 2) & (2 * half_sine * half_sine * variance <= error)": {
-            "middle < period / 2 → middle <= period / 2": COINCIDENCE,
-            "2 * half_sine * half_sine * variance <= error → 2 * half_sine * half_sine * variance < error": COINCIDENCE,
-        },
-        "return max(1, int(xp.max(xp.floor(period * widest / (2 * pi) + 0.5))))": {
-            "1 → 2": WIDER,
-        },
-        "found: tuple[Array, ...] = scan(ops, step, total, given, given[0].shape[0])[0]": {
-            "0 → 1": LENGTHS,
-        },
-    },
-    "_engine.factors": {
-        "LONGEST_LOOP = 64": {
-            "64 → 65": SPEED,
-        },
-        "COLUMNS = 2048": {
-            "2048 → 2049": SPEED,
-        },
-        "xp, unlikely, even = ops.xp, ops.xp.where(x.chosen, x.q, x.p), x.spread > EVEN": {
-            "x.spread > EVEN → x.spread >= EVEN": SPEED,
-        },
-        "if ops.eager_on_cpu and xp.all(floor > FAR):": {
-            "floor > FAR → floor >= FAR": SPEED,
-        },
-        "gathered = COLUMNS // max(1, numbers) if isinstance(numbers, int) else 1": {
-            ANY: SPEED,
-        },
-        "columns = max(1, min(gathered, n), -(-n // LONGEST_LOOP))": {
-            ANY: SPEED,
-        },
-        "zero = 0 * (fall + given[0][0, ...])": {
-            ANY: SHAPE,
-        },
-        "deviation, found = scan(ops, step, (none, none + 1), given, given[0].shape[0])[0]": {
-            "0 → 1": LENGTHS,
-        },
-        "_reduce_axis(xp, combine, _reduce_axis(xp, combine, y, 1), 1)": {
-            "1 → 2": ORDER,
-        },
-        "return _reduce_axis(xp, combine, _reduce_axis(xp, combine, x, 0), 0)": {
-            "0 → 1": ORDER,
-        },
-        "x = xp.concat([x, odd], axis=axis) if size > 2 * half else x": {
-            ANY: NOTHING,
-        },
-        (
-            "return ops.xp.permute_dims(ops.xp.reshape(x, (devices.count, -1, *x.shape[1:])), (1, 0, "
-            "*range(2, x.ndim + 1)))"
-        ): {
-            "1 → 2": RESHAPE,
-        },
-        "steps = max(1, -(-x.shape[0] // columns))": {
-            "1 → 2": WIDER,
-        },
-        "x = ops.xp.concat([x, fill(ops, (more, *x.shape[1:]), filling, x)], axis=0) if more else x": {
-            (
-                "ops.xp.concat([x, fill(ops, (more, *x.shape[1:]), filling, x)], axis=0) if more else x "
-                "→ ops.xp.concat([x, fill(ops, (more, *x.shape[1:]), filling, x)], axis=0)"
-            ): NOTHING,
-        },
-    },
-    "_engine.power_sums": {
-        "while log(4 * variance / m) + m * log(m / (2 * exp(1) * variance)) > log(ROUNDINGS * eps):": {
-            (
-                "log(4 * variance / m) + m * log(m / (2 * exp(1) * variance)) > log(ROUNDINGS * eps) → "
-                "log(4 * variance / m) + m * log(m / (2 * exp(1) * variance)) >= log(ROUNDINGS * eps)"
-            ): COINCIDENCE,
-        },
-    },
-    "_engine.contour": {
-        (
-            "most = k * (1 - k / n) + 1 if isinstance(k, int) and n else n / 4  # Σp misses k by a "
-            "quarter of a deviation"
-        ): {
-            ANY: BOUND,
-        },
-    },
-    "_engine.exchange": {
-        "out = [self.ops.xp.ones_like(sums[0])]": {
-            "0 → 1": SHAPE,
-        },
-        "return [self.ops.xp.zeros_like(a[0]), *(_newton(a, sums, s) for s in range(1, len(sums) + 1))]": {
-            "0 → 1": SHAPE,
-        },
-        "return sum((-1) ** (j - 1) * a[s - j] * sums[j - 1] for j in range(1, s + 1))": {
-            "j - 1 → j + 1": SIGN,
-        },
-        "return [sum(b[s] * a[s - 1 - j] for s in range(j + 1, size)) for j in range(size - 1)]": {
-            "size - 1 → size + 1": WIDER,
-        },
-    },
     "_engine.rows": {
         (
             "size = iota(ops, 1, p)[0] + "
@@ -332,6 +194,69 @@ ENGINES: dict[str, dict[str, dict[str, str]]] = {
         "below, above = _count(ops, rising <= target, u), _count(ops, falling > target, u) - 1": {
             "rising <= target → rising < target": COINCIDENCE,
             "falling > target → falling >= target": COINCIDENCE,
+        },
+        "u = contiguous(ops, u) if u.shape[0] else fill(ops, (1, draws, rows), 0.0, u)": {
+            "1 → 2": "A second uniform for rows with nothing to choose is not used.",
+            "0.0 → 1.0": "Rows with nothing to choose draw the same from any uniform.",
+        },
+        "total = xp.broadcast_to(iota(ops, 1, u) + k, (1, draws, rows))": {
+            "1 → 2": "A second total goes along as a spare node at the end, which callers cut off.",
+        },
+        "return ops.xp.sum(ops.xp.astype(mask, iota(ops, 1, like).dtype), axis=0)": {
+            "1 → 2": DTYPE_ONLY,
+        },
+    },
+    "_engine.arrays": {
+        (
+            "parts = [ops.xp.zeros((size, *tail), dtype=x.dtype, device=place) if size else None "
+            "for size in (before, after)]"
+        ): {
+            "ops.xp.zeros((size, *tail), dtype=x.dtype, device=place) if size else None"
+            " → ops.xp.zeros((size, *tail), dtype=x.dtype, device=place)": NOTHING,
+        },
+        "return ops.xp.concat(kept, axis=0) if len(kept) > 1 else kept[0]": {
+            "ops.xp.concat(kept, axis=0) if len(kept) > 1 else kept[0] → ops.xp.concat(kept, axis=0)": NOTHING,
+            "len(kept) > 1 → len(kept) >= 1": NOTHING,
+        },
+        "return ops.xp.reshape(ops.xp.reshape(x, (-1,)), shape)": {"1 → 2": RESHAPE},
+        "return ops.xp.astype(iota(ops, 1, like)[0] + k, like.dtype)": {"1 → 2": FIRST},
+        "return contiguous(ops, ops.xp.permute_dims(x, (x.ndim - 1, *range(x.ndim - 1)))) if x.ndim > 1 else x": {
+            "contiguous(ops, ops.xp.permute_dims(x, (x.ndim - 1, *range(x.ndim - 1)))) if x.ndim > 1 else x"
+            " → contiguous(ops, ops.xp.permute_dims(x, (x.ndim - 1, *range(x.ndim - 1))))": SAVED,
+            "x.ndim > 1 → x.ndim >= 1": SAVED,
+        },
+    },
+    "_engine.summation": {
+        "SPREAD_FROM = 100_000": {"100000 → 100001": "Where it begins to pay is no matter of one item."},
+        "total, error = _pairwise(ops, xp.reshape(x, (*x.shape[:-1], devices.count, -1)))": {"1 → 2": RESHAPE},
+        "while x.shape[-1] > 1:": {
+            "1 → 2": ("The last two terms are then added by the plain sum, whose one rounding is that of any result."),
+        },
+        "FOLD = 32": {"32 → 33": IN_ORDER},
+        "while (size := x.shape[1] // FOLD) > 0:": {"0 → 1": IN_ORDER},
+        "x = xp.concat([head, x[:, FOLD * size :, ...]], axis=1) if x.shape[1] % FOLD else head": {
+            "xp.concat([head, x[:, FOLD * size:, ...]], axis=1) if x.shape[1] % FOLD else head"
+            " → xp.concat([head, x[:, FOLD * size:, ...]], axis=1)": NOTHING,
+            "x.shape[1] % FOLD → x.shape[1] * FOLD": NOTHING,
+        },
+    },
+    "_engine.elementary": {
+        "return tuple((-1) ** j / factorial(2 * j + first) for j in range(terms - 1, -1, -1))": {
+            "terms - 1 → terms + 1": MORE_TERMS,
+        },
+        "TERMS = {32: 6, 64: 9}": {"6 → 7": MORE_TERMS, "9 → 10": MORE_TERMS},
+    },
+    "_engine.selection": {
+        "if n == 0:": {"0 → 1": "Of one item the sum is the item, and no item goes through the rest as well."},
+    },
+    "_engine.indices": {
+        "empty = fill(ops, (*z.shape[:-1], places + 1), PADDING, items)": {"1 → 2": SPARE},
+        "nothing = fill(ops, (*indices.shape[:-1], n + 1), 0.0, like)": {"1 → 2": SPARE},
+        "indices = xp.astype(indices, iota(ops, 1, like).dtype)  # small integers may not hold n": {
+            "1 → 2": "Only the dtype of these integers is used.",
+        },
+        "possible = listed & (indices >= 0) & (indices < n)": {
+            "indices < n → indices <= n": "The index n goes to the place for those that are not possible.",
         },
     },
 }

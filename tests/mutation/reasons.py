@@ -1,0 +1,18 @@
+"""Why no test can notice a mutant: reasons that hold in several folders of the core."""
+
+ANY = "any change"
+"""Explains all changes of a line."""
+
+ZERO = "What is added is 0, and brings its shape."
+TINY = "Any number far below those that occur."
+COINCIDENCE = "The two sides are equal by coincidence alone."
+SHAPE = "Only the shape and the dtype are used."
+NOTHING = "An array of no entries is appended, or one array joined to none."
+SPEED = "Only the speed depends on it: either way is tested to give the same, to rounding."
+WIDER = "More is computed, or filled with zeros, than is read."
+SAVED = "Without the distinction the same comes out, by a superfluous operation."
+RESHAPE = "NumPy takes any negative length for the one that is left open."
+AXIS = "The last of two axes is axis 1."
+DTYPE_ONLY = "Only the dtype of these integers is used."
+BEFORE_THE_FIRST = "Only whether all have settled is asked, and not before the first step."
+PROMOTED = "NumPy compares integers with floats; array-api-strict refuses, in the tests of masks."
