@@ -50,7 +50,7 @@ class CardinalityProblem(Problem):
 
     def _outcome(self, z: Array) -> Array:
         xp, counts = self.xp, self.log_weights.shape[-1]
-        sizes = xp.arange(counts, dtype=z.dtype, device=device(z))
+        sizes = xp.reshape(xp.arange(counts, dtype=z.dtype, device=device(z)), (*(1,) * (z.ndim - 1), counts))
         return join(xp, z, xp.astype(sizes == xp.sum(z, axis=-1, keepdims=True), z.dtype))
 
     def _drawn_from(self, u: Array) -> Array:
