@@ -69,26 +69,28 @@ def laid_out(target: Target, x: np.ndarray, name: str) -> Any:
     """An array of the target that lies as named, or None where the framework knows no such thing."""
     if target.backend == "numpy":
         return LAYOUTS[name](x)
+    plain = target.array(x, x.dtype.name)
     if target.backend == "torch" and name in ("Fortran order", "strided"):
         import torch
 
-        wide = torch.zeros((2 * x.shape[0], 2 * x.shape[1] + 1), dtype=target.array(x).dtype, device=target.device)
+        wide = torch.zeros((2 * x.shape[0], 2 * x.shape[1] + 1), dtype=plain.dtype, device=target.device)
         y = torch.as_strided(wide, x.shape, (1, x.shape[0])) if name == "Fortran order" else wide[::2, 1::2]
-        return y.copy_(target.array(x))
+        return y.copy_(plain)
     if name == "Fortran order":
-        return target.xp.permute_dims(target.array(np.ascontiguousarray(x.T)), (1, 0))
+        return target.xp.permute_dims(target.array(x.T, x.dtype.name), (1, 0))
     return None
 
 
 @pytest.mark.parametrize("name", LAYOUTS)
 def test_layouts(target: Target, name: str) -> None:
-    if laid_out(target, np.zeros((2, 3)), name) is None:
+    if laid_out(target, np.zeros((2, 3), target.dtypes[0]), name) is None:
         pytest.skip(f"{LACKING[target.backend]}; asked for: {name}")
 
     @battery(0.02, sizes=SIZES, lazy=LAZY)
     def same(target: Target, case: Rows) -> None:
         arrays = [x.astype(case.dtype) for x in (case.logits, case.v, case.z, case.other)]
         plain, laid = [target.array(x, case.dtype) for x in arrays], [laid_out(target, x, name) for x in arrays]
+        assert [x.dtype for x in laid] == [x.dtype for x in plain]
         sizes = [laid_out(target, case.k[:, None], name)[:, 0], target.array(case.k)]
         found, expected = answers(target, case, sizes[0], *laid), answers(target, case, sizes[1], *plain)
         check_marginals(case, found[0], expected[0])
