@@ -147,7 +147,8 @@ def kl_divergence(
     Returns
     -------
     array, shape (...)
-        +∞ where ``other`` rules out a subset that ``logits`` allows.
+        +∞ where ``other`` rules out a subset that ``logits`` allows. An item whose inclusion or exclusion has a
+        probability that underflows counts as decided by ``logits``.
 
     Raises
     ------
