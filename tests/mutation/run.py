@@ -71,7 +71,7 @@ TESTS = {
         "test_indices.py",
     ],
     "_engine.summation": ["test_summation.py", "test_spread.py"],
-    "_law.by_kernels": ["test_fast_scores.py", "test_fast_choice.py"],
+    "_law.by_kernels": ["test_by_kernels.py", "test_fast_scores.py", "test_fast_choice.py"],
     "_law.law": ["test_laws.py", *QUICK],
     "_law.fixed_size": ["test_laws.py", *QUICK, "test_validation.py", "test_sampling.py"],
     "_law.size_weighted": ["test_laws.py", *WEIGHTS, "test_count_log_pmf.py"],

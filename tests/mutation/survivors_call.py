@@ -64,6 +64,9 @@ CALL: dict[str, dict[str, dict[str, str]]] = {
         "return True": {"True → False": READABLE},
     },
     "_call.cardinality_problem": {
+        "sizes = xp.reshape(xp.arange(counts, dtype=z.dtype, device=device(z)), (*(1,) * (z.ndim - 1), counts))": {
+            "1 → 2": "One axis too few, which NumPy and torch add and the tests of JAX without promotion refuse.",
+        },
         "log_weights = self.xp.astype(self.log_weights, problem.logits.dtype, copy=False)": {"False → True": COPY},
     },
     "_call.masks": {

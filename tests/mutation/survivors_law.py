@@ -21,7 +21,23 @@ NO_SIZE = "Any size below 0 stands for none."
 PROMOTED_VALUES = "NumPy compares integers with floats; array-api-strict refuses, in the tests of values."
 LIMIT = "The limit is a choice: floats between both are far from what a choice is left among."
 
+DEFAULTS = "Defaults of an abstract method: laws have their own."
+
 LAW: dict[str, dict[str, dict[str, str]]] = {
+    "_law.law": {
+        "self, ops: Ops, parameters: Array, *, partition: bool = True, chosen: bool = True, unchosen: bool = True": {
+            "True → False": DEFAULTS,
+        },
+        "there = reference or self.moments(ops, other, chosen=False, unchosen=False)": {"False → True": WIDER},
+    },
+    "_law.by_kernels": {
+        "return xp.where((found.chosen <= found.unchosen) | (found.unchosen == 0), found.chosen, -found.unchosen)": {
+            "found.chosen <= found.unchosen → found.chosen < found.unchosen": HALF,
+        },
+        "xp, found = ops.xp, solution or law.moments(ops, logits, chosen=False, unchosen=False)": {
+            "False → True": WIDER,
+        },
+    },
     "_law.derivatives": {
         (
             "return xp.where(free, x - xp.sum(x, axis=-1, keepdims=True) / xp.where(count > 0, count, "
