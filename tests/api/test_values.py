@@ -202,6 +202,10 @@ def test_half_precision_is_computed_in_single(target: Target, rng: np.random.Gen
     for k in (4, ksubset.at_most(4)):
         found, single = (ksubset.KSubset(target.array(logits, d), k).variance for d in ("float16", "float32"))
         assert (target.to_numpy(found) == target.to_numpy(single).astype(np.float16)).all()
+    narrow, wide = ([target.array(x, d) for x in (logits, logits[::-1])] for d in ("float16", "float32"))
+    found, single = (ksubset.kl_divergence(*pair, 4) for pair in (narrow, wide))
+    assert found.dtype == narrow[0].dtype
+    assert (target.to_numpy(found) == target.to_numpy(single).astype(np.float16)).all()
 
 
 def test_marginals_in_another_dtype(target: Target, rng: np.random.Generator) -> None:
