@@ -15,7 +15,7 @@ LAW = FixedSize(5, 3)
 def test_means_of_a_law_and_what_it_expects() -> None:
     rng = np.random.default_rng(0)
     logits, other = 2 * rng.normal(size=(2, 8))
-    other[:2] = -np.inf, np.inf
+    other[:2], logits[2:4] = (-np.inf, np.inf), -other[2:4]
     means = signed_means(np, LAW.moments(NUMPY, other))
     law, whole = Enumeration(other, LAW.k), Enumeration(logits, LAW.k)
     probabilities = np.exp(law.log_probabilities)
