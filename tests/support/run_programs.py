@@ -15,14 +15,14 @@ from programs.compare import check
 from programs.execute import answer
 from programs.grammar import BLOCK, Program, draw
 
-IGNORED = {
-    ".*torch.jit.script": DeprecationWarning,
-    ".*should not be instantiated": DeprecationWarning,
-    ".*multi-threaded, use of fork": DeprecationWarning,
-    ".*not a leaf Tensor is being accessed": UserWarning,
-}
-"""Warnings that torch raises within itself, as in pyproject.toml, the last of which its compiler hides from users where
-they are printed and not errors; and Python's of forks, which are asked for here."""
+IGNORED = (
+    (".*torch.jit.script", DeprecationWarning, ""),
+    (".*should not be instantiated", DeprecationWarning, ""),
+    (".*multi-threaded, use of fork", DeprecationWarning, ""),
+    (".*not a leaf Tensor is being accessed", UserWarning, r"torch\._(dynamo|subclasses)"),
+)
+"""Warnings that torch raises within itself, as in pyproject.toml, the last in its compiler alone, which hides it where
+warnings are printed and not errors; and Python's of forks, which are asked for here. With the module that raises it."""
 
 
 def main() -> int:
@@ -58,8 +58,8 @@ def passes(program: Program, options: argparse.Namespace, index: int) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
-            for message, category in IGNORED.items():
-                warnings.filterwarnings("ignore", message, category)
+            for ignored in IGNORED:
+                warnings.filterwarnings("ignore", *ignored)
             check(program, answer(program))
     except Exception as error:  # of the library or of a framework: all are findings
         where = traceback.extract_tb(error.__traceback__)[-1]

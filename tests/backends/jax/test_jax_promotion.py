@@ -22,6 +22,7 @@ SIZES = {
     "potential": lambda: ksubset.at_most(4),
     "weights": lambda: ksubset.Cardinality(jnp.asarray(WEIGHTS)),
 }
+each = pytest.mark.parametrize("size", [pytest.param(x, marks=[pytest.mark.slow] * (x == "weights")) for x in SIZES])
 OF_SIZES: dict[str, Callable[[Any, Any], Any]] = {
     "marginals": ksubset.marginals,
     "marginals in another dtype": lambda x, k: ksubset.marginals(x, k, dtype=jnp.float32),
@@ -44,7 +45,7 @@ OF_SIZES: dict[str, Callable[[Any, Any], Any]] = {
     "the object's variance": lambda x, k: ksubset.KSubset(x, k).variance,
     "the object's entropy": lambda x, k: ksubset.KSubset(x, k).entropy(),
 }
-OF_MARGINALS: dict[str, Callable[[Any], Any]] = {
+WITHOUT_SIZES: dict[str, Callable[[Any], Any]] = {
     "logits_from_marginals": lambda x: ksubset.logits_from_marginals(ksubset.marginals(x, 3), 3),
     "count_log_pmf": ksubset.count_log_pmf,
     "count_log_cdf": ksubset.count_log_cdf,
@@ -70,13 +71,13 @@ def trace(function: Callable[[Any], Any], x: Any) -> None:
 
 
 @pytest.mark.parametrize("fast", ["0", "1"])
-@pytest.mark.parametrize("size", ["int", "array", "potential", pytest.param("weights", marks=pytest.mark.slow)])
+@each
 @pytest.mark.parametrize("name", OF_SIZES)
 def test_of_sizes(target: Target, monkeypatch: pytest.MonkeyPatch, name: str, size: str, fast: str) -> None:
     monkeypatch.setenv("KSUBSET_FAST", fast)
     trace(lambda x: OF_SIZES[name](x, SIZES[size]()), target.array(X))
 
 
-@pytest.mark.parametrize("name", OF_MARGINALS)
-def test_of_counts_and_marginals(target: Target, name: str) -> None:
-    trace(OF_MARGINALS[name], target.array(X))
+@pytest.mark.parametrize("name", WITHOUT_SIZES)
+def test_without_sizes(target: Target, name: str) -> None:
+    trace(WITHOUT_SIZES[name], target.array(X))
