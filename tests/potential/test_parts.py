@@ -388,3 +388,18 @@ def test_no_item_or_one(target: Target, n: int) -> None:
     image = target.to_numpy(ksubset.marginals_jvp(x, potential, target.array(np.ones((2, n)))))
     np.testing.assert_allclose(image, np.broadcast_to(expected * (1 - expected), (2, n)), atol=tolerance)
     assert ksubset.sample(x, potential, rng=target.rng(0)).shape == (2, n)
+
+
+def test_two_sizes_keep_the_relative_accuracy_of_each(target: Target, rng: np.random.Generator) -> None:
+    """The mean of two moments is a sum of positive parts: a small one beside a large one keeps its digits."""
+    target.require("float64")
+    logits = rng.normal(size=(300, 40)) * rng.choice([1.0, 5.0, 20.0], size=(300, 1))
+    sizes = np.argsort(rng.random((300, 41)), axis=-1)[:, :2]
+    weights, rows = np.full((300, 41), -np.inf), np.arange(300)[:, None]
+    weights[rows, sizes] = 50 * rng.normal(size=(300, 2))
+    x, each = target.array(logits), [target.array(k) for k in sizes.T]
+    logs = [target.to_numpy(ksubset.log_normalizer(x, k)) for k in each] + weights[rows, sizes].T
+    shares = np.exp(logs - np.logaddexp(*logs))[..., None]
+    truth = (shares * [target.to_numpy(ksubset.marginals(x, k)) for k in each]).sum(axis=0)
+    found = target.to_numpy(ksubset.marginals(x, ksubset.Cardinality(target.array(weights))))
+    np.testing.assert_allclose(found, truth, rtol=1e-12)
