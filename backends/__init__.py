@@ -8,7 +8,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import TYPE_CHECKING, Any, cast
 
-from ksubset._call.arguments import kind
+from ksubset._call.argument_checks import kind
 from ksubset._call.backend import Backend, Shards
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat
 import numpy as np
 
-from ksubset._call.arguments import kind, seed_of
+from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.backend import Backend, Function, Known
 from ksubset._engine.ops import Array, Ops, choose_needed, repeat_all, repeat_until_settled
 from ksubset._law import functions

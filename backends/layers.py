@@ -7,7 +7,8 @@ from typing import Any
 
 import ksubset
 from ksubset import backends
-from ksubset._call.arguments import as_int, check_int, kind
+from ksubset._call.argument_checks import as_int, kind
+from ksubset._call.size_checks import check_int
 from ksubset._engine.ops import Array
 
 Estimator = Callable[..., Any]

@@ -7,7 +7,7 @@ from typing import Any
 import array_api_compat.cupy as xp
 import cupy
 
-from ksubset._call.arguments import kind, seed_of
+from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.backend import Backend, Known
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize

@@ -14,13 +14,14 @@ import array_api_compat
 import array_api_compat.dask.array as xp
 import dask.array as da
 
-from ksubset._call.arguments import check_k, check_logits
+from ksubset._call.argument_checks import check_logits
 from ksubset._call.backend import Backend, Known
 from ksubset._call.cardinality import Cardinality, at_least
 from ksubset._call.placement import Draw, Placement, Work
 from ksubset._call.prepare import static_width
 from ksubset._call.problem import Problem
-from ksubset._call.values import check_binary
+from ksubset._call.size_checks import check_k
+from ksubset._call.value_checks import check_binary
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.functions import SOLVING

@@ -10,7 +10,7 @@ import dask.array as da
 import numpy as np
 from dask.array.utils import meta_from_array
 
-from ksubset._call.arguments import kind, seed_of
+from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from flax import nnx
 
-from ksubset._call.arguments import kind
+from ksubset._call.argument_checks import kind
 from ksubset._call.cardinality import Cardinality
 from ksubset.backends.layers import Choosing, Estimator, check_size, rows_of
 

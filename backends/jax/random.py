@@ -6,7 +6,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from ksubset._call.arguments import kind, seed_of
+from ksubset._call.argument_checks import kind, seed_of
 from ksubset._engine.ops import Array
 
 

@@ -15,7 +15,7 @@ from numpyro.distributions import constraints
 from numpyro.distributions.util import validate_sample
 
 import ksubset
-from ksubset._call.arguments import kind
+from ksubset._call.argument_checks import kind
 from ksubset._call.prepare import prepare
 from ksubset._engine.ops import Array
 from ksubset._law.support import MOST_SUBSETS, subsets

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import array_api_compat.torch as xp
 import torch
 
-from ksubset._call.arguments import kind, seed_of
+from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.backend import Backend, Known
 from ksubset._engine.ops import Array, Ops
 from ksubset._law import functions

@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.distributions import Distribution, constraints, register_kl
 
 import ksubset
-from ksubset._call.arguments import kind
+from ksubset._call.argument_checks import kind
 from ksubset._law.support import MOST_SUBSETS, subsets
 from ksubset.backends import is_spread
 

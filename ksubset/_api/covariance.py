@@ -4,7 +4,7 @@ from collections.abc import Callable
 from functools import partial
 from math import prod
 
-from ksubset._call.arguments import check_floating
+from ksubset._call.argument_checks import check_floating
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem

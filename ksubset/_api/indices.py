@@ -5,12 +5,12 @@ from math import prod
 
 from array_api_compat import array_namespace
 
-from ksubset._call.arguments import as_int, check_framework, checked_shape
+from ksubset._call.argument_checks import as_int, check_framework, checked_shape
 from ksubset._call.backend import Known
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem, by_own_settings
-from ksubset._call.values import check_rows
+from ksubset._call.value_checks import check_rows
 from ksubset._engine.arrays import broadcast_shapes
 from ksubset._engine.indices import members_of
 from ksubset._engine.ops import Array, T

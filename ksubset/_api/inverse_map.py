@@ -10,7 +10,7 @@ import array_api_compat
 from ksubset._call.backend import Backend
 from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem, by_own_settings
-from ksubset._call.values import check_not_nan, check_range, check_rows
+from ksubset._call.value_checks import check_not_nan, check_range, check_rows
 from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array, T
 from ksubset._law import functions

@@ -7,7 +7,7 @@ from ksubset._call.backend import Backend
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import place, problem_of_size
 from ksubset._call.problem import Problem
-from ksubset._call.values import check_not_nan
+from ksubset._call.value_checks import check_not_nan
 from ksubset._engine.ops import Array, T
 from ksubset._law.counts import count_log_pmf as log_pmf_of_rows
 from ksubset._law.size_weighted import SizeWeighted

@@ -8,9 +8,9 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ksubset._api.poisson_binomial import log_pmf, rows
-from ksubset._call.arguments import check_floating, check_framework, kind
+from ksubset._call.argument_checks import check_floating, check_framework, kind
 from ksubset._call.problem import Problem
-from ksubset._call.values import check_rows
+from ksubset._call.value_checks import check_rows
 from ksubset._engine.arrays import broadcast_shapes, device
 from ksubset._engine.ops import Array, T
 from ksubset._law.tails import least_count

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from ksubset._call.arguments import checked_shape
+from ksubset._call.argument_checks import checked_shape
 from ksubset._call.placement import Placement
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem

@@ -1,9 +1,9 @@
 """Samples from uniforms of the caller's."""
 
-from ksubset._call.arguments import check_floating, check_framework
+from ksubset._call.argument_checks import check_floating, check_framework
 from ksubset._call.prepare import prepare
 from ksubset._call.problem import Problem
-from ksubset._call.values import check_uniforms
+from ksubset._call.value_checks import check_uniforms
 from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 

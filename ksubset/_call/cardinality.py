@@ -5,9 +5,10 @@ from typing import Any
 
 import array_api_compat
 
-from ksubset._call.arguments import check_floating, check_framework, check_k, check_shape
+from ksubset._call.argument_checks import check_floating, check_framework, check_shape
 from ksubset._call.backend import Backend, Shards
-from ksubset._call.values import check_log_weights, check_order, check_unsigned
+from ksubset._call.size_checks import check_k
+from ksubset._call.value_checks import check_log_weights, check_order, check_unsigned
 from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from ksubset._call.backend import Known
 from ksubset._call.problem import Problem
-from ksubset._call.values import check_feasible_counts
+from ksubset._call.value_checks import check_feasible_counts
 from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array
 from ksubset._law import functions

@@ -7,14 +7,15 @@ from typing import Any
 from array_api_compat import array_namespace
 
 from ksubset import backends
-from ksubset._call.arguments import as_int, check_k, check_logits
+from ksubset._call.argument_checks import as_int, check_logits
 from ksubset._call.backend import Backend
 from ksubset._call.cardinality import Cardinality
 from ksubset._call.cardinality_problem import CardinalityProblem
 from ksubset._call.placement import Placement
 from ksubset._call.problem import Problem, computing_dtype
 from ksubset._call.sharded import Sharded
-from ksubset._call.values import check_rows, check_unsigned, check_values
+from ksubset._call.size_checks import check_k
+from ksubset._call.value_checks import check_rows, check_unsigned, check_values
 from ksubset._engine.ops import Array
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.size_weighted import SizeWeighted

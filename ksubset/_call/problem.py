@@ -5,10 +5,10 @@ from dataclasses import dataclass, replace
 from functools import wraps
 from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec, TypeVar, cast
 
-from ksubset._call.arguments import check_floating, check_framework, check_shape
+from ksubset._call.argument_checks import check_floating, check_framework, check_shape
 from ksubset._call.backend import Backend, Known
 from ksubset._call.placement import Draw, Placement, Work
-from ksubset._call.values import check_binary, check_values
+from ksubset._call.value_checks import check_binary, check_values
 from ksubset._engine.arrays import broadcast_shapes, device
 from ksubset._engine.ops import Array
 from ksubset._law import functions

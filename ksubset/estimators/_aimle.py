@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 from array_api_compat import array_namespace
 
-from ksubset._call.arguments import check_framework, checked_shape
+from ksubset._call.argument_checks import check_framework, checked_shape
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array, T

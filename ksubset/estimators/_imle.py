@@ -1,6 +1,6 @@
 """Implicit maximum likelihood estimation."""
 
-from ksubset._call.arguments import checked_shape
+from ksubset._call.argument_checks import checked_shape
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array, T

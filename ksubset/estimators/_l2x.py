@@ -1,6 +1,6 @@
 """The relaxed sample of learning to explain."""
 
-from ksubset._call.arguments import checked_shape
+from ksubset._call.argument_checks import checked_shape
 from ksubset._call.prepare import problem_of_size
 from ksubset._engine.ops import T
 from ksubset.estimators._noise import gumbel

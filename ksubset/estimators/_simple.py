@@ -1,7 +1,7 @@
 """SIMPLE, and the variants by which its authors separate its two halves: exact samples and exact marginals."""
 
 from ksubset._api.sampling import rsample
-from ksubset._call.arguments import checked_shape
+from ksubset._call.argument_checks import checked_shape
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array, T

@@ -1,6 +1,6 @@
 """Relaxed subset sampling by successive softmaxes."""
 
-from ksubset._call.arguments import checked_shape
+from ksubset._call.argument_checks import checked_shape
 from ksubset._call.prepare import problem_of_size
 from ksubset._call.problem import Problem, by_own_settings
 from ksubset._engine.ops import Array, T

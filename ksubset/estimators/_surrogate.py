@@ -5,7 +5,7 @@ from dataclasses import replace
 from math import inf
 from numbers import Real
 
-from ksubset._call.arguments import as_int
+from ksubset._call.argument_checks import as_int
 from ksubset._call.problem import Problem, by_own_settings
 from ksubset._engine.ops import Array, Ops
 from ksubset._law import functions

@@ -5,9 +5,9 @@ import array_api_compat
 from ksubset import backends
 from ksubset._api.distribution import KSubset
 from ksubset._api.inverse_map import check_unit_interval, named_logits
-from ksubset._call.arguments import check_logits
+from ksubset._call.argument_checks import check_logits
 from ksubset._call.backend import Backend
-from ksubset._call.values import check_not_nan
+from ksubset._call.value_checks import check_not_nan
 from ksubset._engine.ops import Array, T
 from ksubset.survey._numbers import floats
 

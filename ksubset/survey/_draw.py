@@ -6,7 +6,7 @@ import array_api_compat
 
 from ksubset import backends
 from ksubset._api.distribution import KSubset
-from ksubset._call.arguments import check_framework, kind
+from ksubset._call.argument_checks import check_framework, kind
 from ksubset._call.cardinality import Cardinality
 from ksubset._engine.ops import Array
 

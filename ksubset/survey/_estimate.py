@@ -6,9 +6,9 @@ from typing import Any, Literal
 import array_api_compat
 
 from ksubset import backends
-from ksubset._call.arguments import as_int, check_floating, check_framework, check_logits, check_shape
+from ksubset._call.argument_checks import as_int, check_floating, check_framework, check_logits, check_shape
 from ksubset._call.backend import Backend
-from ksubset._call.values import check_entries, check_not_nan
+from ksubset._call.value_checks import check_entries, check_not_nan
 from ksubset._engine.arrays import device
 from ksubset._engine.ops import Array
 from ksubset.survey._numbers import floats

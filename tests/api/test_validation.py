@@ -12,8 +12,8 @@ from conftest import Target
 
 import ksubset
 from ksubset._api.inverse_map import check_marginals
-from ksubset._call.arguments import seed_of
-from ksubset._call.values import check_values
+from ksubset._call.argument_checks import seed_of
+from ksubset._call.value_checks import check_values
 from ksubset.backends import find
 
 NAN, INF = np.nan, np.inf

@@ -29,6 +29,7 @@ QUICK = ["test_values.py", "test_battery_values.py"]
 POTENTIALS = ["test_cardinality_arguments.py", "test_cardinality.py", "test_parts.py"]
 WEIGHTS = POTENTIALS[:2]
 PARTS = [*POTENTIALS[::-1], "test_count_log_pmf.py"]
+ARGUMENTS = ["test_validation.py", "test_inverse.py", *WEIGHTS[:1], "test_values.py", "test_indices.py"]
 TESTS = {
     "_engine.tilt": [*QUICK, "test_tilt.py", "test_accuracy.py", "test_battery_symmetries.py"],
     "_engine.items": ["test_items.py", *QUICK, "test_exchange.py", "test_contour.py", "test_accuracy.py"],
@@ -56,20 +57,15 @@ TESTS = {
         "test_inverse_derivatives.py",
         "test_masks_forced.py",
     ],
-    "_call.values": [
+    "_call.value_checks": [
         "test_validation.py",
         "test_masks.py",
         "test_inverse.py",
         "test_cardinality_arguments.py",
         "test_values.py",
     ],
-    "_call.arguments": [
-        "test_validation.py",
-        "test_inverse.py",
-        "test_cardinality_arguments.py",
-        "test_values.py",
-        "test_indices.py",
-    ],
+    "_call.argument_checks": ARGUMENTS,
+    "_call.size_checks": ARGUMENTS,
     "_engine.summation": ["test_summation.py", "test_spread.py"],
     "_law.by_kernels": ["test_by_kernels.py", "test_fast_scores.py", "test_fast_choice.py"],
     "_law.law": ["test_laws.py", *QUICK],

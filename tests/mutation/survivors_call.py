@@ -8,7 +8,7 @@ SPREAD = "Of tensors spread over processes, whose tests run in several."
 COPY = "A superfluous copy."
 
 CALL: dict[str, dict[str, dict[str, str]]] = {
-    "_call.values": {
+    "_call.value_checks": {
         "finite = -inf < least and most < inf": {
             "-inf → inf": LOOKS,
             "-inf < least → -inf <= least": LOOKS,
@@ -30,10 +30,12 @@ CALL: dict[str, dict[str, dict[str, str]]] = {
         },
         "values, wrong = (xp.reshape(a, (-1, x.shape[-1]))[row, ...] for a in (x, bad))": {"1 → 2": RESHAPE},
     },
-    "_call.arguments": {
+    "_call.size_checks": {
         "return xp.astype(k, xp.int64 if k.dtype == xp.uint64 else xp.int32)": {
             "xp.int64 if k.dtype == xp.uint64 else xp.int32 → xp.int64": "64 bits hold what 32 do.",
         },
+    },
+    "_call.argument_checks": {
         "if not 16 <= xp.finfo(x.dtype).bits <= 64:": {"64 → 65": "No dtype has 65 bits."},
         "return tuple(size if isinstance(size, int) else index(size) for size in shape)  # ints may be traced": {
             "size if isinstance(size, int) else index(size) → index(size)": (
