@@ -76,7 +76,7 @@ FILES = {
     "numba": sorted({*files(*NUMBERS), *ENGINE}),
     "minimums": WHOLE,
     "jax": EVERY + files("*", within="backends/jax") + files("*", within="backends/flax"),
-    "jax-fast": files("jax_fast*", "grad", "estimators_losses", "estimators_aimle"),
+    "jax-fast": files("jax_fast*", "fast_failures", "grad", "estimators_losses", "estimators_aimle"),
 }
 GROUP = {"jax": 6, "jax-fast": 7}
 """Files to a process: JAX keeps what it compiled, until one process may map no more memory."""
