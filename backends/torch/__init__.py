@@ -20,6 +20,7 @@ from ksubset.backends.torch.autograd import Evaluation, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
 from ksubset.backends.torch.compile import draw_compiled, evaluate_compiled, indices_compiled
 from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
+from ksubset.backends.torch.transforms import refuse_derivatives_while_compiling
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
@@ -139,6 +140,8 @@ class Torch(Backend):
             solution = None
         call = Evaluation(function, law.static, _value, solution)
         if function is functions.marginals_jvp:
+            if torch.compiler.is_compiling():
+                refuse_derivatives_while_compiling()
             return product(call, parameters, law.counts, arrays[0])
         return autograd_evaluate(call, parameters, law.counts, *arrays)
 

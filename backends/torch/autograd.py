@@ -23,6 +23,7 @@ from ksubset.backends.torch.transforms import (
     is_derived_while_compiling,
     is_differentiated,
     is_tracked,
+    lifted,
     mapped,
 )
 
@@ -111,8 +112,10 @@ def _apply(compiled: Any, eager: Any, call: Evaluation, logits: Tensor, k: Tenso
     """Choose the form of a Function that the caller's transformation understands."""
     result: Tensor
     if torch.compiler.is_compiling():
-        needed = is_derived_while_compiling() or is_differentiated(logits, *arrays)
-        result = (compiled.apply if needed else call.value)(call, logits, k, *arrays)
+        if is_derived_while_compiling():
+            result = compiled.apply(call, logits, *lifted(logits, k, *arrays))
+        else:
+            result = (compiled.apply if is_differentiated(logits, *arrays) else call.value)(call, logits, k, *arrays)
     elif not is_tracked(logits, *arrays):
         result = call.value(call, logits, k, *arrays)
     elif forward_over_forward():

@@ -74,6 +74,12 @@ def for_each_draw(tangent: Tensor, shape: torch.Size) -> Tensor:
     return tangent if tangent.shape == shape else tangent.expand(shape).clone()
 
 
+ONE = (
+    "within a program that torch.compile traces, ksubset takes one derivative, by torch.func.grad or vjp, and "
+    "marginals_jvp is one; take others and forward ones of the compiled function, or do not compile"
+)
+
+
 def is_derived_while_compiling() -> bool:
     """Whether `torch.func` takes a reverse derivative of a call, within the program that `torch.compile` traces.
 
@@ -85,11 +91,26 @@ def is_derived_while_compiling() -> bool:
     """
     reverse, others = _levels_while_compiling()
     if others:
-        raise NotImplementedError(
-            "within a program that torch.compile traces, ksubset takes one derivative, by torch.func.grad or vjp; take "
-            "others and forward ones of the compiled function, or do not compile"
-        )
+        raise NotImplementedError(ONE)
     return reverse
+
+
+def refuse_derivatives_while_compiling() -> None:
+    """Raise where `torch.func` takes a derivative of J · v in such a program: with the logits it would be 0.
+
+    Raises
+    ------
+    NotImplementedError
+        As `is_derived_while_compiling` does.
+    """
+    if any(_levels_while_compiling()):
+        raise NotImplementedError(ONE)
+
+
+def lifted(like: Tensor, *tensors: Tensor | None) -> list[Tensor | None]:
+    """The same numbers at the level of `torch.func` at which ``like`` is tracked; an operation takes only one level."""
+    nothing = torch.where(torch.zeros_like(like, dtype=torch.bool), like, 0).sum()
+    return [None if x is None else x + nothing.to(x.dtype) for x in tensors]
 
 
 def _levels_while_compiling() -> tuple[bool, bool]:

@@ -27,6 +27,8 @@ def test_a_seed_repeats_a_program(target: Target) -> None:
 @pytest.mark.slow
 @pytest.mark.parametrize("block", [0, 1])
 def test_programs(target: Target, block: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    if target.backend == "jax":
+        pytest.importorskip("numpyro", reason="programs of JAX use NumPyro's distribution, too: see `nox -s programs`")
     monkeypatch.setenv("KSUBSET_FAST", str(block))
     for index in range(block * BLOCK, block * BLOCK + (100 if target.backend == "torch" else 20)):
         program = draw(target.backend, 0, index)
@@ -77,6 +79,8 @@ FAULTS: dict[str, tuple[str, str, Callable[[Any], Any]]] = {
 @pytest.mark.parametrize("name", FAULTS)
 def test_a_fault_is_found_within_300_programs(target: Target, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     path, attribute, fault = FAULTS[name]
+    if path == "ksubset.backends.torch.cpu":
+        pytest.importorskip("numba", reason="this fault is put into a kernel, and kernels need numba")
     module = import_module(path)
     monkeypatch.setattr(module, attribute, fault(getattr(module, attribute)))
     found = next(index for index in range(300) if fails(index))
