@@ -109,7 +109,13 @@ FUNCTIONS: dict[str, Callable[[Any, Any, Any], Any]] = {
 }
 
 
-@pytest.mark.parametrize("name", FUNCTIONS)
+SHORT = ("log_prob", "kl_divergence to it", "marginals_jvp along itself")
+"""Dynamo traces each for seconds; the others are left to ``slow``."""
+
+
+@pytest.mark.parametrize(
+    "name", [name if name in SHORT else pytest.param(name, marks=pytest.mark.slow) for name in FUNCTIONS]
+)
 def test_one_derivative_of_every_function_in_a_program(target: Target, name: str) -> None:
     """Beside tensors that are not derived, which torch's operations refuse at another level than the others'."""
     import torch
