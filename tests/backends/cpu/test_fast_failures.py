@@ -89,7 +89,7 @@ resource.setrlimit(resource.RLIMIT_AS, (used + (1 << 29), resource.RLIM_INFINITY
 try:
     found = draw(row, 1 << 20)
     print("returned", found.shape)
-except (MemoryError, RuntimeError) as error:
+except (MemoryError, RuntimeError):
     print("refused")
 print((np.full(9, 5e-324) * 1.0 > 0).all(), (np.asarray(draw(row, 2)) == before).all(), before.sum())
 """
@@ -103,7 +103,9 @@ FRAMEWORKS: dict[str, str] = {
 
 
 @pytest.mark.backends("numpy", "torch", "jax")
-@pytest.mark.skipif(sys.platform != "linux", reason="the limit of a process's memory is that of Linux")
+@pytest.mark.skipif(
+    sys.platform != "linux", reason="the memory that a process uses is read from /proc, which Linux has"
+)
 def test_no_result_where_memory_runs_out(target: Target) -> None:
     """8 GiB of subsets in a process that may take half a gibibyte more: an error, after which all is as before."""
     script = SCRIPT.format(framework=FRAMEWORKS[target.backend])
