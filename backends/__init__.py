@@ -63,8 +63,13 @@ def find(x: object, name: str) -> Backend:
     TypeError
         If ``x`` is not an array.
     """
-    known = _known(type(x))
-    return ADAPTERS[known] if known else _search(x, name)
+    return known(x) or _search(x, name)
+
+
+def known(x: object) -> Backend | None:
+    """The adapter that has entered the very type of ``x``."""
+    name = _known(type(x))
+    return ADAPTERS[name] if name else None
 
 
 def _known(kind: type) -> str | None:

@@ -1,7 +1,7 @@
 """Adapter for NumPy and for any other namespace that follows the array API standard. No gradients."""
 
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from math import prod
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +10,7 @@ import numpy as np
 
 from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.backend import Backend, Function, Known
+from ksubset._call.masks import LOW
 from ksubset._engine.ops import Array, Ops, choose_needed, repeat_all, repeat_until_settled
 from ksubset._law import functions
 from ksubset._law.law import Law
@@ -128,6 +129,13 @@ class ArrayAPI(Backend):
             value = function(self.ops(parameters), law, parameters, *arrays, **known)
         return value if value.dtype == parameters.dtype else self.astype(value, parameters.dtype)
 
+    def at_once(self, function: Callable[..., Array], logits: Array, k: int, z: Array | None = None) -> Array | None:
+        if type(logits) is not np.ndarray or dispatch.obstacle():
+            return None
+        if z is not None and (type(z) is not np.ndarray or z.dtype != logits.dtype):
+            return None
+        return small().value(function, k, small().NUMPY, -LOW, logits, z)
+
     def moments(self, law: Law, parameters: Array) -> Any:
         if not isinstance(self.path(law, "moments", parameters), str):
             return dispatch.moments(law, parameters)
@@ -157,6 +165,14 @@ class ArrayAPI(Backend):
         if not places or isinstance(self.path(law, "draw", parameters), str):
             return None
         return dispatch.sample(law, parameters, int(_generator(rng).integers(2**63)), sample_shape, places=places)
+
+
+@cache
+def small() -> Any:
+    """Kernels for small calls."""
+    from ksubset.backends._cpu import small
+
+    return small
 
 
 ADAPTER = ArrayAPI()

@@ -6,6 +6,7 @@ is an int or integers (...), ``width`` a bound on min(k, n − k). A row that is
 its results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
 """
 
+from functools import lru_cache
 from math import gcd, prod
 from typing import Any, NamedTuple
 
@@ -13,8 +14,9 @@ from ksubset.backends._cpu.kernels import moments as moment_kernels
 from ksubset.backends._cpu.kernels import recursion, sampling, scores
 from ksubset.backends._cpu.kernels import scalars as scalar_kernels
 from ksubset.backends._cpu.kernels.uniforms import WORD
-from ksubset.backends._cpu.launch import NUMPY, Memory, run
+from ksubset.backends._cpu.launch import NUMPY, Memory, Ready, ready, run
 from ksubset.backends._cpu.planning import (
+    CONTOUR,
     KINDS,
     RECURSION,
     Path,
@@ -38,6 +40,21 @@ __all__ = [
     "sample",
     "scalars",
 ]
+
+
+KERNELS = {
+    ("partition", CONTOUR): moment_kernels.solve,
+    ("moments", CONTOUR): moment_kernels.solve,
+    ("moments", RECURSION): recursion.solve,
+    ("jacobian_product", CONTOUR): moment_kernels.jacobian_product,
+    ("jacobian_product", RECURSION): recursion.jacobian_product,
+    ("sample", CONTOUR): sampling.sample,
+    ("sample", RECURSION): recursion.sample,
+    ("scalars", CONTOUR): scalar_kernels.contour,
+    ("scalars", RECURSION): scalar_kernels.recursion,
+    ("scores", CONTOUR): scores.contour,
+    ("scores", RECURSION): scores.recursion,
+}
 
 
 class Solved(NamedTuple):
@@ -91,13 +108,9 @@ def moments(
     rows, width = prod(batch), _width(n, k) if width is None else width
     shifts, partitions = memory.empty((2, rows), logits), memory.empty(batch, logits) if partition else None
     mu, rest = (memory.empty(logits.shape, logits) if wanted else None for wanted in (chosen, unchosen))
-    name = "partition" if partition else "moments"
-    method, across = choose(name, rows, n, width)
-    plan = arrange(name, memory.dtype(logits), method, across, n, width)
-    if method == RECURSION:
-        run(recursion.solve, plan, memory, logits, k, (shifts, mu, rest), 1, threads, (width,))
-    else:
-        run(moment_kernels.solve, plan, memory, logits, k, (shifts, partitions, mu, rest), 1, threads)
+    kernel = prepared("partition" if partition else "moments", memory.dtype(logits), rows, n, width)
+    sides = (mu, rest) if kernel.method == RECURSION else (partitions, mu, rest)
+    run(kernel, memory, logits, k, (shifts, *sides), 1, threads)
     return Solved(shifts, partitions, mu, rest)
 
 
@@ -126,7 +139,7 @@ def scalars(
     array, shape (...)
     """
     out = memory.empty(logits.shape[:-1], logits)
-    _run_scalars(scalar_kernels, logits, k, width, (int(normaliser), out), 1, threads, memory)
+    run(_prepared_for("scalars", logits, k, width, memory), memory, logits, k, (int(normaliser), out), 1, threads)
     return out
 
 
@@ -159,26 +172,8 @@ def log_prob(
     """
     out, draws = memory.empty(z.shape[:-1], logits), prod(z.shape[: len(z.shape) - len(logits.shape)])
     arguments = memory.contiguous(z, logits), draws, int(expected), out
-    _run_scalars(scores, logits, k, width, arguments, 1 + draws, threads, memory)
+    run(_prepared_for("scores", logits, k, width, memory), memory, logits, k, arguments, 1 + draws, threads)
     return out
-
-
-def _run_scalars(
-    module: Any,
-    logits: Any,
-    k: Any,
-    width: int | None,
-    arguments: tuple[Any, ...],
-    passes: int,
-    threads: int | None,
-    memory: Memory,
-) -> None:
-    """Call the ``recursion`` or the ``contour`` of a module of kernels with numbers for rows."""
-    n, rows, width = logits.shape[-1], prod(logits.shape[:-1]), _width(logits.shape[-1], k) if width is None else width
-    method, across = choose("scalars", rows, n, width)
-    plan = arrange("scalars", memory.dtype(logits), method, across, n, width)
-    before = (width,) if method == RECURSION else ()
-    run(getattr(module, method), plan, memory, logits, k, arguments, passes, threads, before)
 
 
 def jacobian_product(
@@ -208,15 +203,9 @@ def jacobian_product(
     -------
     array, shape (..., n)
     """
-    n, rows, out = logits.shape[-1], prod(logits.shape[:-1]), memory.empty(logits.shape, logits)
-    width = _width(n, k) if width is None else width
-    method, across = choose("jacobian_product", rows, n, width)
-    plan = arrange("jacobian_product", memory.dtype(logits), method, across, n, width)
+    kernel, out = _prepared_for("jacobian_product", logits, k, width, memory), memory.empty(logits.shape, logits)
     arguments = shifts, memory.contiguous(v, logits), out
-    if method == RECURSION:
-        run(recursion.jacobian_product, plan, memory, logits, k, arguments, 3, threads, (width,))
-    else:
-        run(moment_kernels.jacobian_product, plan, memory, logits, k, arguments, 2, threads)
+    run(kernel, memory, logits, k, arguments, 3 if kernel.method == RECURSION else 2, threads)
     return out
 
 
@@ -260,20 +249,32 @@ def sample(
         if not places
         else memory.integers((*shape, *logits.shape[:-1], places))
     )
-    dtype = memory.dtype(logits)
-    width = _width(n, k) if width is None else width
-    method, across = choose("sample", rows, n, width)
-    times = _side_by_side(rows, draws, dtype) if method == RECURSION else 1
-    if times > 1:
+    dtype, width = memory.dtype(logits), _width(n, k) if width is None else width
+    kernel, times = prepared("sample", dtype, rows, n, width), 1
+    if kernel.method == RECURSION and (times := _side_by_side(rows, draws, dtype)) > 1:
         logits, k, draws = memory.repeated(logits, times, 1), memory.repeated(k, times, 0), draws // times
-    shifts, plan = memory.empty((2, rows * times), logits), arrange("sample", dtype, method, across, n, width)
-    last = draws, places, out
-    if method == RECURSION:
-        run(recursion.sample, plan, memory, logits, k, (shifts, seed & WORD, 0, *last), 1 + draws, threads, (width,))
-    else:
-        plan = with_room_for_row(plan, dtype, n) if places else plan
-        run(sampling.sample, plan, memory, logits, k, (shifts, seed & WORD, *last), 1 + draws, threads)
+        kernel = prepared("sample", dtype, rows * times, n, width)
+    shifts = memory.empty((2, rows * times), logits)
+    share: tuple[int, ...] = (0,) if kernel.method == RECURSION else ()
+    if places and kernel.method == CONTOUR:
+        kernel = kernel._replace(plan=with_room_for_row(kernel.plan, dtype, n))
+    run(kernel, memory, logits, k, (shifts, seed & WORD, *share, draws, places, out), 1 + draws, threads)
     return out, shifts if times == 1 else memory.contiguous(shifts[:, :rows], logits)
+
+
+def _prepared_for(name: str, logits: Any, k: Any, width: int | None, memory: Memory) -> Ready:
+    """A kernel for these logits."""
+    n, rows = logits.shape[-1], prod(logits.shape[:-1])
+    return prepared(name, memory.dtype(logits), rows, n, _width(n, k) if width is None else width)
+
+
+@lru_cache(maxsize=1024)
+def prepared(name: str, dtype: Any, rows: int, n: int, width: int) -> Ready:
+    """The kernel of `KERNELS` for rows of a shape."""
+    planned = "scalars" if name == "scores" else name
+    method, across = choose(planned, rows, n, width)
+    plan, between = arrange(planned, dtype, method, across, n, width), (width,) if method == RECURSION else ()
+    return ready(KERNELS[name, method], plan, method, n, rows, *between)
 
 
 def _side_by_side(rows: int, draws: int, dtype: Any) -> int:

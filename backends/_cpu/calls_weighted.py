@@ -10,7 +10,7 @@ import numpy as np
 
 from ksubset.backends._cpu.kernels import weighted
 from ksubset.backends._cpu.kernels.uniforms import WORD
-from ksubset.backends._cpu.launch import NUMPY, run
+from ksubset.backends._cpu.launch import NUMPY, Ready, ready, run
 from ksubset.backends._cpu.planning import RECURSION, Plan, arrange
 from ksubset.backends._cpu.simd.lanes import ROWS
 
@@ -62,7 +62,7 @@ def moments(
     log_weights = np.ascontiguousarray(log_weights)
     arguments = log_weights, low, served, shifts, target, partitions, mu, rest, counts
     high = log_weights.shape[1] - 1
-    run(weighted.solve, plan_for(logits.dtype, logits.shape[1], high), NUMPY, logits, high, arguments, 1, threads)
+    run(_kernel(weighted.solve, logits, high), NUMPY, logits, high, arguments, 1, threads)
     return Moments(served > 0, shifts, target, partitions, mu, rest, counts)
 
 
@@ -81,16 +81,7 @@ def jacobian_product(
     given = [np.ascontiguousarray(x, logits.dtype) for x in (log_weights, v, u)]
     high = log_weights.shape[1] - 1
     arguments = given[0], low, served, *given[1:], items, counts
-    run(
-        weighted.jacobian_product,
-        plan_for(logits.dtype, logits.shape[1], high),
-        NUMPY,
-        logits,
-        high,
-        arguments,
-        3,
-        threads,
-    )
+    run(_kernel(weighted.jacobian_product, logits, high), NUMPY, logits, high, arguments, 3, threads)
     return served > 0, items, counts
 
 
@@ -115,19 +106,15 @@ def sample(
     log_weights = np.ascontiguousarray(log_weights)
     high = log_weights.shape[1] - 1
     arguments = log_weights, low, served, seed & WORD, 0, draws, places, side, out
-    run(
-        weighted.sample,
-        plan_for(logits.dtype, logits.shape[1], high),
-        NUMPY,
-        logits,
-        high,
-        arguments,
-        1 + draws,
-        threads,
-    )
+    run(_kernel(weighted.sample, logits, high), NUMPY, logits, high, arguments, 1 + draws, threads)
     return served > 0, out.reshape(draws, rows, last)
 
 
 def plan_for(dtype: "np.dtype[Any]", n: int, high: int) -> Plan:
     """Plan any of these kernels."""
     return arrange("weighted", dtype, RECURSION, ROWS, n, high)
+
+
+def _kernel(kernel: Any, logits: np.ndarray, high: int) -> Ready:
+    rows, n = logits.shape
+    return ready(kernel, plan_for(logits.dtype, n, high), RECURSION, n, rows)

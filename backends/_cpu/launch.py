@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from ctypes import addressof, c_char
 from functools import cache
-from math import prod
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 from numba import int64
@@ -42,6 +41,12 @@ class Memory(Protocol):
     def address(self, x: Any) -> int:
         """Where a contiguous array starts, 0 if it is empty."""
 
+    def view(self, x: Any) -> np.ndarray:
+        """The array as one of NumPy."""
+
+    def viewed(self, x: np.ndarray) -> Any:
+        """The reverse."""
+
 
 class NumPy:
     """The memory of NumPy's arrays."""
@@ -73,50 +78,79 @@ class NumPy:
             return 0
         return addressof(c_char.from_buffer(x.data)) if x.flags.writeable else x.ctypes.data
 
+    def view(self, x: np.ndarray) -> np.ndarray:
+        return x
+
+    def viewed(self, x: np.ndarray) -> np.ndarray:
+        return x
+
 
 NUMPY = NumPy()
 
 
-def run(
-    kernel: Any,
-    plan: Plan,
-    memory: Memory,
-    logits: Any,
-    k: Any,
-    arguments: tuple[Any, ...],
-    passes: int,
-    limit: int | None,
-    before: tuple[int, ...] = (),
-) -> None:
-    """Call a kernel on ranges of the rows of logits (..., n).
+class Ready(NamedTuple):
+    """A kernel with all that its calls for rows of one shape have in common.
 
-    It is given numbers and the addresses of arrays, 0 for None; ``before`` comes after n.
+    Attributes
+    ----------
+    call
+        The version of the kernel for the plan's layout.
+    plan
+        How it is called.
+    method
+        ``"recursion"`` or ``"contour"``: a kernel's arguments depend on it.
+    n, rows
+        The shape of the logits.
+    sizes
+        n and the number of rows as the kernel takes them, between them what it has there besides.
+    work
+        State updates of one pass over all rows.
     """
-    n = logits.shape[-1]
-    rows = prod(logits.shape[:-1])
-    if not rows * n:
+
+    call: Callable[..., None]
+    plan: Plan
+    method: str
+    n: int
+    rows: int
+    sizes: tuple[int, ...]
+    work: float
+
+
+def ready(kernel: Any, plan: Plan, method: str, n: int, rows: int, *between: int) -> Ready:
+    """A kernel for rows of one shape; ``between`` comes after n."""
+    return Ready(_version(kernel, plan.layout), plan, method, n, rows, (n, *between, rows), rows * plan.updates)
+
+
+def run(
+    kernel: Ready, memory: Memory, logits: Any, k: Any, arguments: tuple[Any, ...], passes: int, limit: int | None
+) -> None:
+    """Call a kernel on ranges of the rows of logits (..., n): it is given numbers, and addresses, 0 for None."""
+    if not kernel.work:
         return
-    logits, same, each = memory.contiguous(logits, logits), _one_count(k, n), None
+    logits, same, each, plan = memory.contiguous(logits, logits), _one_count(k, kernel.n), None, kernel.plan
     if same < 0:
         each = memory.counts(k)
-    head = memory.address(logits), 0 if each is None else memory.address(each), same, n, *before, rows
+    head = memory.address(logits), 0 if each is None else memory.address(each), same, *kernel.sizes
     tail = [x if isinstance(x, int) else 0 if x is None else memory.address(x) for x in arguments]
-
-    call = _entry(kernel, plan.layout, len(head) + len(tail) + len(plan.alone) + 4)
+    work, call = int(passes * kernel.work), kernel.call
+    if work < threads.GRAIN:
+        call(*head, 0, kernel.rows, *tail, *threads.scratch(plan.scratch), *plan.alone, plan.layout)
+        return
 
     def part(start: int, stop: int, _alive: object = (logits, each, arguments)) -> None:  # outlives an interrupted call
         call(*head, start, stop, *tail, *threads.scratch(plan.scratch), *plan.alone, plan.layout)
 
     limit = threads.default_threads() if limit is None else limit
-    if plan.shared and rows < limit:
-        _run_together(call, plan, (*head, 0, rows, *tail), limit, (logits, each, arguments))
+    if plan.shared and kernel.rows < limit:
+        _run_together(call, plan, (*head, 0, kernel.rows, *tail), limit, (logits, each, arguments))
     else:
-        threads.run(part, rows, plan.lanes, int(passes * rows * plan.updates), limit)
+        threads.run(part, kernel.rows, plan.lanes, work, limit)
 
 
 @cache
-def _entry(kernel: Any, layout: Layout, integers: int) -> Callable[..., None]:
+def _version(kernel: Any, layout: Layout) -> Callable[..., None]:
     """The version of a kernel for a layout, in a fifth of the time that Numba takes to find it by its arguments."""
+    integers = kernel.py_func.__code__.co_argcount - 1
     signature = (*(int64,) * integers, layout.kind)
     kernel.compile(signature)
     version: Callable[..., None] = kernel.get_overload(signature)

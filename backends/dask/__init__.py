@@ -21,7 +21,6 @@ from ksubset._call.placement import Draw, Placement, Work
 from ksubset._call.prepare import static_width
 from ksubset._call.problem import Problem
 from ksubset._call.size_checks import check_k
-from ksubset._call.value_checks import check_binary
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.functions import SOLVING
@@ -151,8 +150,6 @@ def _evaluated(function: Callable[..., Any], validate: bool, problem: Problem, *
 def _check(problem: Problem, name: str, x: Array) -> None:
     if name == "kl_divergence":
         problem.check_values(x, "other")
-    elif name == "log_prob":
-        check_binary(x, problem.backend)
 
 
 class Dask(Backend):

@@ -20,7 +20,7 @@ from ksubset.backends.torch.autograd import Evaluation, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
 from ksubset.backends.torch.compile import draw_compiled, evaluate_compiled, indices_compiled
 from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
-from ksubset.backends.torch.transforms import refuse_derivatives_while_compiling
+from ksubset.backends.torch.transforms import is_tracked, refuse_derivatives_while_compiling
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
@@ -144,6 +144,12 @@ class Torch(Backend):
                 refuse_derivatives_while_compiling()
             return product(call, parameters, law.counts, arrays[0])
         return autograd_evaluate(call, parameters, law.counts, *arrays)
+
+    def at_once(self, function: Callable[..., Array], logits: Array, k: int, z: Array | None = None) -> Array | None:
+        given = (logits,) if z is None else (logits, z)
+        if not all(map(cpu.is_plain, given)) or is_tracked(*given) or torch._C._is_tracing():
+            return None
+        return cpu.at_once(function, k, logits, z)
 
     def moments(self, law: Law, parameters: Array) -> Any:
         if cpu.takes(law, "moments", parameters):

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import torch
 from torch import Tensor
 
+from ksubset._call.masks import LOW
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
@@ -82,6 +83,12 @@ class Tensors:
     def address(self, x: Tensor) -> int:
         return x.data_ptr()
 
+    def view(self, x: Tensor) -> "np.ndarray":
+        return x.detach().numpy()
+
+    def viewed(self, x: "np.ndarray") -> Tensor:
+        return torch.as_tensor(x)
+
 
 TENSORS = Tensors()
 
@@ -101,6 +108,22 @@ def evaluate(function: Callable[..., Any], law: Law, parameters: Tensor, *arrays
         return value
     values = (_view(x) for x in arrays)
     return torch.from_numpy(dispatch.evaluate(function, _viewed(law), _view(parameters), *values, threads=threads))
+
+
+def at_once(function: Callable[..., Any], k: int, logits: Tensor, z: Tensor | None) -> Tensor | None:
+    """The value of a small call on plain tensors without derivatives; None for others."""
+    if logits.dtype not in DTYPES or (z is not None and z.dtype != logits.dtype) or dispatch.obstacle():
+        return None
+    value: Tensor | None = small().value(function, k, TENSORS, -LOW, logits, z)
+    return value
+
+
+@cache
+def small() -> Any:
+    """Kernels for small calls."""
+    from ksubset.backends._cpu import small
+
+    return small
 
 
 def _product(law: FixedSize, logits: Tensor, v: Tensor, shifts: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from ksubset._api import covariance, information, sampling
 from ksubset._api.indices import draw_indices, likeliest_indices, score_indices
 from ksubset._call.backend import Known
 from ksubset._call.cardinality import Cardinality
-from ksubset._call.prepare import prepare
+from ksubset._call.prepare import at_once, prepare
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array, T
 from ksubset._law import functions
@@ -175,7 +175,8 @@ class KSubset(Generic[T]):
         z : array, shape (..., n)
             0 and 1, of any real dtype; broadcasts against the logits.
         """
-        return information.score(self._call, z, self._known(functions.log_prob))
+        value = at_once(functions.log_prob, self.logits, self.k, None, None, z)
+        return information.score(self._call, z, self._known(functions.log_prob)) if value is None else value
 
     def mode(self) -> T:
         """The most likely subset, (..., n), 0 and 1, as `mode` gives it."""

@@ -1,9 +1,12 @@
 """Log-probabilities, entropy and divergences."""
 
+from functools import partial
+
 from ksubset._call.backend import Known
 from ksubset._call.placement import Placement
-from ksubset._call.prepare import prepare
-from ksubset._call.problem import Problem, binary
+from ksubset._call.prepare import at_once, prepare, value_of
+from ksubset._call.problem import Problem, real
+from ksubset._call.value_checks import check_binary, may_hold_nan
 from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 
@@ -60,14 +63,23 @@ def log_prob(logits: T, k: int | Array, z: Array, *, max_k: int | None = None, v
     >>> logits.grad
     tensor([ 0.1192, -0.6944,  0.6944, -0.1192])
     """
-    return score(prepare(logits, k, max_k, validate), z, None)
+    value = at_once(functions.log_prob, logits, k, max_k, validate, z)
+    return score(prepare(logits, k, max_k, validate), z, None) if value is None else value
 
 
 def score(call: Placement[Problem], z: Array, solution: Known) -> Array:
     """`log_prob` of a validated call."""
-    problem, z = call.problem.promoted(binary(call.problem, call.local(z, "z")))
+    problem, z = call.problem.promoted(real(call.problem, call.local(z, "z")))
     known = solution if problem.dtype == call.problem.dtype else None
-    return call.at(problem).value(functions.log_prob, z, solution=known)
+    return call.at(problem).run(partial(_score, known), z)
+
+
+def _score(solution: Known, problem: Problem, z: Array) -> Array:
+    """The log-probabilities: one that is NaN tells of entries other than 0 and 1, which are looked for only then."""
+    value = problem.value(functions.log_prob, z, solution=solution)
+    if problem.checks(z) and may_hold_nan(value, problem.backend):
+        check_binary(z, problem.backend)
+    return value
 
 
 def entropy(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> T:
@@ -119,7 +131,7 @@ def entropy(logits: T, k: int | Array, *, max_k: int | None = None, validate: bo
     >>> logits.grad
     tensor([-0.2100, -0.2144,  0.2144,  0.2100])
     """
-    return prepare(logits, k, max_k, validate).value(functions.entropy)
+    return value_of(functions.entropy, logits, k, max_k, validate)
 
 
 def kl_divergence(
@@ -233,4 +245,4 @@ def kl_to_uniform(logits: T, k: int | Array, *, max_k: int | None = None, valida
     >>> logits.grad
     tensor([ 0.2100,  0.2144, -0.2144, -0.2100])
     """
-    return prepare(logits, k, max_k, validate).value(functions.kl_to_uniform)
+    return value_of(functions.kl_to_uniform, logits, k, max_k, validate)

@@ -1,6 +1,6 @@
 """Inclusion probabilities."""
 
-from ksubset._call.prepare import prepare
+from ksubset._call.prepare import prepare, value_of
 from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 
@@ -61,5 +61,7 @@ def marginals(
     >>> logits.grad
     tensor([ 0.0492, -0.4501,  0.5294, -0.1285])
     """
+    if dtype is None:
+        return value_of(functions.marginals, logits, k, max_k, validate)
     call = prepare(logits, k, max_k, validate)
-    return (call if dtype is None else call.at(call.problem.giving(dtype))).value(functions.marginals)
+    return call.at(call.problem.giving(dtype)).value(functions.marginals)

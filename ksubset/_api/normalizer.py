@@ -1,6 +1,6 @@
 """The log-normaliser, and the probability of a count of independent items."""
 
-from ksubset._call.prepare import prepare
+from ksubset._call.prepare import prepare, value_of
 from ksubset._engine.ops import Array, T
 from ksubset._law import functions
 
@@ -56,7 +56,7 @@ def log_normalizer(logits: T, k: int | Array, *, max_k: int | None = None, valid
     >>> logits.grad
     tensor([0.8808, 0.6944, 0.3056, 0.1192])
     """
-    return prepare(logits, k, max_k, validate).value(functions.log_normalizer)
+    return value_of(functions.log_normalizer, logits, k, max_k, validate)
 
 
 def log_prob_count(logits: T, k: int | Array, *, max_k: int | None = None, validate: bool | None = None) -> T:

@@ -5,7 +5,7 @@ from math import isnan
 
 from ksubset._call.backend import Backend
 from ksubset._call.placement import Placement
-from ksubset._call.prepare import place, problem_of_size
+from ksubset._call.prepare import at_once, place, problem_of_size
 from ksubset._call.problem import Problem
 from ksubset._call.value_checks import check_not_nan
 from ksubset._engine.ops import Array, T
@@ -66,6 +66,9 @@ def count_log_pmf(logits: T, *, validate: bool | None = None) -> T:
     >>> logits.grad
     tensor([-0.2369, -0.4942, -0.4129, -0.2369])
     """
+    value = at_once(log_pmf_of_rows, logits, 0, None, validate)
+    if value is not None:
+        return value
     return rows(logits, validate).run(lambda problem: problem.cast(log_pmf(problem)), tail=_tail(logits))
 
 

@@ -26,6 +26,20 @@ def prepare(logits: Array, k: Any, max_k: int | None, validate: bool | None) -> 
     return place(problem_of, logits, k, max_k, validate)
 
 
+def value_of(function: Callable[..., Array], logits: Array, k: Any, max_k: int | None, validate: bool | None) -> Array:
+    """The value of a function of logits and sizes alone."""
+    value = at_once(function, logits, k, max_k, validate)
+    return prepare(logits, k, max_k, validate).value(function) if value is None else value
+
+
+def at_once(
+    function: Callable[..., Array], logits: Array, k: Any, max_k: int | None, validate: bool | None, z: Any = None
+) -> Array | None:
+    """The value of a small call by the framework's shortest way, or None."""
+    backend = backends.known(logits) if max_k is None and validate is None and type(k) is int else None
+    return backend.at_once(function, logits, k, z) if backend else None
+
+
 def place(
     start: Callable[..., Problem],
     logits: Array,

@@ -127,6 +127,15 @@ def check_binary(z: Array, backend: Backend) -> None:
     check_entries(z, (z != 0) & (z != 1), "z must contain only 0 and 1", xp)
 
 
+def may_hold_nan(x: Array, backend: Backend) -> bool:
+    """Whether an array holds NaN, or cannot be read."""
+    if not backend.is_readable(x):
+        return True
+    x = backend.readable(x)
+    xp = array_api_compat.array_namespace(x)
+    return bool(xp.any(xp.isnan(x)))
+
+
 def check_uniforms(u: Array, backend: Backend) -> None:
     """From -1/2 to 1."""
     u = backend.readable(u)

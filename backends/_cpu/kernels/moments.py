@@ -143,16 +143,17 @@ def solve_rows(row, start, shift, totals, work, tangents, like):
 
 @kernel
 def solve(theta, k, same, n, count, begin, stop, shifts, log_z, mu, rest, scratch, end, rank, size, shared, layout):
-    """λ as start and shift, and on request the log-partition and both marginals."""
+    """On request λ as start and shift, the log-partition, and both marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
-    theta, k, shifts = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
+    theta, k = table_at(theta, n, zero), table_at(k, 0, int64(0))
     group, work = rows_at_once(zero), workspace(scratch, n, zero)
     team = team_of(rank, size, shared, work.board)
     for first in range(begin, stop, group):
         rows = min(group, stop - first)
         row, _, a, b, totals = tilted_rows(theta, k, same, first, rows, n, work, team, zero)
-        put_lanes(a, work.level, shifts, 0, first, rows)
-        put_lanes(b, work.level, shifts, 1, first, rows)
+        if shifts:
+            put_lanes(a, work.level, table_at(shifts, count, zero), 0, first, rows)
+            put_lanes(b, work.level, table_at(shifts, count, zero), 1, first, rows)
         if log_z | mu | rest:
             found = solve_rows(row, a, b, totals, work, False, zero)
             if log_z:

@@ -118,15 +118,16 @@ def probabilities(n, start, shift, work, like):
 
 @kernel
 def solve(theta, k, same, n, most, count, begin, stop, shifts, mu, rest, scratch, end, layout):
-    """λ as start and shift, and on request the marginals."""
+    """On request λ as start and shift, and the marginals."""
     mode, zero = flush_subnormals(), zeros(layout)
-    theta, k, shifts = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
+    theta, k, known = table_at(theta, n, zero), table_at(k, 0, int64(0)), table_at(shifts, count, zero)
     work, blocks = workspace(scratch, 1, n, most, zero), (n + 3) // 4
     for first in range(begin, stop, width(zero)):
         rows = min(width(zero), stop - first)
         high, flipped = read(theta, first, rows, n, k, same, work, zero)
-        start, shift = tilt(n, False, shifts, work, first, rows, zero)
-        put_shifts(start, shift, work, shifts, first, rows)
+        start, shift = tilt(n, False, known, work, first, rows, zero)
+        if shifts:
+            put_shifts(start, shift, work, known, first, rows)
         if mu | rest:
             probabilities(n, start, shift, work, zero)
             inside(work.p, work.q, blocks, high, work.table, zero, full(zero, 1))

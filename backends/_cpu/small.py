@@ -1,0 +1,154 @@
+"""Small calls, which end before all that leads to them would: what depends on no value is found out once.
+
+An ordinary call of ten items spends ten times the time of its kernel on the choice of this kernel and on its way there.
+"""
+
+from collections.abc import Callable
+from functools import lru_cache, partial
+from math import comb, log, prod
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from ksubset._law import functions
+from ksubset._law.counts import count_log_pmf
+from ksubset.backends._cpu import calls, dispatch_counts, threads
+from ksubset.backends._cpu.launch import NUMPY, Memory, Ready
+from ksubset.backends._cpu.planning import RECURSION, kind_of
+
+__all__ = ["NUMPY", "value"]
+
+Call = Callable[..., Any]
+"""``call(logits)``, or ``call(logits, z)``, for contiguous arrays of the shapes and the dtype it was made for."""
+
+
+class Rows(NamedTuple):
+    """What calls of a function have in common: the size of subsets, the framework, and the shape of the logits."""
+
+    k: int
+    memory: Memory
+    shape: tuple[int, ...]
+
+
+def value(function: Callable[..., Any], k: int, memory: Memory, most: float, logits: Any, z: Any = None) -> Any:
+    """The value of a small call for logits in (−most, most); None for others, and for ``z`` that is not 0 or 1."""
+    call = _find(function, memory.dtype(logits), Rows(k, memory, logits.shape), None if z is None else z.shape)
+    if call is None:
+        return None
+    logits = memory.contiguous(logits, logits)
+    row = memory.view(logits)
+    if not np.vdot(row, row) < most**2:  # a sum of squares is, in spite of rounding, no less than any of them
+        return None
+    if z is None:
+        return call(logits)
+    scores = call(logits, memory.contiguous(z, logits))
+    return None if np.isnan(memory.view(scores)).any() else scores
+
+
+@lru_cache(maxsize=1024)
+def _find(function: Callable[..., Any], dtype: Any, given: Rows, subsets: tuple[int, ...] | None) -> Call | None:
+    """A function of logits of a shape, and of ``subsets`` of another; None if no kernel is done with it at once."""
+    k, _, shape = given
+    n, rows, draws = shape[-1] if shape else 0, prod(shape[:-1]), _draws(shape, subsets)
+    if function not in MAKERS or not 0 <= k <= n or not draws or kind_of(rows, n, dtype) is None:
+        return None
+    kernel = _kernel(function, dtype, rows, n, min(k, n - k))
+    return MAKERS[function](kernel, given, draws) if (1 + draws) * kernel.work < threads.GRAIN else None
+
+
+def _draws(shape: tuple[int, ...], subsets: tuple[int, ...] | None) -> int:
+    """How many subsets there are for each row, 0 if their shape is another; 1 where there need not be any."""
+    if subsets is None:
+        return 1
+    fore = len(subsets) - len(shape)
+    return prod(subsets[:fore]) if fore >= 0 and subsets[fore:] == shape else 0
+
+
+def _kernel(function: Callable[..., Any], dtype: Any, rows: int, n: int, width: int) -> Ready:
+    if function is count_log_pmf:
+        return dispatch_counts.prepared(rows, n)
+    if function is functions.marginals:
+        return calls.prepared("moments", dtype, rows, n, width)
+    if function is functions.kl_to_uniform:
+        dtype = np.dtype(np.float64)
+    return calls.prepared("scores" if function is functions.log_prob else "scalars", dtype, rows, n, width)
+
+
+def _means(kernel: Ready, given: Rows, draws: int) -> Call:
+    launch, unasked = _launch(kernel, given.k), (0,) if kernel.method == RECURSION else (0, 0)
+    _, memory, shape = given
+
+    def call(logits: Any) -> Any:
+        out = memory.empty(shape, logits)
+        launch(memory.address(logits), *unasked, memory.address(out), 0)
+        return out
+
+    return call
+
+
+def _scalars(normaliser: bool, kernel: Ready, given: Rows, draws: int) -> Call:
+    launch, memory, batch = _launch(kernel, given.k), given.memory, given.shape[:-1]
+
+    def call(logits: Any) -> Any:
+        out = memory.empty(batch, logits)
+        launch(memory.address(logits), int(normaliser), memory.address(out))
+        return out
+
+    return call
+
+
+def _surpluses(kernel: Ready, given: Rows, draws: int) -> Call:
+    """The divergence to the uniform distribution, a small difference of large numbers: in float64."""
+    entropies, subsets, memory = (
+        _scalars(False, kernel, given, draws),
+        log(comb(given.shape[-1], given.k)),
+        given.memory,
+    )
+
+    def call(logits: Any) -> Any:
+        value = subsets - memory.view(entropies(memory.double(logits)))
+        return memory.viewed(value.astype(memory.dtype(logits)))
+
+    return call
+
+
+def _scores(kernel: Ready, given: Rows, draws: int) -> Call:
+    launch, memory = _launch(kernel, given.k), given.memory
+
+    def call(logits: Any, z: Any) -> Any:
+        out = memory.empty(z.shape[:-1], logits)
+        launch(memory.address(logits), memory.address(z), draws, 0, memory.address(out))
+        return out
+
+    return call
+
+
+def _counts(kernel: Ready, given: Rows, draws: int) -> Call:
+    memory = given.memory
+
+    def call(logits: Any) -> Any:
+        return memory.viewed(dispatch_counts.log_pmf(memory.view(logits), threads=1))
+
+    return call
+
+
+def _launch(kernel: Ready, k: int) -> Callable[..., None]:
+    """The kernel on the calling thread, given the addresses of logits and the arguments that come after the rows."""
+    call, plan, first = kernel.call, kernel.plan, (0, k, *kernel.sizes, 0, kernel.rows)
+    last = *plan.alone, plan.layout
+
+    def launch(logits: int, *arguments: int) -> None:
+        call(logits, *first, *arguments, *threads.scratch(plan.scratch), *last)
+
+    return launch
+
+
+MAKERS: dict[Callable[..., Any], Callable[[Ready, Rows, int], Call]] = {
+    functions.marginals: _means,
+    functions.entropy: partial(_scalars, False),
+    functions.log_normalizer: partial(_scalars, True),
+    functions.kl_to_uniform: _surpluses,
+    functions.log_prob: _scores,
+    count_log_pmf: _counts,
+}
+"""How the calls of functions come about from a kernel, and how often it goes through subsets."""

@@ -1,0 +1,238 @@
+"""Small calls, whose way to the kernel is found once: the answers of ordinary calls, to which all else is left."""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
+from conftest import Target
+
+import ksubset
+from ksubset._call import masks
+from ksubset._law import functions
+from ksubset._law.counts import count_log_pmf
+from ksubset.backends import find
+
+readable = pytest.mark.backends("numpy", "torch")
+SHAPES = [((10,), 5), ((1, 50), 20), ((3, 4, 7), 2), ((20, 30), 0), ((6,), 6), ((2, 40), 33)]
+FUNCTIONS: dict[str, Callable[..., Any]] = {
+    "marginals": ksubset.marginals,
+    "entropy": ksubset.entropy,
+    "log_normalizer": ksubset.log_normalizer,
+    "kl_to_uniform": ksubset.kl_to_uniform,
+    "count_log_pmf": lambda logits, k, **settings: ksubset.count_log_pmf(logits, **settings),
+}
+NAMED = {name: getattr(functions, name, count_log_pmf) for name in FUNCTIONS}
+
+
+@pytest.fixture(autouse=True)
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+    monkeypatch.setattr(masks, "_told", set())
+
+
+def rows(target: Target, shape: tuple[int, ...], dtype: str = "float64") -> Any:
+    return target.array(np.random.default_rng(len(shape)).normal(size=shape), dtype)
+
+
+def at_once(name: str, logits: Any, k: int = 2, z: Any = None) -> Any:
+    """The value of a small call, None if the call is left to the ordinary way."""
+    function = functions.log_prob if name == "log_prob" else NAMED[name]
+    return find(logits, "logits").at_once(function, logits, 0 if name == "count_log_pmf" else k, z)
+
+
+def assert_same(target: Target, found: Any, expected: Any) -> None:
+    """To the bit, and of the same type."""
+    assert type(found) is type(expected)
+    assert (found.dtype, found.shape) == (expected.dtype, expected.shape)
+    np.testing.assert_array_equal(target.to_numpy(found), target.to_numpy(expected))
+
+
+@readable
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "k"), SHAPES)
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_the_answers_of_ordinary_calls(target: Target, name: str, shape: tuple[int, ...], k: int, dtype: str) -> None:
+    logits, function = rows(target, shape, dtype), FUNCTIONS[name]
+    assert at_once(name, logits, k) is not None
+    assert_same(target, function(logits, k), function(logits, k, validate=True))
+
+
+@readable
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "k"), SHAPES)
+@pytest.mark.parametrize("draws", [(), (3,), (2, 2)])
+def test_log_prob_of_the_same_subsets(
+    target: Target, draws: tuple[int, ...], shape: tuple[int, ...], k: int, dtype: str
+) -> None:
+    logits = rows(target, shape, dtype)
+    z, d = ksubset.sample(logits, k, rng=0, sample_shape=draws), ksubset.KSubset(logits, k)
+    assert at_once("log_prob", logits, k, z) is not None
+    expected = ksubset.log_prob(logits, k, z, validate=True)
+    assert_same(target, ksubset.log_prob(logits, k, z), expected)
+    assert_same(target, d.log_prob(z), expected)
+
+
+@readable
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_values_that_need_a_look_are_left_to_ordinary_calls(target: Target, name: str) -> None:
+    """After a like call has been made, with one value at a time as it must not be, at each place."""
+    function = FUNCTIONS[name]
+    function(rows(target, (3, 5)), 2)
+    for value in (np.nan, np.inf, -np.inf, masks.LOW, -1e30, 1e200):
+        for place in ((0, 0), (1, 3), (2, 4)):
+            given = np.random.default_rng(1).normal(size=(3, 5))
+            given[place] = value
+            logits = target.array(given)
+            assert at_once(name, logits) is None
+            if np.isnan(value):
+                with pytest.raises(ValueError, match=rf"logits must not contain NaN; got NaN in row {place[0]}"):
+                    function(logits, 2)
+            else:
+                assert_same(target, function(logits, 2), function(logits, 2, validate=True))
+
+
+@readable
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_limit_of_moderate_values_is_no_rounding_off(target: Target, dtype: str) -> None:
+    """A value just above that of a mask is one to compute with at once, and the mask's own is not."""
+    for others in (0.0, 1e-3, 2e-9):
+        given = np.full((1, 9), others, dtype)
+        given[0, 4] = masks.LOW
+        assert at_once("entropy", target.array(given, dtype)) is None
+        given[:] = 0
+        given[0, 4] = np.nextafter(np.asarray(masks.LOW, dtype), np.asarray(0, dtype))
+        assert at_once("entropy", target.array(given, dtype)) is not None
+
+
+@readable
+def test_masks_are_told_of_after_a_like_call(target: Target) -> None:
+    ksubset.entropy(rows(target, (2, 4)), 2)
+    given = np.array([[0.0, 1.0, 2.0, 3.0], [0.0, -1e9, -1e9, -1e9]])
+    with pytest.warns(ksubset.MaskWarning, match="look like a mask in row 1"):
+        ksubset.entropy(target.array(given), 2)
+
+
+@readable
+def test_sizes_are_checked_after_a_like_call(target: Target) -> None:
+    logits = rows(target, (4,))
+    ksubset.marginals(logits, 1)
+    ksubset.marginals(logits, 0)
+    for wrong, error in ((5, ValueError), (-1, ValueError), (True, TypeError), (False, TypeError), (1.0, TypeError)):
+        with pytest.raises(error, match="k must be"):
+            ksubset.marginals(logits, wrong)  # type: ignore[arg-type]
+    assert_same(target, ksubset.marginals(logits, np.int64(1)), ksubset.marginals(logits, 1))  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match=r"k must be in \[0, 3\]"):
+        ksubset.marginals(rows(target, (3,)), 4)
+    with pytest.raises(ValueError, match="0-dimensional"):
+        ksubset.marginals(target.array(np.asarray(1.0)), 0)
+
+
+@readable
+def test_subsets_are_checked_after_a_like_call(target: Target) -> None:
+    logits, z = rows(target, (4,)), np.array([1.0, 1.0, 0.0, 0.0])
+    ksubset.log_prob(logits, 2, target.array(z))
+    for value in (0.5, -1.0, 2.0, np.nan, np.inf):
+        wrong = target.array(np.where(z == 1, value, z))
+        for call in (partial(ksubset.log_prob, logits, 2), ksubset.KSubset(logits, 2).log_prob):
+            with pytest.raises(ValueError, match="z must contain only 0 and 1; got"):
+                call(wrong)
+    assert float(ksubset.log_prob(logits, 2, target.array(np.ones(4)))) == -np.inf
+    with pytest.raises(ValueError, match=r"z must have shape \(\.\.\., 4\)"):
+        ksubset.log_prob(logits, 2, target.array(np.ones(3)))
+    with pytest.raises(TypeError, match="z must be an array of the same framework"):
+        ksubset.log_prob(logits, 2, [1.0, 1.0, 0.0, 0.0])  # type: ignore[arg-type]
+
+
+@readable
+@pytest.mark.parametrize("kind", ["bool", "int64", "float32"])
+def test_subsets_of_other_dtypes_and_rows_for_each_subset(target: Target, kind: str) -> None:
+    logits, z = rows(target, (3, 6)), np.array([1, 1, 0, 0, 0, 0])
+    expected = ksubset.log_prob(logits, 2, target.array(np.tile(z, (3, 1)).astype("float64")))
+    found = ksubset.log_prob(logits, 2, target.array(z, kind))
+    np.testing.assert_allclose(target.to_numpy(found), target.to_numpy(expected), rtol=1e-14)
+
+
+@readable
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_layouts(target: Target, name: str) -> None:
+    """Transposed, reversed or every other item: numbers that are not in order in memory."""
+    whole, function = rows(target, (8, 8)), FUNCTIONS[name]
+    for part in (whole.T, whole[::2], whole[:, 1:7], whole[:3, ::3]):
+        plain = target.array(target.to_numpy(part).copy())
+        assert_same(target, function(part, 2), function(plain, 2))
+
+
+@readable
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_results_are_the_callers(target: Target, name: str) -> None:
+    logits, function = rows(target, (2, 5)), FUNCTIONS[name]
+    first = function(logits, 2)
+    before = target.to_numpy(first).copy()
+    second = function(logits + 1, 2)
+    second[...] = 7.0
+    np.testing.assert_array_equal(target.to_numpy(first), before)
+    np.testing.assert_array_equal(target.to_numpy(function(logits, 2)), before)
+
+
+@readable
+def test_on_many_threads(target: Target) -> None:
+    given = [target.array(row) for row in np.random.default_rng(5).normal(size=(64, 12))]
+    expected = [ksubset.marginals(row, 4, validate=True) for row in given]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(lambda row: ksubset.marginals(row, 4), given * 4))
+    for x, y in zip(found, expected * 4, strict=True):
+        assert_same(target, x, y)
+
+
+@readable
+def test_the_switch_is_obeyed_at_every_call(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = rows(target, (9,))
+    assert at_once("entropy", logits) is not None
+    monkeypatch.setenv("KSUBSET_FAST", "0")
+    assert at_once("entropy", logits) is None
+
+
+@readable
+def test_large_calls_are_left_to_ordinary_ones(target: Target) -> None:
+    assert at_once("entropy", rows(target, (4096, 64)), 8) is None
+    assert at_once("count_log_pmf", rows(target, (1, 8192))) is None
+    assert at_once("marginals", rows(target, (0, 5))) is None
+    assert at_once("marginals", rows(target, (5, 0)), 0) is None
+
+
+@pytest.mark.backends("numpy")
+def test_arrays_that_no_kernel_reads_as_they_are(target: Target) -> None:
+    row = np.random.default_rng(0).normal(size=6)
+    row.flags.writeable = False
+    assert_same(target, ksubset.marginals(row, 2), ksubset.marginals(row.copy(), 2))
+    for other in (row.astype(">f8"), row.astype(np.float16), row.astype(np.longdouble)):
+        assert at_once("marginals", other) is None
+
+
+@pytest.mark.backends("torch")
+def test_tensors_under_a_transformation_take_the_ordinary_way(target: Target) -> None:
+    import torch
+    from torch.fx.experimental.proxy_tensor import make_fx
+
+    x = torch.tensor([0.3, -1.0, 0.5, 2.0])
+    mean = ksubset.marginals(x, 2)
+    leaf = x.clone().requires_grad_()
+    assert ksubset.marginals(leaf, 2).requires_grad
+    with torch.no_grad():
+        assert_same(target, ksubset.marginals(leaf, 2), mean)
+        assert not ksubset.marginals(torch.nn.Parameter(x), 2).requires_grad
+    with torch.inference_mode():
+        assert ksubset.marginals(x, 2).is_inference()
+    z = torch.tensor([1.0, 1.0, 0.0, 0.0])
+    assert ksubset.log_prob(x, 2, z.clone().requires_grad_()).shape == ()
+    torch.testing.assert_close(torch.vmap(lambda x: ksubset.marginals(x, 2))(torch.stack([x, x]))[1], mean)
+    _, tangent = torch.func.jvp(lambda x: ksubset.entropy(x, 2), (x,), (torch.ones(4),))
+    torch.testing.assert_close(tangent, torch.tensor(0.0), atol=1e-6, rtol=0)
+    traced = make_fx(lambda x: ksubset.marginals(x, 2))(x)
+    torch.testing.assert_close(traced(2 * x), ksubset.marginals(2 * x, 2))
+    torch.testing.assert_close(ksubset.marginals(torch._neg_view(-x), 2), mean)
