@@ -57,6 +57,10 @@ def _generator(rng: object) -> np.random.Generator:
     return rng if isinstance(rng, np.random.Generator) else np.random.default_rng(seed)
 
 
+def _seed(rng: object) -> int:
+    return int(_generator(rng).integers(2**63))
+
+
 def _is_single(xp: Any, x: Array) -> bool:
     return bool(xp.finfo(x.dtype).bits == 32)
 
@@ -136,6 +140,12 @@ class ArrayAPI(Backend):
             return None
         return small().value(function, k, small().NUMPY, -LOW, logits, z)
 
+    def draw_at_once(self, function: Callable[..., Array], logits: Array, k: int, rng: object) -> Array | None:
+        if type(logits) is not np.ndarray or dispatch.obstacle():
+            return None
+        call = small().ready(functions.sample, k, small().NUMPY, -LOW, logits)
+        return call(_seed(rng))[0] if call else None
+
     def moments(self, law: Law, parameters: Array) -> Any:
         if not isinstance(self.path(law, "moments", parameters), str):
             return dispatch.moments(law, parameters)
@@ -157,14 +167,14 @@ class ArrayAPI(Backend):
     ) -> Array | None:
         if isinstance(self.path(law, "draw", parameters), str):
             return None
-        return dispatch.sample(law, parameters, int(_generator(rng).integers(2**63)), sample_shape)
+        return dispatch.sample(law, parameters, _seed(rng), sample_shape)
 
     def draw_indices(
         self, law: Law, parameters: Array, places: int, rng: object, sample_shape: tuple[int, ...]
     ) -> Array | None:
         if not places or isinstance(self.path(law, "draw", parameters), str):
             return None
-        return dispatch.sample(law, parameters, int(_generator(rng).integers(2**63)), sample_shape, places=places)
+        return dispatch.sample(law, parameters, _seed(rng), sample_shape, places=places)
 
 
 @cache

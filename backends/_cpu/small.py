@@ -13,13 +13,14 @@ import numpy as np
 from ksubset._law import functions
 from ksubset._law.counts import count_log_pmf
 from ksubset.backends._cpu import calls, dispatch_counts, threads
+from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.launch import NUMPY, Memory, Ready
 from ksubset.backends._cpu.planning import RECURSION, kind_of
 
-__all__ = ["NUMPY", "value"]
+__all__ = ["NUMPY", "ready", "value"]
 
 Call = Callable[..., Any]
-"""``call(logits)``, or ``call(logits, z)``, for contiguous arrays of the shapes and the dtype it was made for."""
+"""``call(logits, …)``, for contiguous arrays of the shapes and the dtype it was made for."""
 
 
 class Rows(NamedTuple):
@@ -32,17 +33,32 @@ class Rows(NamedTuple):
 
 def value(function: Callable[..., Any], k: int, memory: Memory, most: float, logits: Any, z: Any = None) -> Any:
     """The value of a small call for logits in (−most, most); None for others, and for ``z`` that is not 0 or 1."""
-    call = _find(function, memory.dtype(logits), Rows(k, memory, logits.shape), None if z is None else z.shape)
+    call = ready(function, k, memory, most, logits, None if z is None else z.shape)
+    if call is None or z is None:
+        return call and call()
+    scores = call(memory.contiguous(z, logits))
+    return None if np.isnan(memory.view(scores)).any() else scores
+
+
+def ready(
+    function: Callable[..., Any],
+    k: int,
+    memory: Memory,
+    most: float,
+    logits: Any,
+    subsets: tuple[int, ...] | None = None,
+) -> Callable[..., Any] | None:
+    """A small call for logits in (−most, most) and subsets of a shape, or None.
+
+    It takes the subsets of `log_prob`; for `sample` a seed, and returns the subset and λ.
+    """
+    call = _find(function, memory.dtype(logits), Rows(k, memory, logits.shape), subsets)
     if call is None:
         return None
     logits = memory.contiguous(logits, logits)
     row = memory.view(logits)
-    if not np.vdot(row, row) < most**2:  # a sum of squares is, in spite of rounding, no less than any of them
-        return None
-    if z is None:
-        return call(logits)
-    scores = call(logits, memory.contiguous(z, logits))
-    return None if np.isnan(memory.view(scores)).any() else scores
+    # a sum of squares is, in spite of rounding, no less than any of them
+    return partial(call, logits) if np.vdot(row, row) < most**2 else None
 
 
 @lru_cache(maxsize=1024)
@@ -67,11 +83,9 @@ def _draws(shape: tuple[int, ...], subsets: tuple[int, ...] | None) -> int:
 def _kernel(function: Callable[..., Any], dtype: Any, rows: int, n: int, width: int) -> Ready:
     if function is count_log_pmf:
         return dispatch_counts.prepared(rows, n)
-    if function is functions.marginals:
-        return calls.prepared("moments", dtype, rows, n, width)
     if function is functions.kl_to_uniform:
         dtype = np.dtype(np.float64)
-    return calls.prepared("scores" if function is functions.log_prob else "scalars", dtype, rows, n, width)
+    return calls.prepared(NAMES.get(function, "scalars"), dtype, rows, n, width)
 
 
 def _means(kernel: Ready, given: Rows, draws: int) -> Call:
@@ -123,6 +137,18 @@ def _scores(kernel: Ready, given: Rows, draws: int) -> Call:
     return call
 
 
+def _draws_of_one(kernel: Ready, given: Rows, draws: int) -> Call:
+    launch, rows, memory = _launch(kernel, given.k), kernel.rows, given.memory
+    last = (0, 1, 0) if kernel.method == RECURSION else (1, 0)
+
+    def call(logits: Any, seed: int) -> tuple[Any, Any]:
+        z, shifts = memory.empty(given.shape, logits), memory.empty((2, rows), logits)
+        launch(memory.address(logits), memory.address(shifts), seed & WORD, *last, memory.address(z))
+        return z, shifts
+
+    return call
+
+
 def _counts(kernel: Ready, given: Rows, draws: int) -> Call:
     memory = given.memory
 
@@ -143,12 +169,16 @@ def _launch(kernel: Ready, k: int) -> Callable[..., None]:
     return launch
 
 
+NAMES = {functions.marginals: "moments", functions.log_prob: "scores", functions.sample: "sample"}
+"""The kernels of functions that have none of `scalars`."""
+
 MAKERS: dict[Callable[..., Any], Callable[[Ready, Rows, int], Call]] = {
     functions.marginals: _means,
     functions.entropy: partial(_scalars, False),
     functions.log_normalizer: partial(_scalars, True),
     functions.kl_to_uniform: _surpluses,
     functions.log_prob: _scores,
+    functions.sample: _draws_of_one,
     count_log_pmf: _counts,
 }
 """How the calls of functions come about from a kernel, and how often it goes through subsets."""

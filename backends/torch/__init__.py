@@ -13,6 +13,7 @@ from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.backend import Backend, Known
 from ksubset._engine.ops import Array, Ops
 from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset.backends import enter, is_spread
 from ksubset.backends.torch import cpu, cuda, dispatch, estimators
@@ -75,6 +76,15 @@ def _draw_on_cuda(
     seed = cuda.seed(generator(rng, parameters), parameters)
     call = Evaluation(function, law.static, _value, sampler=partial(cuda.draw, LAZY, sample_shape))
     return autograd_evaluate(call, parameters, law.counts, seed)
+
+
+def _product_of(law: Law) -> Callable[[torch.Tensor, torch.Tensor], torch.Tensor]:
+    """J · v with its derivatives, as a function of the parameters and v."""
+
+    def differentiate(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
+        return product(Evaluation(functions.marginals_jvp, law.static, _value), x, law.counts, v)
+
+    return differentiate
 
 
 class Torch(Backend):
@@ -151,6 +161,15 @@ class Torch(Backend):
             return None
         return cpu.at_once(function, k, logits, z)
 
+    def draw_at_once(self, function: Callable[..., Array], logits: Array, k: int, rng: object) -> Array | None:
+        if not cpu.is_plain(logits) or torch._C._are_functorch_transforms_active() or torch._C._is_tracing():
+            return None
+        call = cpu.draw_at_once(logits, k)
+        if call is None:
+            return None
+        law = FixedSize(k, min(k, logits.shape[-1] - k))
+        return cpu.attached(_product_of(law), function, law, logits, *call(cpu.seed(generator(rng, logits))))
+
     def moments(self, law: Law, parameters: Array) -> Any:
         if cpu.takes(law, "moments", parameters):
             return cpu.moments(law, parameters)
@@ -187,10 +206,8 @@ class Torch(Backend):
         if not cpu.takes(law, "draw", parameters):
             return _draw_on_cuda(function, law, parameters, rng, sample_shape)
 
-        def differentiate(x: torch.Tensor, v: torch.Tensor) -> torch.Tensor:
-            return product(Evaluation(functions.marginals_jvp, law.static, _value), x, law.counts, v)
-
-        return cpu.draw(differentiate, function, law, parameters, generator(rng, parameters), sample_shape)
+        z, shifts = cpu.sample(law, parameters, cpu.seed(generator(rng, parameters)), sample_shape)
+        return cpu.attached(_product_of(law), function, law, parameters, z, shifts)
 
 
 ADAPTER = Torch()

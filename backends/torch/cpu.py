@@ -118,6 +118,14 @@ def at_once(function: Callable[..., Any], k: int, logits: Tensor, z: Tensor | No
     return value
 
 
+def draw_at_once(logits: Tensor, k: int) -> Callable[[int], tuple[Tensor, Tensor]] | None:
+    """A small draw from a seed, with λ; None for others."""
+    if logits.dtype not in DTYPES or dispatch.obstacle():
+        return None
+    call: Callable[[int], tuple[Tensor, Tensor]] | None = small().ready(functions.sample, k, TENSORS, -LOW, logits)
+    return call
+
+
 @cache
 def small() -> Any:
     """Kernels for small calls."""
@@ -145,16 +153,15 @@ def by_kernels(function: Callable[..., Any], law: Law) -> Law:
     return dispatch.by_kernels(function, law, torch.get_num_threads(), TENSORS)
 
 
-def draw(
+def attached(
     differentiate: Callable[[Tensor, Tensor], Tensor],
     function: Callable[..., Any],
     law: Law,
     parameters: Tensor,
-    generator: torch.Generator | None,
-    sample_shape: tuple[int, ...],
+    z: Tensor,
+    shifts: Any,
 ) -> Tensor:
-    """Draw subsets; the gradient of `rsample` is ``differentiate(parameters, v)``, J · v."""
-    z, shifts = sample(law, parameters, _seed(generator), sample_shape)
+    """Samples; those of `rsample` with their gradient, ``differentiate(parameters, v)``, J · v."""
     derived = parameters.requires_grad or torch.autograd.forward_ad._current_level >= 0
     if function is functions.rsample and derived and isinstance(law, FixedSize):
         z = Drawn.apply(parameters, law.counts, (z, _Draw(law, shifts, differentiate)))  # type: ignore[no-untyped-call]  # torch leaves it so
@@ -180,10 +187,10 @@ def draw_indices(
     law: Law, parameters: Tensor, places: int, generator: torch.Generator | None, sample_shape: tuple[int, ...]
 ) -> Tensor:
     """The items of the subsets that `draw` draws."""
-    return sample(law, parameters, _seed(generator), sample_shape, places)[0]
+    return sample(law, parameters, seed(generator), sample_shape, places)[0]
 
 
-def _seed(generator: torch.Generator | None) -> int:
+def seed(generator: torch.Generator | None) -> int:
     return int(torch.randint(2**63 - 1, (), generator=generator, device="cpu"))
 
 

@@ -1,10 +1,11 @@
 """Exact samples."""
 
 from collections.abc import Callable
+from typing import Any
 
 from ksubset._call.argument_checks import checked_shape
 from ksubset._call.placement import Placement
-from ksubset._call.prepare import prepare
+from ksubset._call.prepare import draw_at_once, prepare
 from ksubset._call.problem import Problem
 from ksubset._engine.ops import Array, T
 from ksubset._law import functions
@@ -66,7 +67,7 @@ def sample(
     >>> z.shape, bool((z.sum(axis=-1) == 2).all())
     ((1000, 4), True)
     """
-    return draw(prepare(logits, k, max_k, validate), rng, sample_shape, functions.sample)
+    return _drawn(functions.sample, logits, k, rng, sample_shape, max_k, validate)
 
 
 def rsample(
@@ -141,7 +142,7 @@ def rsample(
     >>> logits.grad
     tensor([ 0.0492, -0.4501,  0.5294, -0.1285])
     """
-    return draw(prepare(logits, k, max_k, validate), rng, sample_shape, functions.rsample)
+    return _drawn(functions.rsample, logits, k, rng, sample_shape, max_k, validate)
 
 
 def sample_with_marginals(
@@ -223,6 +224,20 @@ def with_derivative(call: Placement[Problem], z: Array, mu: Array) -> tuple[Arra
         parts = call.local(z, "z"), call.local(mu, "mu")
         z = call.run(Problem.attached, *parts, tail=tuple(call.problem.logits.shape[-1:]))
     return z, mu
+
+
+def _drawn(
+    function: Callable[..., Array],
+    logits: Array,
+    k: Any,
+    rng: object,
+    sample_shape: object,
+    max_k: int | None,
+    validate: bool | None,
+) -> Array:
+    single = isinstance(sample_shape, tuple) and not sample_shape
+    z = draw_at_once(function, logits, k, max_k, validate, rng) if single else None
+    return draw(prepare(logits, k, max_k, validate), rng, sample_shape, function) if z is None else z
 
 
 def draw(call: Placement[Problem], rng: object, sample_shape: object, function: Callable[..., Array]) -> Array:

@@ -100,6 +100,10 @@ class Backend(ABC):
         """The value of a small call that no check refuses, of subsets ``z`` if given; None if that is not certain."""
         return None
 
+    def draw_at_once(self, function: Callable[..., Array], logits: Array, k: int, rng: object) -> Array | None:
+        """The same for a draw of ``sample`` or ``rsample``."""
+        return None
+
     def draw(
         self,
         function: Callable[..., Any],

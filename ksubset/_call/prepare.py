@@ -36,8 +36,21 @@ def at_once(
     function: Callable[..., Array], logits: Array, k: Any, max_k: int | None, validate: bool | None, z: Any = None
 ) -> Array | None:
     """The value of a small call by the framework's shortest way, or None."""
-    backend = backends.known(logits) if max_k is None and validate is None and type(k) is int else None
+    backend = _at_hand(logits, k, max_k, validate)
     return backend.at_once(function, logits, k, z) if backend else None
+
+
+def draw_at_once(
+    function: Callable[..., Array], logits: Array, k: Any, max_k: int | None, validate: bool | None, rng: object
+) -> Array | None:
+    """The same for a draw."""
+    backend = _at_hand(logits, k, max_k, validate)
+    return backend.draw_at_once(function, logits, k, rng) if backend else None
+
+
+def _at_hand(logits: Array, k: Any, max_k: int | None, validate: bool | None) -> Backend | None:
+    """The adapter, if the arguments are such as most calls have."""
+    return backends.known(logits) if max_k is None and validate is None and type(k) is int else None
 
 
 def place(

@@ -78,6 +78,37 @@ def test_log_prob_of_the_same_subsets(
 
 
 @readable
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("shape", "k"), SHAPES)
+@pytest.mark.parametrize("draw", [ksubset.sample, ksubset.rsample])
+def test_the_draws_of_ordinary_calls(
+    target: Target, draw: Callable[..., Any], shape: tuple[int, ...], k: int, dtype: str
+) -> None:
+    logits = rows(target, shape, dtype)
+    assert find(logits, "logits").draw_at_once(functions.sample, logits, k, 7) is not None
+    for seed in (7, 8):
+        assert_same(target, draw(logits, k, rng=seed), draw(logits, k, rng=seed, validate=True))
+    drawn = [draw(logits, k, rng=source) for source in (target.rng(3), target.rng(3))]
+    assert_same(target, *drawn)
+
+
+@readable
+def test_draws_and_their_arguments_are_checked_after_a_like_call(target: Target) -> None:
+    logits = rows(target, (2, 5))
+    ksubset.sample(logits, 2)
+    for wrong, message in ((2.5, "rng must be a"), (True, "rng must be a"), ("seed", "rng must be a")):
+        with pytest.raises(TypeError, match=message):
+            ksubset.sample(logits, 2, rng=wrong)
+    with pytest.raises(TypeError, match="sample_shape must be"):
+        ksubset.sample(logits, 2, rng=0, sample_shape=3)  # type: ignore[arg-type]
+    bad = target.array([[0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 2.0, np.nan, 4.0]])
+    with pytest.raises(ValueError, match="logits must not contain NaN; got NaN in row 1"):
+        ksubset.sample(bad, 2, rng=0)
+    decided = ksubset.sample(target.array([[np.inf, 1.0, -np.inf, -np.inf, np.inf]]), 2, rng=0)
+    np.testing.assert_array_equal(target.to_numpy(decided), [[1, 0, 0, 0, 1]])
+
+
+@readable
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_values_that_need_a_look_are_left_to_ordinary_calls(target: Target, name: str) -> None:
     """After a like call has been made, with one value at a time as it must not be, at each place."""
@@ -228,6 +259,14 @@ def test_tensors_under_a_transformation_take_the_ordinary_way(target: Target) ->
         assert not ksubset.marginals(torch.nn.Parameter(x), 2).requires_grad
     with torch.inference_mode():
         assert ksubset.marginals(x, 2).is_inference()
+    for derived in (leaf, torch.nn.Parameter(x)):
+        weights, gradients = torch.tensor([3.0, 1.0, 4.0, 1.0]), []
+        for validate in (None, True):
+            (ksubset.rsample(derived, 2, rng=1, validate=validate) @ weights).backward()
+            gradients.append(derived.grad.clone())
+            derived.grad = None
+        assert_same(target, *gradients)
+        assert not ksubset.sample(derived, 2).requires_grad
     z = torch.tensor([1.0, 1.0, 0.0, 0.0])
     assert ksubset.log_prob(x, 2, z.clone().requires_grad_()).shape == ()
     torch.testing.assert_close(torch.vmap(lambda x: ksubset.marginals(x, 2))(torch.stack([x, x]))[1], mean)
