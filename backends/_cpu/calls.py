@@ -11,7 +11,7 @@ from math import gcd, prod
 from typing import Any, NamedTuple
 
 from ksubset.backends._cpu.kernels import moments as moment_kernels
-from ksubset.backends._cpu.kernels import recursion, sampling, scores
+from ksubset.backends._cpu.kernels import recursion, sampling, scores, selection
 from ksubset.backends._cpu.kernels import scalars as scalar_kernels
 from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.launch import NUMPY, Memory, Ready, ready, run
@@ -19,6 +19,7 @@ from ksubset.backends._cpu.planning import (
     CONTOUR,
     KINDS,
     RECURSION,
+    SELECTION,
     Path,
     arrange,
     choose,
@@ -36,6 +37,7 @@ __all__ = [
     "find_path",
     "jacobian_product",
     "log_prob",
+    "mode",
     "moments",
     "sample",
     "scalars",
@@ -52,6 +54,7 @@ KERNELS = {
     ("sample", RECURSION): recursion.sample,
     ("scalars", CONTOUR): scalar_kernels.contour,
     ("scalars", RECURSION): scalar_kernels.recursion,
+    ("mode", SELECTION): selection.mode,
     ("scores", CONTOUR): scores.contour,
     ("scores", RECURSION): scores.recursion,
 }
@@ -173,6 +176,25 @@ def log_prob(
     out, draws = memory.empty(z.shape[:-1], logits), prod(z.shape[: len(z.shape) - len(logits.shape)])
     arguments = memory.contiguous(z, logits), draws, int(expected), out
     run(_prepared_for("scores", logits, k, width, memory), memory, logits, k, arguments, 1 + draws, threads)
+    return out
+
+
+def mode(logits: Any, k: Any, *, threads: int | None = None, memory: Memory = NUMPY) -> Any:
+    """Select the k largest items of each row, of equal ones the first.
+
+    Parameters
+    ----------
+    logits, k
+        As this module says.
+    threads, memory
+        As in `moments`.
+
+    Returns
+    -------
+    array, shape (..., n)
+    """
+    out = memory.empty(logits.shape, logits)
+    run(_prepared_for("mode", logits, k, 0, memory), memory, logits, k, (out,), 1, threads)
     return out
 
 

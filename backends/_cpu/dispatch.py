@@ -27,12 +27,13 @@ if TYPE_CHECKING:
 SCALARS = tuple(sorted(function.__name__ for function in functions.SCALARS))
 OWN = tuple(sorted(function.__name__ for function in functions.OWN))
 """Scalars with kernels of their own, where subsets have one size."""
-FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "draw", *OWN, "moments")
+FUNCTIONS = ("marginals", "unchosen", "marginals_jvp", "mode", "draw", *OWN, "moments")
 """By name: functions of ``ksubset._law.functions``, ``draw``, which is a sample from a seed, and ``moments``."""
 KERNELS = {
     "marginals": "moments",
     "unchosen": "moments",
     "marginals_jvp": "jacobian_product",
+    "mode": "mode",
     "draw": "sample",
     "moments": "partition",
     **dict.fromkeys(OWN, "scalars"),
@@ -86,7 +87,7 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | s
     """
     if name in SOLVING and not (name in OWN and isinstance(law, FixedSize)):
         name = "moments"  # what array code starts from
-    if name not in (*FUNCTIONS, COUNTS):
+    if name not in (*FUNCTIONS, COUNTS) or (name == "mode" and isinstance(law, SizeWeighted)):
         return "there is no kernel for it"
     if reason := obstacle():
         return reason

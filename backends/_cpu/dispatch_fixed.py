@@ -39,6 +39,8 @@ def evaluate(
         arrays = (matched,)
     if function is functions.marginals_jvp:
         return cpu.jacobian_product(logits, law.k, *arrays, law.width, **settings)
+    if function is functions.mode:
+        return cpu.mode(logits, law.k, **settings)
     if function is functions.log_prob:
         return cpu.log_prob(logits, law.k, *arrays, law.width, **settings)
     if function in functions.SCALARS:

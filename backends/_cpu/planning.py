@@ -16,7 +16,7 @@ from ksubset.backends._cpu.simd.lanes import ITEMS, ROWS, WIDTH, Layout
 KINDS = {np.dtype(np.float32): float32, np.dtype(np.float64): float64}
 LAYOUTS = {(d, across): Layout(kind, across) for d, kind in KINDS.items() for across in (ROWS, ITEMS)}
 
-RECURSION, CONTOUR = "recursion", "contour"
+RECURSION, CONTOUR, SELECTION = "recursion", "contour", "selection"
 
 WIDEST = {"partition": -1, "moments": 12, "scalars": 12, "jacobian_product": 12, "sample": 12}
 """The recursion serves rows that choose, or leave out, at most this many items."""
@@ -36,7 +36,10 @@ SHORT = 256
 SHARED = 1 << 17
 """Threads work together on rows with at least this many items, if there are fewer rows than threads."""
 
-TYPICAL = {RECURSION: 30.0, CONTOUR: 60.0}
+LONGEST_SELECTION = 1 << 24
+"""Up to here float32 counts the items of a row."""
+
+TYPICAL = {RECURSION: 30.0, CONTOUR: 60.0, SELECTION: 12.0}
 """About the cost of an item, in additions of a state."""
 
 
@@ -46,7 +49,7 @@ class Path(NamedTuple):
     Attributes
     ----------
     method
-        ``"recursion"`` or ``"contour"``.
+        ``"recursion"``, ``"contour"`` or ``"selection"``.
     across
         ``"rows"``: a row in each lane of a vector; ``"items"``: row by row, items in lanes.
     reason
@@ -74,8 +77,8 @@ def find_path(name: str, rows: int, n: int, width: int, dtype: Any) -> Path | No
     Parameters
     ----------
     name
-        ``"moments"``, ``"partition"`` for moments with the log-partition, ``"scalars"``, ``"jacobian_product"`` or
-        ``"sample"``.
+        ``"moments"``, ``"partition"`` for moments with the log-partition, ``"scalars"``, ``"jacobian_product"``,
+        ``"sample"`` or ``"mode"``.
     rows, n, width
         The shape, and a bound on min(k, n − k).
     dtype
@@ -90,6 +93,8 @@ def find_path(name: str, rows: int, n: int, width: int, dtype: Any) -> Path | No
     if kind is None:
         return None
     method, across = choose(name, rows, n, width)
+    if method == SELECTION:
+        return Path(method, across, f"{_lanes(across, kind)}, by bisection") if n <= LONGEST_SELECTION else None
     if method == RECURSION:
         return Path(method, across, f"{_lanes(across, kind)}, counts up to {width} by recursion")
     return Path(method, across, f"{_lanes(across, kind)}, by the contour: at most {width} of {n}, in O(n)")
@@ -120,11 +125,14 @@ LARGEST_TABLE = 1 << 20
 
 def choose(name: str, rows: int, n: int, width: int) -> tuple[str, str]:
     """The method, and the content of lanes; the method that draws samples does not depend on the number of rows."""
+    alone = ITEMS if rows < FEWEST or n > SHORT else ROWS
+    if name == "mode":
+        return SELECTION, alone
     longest = LONGEST_SCALARS if name == "scalars" else LONGEST
     recurs = width <= WIDEST[name] and n <= longest and (rows > 1 or name == "sample")
     if recurs:
         return RECURSION, ROWS
-    return CONTOUR, ITEMS if rows < FEWEST or n > SHORT or name == "sample" else ROWS
+    return CONTOUR, ITEMS if name == "sample" else alone
 
 
 def kind_of(rows: int, n: int, dtype: Any) -> np.dtype[Any] | None:
@@ -179,6 +187,8 @@ def arrange(name: str, dtype: np.dtype[Any], method: str, across: str, n: int, w
 
     lanes = WIDTH[KINDS[dtype]] if across == ROWS else 1
     vector, items = WIDTH[KINDS[dtype]] * dtype.itemsize, lanes * dtype.itemsize * (n + 64)
+    if method == SELECTION:
+        return Plan(LAYOUTS[dtype, across], lanes, 2 * items + 4096, n * TYPICAL[method])
     if method == RECURSION:
         tables = 2 * vector * (((n + 3) // 4 + 3) * (width + 1 + recursion_passes.PAD) + 2 * (width + 64))
         scratch = 9 * items + tables + team.board_bytes(n) + 4096 + 8 * lanes

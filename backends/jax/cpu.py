@@ -8,7 +8,7 @@ from collections.abc import Callable
 from functools import cache, partial
 from math import prod
 from threading import Lock
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -50,7 +50,7 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> "Path | s
     if name == functions.log_prob.__name__ and several_devices():
         return f"log-probabilities on {jax.device_count()} devices take the core, whose programs XLA partitions"
     if (name in dispatch.SOLVING and not own) or name in ("moments", dispatch.COUNTS):
-        return "XLA's programs call kernels for marginals, their Jacobian, scalars and samples alone"
+        return "XLA's programs call kernels for marginals, their Jacobian, modes, scalars and samples alone"
     if isinstance(law, SizeWeighted) and several_devices():
         return f"potentials on {jax.device_count()} devices take the core, whose programs XLA partitions"
     return dispatch.choose(law, name, shape, dtype)
@@ -108,6 +108,9 @@ def _kernel(parameters: Array, *operands: Array, function: Callable[..., Array],
     if function in functions.SCALARS:
         normaliser = function is functions.log_normalizer
         return _call("scalars", law, parameters, [], operands, parameters.shape[:-1], normaliser)
+    if function is functions.mode:
+        any_size = FixedSize(cast("FixedSize", law).k, parameters.shape[-1])
+        return _call("mode", any_size, parameters, [], operands, parameters.shape, 0)
     if function in SCORES:
         return _scores(law, parameters, *operands, expected=function is expected_log_prob)
     v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == parameters.ndim]

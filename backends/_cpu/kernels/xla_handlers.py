@@ -15,7 +15,7 @@ from numba import int32, int64, types
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.kernels import moments, recursion, sampling, scalars, scores
+from ksubset.backends._cpu.kernels import moments, recursion, sampling, scalars, scores, selection
 from ksubset.backends._cpu.kernels.rows import LINE, carve
 from ksubset.backends._cpu.kernels.team import ALONE
 from ksubset.backends._cpu.kernels.uniforms import WORD
@@ -135,6 +135,15 @@ def scalars_contour(pointer):
         c, out = read_call(frame, 1, zeros(layout)), buffer(frame, RESULTS, 0)[0]
         rows = c.theta, c.k, c.same, c.n, c.rows, 0, c.rows
         scalars.contour(*rows, c.choice, out, c.at, c.end, *ALONE, layout)
+    return 0
+
+
+def mode_selection(pointer):
+    """The likeliest subsets."""
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
+    if executes(frame):
+        c, out = read_call(frame, 1, zeros(layout)), buffer(frame, RESULTS, 0)[0]
+        selection.mode(c.theta, c.k, c.same, c.n, c.rows, 0, c.rows, out, c.at, c.end, layout)
     return 0
 
 
