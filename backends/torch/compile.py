@@ -5,6 +5,7 @@ random integer, which torch draws in the program, so that the same state of its 
 """
 
 from collections.abc import Callable, Sequence
+from math import nan, prod
 from typing import Any, cast
 
 import torch
@@ -32,7 +33,13 @@ def draw_compiled(
     sample_shape: tuple[int, ...], law: Law, parameters: Tensor, k: Tensor | None, seed: Tensor
 ) -> Tensor:
     """`dispatch.draw_from` in a compiled program."""
-    result: Tensor = _draw(*_numbers(law), parameters, k, seed, sample_shape)
+    result: Tensor = _draw(*_numbers(law), parameters, k, seed, sample_shape)[0]
+    return result
+
+
+def rsample_compiled(law: FixedSize, logits: Tensor, seed: Tensor, sample_shape: tuple[int, ...]) -> Tensor:
+    """The same with the gradient of SIMPLE."""
+    result: Tensor = Drawn.apply(_numbers(law)[1], logits, law.counts, seed, sample_shape)[0]  # type: ignore[no-untyped-call]  # torch leaves it so
     return result
 
 
@@ -111,13 +118,48 @@ def _(info: Any, in_dims: tuple[Any, ...], z: Tensor, places: int) -> tuple[Tens
 @torch.library.custom_op("ksubset::draw", mutates_args=())
 def _draw(
     weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, seed: Tensor, shape: Sequence[int]
-) -> Tensor:
-    return dispatch.draw_from(_law(weighted, numbers, k), parameters, seed, tuple(shape)).contiguous()
+) -> tuple[Tensor, Tensor]:
+    """Subsets, and λ, (2, rows), NaN where it is not known."""
+    z, shifts = dispatch.draw_from(_law(weighted, numbers, k), parameters, seed, tuple(shape))
+    return z.contiguous(), parameters.new_full((2, prod(parameters.shape[:-1])), nan) if shifts is None else shifts
 
 
 @_draw.register_fake
 def _(
     weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, seed: Tensor, shape: Sequence[int]
-) -> Tensor:
+) -> tuple[Tensor, Tensor]:
     n = _law(weighted, numbers, k).items_among(parameters.shape[-1])
-    return parameters.new_empty((*shape, *parameters.shape[:-1], n))
+    shifts = parameters.new_empty((2, prod(parameters.shape[:-1])))
+    return parameters.new_empty((*shape, *parameters.shape[:-1], n)), shifts
+
+
+@torch.library.custom_op("ksubset::product", mutates_args=())
+def _product(numbers: Sequence[int], logits: Tensor, k: Tensor | None, v: Tensor, shifts: Tensor) -> Tensor:
+    return dispatch.product_from(_law(False, numbers, k), logits, v, shifts).contiguous()
+
+
+@_product.register_fake
+def _(numbers: Sequence[int], logits: Tensor, k: Tensor | None, v: Tensor, shifts: Tensor) -> Tensor:
+    return logits.new_empty(logits.shape)
+
+
+class Drawn(torch.autograd.Function):
+    """A sample in a compiled program, whose backward pass starts from the λ that the sampler found."""
+
+    @staticmethod
+    def forward(
+        numbers: list[int], logits: Tensor, k: Tensor | None, seed: Tensor, shape: tuple[int, ...]
+    ) -> tuple[Tensor, Tensor]:
+        found: tuple[Tensor, Tensor] = _draw(False, numbers, logits, k, seed, shape)
+        return found
+
+    @staticmethod
+    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+        ctx.numbers, logits, k, _, _ = inputs
+        ctx.mark_non_differentiable(output[1])
+        ctx.save_for_backward(logits, k, output[1])
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor, _: None) -> Any:
+        logits, k, shifts = ctx.saved_tensors
+        return None, _product(ctx.numbers, logits, k, grad.sum_to_size(logits.shape), shifts), None, None, None

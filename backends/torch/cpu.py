@@ -134,7 +134,7 @@ def small() -> Any:
     return small
 
 
-def _product(law: FixedSize, logits: Tensor, v: Tensor, shifts: Tensor) -> Tensor:
+def product(law: FixedSize, logits: Tensor, v: Tensor, shifts: Tensor) -> Tensor:
     """J · v from λ."""
     known = {"shifts": shifts, "threads": torch.get_num_threads(), "memory": TENSORS}
     image: Tensor = dispatch_fixed.kernels().jacobian_product(logits, law.k, v, law.width, **known)
@@ -223,7 +223,7 @@ class Drawn(torch.autograd.Function):
         v = grad.sum_to_size(logits.shape) if grad.ndim > logits.ndim else grad
         if torch.is_grad_enabled() or not is_plain(v):
             return draw.differentiate(logits, v), None, None
-        return _product(draw.law, logits, v, draw.shifts), None, None
+        return product(draw.law, logits, v, draw.shifts), None, None
 
     @staticmethod
     def jvp(ctx: Any, dlogits: Tensor, *_: None) -> Tensor:

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from ksubset._law import functions
+from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset.backends.torch import cpu, cuda
 from ksubset.backends.torch.ops import ops_for
@@ -30,15 +31,24 @@ def evaluate(
     return cuda.evaluate(ops_for(parameters), function, law, parameters, *arrays, **known)
 
 
-def draw_from(law: Law, parameters: Tensor, seed: Tensor, sample_shape: tuple[int, ...]) -> Tensor:
-    """Exact subsets of CPU tensors from a random integer, sample_shape + (..., n), without derivatives."""
+def draw_from(
+    law: Law, parameters: Tensor, seed: Tensor, sample_shape: tuple[int, ...]
+) -> tuple[Tensor, Tensor | None]:
+    """Exact subsets of CPU tensors from a random integer, sample_shape + (..., n), and λ if a kernel found it."""
     if cpu.takes(law, "draw", parameters):
-        return cpu.sample(law, parameters, int(seed), sample_shape)[0]
+        return cpu.sample(law, parameters, int(seed), sample_shape)
     source = torch.Generator().manual_seed(int(seed))
     shape = (*sample_shape, *parameters.shape[:-1], law.uniforms(law.items_among(parameters.shape[-1])))
     u = signed_uniforms(shape, parameters, generator=source)
-    result: Tensor = functions.sample(ops_for(parameters), law, parameters, u)
-    return result
+    return functions.sample(ops_for(parameters), law, parameters, u), None
+
+
+def product_from(law: Law, parameters: Tensor, v: Tensor, shifts: Tensor) -> Tensor:
+    """J · v from the λ of `draw_from`, or NaN where that is not known."""
+    known = isinstance(law, FixedSize) and cpu.takes(law, functions.marginals_jvp.__name__, parameters, v)
+    if known and shifts.numel() and not shifts[0, 0].isnan():
+        return cpu.product(law, parameters, v, shifts)
+    return evaluate(functions.marginals_jvp, law, parameters, v)
 
 
 def signed_uniforms(shape: tuple[int, ...], like: Tensor, **source: Any) -> Tensor:
