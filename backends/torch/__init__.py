@@ -19,14 +19,10 @@ from ksubset.backends import enter, is_spread
 from ksubset.backends.torch import cpu, cuda, dispatch, estimators
 from ksubset.backends.torch.autograd import Evaluation, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
-from ksubset.backends.torch.compile import draw_compiled, evaluate_compiled, indices_compiled, rsample_compiled
+from ksubset.backends.torch.compile import draw_compiled, evaluate_compiled
+from ksubset.backends.torch.operations import indices_compiled
 from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
-from ksubset.backends.torch.transforms import (
-    is_derived_while_compiling,
-    is_differentiated,
-    is_tracked,
-    refuse_derivatives_while_compiling,
-)
+from ksubset.backends.torch.transforms import is_tracked, refuse_derivatives_while_compiling
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
@@ -65,9 +61,6 @@ def _draw_by_compiled(
 ) -> torch.Tensor:
     """In a program that `torch.compile` traces, from torch's global generator."""
     seed = torch.randint(2**63 - 1, (), device=parameters.device)
-    derived = function is functions.rsample and (is_derived_while_compiling() or is_differentiated(parameters))
-    if derived and isinstance(law, FixedSize):
-        return rsample_compiled(law, parameters, seed, sample_shape)
     call = Evaluation(function, law.static, _value, sampler=partial(draw_compiled, sample_shape))
     return autograd_evaluate(call, parameters, law.counts, seed)
 

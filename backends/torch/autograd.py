@@ -6,6 +6,7 @@ subclasses are chosen outside of `torch.compile`, which refuses a Function that 
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from inspect import signature
 from typing import Any
 
@@ -21,7 +22,6 @@ from ksubset.backends.torch.transforms import (
     for_each_draw,
     forward_over_forward,
     is_derived_while_compiling,
-    is_differentiated,
     is_tracked,
     lifted,
     mapped,
@@ -114,8 +114,8 @@ def _apply(compiled: Any, eager: Any, call: Evaluation, logits: Tensor, k: Tenso
     if torch.compiler.is_compiling():
         if is_derived_while_compiling():
             result = compiled.apply(call, logits, *lifted(logits, k, *arrays))
-        else:
-            result = (compiled.apply if is_differentiated(logits, *arrays) else call.value)(call, logits, k, *arrays)
+        else:  # an operation, with derivatives of its own
+            result = call.value(call, logits, k, *arrays)
     elif not is_tracked(logits, *arrays):
         result = call.value(call, logits, k, *arrays)
     elif forward_over_forward():
@@ -192,17 +192,10 @@ class Product(torch.autograd.Function):
     def backward(ctx: Any, grad: Tensor | None) -> Any:
         if grad is None:
             return None, None, None, None
-        call, (logits, k, v) = ctx.call, ctx.saved_tensors
-        dlogits, dv = None, None
-        if call.function is functions.jacobian_solve:
-            dv = _linear(call, logits, k, grad)
-            if ctx.needs_input_grad[1]:
-                dlogits = -_third_cumulant(call, logits, k, v, dv)
-            return None, dlogits, None, dv
-        if ctx.needs_input_grad[1]:
-            dlogits = _third_cumulant(call, logits, k, v, grad).sum_to_size(logits.shape)
-        if ctx.needs_input_grad[3]:
-            dv = _linear(call, logits, k, grad).sum_to_size(v.shape)
+        logits, k, _ = ctx.saved_tensors
+        image = partial(_linear, ctx.call, logits, k)
+        wanted = ctx.needs_input_grad[1], ctx.needs_input_grad[3]
+        dlogits, dv = linear_gradients(ctx.call, ctx.saved_tensors, grad, image, wanted)
         return None, dlogits, None, dv
 
     @staticmethod
@@ -234,6 +227,25 @@ def _remember_signature(function: Any) -> None:
 
 _remember_signature(Evaluate.forward)
 _remember_signature(Product.forward)
+
+
+def linear_gradients(
+    call: Evaluation,
+    kept: tuple[Tensor, Tensor | None, Tensor],
+    grad: Tensor,
+    image: Callable[[Tensor], Tensor],
+    wanted: tuple[bool, bool],
+) -> tuple[Tensor | None, Tensor | None]:
+    """The gradients of J · v, or of the x of J · x = v, with the logits and v; ``image`` maps v to the same again.
+
+    ``kept`` has the logits, k, and v or x.
+    """
+    logits, k, v = kept
+    if call.function is functions.jacobian_solve:
+        dv = image(grad)
+        return -_third_cumulant(call, logits, k, v, dv) if wanted[0] else None, dv
+    dlogits = _third_cumulant(call, logits, k, v, grad).sum_to_size(logits.shape) if wanted[0] else None
+    return dlogits, image(grad).sum_to_size(v.shape) if wanted[1] else None
 
 
 def _third_cumulant(call: Evaluation, logits: Tensor, k: Tensor | None, v: Tensor, w: Tensor) -> Tensor:

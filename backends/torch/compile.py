@@ -1,31 +1,30 @@
-"""A kernel or the core as one opaque operation for `torch.compile`, which would otherwise unroll the core.
+"""Functions and draws in programs that `torch.compile` traces, with their derivatives.
 
-The operations have no derivatives of their own: they are called inside the Functions of `autograd`. A draw comes from a
+They are opaque operations, and their derivatives are attached to them: those of a Function around one would be lost in
+a compiled `torch.vmap`. Only `torch.func` within the program needs Functions, those of `autograd`. A draw comes from a
 random integer, which torch draws in the program, so that the same state of its generator repeats it.
 """
 
-from collections.abc import Callable, Sequence
-from math import nan, prod
-from typing import Any, cast
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
 
+import array_api_compat.torch as xp
 import torch
 from torch import Tensor
 
-from ksubset._engine.indices import indices_of
 from ksubset._law import functions
-from ksubset._law.counts import count_log_pmf
-from ksubset._law.derivatives import find
-from ksubset._law.fixed_size import FixedSize
+from ksubset._law.derivatives import RULES, find
 from ksubset._law.law import Law
-from ksubset._law.size_weighted import SizeWeighted
-from ksubset.backends.torch import dispatch
-from ksubset.backends.torch.ops import ops_for
-from ksubset.backends.torch.transforms import mapped
+from ksubset.backends.torch import operations
+from ksubset.backends.torch.autograd import Evaluation, linear_gradients
+
+LINEAR = (functions.marginals_jvp, functions.jacobian_solve)
 
 
 def evaluate_compiled(name: str, law: Law, parameters: Tensor, k: Tensor | None, arrays: tuple[Tensor, ...]) -> Tensor:
     """One of ``ksubset._law.functions`` by name; ``k`` has the sizes that the static form of the law lacks."""
-    result: Tensor = _evaluate(name, *_numbers(law), parameters, k, arrays)
+    result: Tensor = operations.evaluate(name, *operations.numbers_of(law), parameters, k, arrays)
     return result
 
 
@@ -33,133 +32,73 @@ def draw_compiled(
     sample_shape: tuple[int, ...], law: Law, parameters: Tensor, k: Tensor | None, seed: Tensor
 ) -> Tensor:
     """`dispatch.draw_from` in a compiled program."""
-    result: Tensor = _draw(*_numbers(law), parameters, k, seed, sample_shape)[0]
+    result: Tensor = operations.draw(*operations.numbers_of(law), parameters, k, seed, sample_shape)[0]
     return result
 
 
-def rsample_compiled(law: FixedSize, logits: Tensor, seed: Tensor, sample_shape: tuple[int, ...]) -> Tensor:
-    """The same with the gradient of SIMPLE."""
-    result: Tensor = Drawn.apply(_numbers(law)[1], logits, law.counts, seed, sample_shape)[0]  # type: ignore[no-untyped-call]  # torch leaves it so
-    return result
+@dataclass(frozen=True)
+class Differentiable:
+    """Marginals and J · v by operations; see `ksubset._law.derivatives.Differentiable`."""
+
+    law: Law
+    k: Tensor | None
+    xp: Any = xp
+
+    def marginals(self, parameters: Tensor) -> Tensor:
+        return evaluate_compiled("marginals", self.law, parameters, self.k, ())
+
+    def product(self, parameters: Tensor, v: Tensor) -> Tensor:
+        return evaluate_compiled("marginals_jvp", self.law, parameters, self.k, (v,))
+
+    def inverse_product(self, logits: Tensor, v: Tensor) -> Tensor:
+        return evaluate_compiled("jacobian_solve", self.law, logits, self.k, (v,))
+
+    def constant(self, x: Tensor) -> Tensor:
+        return x.detach()
+
+    def summed(self, x: Tensor, like: Tensor) -> Tensor:
+        return x.sum_to_size(like.shape)
 
 
-def _numbers(law: Law) -> tuple[bool, list[int]]:
-    """The static form of a law for the arguments of an operation."""
-    weighted, sizes = isinstance(law, SizeWeighted), cast("Any", law)
-    if weighted:
-        return True, [sizes.low, sizes.high]
-    return False, [sizes.k if law.is_sized else -1, sizes.width]
+def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
+    name, weighted, numbers, parameters, k, arrays = inputs
+    ctx.function, ctx.law = find(name), operations.law_of(weighted, numbers, None)
+    if ctx.function in LINEAR:
+        kept = parameters, output if ctx.function is functions.jacobian_solve else arrays[0]
+    else:
+        kept = RULES[ctx.function].kept((parameters, *arrays), output)
+    ctx.save_for_backward(k, *kept)
 
 
-def _law(weighted: bool, numbers: Sequence[int], k: Tensor | None) -> Law:
-    first, second = numbers
-    return SizeWeighted(first, second) if weighted else FixedSize(first if k is None else k, second)
+def _gradients(ctx: Any, grad: Tensor) -> Any:
+    k, *kept = ctx.saved_tensors
+    wanted = ctx.needs_input_grad[3], *ctx.needs_input_grad[5]
+    if ctx.function in LINEAR:
+        logits, v = kept
+        image = partial(evaluate_compiled, ctx.function.__name__, ctx.law, logits, k)
+        call = Evaluation(ctx.function, ctx.law, operations.evaluate)
+        first, *others = linear_gradients(call, (logits, k, v), grad, lambda w: image((w,)), wanted)
+    else:
+        first, *others = RULES[ctx.function].vjp(Differentiable(ctx.law, k), (*kept,), grad)
+    others += [None] * (len(wanted) - 1 - len(others))
+    return None, None, None, first, None, others
 
 
-def shape_of(function: Callable[..., Any], law: Law, parameters: Tensor, arrays: Sequence[Tensor]) -> tuple[int, ...]:
-    """The shape of a value, without the programs of the core that compute it, which torch traces for seconds."""
-    batches = [x.shape[:-1] for x in (parameters, *arrays)]
-    counts = [] if law.counts is None else [law.counts.shape]
-    batch: tuple[int, ...] = tuple(torch.broadcast_shapes(*batches, *counts))  # type: ignore[no-untyped-call]  # torch leaves it so
-    if function in functions.SOLVING:
-        return batch
-    if function in functions.DRAWING or function is functions.mode:
-        return *batch, law.items_among(parameters.shape[-1])
-    return *batch, parameters.shape[-1] + (function is count_log_pmf)
+def _keep_draw(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
+    *ctx.law, parameters, k, _, _ = inputs
+    ctx.mark_non_differentiable(output[1])
+    ctx.save_for_backward(parameters, k, output[1])
 
 
-@torch.library.custom_op("ksubset::evaluate", mutates_args=())
-def _evaluate(
-    name: str, weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, arrays: Sequence[Tensor]
-) -> Tensor:
-    return dispatch.evaluate(find(name), _law(weighted, numbers, k), parameters, *arrays).contiguous()
+def _gradient_of_draw(ctx: Any, grad: Tensor, _: Any) -> Any:
+    """By J · v, from the λ that the sampler found unless that is derived again."""
+    (weighted, numbers), (parameters, k, shifts) = ctx.law, ctx.saved_tensors
+    v = grad.sum_to_size(parameters.shape)
+    if torch.is_grad_enabled():
+        law = operations.law_of(weighted, numbers, None)
+        return None, None, Differentiable(law, k).product(parameters, v), None, None, None
+    return None, None, operations.product(weighted, numbers, parameters, k, v, shifts), None, None, None
 
 
-@_evaluate.register_fake
-def _(
-    name: str, weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, arrays: Sequence[Tensor]
-) -> Tensor:
-    return parameters.new_empty(shape_of(find(name), _law(weighted, numbers, k), parameters, arrays))
-
-
-@_evaluate.register_vmap
-def _(
-    info: Any,
-    in_dims: tuple[Any, ...],
-    name: str,
-    weighted: bool,
-    numbers: Sequence[int],
-    parameters: Tensor,
-    k: Tensor | None,
-    arrays: Sequence[Tensor],
-) -> tuple[Tensor, int]:
-    dims = (*in_dims[3:5], *in_dims[5])
-    (parameters, k, *arrays), place = mapped(find(name), info.batch_size, dims, parameters, k, tuple(arrays))
-    return _evaluate(name, weighted, numbers, parameters, k, arrays), place
-
-
-@torch.library.custom_op("ksubset::indices_of", mutates_args=())
-def indices_compiled(z: Tensor, places: int) -> Tensor:
-    """The items of subsets, (..., places)."""
-    result: Tensor = indices_of(ops_for(z), z, places)
-    return result.contiguous()
-
-
-@indices_compiled.register_fake
-def _(z: Tensor, places: int) -> Tensor:
-    return z.new_empty((*z.shape[:-1], places), dtype=torch.int64)
-
-
-@indices_compiled.register_vmap
-def _(info: Any, in_dims: tuple[Any, ...], z: Tensor, places: int) -> tuple[Tensor, int]:
-    return indices_compiled(z.movedim(in_dims[0], 0), places), 0
-
-
-@torch.library.custom_op("ksubset::draw", mutates_args=())
-def _draw(
-    weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, seed: Tensor, shape: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    """Subsets, and λ, (2, rows), NaN where it is not known."""
-    z, shifts = dispatch.draw_from(_law(weighted, numbers, k), parameters, seed, tuple(shape))
-    return z.contiguous(), parameters.new_full((2, prod(parameters.shape[:-1])), nan) if shifts is None else shifts
-
-
-@_draw.register_fake
-def _(
-    weighted: bool, numbers: Sequence[int], parameters: Tensor, k: Tensor | None, seed: Tensor, shape: Sequence[int]
-) -> tuple[Tensor, Tensor]:
-    n = _law(weighted, numbers, k).items_among(parameters.shape[-1])
-    shifts = parameters.new_empty((2, prod(parameters.shape[:-1])))
-    return parameters.new_empty((*shape, *parameters.shape[:-1], n)), shifts
-
-
-@torch.library.custom_op("ksubset::product", mutates_args=())
-def _product(numbers: Sequence[int], logits: Tensor, k: Tensor | None, v: Tensor, shifts: Tensor) -> Tensor:
-    return dispatch.product_from(_law(False, numbers, k), logits, v, shifts).contiguous()
-
-
-@_product.register_fake
-def _(numbers: Sequence[int], logits: Tensor, k: Tensor | None, v: Tensor, shifts: Tensor) -> Tensor:
-    return logits.new_empty(logits.shape)
-
-
-class Drawn(torch.autograd.Function):
-    """A sample in a compiled program, whose backward pass starts from the λ that the sampler found."""
-
-    @staticmethod
-    def forward(
-        numbers: list[int], logits: Tensor, k: Tensor | None, seed: Tensor, shape: tuple[int, ...]
-    ) -> tuple[Tensor, Tensor]:
-        found: tuple[Tensor, Tensor] = _draw(False, numbers, logits, k, seed, shape)
-        return found
-
-    @staticmethod
-    def setup_context(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, Tensor]) -> None:
-        ctx.numbers, logits, k, _, _ = inputs
-        ctx.mark_non_differentiable(output[1])
-        ctx.save_for_backward(logits, k, output[1])
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor, _: None) -> Any:
-        logits, k, shifts = ctx.saved_tensors
-        return None, _product(ctx.numbers, logits, k, grad.sum_to_size(logits.shape), shifts), None, None, None
+operations.evaluate.register_autograd(_gradients, setup_context=_keep)
+operations.draw.register_autograd(_gradient_of_draw, setup_context=_keep_draw)

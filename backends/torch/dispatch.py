@@ -45,8 +45,8 @@ def draw_from(
 
 def product_from(law: Law, parameters: Tensor, v: Tensor, shifts: Tensor) -> Tensor:
     """J · v from the λ of `draw_from`, or NaN where that is not known."""
-    known = isinstance(law, FixedSize) and cpu.takes(law, functions.marginals_jvp.__name__, parameters, v)
-    if known and shifts.numel() and not shifts[0, 0].isnan():
+    known = bool(shifts.numel()) and not shifts[0, 0].isnan()
+    if known and isinstance(law, FixedSize) and cpu.takes(law, functions.marginals_jvp.__name__, parameters, v):
         return cpu.product(law, parameters, v, shifts)
     return evaluate(functions.marginals_jvp, law, parameters, v)
 
