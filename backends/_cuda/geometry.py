@@ -28,7 +28,11 @@ SCRATCH = 2 * MOST_THREADS // WARP
 SLAB_BYTES = 1 << 28
 """No more global memory than this is used, unless a single block needs it."""
 
-BY_CORE = {"mode": "a sort is all it takes", "count_log_pmf": "its recursion has no CUDA kernel"}
+BY_CORE = {
+    "mode": "a sort is all it takes",
+    "count_log_pmf": "its recursion has no CUDA kernel",
+    "logits_from_marginals": "there is no kernel for it",
+}
 """Functions without a kernel, and why."""
 
 REALS = {"float32": "float", "float64": "double"}

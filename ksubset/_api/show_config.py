@@ -20,8 +20,8 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     """Print the installed versions, and the path by which each function would be computed.
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
-    NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and `entropy` and
-    `log_normalizer` without one. For NumPy arrays and CPU tensors they also compute `log_prob`, `count_log_pmf` and the
+    NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and `entropy`,
+    `log_normalizer` and `mode` without one. For NumPy arrays and CPU tensors they also compute `log_prob`, `count_log_pmf` and the
     moments from which divergences follow. `logits_from_marginals` takes the kernel for marginals at every step. This is
     the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has
     compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute everything but `mode` and
@@ -52,6 +52,7 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     marginals: ...
     1 − marginals: ...
     marginals_jvp: ...
+    mode: ...
     sample, rsample: ...
     entropy: ...
     log_normalizer: ...
@@ -79,7 +80,7 @@ def paths(logits: Array, k: int | Array | None) -> dict[str, str]:
     call = prepare(logits, k, None, None)
     found = {NAMES.get(name, name): _path(call, name) for name in dispatch.FUNCTIONS}
     counts = _path(count_rows(logits, validate=False), dispatch.COUNTS)
-    return found | {"count_log_pmf": counts, "everything else": _path(call, "mode")}
+    return found | {"count_log_pmf": counts, "everything else": _path(call, "logits_from_marginals")}
 
 
 def _version(name: str) -> str | None:

@@ -259,7 +259,8 @@ def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
     monkeypatch.delenv("KSUBSET_FAST")
     ksubset.show_config(np.zeros((128, 350), np.float32), 10)
     printed = capsys.readouterr().out.splitlines()
-    assert printed[-10].startswith("marginals: the fast path: ")
+    assert printed[-11].startswith("marginals: the fast path: ")
+    assert printed[-8] == "mode: the fast path: row by row, items in SIMD lanes, by bisection"
     assert printed[-6].startswith("entropy: the fast path: ")
     assert printed[-4].startswith("log_prob: the fast path: ")
     assert printed[-3].startswith("divergences, log_prob_count: the fast path: ")
@@ -282,7 +283,7 @@ def test_show_config_says_why(monkeypatch: pytest.MonkeyPatch, capsys: pytest.Ca
 def test_numba_is_imported_by_the_first_call_that_uses_it(setting: str, imported: str) -> None:
     code = """
 import sys, numpy as np, ksubset
-ksubset.mode(np.zeros(4), 2)
+ksubset.mode(np.zeros(4), ksubset.at_most(2))
 early = "numba" in sys.modules
 ksubset.marginals(np.zeros(4), 2)
 print(early, "numba" in sys.modules)
