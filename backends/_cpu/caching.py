@@ -108,8 +108,9 @@ class _Cache(FunctionCache):
         self._cache_file = _Files(realpath(self._cache_path), self._impl.filename_base, stamp)
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
-        try:
-            return super().load_overload(sig, target_context)
+        try:  # without its tables, which take half a second, and are needed by what is compiled alone
+            with self._guard_against_spurious_io_errors():
+                return self._load_overload(sig, target_context)
         except Exception as error:
             file = self._cache_file.path(self._index_key(sig, target_context.codegen()))
             warn_once(f"the compiled kernel {file} cannot be read, and is compiled anew: {error}")

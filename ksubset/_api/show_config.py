@@ -21,13 +21,13 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
 
     With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
     NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and `entropy`,
-    `log_normalizer` and `mode` without one. For NumPy arrays and CPU tensors they also compute `log_prob`, `count_log_pmf` and the
-    moments from which divergences follow. `logits_from_marginals` takes the kernel for marginals at every step. This is
-    the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it off; a program that `jax.jit` has
-    compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute everything but `mode` and
-    `count_log_pmf`, up to a size limit and without a `Cardinality`. Those of tensors need one of the extras ``cuda12``
-    and ``cuda13``, or CuPy, to launch them. The core, which is written against the array API standard, computes the
-    rest.
+    `log_normalizer` and `mode` without one. For NumPy arrays and CPU tensors they also compute `log_prob`,
+    `count_log_pmf` and the moments from which divergences follow. `logits_from_marginals` takes the kernel for
+    marginals at every step. This is the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it
+    off; a program that `jax.jit` has compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute
+    everything but `mode` and `count_log_pmf`, up to a size limit and without a `Cardinality`. Those of tensors need one
+    of the extras ``cuda12`` and ``cuda13``, or CuPy, to launch them. The core, which is written against the array API
+    standard, computes the rest.
 
     Parameters
     ----------
