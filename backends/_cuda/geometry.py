@@ -31,7 +31,7 @@ SLAB_BYTES = 1 << 28
 BY_CORE = {
     "mode": "a sort is all it takes",
     "count_log_pmf": "its recursion has no CUDA kernel",
-    "logits_from_marginals": "there is no kernel for it",
+    "everything else": "there is no kernel for it",
 }
 """Functions without a kernel, and why."""
 

@@ -80,7 +80,7 @@ def paths(logits: Array, k: int | Array | None) -> dict[str, str]:
     call = prepare(logits, k, None, None)
     found = {NAMES.get(name, name): _path(call, name) for name in dispatch.FUNCTIONS}
     counts = _path(count_rows(logits, validate=False), dispatch.COUNTS)
-    return found | {"count_log_pmf": counts, "everything else": _path(call, "logits_from_marginals")}
+    return found | {"count_log_pmf": counts, "everything else": _path(call, "everything else")}
 
 
 def _version(name: str) -> str | None:
