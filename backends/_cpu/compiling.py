@@ -12,10 +12,11 @@ from numba.core import event
 from numba.core.ccallback import CFunc
 
 from ksubset.backends._cpu.caching import cache_for
+from ksubset.backends._cpu.parts import PartCompiler
 
 LOGGER = logging.getLogger("ksubset")
 OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
-HIDDEN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+HIDDEN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
 _said: set[str] = set()
 _kernels: list[Any] = []
 

@@ -235,7 +235,7 @@ def _drawn(
     max_k: int | None,
     validate: bool | None,
 ) -> Array:
-    single = isinstance(sample_shape, tuple) and not sample_shape
+    single = isinstance(sample_shape, tuple) and len(sample_shape) == 0  # Dynamo knows no `not` of tuples of symbols
     z = draw_at_once(function, logits, k, max_k, validate, rng) if single else None
     return draw(prepare(logits, k, max_k, validate), rng, sample_shape, function) if z is None else z
 
