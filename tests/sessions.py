@@ -59,8 +59,9 @@ def files(*names: str, within: str = ".") -> list[str]:
 ENGINE = files("*", within="engine")
 LATER = {
     "strict": files(*NUMBERS),
-    "torch": files("inverse*", "count_*", "parts"),
-    "fast": files("compile*", "experiments*", "second_order", "significance", "snapshots", *NUMBERS) + ENGINE,
+    "torch": files("inverse*", "count_*", "parts", "opaque"),
+    "fast": files("compile*", "experiments*", "second_order", "significance", "snapshots", "gradcheck", *NUMBERS)
+    + ENGINE,
     "jax": files(*NUMBERS, *COMPILED) + [file for file in ENGINE if file not in files("sampling")],
     "jax-fast": files("estimators"),
     "minimums": files(*NUMBERS),
