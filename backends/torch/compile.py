@@ -5,11 +5,9 @@ a compiled `torch.vmap`. Only `torch.func` within the program needs Functions, t
 random integer, which torch draws in the program, so that the same state of its generator repeats it.
 """
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
-import array_api_compat.torch as xp
 import torch
 from torch import Tensor
 
@@ -17,7 +15,7 @@ from ksubset._law import functions
 from ksubset._law.derivatives import RULES, find
 from ksubset._law.law import Law
 from ksubset.backends.torch import operations
-from ksubset.backends.torch.autograd import Evaluation, linear_gradients
+from ksubset.backends.torch.autograd import Differentiable, Evaluation, linear_gradients
 
 LINEAR = (functions.marginals_jvp, functions.jacobian_solve)
 
@@ -36,28 +34,20 @@ def draw_compiled(
     return result
 
 
-@dataclass(frozen=True)
-class Differentiable:
-    """Marginals and J · v by operations; see `ksubset._law.derivatives.Differentiable`."""
-
-    law: Law
-    k: Tensor | None
-    xp: Any = xp
+class ByOperations(Differentiable):
+    """Marginals and J · v where an operation is derived."""
 
     def marginals(self, parameters: Tensor) -> Tensor:
-        return evaluate_compiled("marginals", self.law, parameters, self.k, ())
+        return self._evaluate("marginals", parameters)
 
     def product(self, parameters: Tensor, v: Tensor) -> Tensor:
-        return evaluate_compiled("marginals_jvp", self.law, parameters, self.k, (v,))
+        return self._evaluate("marginals_jvp", parameters, v)
 
     def inverse_product(self, logits: Tensor, v: Tensor) -> Tensor:
-        return evaluate_compiled("jacobian_solve", self.law, logits, self.k, (v,))
+        return self._evaluate("jacobian_solve", logits, v)
 
-    def constant(self, x: Tensor) -> Tensor:
-        return x.detach()
-
-    def summed(self, x: Tensor, like: Tensor) -> Tensor:
-        return x.sum_to_size(like.shape)
+    def _evaluate(self, name: str, parameters: Tensor, *arrays: Tensor) -> Tensor:
+        return evaluate_compiled(name, self.law, parameters, self.k, arrays)
 
 
 def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
@@ -73,13 +63,13 @@ def _keep(ctx: Any, inputs: tuple[Any, ...], output: Tensor) -> None:
 def _gradients(ctx: Any, grad: Tensor) -> Any:
     k, *kept = ctx.saved_tensors
     wanted = ctx.needs_input_grad[3], *ctx.needs_input_grad[5]
+    by = ByOperations(Evaluation(ctx.function, ctx.law, operations.evaluate), k)
     if ctx.function in LINEAR:
         logits, v = kept
-        image = partial(evaluate_compiled, ctx.function.__name__, ctx.law, logits, k)
-        call = Evaluation(ctx.function, ctx.law, operations.evaluate)
-        first, *others = linear_gradients(call, (logits, k, v), grad, lambda w: image((w,)), wanted)
+        image = by.product if ctx.function is functions.marginals_jvp else by.inverse_product
+        first, *others = linear_gradients(by.call, (logits, k, v), grad, partial(image, logits), wanted)
     else:
-        first, *others = RULES[ctx.function].vjp(Differentiable(ctx.law, k), (*kept,), grad)
+        first, *others = RULES[ctx.function].vjp(by, (*kept,), grad)
     others += [None] * (len(wanted) - 1 - len(others))
     return None, None, None, first, None, others
 
@@ -95,9 +85,10 @@ def _gradient_of_draw(ctx: Any, grad: Tensor, _: Any) -> Any:
     (weighted, numbers), (parameters, k, shifts) = ctx.law, ctx.saved_tensors
     v = grad.sum_to_size(parameters.shape)
     if torch.is_grad_enabled():
-        law = operations.law_of(weighted, numbers, None)
-        return None, None, Differentiable(law, k).product(parameters, v), None, None, None
-    return None, None, operations.product(weighted, numbers, parameters, k, v, shifts), None, None, None
+        image = evaluate_compiled("marginals_jvp", operations.law_of(weighted, numbers, None), parameters, k, (v,))
+    else:
+        image = operations.product(weighted, numbers, parameters, k, v, shifts)
+    return None, None, image, None, None, None
 
 
 operations.evaluate.register_autograd(_gradients, setup_context=_keep)

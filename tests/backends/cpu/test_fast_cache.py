@@ -22,6 +22,11 @@ from ksubset.backends import trust
 from ksubset.backends._cpu import caching, compiling
 
 SCRIPT = "import numpy as np, ksubset; print(ksubset.marginals(np.zeros(4), 2)); ksubset.show_config()"
+BITS = """
+import sys, numpy as np, ksubset
+x = np.random.default_rng(0).normal(size=(100, 256)).astype("float32")
+sys.stdout.write(ksubset.marginals(x, 40).tobytes().hex())
+"""
 
 
 def one_more(x: float) -> float:
@@ -111,6 +116,14 @@ def test_cold_processes_at_once(folder: Path) -> None:
     env = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "KSUBSET_FAST": "1"}
     running = [subprocess.Popen([sys.executable, "-c", SCRIPT], stdout=subprocess.PIPE, env=env) for _ in range(3)]
     assert all(p.communicate()[0].startswith(b"[0.5 0.5 0.5 0.5]") for p in running)
+
+
+def test_what_is_compiled_and_what_is_read_round_alike(folder: Path) -> None:
+    env = {**os.environ, "NUMBA_CACHE_DIR": str(folder), "KSUBSET_FAST": "1"}
+    first, second = (subprocess.run([sys.executable, "-c", BITS], capture_output=True, env=env) for _ in range(2))
+    assert b"compiling" in first.stderr
+    assert b"compiling" not in second.stderr
+    assert first.stdout == second.stdout
 
 
 def test_other_sources(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
