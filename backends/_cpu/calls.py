@@ -6,27 +6,13 @@ is an int or integers (...), ``width`` a bound on min(k, n − k). A row that is
 its results alone. λ is two numbers to a row, start and shift, (2, rows): t = (θ + start) + shift.
 """
 
-from functools import lru_cache
 from math import gcd, prod
 from typing import Any, NamedTuple
 
-from ksubset.backends._cpu.kernels import moments as moment_kernels
-from ksubset.backends._cpu.kernels import recursion, sampling, scores, selection
-from ksubset.backends._cpu.kernels import scalars as scalar_kernels
 from ksubset.backends._cpu.kernels.uniforms import WORD
-from ksubset.backends._cpu.launch import NUMPY, Memory, Ready, ready, run
-from ksubset.backends._cpu.planning import (
-    CONTOUR,
-    KINDS,
-    RECURSION,
-    SELECTION,
-    Path,
-    arrange,
-    choose,
-    find_path,
-    width_of,
-    with_room_for_row,
-)
+from ksubset.backends._cpu.launch import NUMPY, Memory, Ready, run
+from ksubset.backends._cpu.planning import CONTOUR, KINDS, RECURSION, Path, find_path, width_of, with_room_for_row
+from ksubset.backends._cpu.prepared import prepared
 from ksubset.backends._cpu.simd.lanes import WIDTH
 
 __all__ = [
@@ -42,22 +28,6 @@ __all__ = [
     "sample",
     "scalars",
 ]
-
-
-KERNELS = {
-    ("partition", CONTOUR): moment_kernels.solve,
-    ("moments", CONTOUR): moment_kernels.solve,
-    ("moments", RECURSION): recursion.solve,
-    ("jacobian_product", CONTOUR): moment_kernels.jacobian_product,
-    ("jacobian_product", RECURSION): recursion.jacobian_product,
-    ("sample", CONTOUR): sampling.sample,
-    ("sample", RECURSION): recursion.sample,
-    ("scalars", CONTOUR): scalar_kernels.contour,
-    ("scalars", RECURSION): scalar_kernels.recursion,
-    ("mode", SELECTION): selection.mode,
-    ("scores", CONTOUR): scores.contour,
-    ("scores", RECURSION): scores.recursion,
-}
 
 
 class Solved(NamedTuple):
@@ -288,15 +258,6 @@ def _prepared_for(name: str, logits: Any, k: Any, width: int | None, memory: Mem
     """A kernel for these logits."""
     n, rows = logits.shape[-1], prod(logits.shape[:-1])
     return prepared(name, memory.dtype(logits), rows, n, _width(n, k) if width is None else width)
-
-
-@lru_cache(maxsize=1024)
-def prepared(name: str, dtype: Any, rows: int, n: int, width: int) -> Ready:
-    """The kernel of `KERNELS` for rows of a shape."""
-    planned = "scalars" if name == "scores" else name
-    method, across = choose(planned, rows, n, width)
-    plan, between = arrange(planned, dtype, method, across, n, width), (width,) if method == RECURSION else ()
-    return ready(KERNELS[name, method], plan, method, n, rows, *between)
 
 
 def _side_by_side(rows: int, draws: int, dtype: Any) -> int:

@@ -12,10 +12,11 @@ import numpy as np
 
 from ksubset._law import functions
 from ksubset._law.counts import count_log_pmf
-from ksubset.backends._cpu import calls, dispatch_counts, threads
+from ksubset.backends._cpu import dispatch_counts, threads
 from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.launch import NUMPY, Memory, Ready
 from ksubset.backends._cpu.planning import RECURSION, kind_of
+from ksubset.backends._cpu.prepared import prepared
 
 __all__ = ["NUMPY", "ready", "value"]
 
@@ -85,7 +86,7 @@ def _kernel(function: Callable[..., Any], dtype: Any, rows: int, n: int, width: 
         return dispatch_counts.prepared(rows, n)
     if function is functions.kl_to_uniform:
         dtype = np.dtype(np.float64)
-    return calls.prepared(NAMES.get(function, "scalars"), dtype, rows, n, width)
+    return prepared(NAMES.get(function, "scalars"), dtype, rows, n, width)
 
 
 def _means(kernel: Ready, given: Rows, draws: int) -> Call:

@@ -100,7 +100,7 @@ def test_draws_and_their_arguments_are_checked_after_a_like_call(target: Target)
         with pytest.raises(TypeError, match=message):
             ksubset.sample(logits, 2, rng=wrong)
     with pytest.raises(TypeError, match="sample_shape must be"):
-        ksubset.sample(logits, 2, rng=0, sample_shape=3)  # type: ignore[arg-type]
+        ksubset.sample(logits, 2, rng=0, sample_shape=3)  # type: ignore[arg-type]  # wrong on purpose
     bad = target.array([[0.0, 1.0, 2.0, 3.0, 4.0], [0.0, 1.0, 2.0, np.nan, 4.0]])
     with pytest.raises(ValueError, match="logits must not contain NaN; got NaN in row 1"):
         ksubset.sample(bad, 2, rng=0)
@@ -155,8 +155,9 @@ def test_sizes_are_checked_after_a_like_call(target: Target) -> None:
     ksubset.marginals(logits, 0)
     for wrong, error in ((5, ValueError), (-1, ValueError), (True, TypeError), (False, TypeError), (1.0, TypeError)):
         with pytest.raises(error, match="k must be"):
-            ksubset.marginals(logits, wrong)  # type: ignore[arg-type]
-    assert_same(target, ksubset.marginals(logits, np.int64(1)), ksubset.marginals(logits, 1))  # type: ignore[arg-type]
+            ksubset.marginals(logits, wrong)  # type: ignore[arg-type]  # wrong on purpose
+    by_numpy: Any = np.int64(1)
+    assert_same(target, ksubset.marginals(logits, by_numpy), ksubset.marginals(logits, 1))
     with pytest.raises(ValueError, match=r"k must be in \[0, 3\]"):
         ksubset.marginals(rows(target, (3,)), 4)
     with pytest.raises(ValueError, match="0-dimensional"):
@@ -176,7 +177,7 @@ def test_subsets_are_checked_after_a_like_call(target: Target) -> None:
     with pytest.raises(ValueError, match=r"z must have shape \(\.\.\., 4\)"):
         ksubset.log_prob(logits, 2, target.array(np.ones(3)))
     with pytest.raises(TypeError, match="z must be an array of the same framework"):
-        ksubset.log_prob(logits, 2, [1.0, 1.0, 0.0, 0.0])  # type: ignore[arg-type]
+        ksubset.log_prob(logits, 2, [1.0, 1.0, 0.0, 0.0])  # type: ignore[arg-type]  # wrong on purpose
 
 
 @readable

@@ -9,6 +9,7 @@ import pytest
 
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 from ksubset.backends._cpu import calls, planning, threads
+from ksubset.backends._cpu.kernels import moments as moment_kernels
 from ksubset.backends._cpu.kernels import team
 
 N = planning.SHARED + 1237
@@ -87,7 +88,7 @@ def test_nobody_waits_for_a_member_that_failed(failing: int) -> None:
         if rank == failing:
             raise KeyboardInterrupt
         head = logits.ctypes.data, 0, 1000, N, 1, 0, 1, shifts.ctypes.data, 0, 0, 0
-        calls.moment_kernels.solve(*head, own, own + plan.scratch, rank, size, shared, plan.layout)
+        moment_kernels.solve(*head, own, own + plan.scratch, rank, size, shared, plan.layout)
 
     with pytest.raises(KeyboardInterrupt):
         threads.run_together(member, 3, plan.shared, plan.scratch)
