@@ -30,9 +30,10 @@ def _is_key(x: object) -> bool:
     return bool(jnp.issubdtype(x.dtype, jax.dtypes.prng_key)) or (x.dtype == jnp.uint32 and x.ndim == 1)
 
 
-@jax.jit
 def seed_words(key: Array) -> Array:
-    return jax.random.bits(key, (2,), jnp.uint32)
+    """Two words for a key: its own, which cost nothing, since kernels scatter them; else random ones."""
+    data: Array = jax.random.key_data(key)
+    return data if data.shape == (2,) else jax.random.bits(key, (2,), jnp.uint32)
 
 
 @partial(jax.jit, static_argnums=(1, 2))

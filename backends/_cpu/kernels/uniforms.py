@@ -22,7 +22,7 @@ GOLDEN = np.uint64(0x9E3779B97F4A7C15)
 MIXING, LAST = (30, 27), 31
 FACTORS = (np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB))
 WORD = 0x7FFF_FFFF_FFFF_FFFF
-"""The bits of a seed that are used."""
+"""The bits of an integer seed that are used."""
 
 SHIFTS = {32: (9, 11, 7), 64: (17, 45, 23)}  # of xoshiro128++ and xoshiro256++
 
@@ -88,7 +88,7 @@ def seed_streams_of_keys(keys, share, first, rows, state, like):
     lanes = width(like)
     for r in range(lanes):
         row = first + min(r, rows - 1)
-        key = mix(np.uint64(keys[row // share] & WORD))
+        key = mix(np.uint64(keys[row // share]))
         for j in range(4):
             counter = np.uint64(4) * np.uint64(row % share) + np.uint64(j + 1)
             put_word(state, j * lanes + r, mix(key + GOLDEN * counter))

@@ -18,7 +18,6 @@ from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.kernels import moments, recursion, sampling, scalars, scores, selection
 from ksubset.backends._cpu.kernels.rows import LINE, carve
 from ksubset.backends._cpu.kernels.team import ALONE
-from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.simd.tables import address_in, table_at
 from ksubset.backends._cpu.simd.vectors import zeros
 
@@ -210,7 +209,7 @@ def part_of(frame, call, i, like):
     share, theta = call.rows // max(count, 1), table_at(call.theta, call.n, like)
     out = table_at(buffer(frame, RESULTS, 0)[0], call.n, like)
     row, drawn = address_in(theta, i * share * call.n), address_in(out, i * call.choice * share * call.n)
-    return Part(row, call.k + 8 * i * share, words(seeds)[i] & WORD, share, drawn)
+    return Part(row, call.k + 8 * i * share, words(seeds)[i], share, drawn)
 
 
 def sample_recursion(pointer):

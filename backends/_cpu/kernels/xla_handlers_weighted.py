@@ -10,7 +10,6 @@ from typing import Any, NamedTuple
 from ksubset.backends._cpu.compiling import inner
 from ksubset.backends._cpu.kernels import weighted
 from ksubset.backends._cpu.kernels.rows import LINE, carve
-from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.kernels.xla_handlers import (
     ATTRIBUTES,
     OPERANDS,
@@ -93,6 +92,6 @@ def sample_weighted(pointer):
             first = i * share
             rows = address_in(theta, first * c.n), 0, c.high, c.n, share, 0, share
             sizes = address_in(omega, first * (c.high + 1)), c.low, address_in(served, first)
-            drawn = words(seeds)[i] & WORD, 0, c.choice, 0, 1, address_in(out, first * c.choice * c.n)
+            drawn = words(seeds)[i], 0, c.choice, 0, 1, address_in(out, first * c.choice * c.n)
             weighted.sample(*rows, *sizes, *drawn, c.at, c.end, layout)
     return 0

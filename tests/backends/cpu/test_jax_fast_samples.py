@@ -103,6 +103,27 @@ def test_keys_that_share_a_vector_draw_what_each_draws_alone(target: Target, k: 
     assert equal(together, jax.numpy.stack(alone))
 
 
+@pytest.mark.parametrize("draws", [(), (3,)], ids=str)
+@pytest.mark.parametrize(("n", "k"), [(10, 4), (10, ksubset.at_most(3)), (40, 20)], ids=str)
+def test_every_bit_of_a_key_changes_what_is_drawn(target: Target, n: int, k: Any, draws: tuple[int, ...]) -> None:
+    bits = np.left_shift(np.uint64(1), np.arange(64, dtype=np.uint64))
+    words = np.concatenate([[np.uint64(0)], bits]).view(np.uint32).reshape(65, 2)
+    x = target.array(np.zeros((5, n)))
+    z = jax.vmap(lambda key: ksubset.sample(x, k, rng=key, sample_shape=draws))(jax.numpy.asarray(words))
+    assert len(np.unique(np.asarray(z).reshape(65, -1), axis=0)) == 65
+
+
+def test_keys_of_another_generator(target: Target) -> None:
+    """They have four words, of which two cannot hold all."""
+    x, key = target.array(X), jax.random.key(0, impl="rbg")
+    assert jax.random.key_data(key).shape == (4,)
+    z = ksubset.sample(x, 5, rng=key, sample_shape=(2,))
+    assert equal(jax.jit(lambda x, key: ksubset.sample(x, 5, rng=key, sample_shape=(2,)))(x, key), z)
+    first, second = (ksubset.sample(x, 5, rng=other) for other in jax.random.split(key))
+    assert (first.sum(axis=-1) == 5).all()
+    assert not equal(first, second)
+
+
 def test_gradient_of_samples(target: Target) -> None:
     x, g, keys = target.array(X), target.array(X[::-1].copy()), jax.random.split(target.rng(0), 5)
 
