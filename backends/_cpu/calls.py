@@ -20,6 +20,7 @@ __all__ = [
     "Memory",
     "Path",
     "Solved",
+    "divergence",
     "find_path",
     "jacobian_product",
     "log_prob",
@@ -122,11 +123,10 @@ def log_prob(
     z: Any,
     width: int | None = None,
     *,
-    expected: bool = False,
     threads: int | None = None,
     memory: Memory = NUMPY,
 ) -> Any:
-    """Compute log-probabilities, or what another law expects of them.
+    """Compute log-probabilities.
 
     Parameters
     ----------
@@ -134,8 +134,6 @@ def log_prob(
         As this module says.
     z
         0 and 1, of the shape of ``logits`` with any dimensions of draws in front.
-    expected
-        Whether ``z`` holds the `ksubset._law.by_kernels.signed_means` of another law.
     threads, memory
         As in `moments`.
 
@@ -144,8 +142,37 @@ def log_prob(
     array, shape of ``z`` without its last axis
     """
     out, draws = memory.empty(z.shape[:-1], logits), prod(z.shape[: len(z.shape) - len(logits.shape)])
-    arguments = memory.contiguous(z, logits), draws, int(expected), out
+    arguments = memory.contiguous(z, logits), draws, out
     run(_prepared_for("scores", logits, k, width, memory), memory, logits, k, arguments, 1 + draws, threads)
+    return out
+
+
+def divergence(
+    logits: Any,
+    k: Any,
+    other: Any,
+    width: int | None = None,
+    *,
+    threads: int | None = None,
+    memory: Memory = NUMPY,
+) -> Any:
+    """Compute the Kullback–Leibler divergences from the distributions of the logits to those of others.
+
+    Parameters
+    ----------
+    logits, k, width
+        As this module says.
+    other
+        Of the shape and dtype of ``logits``.
+    threads, memory
+        As in `moments`.
+
+    Returns
+    -------
+    array, shape (...)
+    """
+    out, arguments = memory.empty(logits.shape[:-1], logits), memory.contiguous(other, logits)
+    run(_prepared_for("divergences", logits, k, width, memory), memory, logits, k, (arguments, out), 3, threads)
     return out
 
 

@@ -141,7 +141,7 @@ def by_kernels(
     function: "Callable[..., Any]", law: Any, threads: int | None = None, memory: "Memory | None" = None
 ) -> Law:
     """The law for functions of which ``functions.asks_kernels`` is true, which have subsets of one size."""
-    make = dispatch_fixed.scored if function in functions.DIVERGENCES else dispatch_fixed.by_kernels
+    make = dispatch_fixed.diverging if function in functions.DIVERGENCES else dispatch_fixed.by_kernels
     return make(law, threads, memory)
 
 

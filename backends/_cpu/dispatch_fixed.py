@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from ksubset._engine.inference import Solution
 from ksubset._law import functions
-from ksubset._law.by_kernels import ByKernels, Scored
+from ksubset._law.by_kernels import ByKernels, DivergencesByKernels
 from ksubset._law.fixed_size import FixedSize
 
 if TYPE_CHECKING:
@@ -94,21 +94,18 @@ def by_kernels(law: FixedSize, threads: int | None = None, memory: "Memory | Non
     return ByKernels(law.k, law.width, solve, multiply)
 
 
-def scored(law: FixedSize, threads: int | None = None, memory: "Memory | None" = None) -> Scored:
+def diverging(law: FixedSize, threads: int | None = None, memory: "Memory | None" = None) -> DivergencesByKernels:
     """The law for functions of ``functions.DIVERGENCES``."""
     cpu, memory = kernels(), memory or kernels().NUMPY
     settings: dict[str, Any] = {"threads": threads, "memory": memory}
 
-    def sides(law: FixedSize, logits: Any) -> Any:
-        return cpu.moments(logits, law.k, law.width, partition=False, **settings)
-
     def entropies(law: FixedSize, logits: Any) -> Any:
         return cpu.scalars(logits, law.k, law.width, normaliser=False, **settings)
 
-    def expected(law: FixedSize, logits: Any, means: Any) -> Any:
-        return cpu.log_prob(logits, law.k, means, law.width, expected=True, **settings)
+    def divergences(law: FixedSize, logits: Any, other: Any) -> Any:
+        return cpu.divergence(logits, law.k, other, law.width, **settings)
 
-    return Scored(law.k, law.width, memory.double, sides, entropies, expected)
+    return DivergencesByKernels(law.k, law.width, memory.double, entropies, divergences)
 
 
 def sample(

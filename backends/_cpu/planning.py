@@ -123,6 +123,11 @@ LARGEST_TABLE = 1 << 20
 """Items times sizes; the core computes larger potentials, since its memory does not grow with the sizes."""
 
 
+def planned_as(name: str) -> str:
+    """Scores and divergences are planned like other numbers of a row."""
+    return "scalars" if name in ("scores", "divergences") else name
+
+
 def choose(name: str, rows: int, n: int, width: int) -> tuple[str, str]:
     """The method, and the content of lanes; the method that draws samples does not depend on the number of rows."""
     alone = ITEMS if rows < FEWEST or n > SHORT else ROWS

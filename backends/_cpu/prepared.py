@@ -3,9 +3,9 @@
 from functools import lru_cache
 from typing import Any
 
-from ksubset.backends._cpu.kernels import moments, recursion, sampling, scalars, scores, selection
+from ksubset.backends._cpu.kernels import divergences, moments, recursion, sampling, scalars, scores, selection
 from ksubset.backends._cpu.launch import Ready, ready
-from ksubset.backends._cpu.planning import CONTOUR, RECURSION, SELECTION, arrange, choose
+from ksubset.backends._cpu.planning import CONTOUR, RECURSION, SELECTION, arrange, choose, planned_as
 
 KERNELS = {
     RECURSION: {
@@ -14,6 +14,7 @@ KERNELS = {
         "sample": recursion.sample,
         "scalars": scalars.recursion,
         "scores": scores.recursion,
+        "divergences": divergences.recursion,
     },
     CONTOUR: {
         "partition": moments.solve,
@@ -22,6 +23,7 @@ KERNELS = {
         "sample": sampling.sample,
         "scalars": scalars.contour,
         "scores": scores.contour,
+        "divergences": divergences.contour,
     },
     SELECTION: {"mode": selection.mode},
 }
@@ -31,7 +33,7 @@ KERNELS = {
 @lru_cache(maxsize=1024)
 def prepared(name: str, dtype: Any, rows: int, n: int, width: int) -> Ready:
     """The kernel of `KERNELS` for rows of a shape."""
-    planned = "scalars" if name == "scores" else name
+    planned = planned_as(name)
     method, across = choose(planned, rows, n, width)
     plan, between = arrange(planned, dtype, method, across, n, width), (width,) if method == RECURSION else ()
     return ready(KERNELS[method][name], plan, method, n, rows, *between)

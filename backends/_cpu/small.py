@@ -38,7 +38,8 @@ def value(function: Callable[..., Any], k: int, memory: Memory, most: float, log
     if call is None or z is None:
         return call and call()
     scores = call(memory.contiguous(z, logits))
-    return None if np.isnan(memory.view(scores)).any() else scores
+    row = memory.view(scores)
+    return None if np.isnan(np.vdot(row, row)) else scores
 
 
 def ready(
@@ -132,7 +133,7 @@ def _scores(kernel: Ready, given: Rows, draws: int) -> Call:
 
     def call(logits: Any, z: Any) -> Any:
         out = memory.empty(z.shape[:-1], logits)
-        launch(memory.address(logits), memory.address(z), draws, 0, memory.address(out))
+        launch(memory.address(logits), memory.address(z), draws, memory.address(out))
         return out
 
     return call

@@ -20,7 +20,7 @@ from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array
 from ksubset._engine.potential.mixture import Mixture
 from ksubset._law import functions
-from ksubset._law.by_kernels import ByKernels, Scored, expected_log_prob
+from ksubset._law.by_kernels import ByKernels, DivergencesByKernels
 from ksubset._law.derivatives import RULES
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
@@ -61,7 +61,8 @@ def by_kernels(function: Callable[..., Array], law: FixedSize, logits: Array) ->
     if several_devices() or not takes(law, functions.marginals.__name__, logits):
         return law
     if function in functions.DIVERGENCES:
-        return Scored(law.k, law.width, _double, _sides, partial(_kernel, functions.entropy), _expected)
+        entropies, divergences = (partial(_kernel, x) for x in (functions.entropy, functions.kl_divergence))
+        return DivergencesByKernels(law.k, law.width, _double, entropies, divergences)
     return ByKernels(law.k, law.width, _sides, _multiply)
 
 
@@ -72,10 +73,6 @@ def _kernel(function: Callable[..., Array], law: FixedSize, logits: Array, *arra
 
 def _sides(law: FixedSize, logits: Array, **wanted: bool) -> Solution:
     return Solution(None, None, *(_kernel(x, law, logits) for x in (functions.marginals, functions.unchosen)))
-
-
-def _expected(law: FixedSize, logits: Array, means: Array) -> Array:
-    return _kernel(expected_log_prob, law, logits, means)
 
 
 def _multiply(law: FixedSize, logits: Array, v: Array) -> Array:

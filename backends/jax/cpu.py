@@ -18,7 +18,6 @@ from jax.interpreters import batching, mlir
 
 from ksubset._engine.ops import Array
 from ksubset._law import functions
-from ksubset._law.by_kernels import expected_log_prob
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
@@ -65,10 +64,10 @@ _shaped: Any = jax.ShapeDtypeStruct  # JAX leaves these two untyped
 _capsule: Any = jax.ffi.pycapsule
 
 KERNEL: Any = Primitive("ksubset_kernel")
-"""Operands: the law's parameters; v of the same shape for `marginals_jvp`, means for `expected_log_prob`, subsets
-(..., draws, n) for `log_prob`; the sizes (...) that the law's static form lacks.
+"""Operands: the law's parameters; for `marginals_jvp` v of the same shape, for `kl_divergence` the other logits, for
+`log_prob` subsets (..., draws, n); the sizes (...) that the law's static form lacks.
 
-``function`` is that of one of `dispatch.FUNCTIONS`, or `expected_log_prob`.
+``function`` is that of one of `dispatch.FUNCTIONS`, or `kl_divergence`.
 """
 DRAW: Any = Primitive("ksubset_draw")
 """Operands: parameters (keys + batch + (m,)), a seed of two words for each key (keys + (2,)), the sizes as in `KERNEL`.
@@ -111,24 +110,23 @@ def _kernel(parameters: Array, *operands: Array, function: Callable[..., Array],
     if function is functions.mode:
         any_size = FixedSize(cast("FixedSize", law).k, parameters.shape[-1])
         return _call("mode", any_size, parameters, [], operands, parameters.shape, 0)
-    if function in SCORES:
-        return _scores(law, parameters, *operands, expected=function is expected_log_prob)
+    if function is functions.log_prob:
+        return _scores(law, parameters, *operands)
+    if function is functions.kl_divergence:
+        other, *counts = operands
+        arrays = [other.reshape(-1, other.shape[-1])]
+        return _call("divergences", law, parameters, arrays, tuple(counts), parameters.shape[:-1], 0)
     v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == parameters.ndim]
     handler = "jacobian_product" if v else "moments"
     counts, shape = operands[len(v) :], parameters.shape
     return _call(handler, law, parameters, v, counts, shape, function is functions.unchosen)
 
 
-SCORES = (functions.log_prob, expected_log_prob)
-
-
-def _scores(law: Law, logits: Array, z: Array, *counts: Array, expected: bool) -> Array:
+def _scores(law: Law, logits: Array, z: Array, *counts: Array) -> Array:
     """Log-probabilities; the kernel has the draws in front."""
-    batch, draws = logits.shape[:-1], () if expected else (z.shape[-2],)
-    z = z if expected else jnp.moveaxis(z, -2, 0)
-    arrays = [z.reshape(-1, z.shape[-1])]
-    value = _call("scores", law, logits, arrays, counts, (*draws, *batch), int(expected))
-    return value if expected else jnp.moveaxis(value, 0, -1)
+    batch, draws = logits.shape[:-1], z.shape[-2]
+    z = jnp.moveaxis(z, -2, 0)
+    return jnp.moveaxis(_call("scores", law, logits, [z.reshape(-1, z.shape[-1])], counts, (draws, *batch), 0), 0, -1)
 
 
 def log_prob(law: Law, logits: Array, counts: Array | None, z: Array) -> Array:
@@ -173,7 +171,7 @@ def _call(
     rows, n, same = prod(logits.shape[:-1]), logits.shape[-1], -1 if law.k is None else law.k
     width = law.width
     share = rows // max(len(arrays[0]), 1) if handler == "sample" else rows
-    kind = "scalars" if handler == "scores" else handler
+    kind = planning.planned_as(handler)
     method, across = planning.choose(kind, share, n, width)
     plan = planning.arrange(kind, logits.dtype, method, across, n, width)
     counted = plan.scratch + (8 + 2 * logits.dtype.itemsize) * rows + 128
@@ -255,9 +253,9 @@ def _define(primitive: Any, shape: Any, kernel: Any, code: Any) -> None:
 
 
 def _value_shape(parameters: Any, *operands: Any, function: Callable[..., Array], law: Law) -> Any:
-    if function in functions.SCALARS:
+    if function in functions.SCALARS or function is functions.kl_divergence:
         return shaped_as(parameters, parameters.shape[:-1])
-    return shaped_as(parameters, operands[0].shape[:-1]) if function in SCORES else parameters
+    return shaped_as(parameters, operands[0].shape[:-1]) if function is functions.log_prob else parameters
 
 
 _define(KERNEL, _value_shape, _kernel, array_code)

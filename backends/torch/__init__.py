@@ -158,7 +158,7 @@ class Torch(Backend):
 
     def at_once(self, function: Callable[..., Array], logits: Array, k: int, z: Array | None = None) -> Array | None:
         given = (logits,) if z is None else (logits, z)
-        if not all(map(cpu.is_plain, given)) or is_tracked(*given) or torch._C._is_tracing():
+        if not cpu.is_plain(*given) or is_tracked(*given) or torch._C._is_tracing():
             return None
         return cpu.at_once(function, k, logits, z)
 

@@ -28,13 +28,19 @@ DEVICE = "cpu"
 DTYPES = {torch.float32: "float32", torch.float64: "float64"}
 
 
-def is_plain(x: Tensor, device: str = DEVICE) -> bool:
-    """Whether ``x`` has memory on such a device: eager, of no subclass, and no dispatch mode records what happens."""
-    if type(x) not in (Tensor, torch.nn.Parameter) or torch.compiler.is_compiling() or x.layout is not torch.strided:
+def is_plain(*tensors: Tensor, device: str = DEVICE) -> bool:
+    """Whether all have memory on such a device: eager, of no subclass, and no dispatch mode records what happens."""
+    if torch.compiler.is_compiling() or is_recorded():
+        return False
+    return all(_has_memory(x, device) for x in tensors)
+
+
+def _has_memory(x: Tensor, device: str) -> bool:
+    if type(x) not in (Tensor, torch.nn.Parameter) or x.layout is not torch.strided:
         return False
     if not x.is_cpu if device == DEVICE else x.device.type != device:
         return False
-    return not (torch._C._functorch.is_functorch_wrapped_tensor(x) or is_recorded())
+    return not torch._C._functorch.is_functorch_wrapped_tensor(x)
 
 
 def path(law: Law, name: str, parameters: Tensor) -> "Path | str":
@@ -47,7 +53,7 @@ def path(law: Law, name: str, parameters: Tensor) -> "Path | str":
 def takes(law: Law, name: str, parameters: Tensor, *arrays: Tensor) -> bool:
     """Whether the kernels take a call."""
     others = arrays if law.counts is None else (law.counts, *arrays)
-    if others and not all(map(is_plain, others)):
+    if others and not is_plain(*others):
         return False
     return not isinstance(path(law, name, parameters), str)
 
@@ -59,7 +65,7 @@ class Tensors:
         return _dtype(x.dtype)
 
     def empty(self, shape: tuple[int, ...], like: Tensor) -> Tensor:
-        return torch.empty(shape, dtype=like.dtype, device="cpu")
+        return like.new_empty(shape)
 
     def double(self, x: Tensor) -> Tensor:
         return x.double()
@@ -84,7 +90,7 @@ class Tensors:
         return x.data_ptr()
 
     def view(self, x: Tensor) -> "np.ndarray":
-        return x.detach().numpy()
+        return x.numpy(force=True)
 
     def viewed(self, x: "np.ndarray") -> Tensor:
         return torch.as_tensor(x)

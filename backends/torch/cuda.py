@@ -21,7 +21,7 @@ DEVICE = "cuda"
 
 def path(law: Law, name: str, parameters: torch.Tensor) -> Launch | str:
     """How the kernels compute one of ``ksubset._law.functions``, or ``draw``; or why the core does."""
-    if not is_plain(parameters, DEVICE):
+    if not is_plain(parameters, device=DEVICE):
         return "kernels take plain CUDA tensors, outside of torch.func and torch.compile"
     index = parameters.device.index
     if isinstance(by := launcher(index), str):
@@ -37,8 +37,8 @@ def suits(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
 
 def _takes(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
     tensors = [x for x in (parameters, law.counts, *arrays) if x is not None]
-    plain = all(is_plain(x, DEVICE) and not x.is_neg() for x in tensors)  # whose memory holds what it says
-    return plain and not isinstance(launcher(parameters.device.index), str)
+    as_stored = is_plain(*tensors, device=DEVICE) and not any(x.is_neg() for x in tensors)
+    return as_stored and not isinstance(launcher(parameters.device.index), str)
 
 
 def evaluate(

@@ -6,7 +6,6 @@ from typing import Any
 
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize
-from ksubset._law.law import Outcome
 
 
 @dataclass(frozen=True)
@@ -32,25 +31,22 @@ class ByKernels(FixedSize):
 
 
 @dataclass(frozen=True)
-class Scored(FixedSize):
-    """The law with entropies and expected log-probabilities from kernels, for divergences.
+class DivergencesByKernels(FixedSize):
+    """The law with entropies and divergences from kernels.
 
     Attributes
     ----------
     double
         ``double(x)``: x in float64 where there is one, since a divergence is a small difference of large numbers.
-    sides
-        ``sides(law, logits)``: the `Moments`, of which the marginals are needed.
     entropies
         ``entropies(law, logits)``: a number for each row.
-    expected
-        ``expected(law, logits, means)``: what a law with these `signed_means` expects of the log-probability.
+    divergences
+        ``divergences(law, logits, other)``: a number for each row, of two arrays of one shape.
     """
 
     double: Callable[[Array], Array]
-    sides: Callable[..., Any]
     entropies: Callable[..., Array]
-    expected: Callable[..., Array]
+    divergences: Callable[..., Array]
 
     def entropy(self, ops: Ops, parameters: Array, known: Any) -> Array:
         return self.entropies(self, self.double(parameters))
@@ -58,18 +54,4 @@ class Scored(FixedSize):
     def divergence(self, ops: Ops, parameters: Array, other: Array, known: Any, reference: Any) -> Array:
         here, there = ops.xp.broadcast_arrays(self.double(parameters), self.double(other))
         law = self.sized(None if self.counts is None else ops.xp.broadcast_to(self.counts, here.shape[:-1]))
-        means = signed_means(ops.xp, self.sides(law, here))
-        return self.expected(law, here, means) - self.expected(law, there, means)
-
-
-def signed_means(xp: Any, found: Any) -> Array:
-    """μ, or −(1 − μ) where that has more digits and is not 0."""
-    return xp.where((found.chosen <= found.unchosen) | (found.unchosen == 0), found.chosen, -found.unchosen)
-
-
-def expected_log_prob(ops: Ops, law: FixedSize, logits: Array, means: Array, *, solution: Any = None) -> Array:
-    """What a law with these `signed_means` expects of the log-probability, in array code."""
-    xp, found = ops.xp, solution or law.moments(ops, logits, chosen=False, unchosen=False)
-    complement = means < 0
-    mean = Outcome(xp.where(complement, 1 + means, means), xp.where(complement, -means, 1 - means))
-    return -law.surprisal(ops, logits, found, mean)
+        return self.divergences(law, here, there)

@@ -142,7 +142,7 @@ OWN = SCALARS | {log_prob}
 """All functions of `SOLVING` that have such kernels."""
 
 DIVERGENCES = frozenset({kl_divergence, kl_to_uniform})
-"""Differences of entropies, for which subsets of one size have the law `Scored` where there are kernels."""
+"""Differences of entropies: the law `DivergencesByKernels` where subsets have one size and there are kernels."""
 
 SEARCHING = frozenset({logits_from_marginals, jacobian_solve})
 """Loops that ask the law for moments or products at every step, the law of `ByKernels` where there are kernels."""

@@ -2,9 +2,6 @@
 
 Arguments are those of ``scalars``; ``z`` holds 0 and 1. Draw d of row r is row d · count + r of it and of ``out``. A
 row is tilted once for all its draws. A subset of another size has −∞, and one with entries other than 0 and 1 NaN.
-
-If ``expected`` is 1, ``z`` holds the means of another law, and ``out`` what it expects of the log-probability: a μ
-above 1/2 is given as −(1 − μ), which keeps its digits, unless it is 1.
 """
 
 import numpy as np
@@ -26,7 +23,7 @@ from ksubset.backends._cpu.simd.vectors import full, where, width, zeros
 
 
 @kernel
-def contour(theta, k, same, n, count, begin, stop, z, draws, expected, out, scratch, end, rank, size, shared, layout):
+def contour(theta, k, same, n, count, begin, stop, z, draws, out, scratch, end, rank, size, shared, layout):
     """−(log partition + Σ |t| of the items on their less likely side)."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k, z, out = (
@@ -44,13 +41,13 @@ def contour(theta, k, same, n, count, begin, stop, z, draws, expected, out, scra
         for d in range(draws):
             drawn, place = brought(z, d * count + first, rows, n, work.v, zero)
             subset = Row(row.x, row.at, drawn, place, n, team)
-            answer = score(subset, start, shift, full(zero, 1), level, target, expected, zero)
+            answer = score(subset, start, shift, full(zero, 1), level, target, zero)
             put_lanes(answer, work.level, out, 0, d * count + first, rows)
     restore_mode(mode)
 
 
 @kernel
-def recursion(theta, k, same, n, most, count, begin, stop, z, draws, expected, out, scratch, end, layout):
+def recursion(theta, k, same, n, most, count, begin, stop, z, draws, out, scratch, end, layout):
     """The same for rows that choose few items, or leave out few."""
     mode, zero = flush_subnormals(), zeros(layout)
     theta, k, z, out = (
@@ -68,18 +65,18 @@ def recursion(theta, k, same, n, most, count, begin, stop, z, draws, expected, o
         for d in range(draws):
             read_rows(z, d * count + first, rows, work.chosen, zero)
             subset = Row(work.x, 0, work.chosen, 0, n, team)
-            answer = score(subset, start, shift, sign, level, target, expected, zero)
+            answer = score(subset, start, shift, sign, level, target, zero)
             put_lanes(answer, work.level, out, 0, d * count + first, rows)
     restore_mode(mode)
 
 
 @inner
-def score(row, start, shift, sign, level, k, expected, like):
+def score(row, start, shift, sign, level, k, like):
     """The log-probabilities of ``row.v``; where ``sign`` is −1, of the row whose items were negated."""
     board, zero = board_of(row, like), full(like, 0)
     s = row.team.rank
     while s < sections(row):
-        post_score(row, s, start, shift, sign, expected, board, like)
+        post_score(row, s, start, shift, sign, board, like)
         s += row.team.size
     meet(row.team)
     cost, lost, chosen, never, strange = zero, zero, zero, zero, zero
@@ -88,26 +85,25 @@ def score(row, start, shift, sign, level, k, expected, like):
         chosen, never = chosen + posted(board, s, 2, like), never + posted(board, s, 3, like)
         strange = strange + posted(board, s, 4, like)
     answer = -((cost + lost) * full(like, 1 / SCALE) + level)
-    impossible = never > zero if expected else (never > zero) | (chosen != k)
+    impossible = (never > zero) | (chosen != k)
     answer = where(impossible & (level == level), full(like, -np.inf), answer)
     return where(strange > zero, full(like, np.nan), answer)
 
 
 @inlined
-def post_score(row, s, start, shift, sign, expected, board, like):
-    """Σ |t| times the share of the less likely side, with its roundings, and the three counts, of a section."""
+def post_score(row, s, start, shift, sign, board, like):
+    """Σ |t| of the items on their less likely side, with its roundings, and the three counts, of a section."""
     zero, one, infinite = full(like, 0), full(like, 1), full(like, np.inf)
     cost, lost, chosen, never, strange = zero, zero, zero, zero, zero
     first, stop = section(row, s, like)
     for i in range(first, stop, step(like)):
         t = ((load_items(row.x, row.at, i, stop, -infinite) + start) + shift) * sign
         z, likely = load_items(row.v, row.v_at, i, stop, zero), t > zero
-        size, share = where(likely, t, -t), where(likely, where(z < zero, -z, one - z), where(z < zero, one + z, z))
+        size, share = where(likely, t, -t), where(likely, one - z, z)
         counts = share > zero
         cost, lost = added(cost, lost, where(counts & (size < infinite), share * (size * full(like, SCALE)), zero))
         chosen, never = chosen + z, never + where(counts & (size == infinite), one, zero)
-        accepted = z == z if expected else (z == zero) | (z == one)
-        strange = strange + where(accepted, zero, one)
+        strange = strange + where((z == zero) | (z == one), zero, one)
     post(board, s, 0, total(cost))
     post(board, s, 1, total(lost))
     post(board, s, 2, total(chosen))

@@ -15,7 +15,7 @@ from numba import int32, int64, types
 from numba.extending import intrinsic
 
 from ksubset.backends._cpu.compiling import inlined, inner
-from ksubset.backends._cpu.kernels import moments, recursion, sampling, scalars, scores, selection
+from ksubset.backends._cpu.kernels import divergences, moments, recursion, sampling, scalars, scores, selection
 from ksubset.backends._cpu.kernels.rows import LINE, carve
 from ksubset.backends._cpu.kernels.team import ALONE
 from ksubset.backends._cpu.simd.tables import address_in, table_at
@@ -147,24 +147,44 @@ def mode_selection(pointer):
 
 
 def scores_recursion(pointer):
-    """Log-probabilities of the second operand, (draws · rows, n), means of another law if the second number is 1."""
+    """Log-probabilities of the second operand, (draws · rows, n)."""
     frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
         c, out = read_call(frame, 2, zeros(layout)), buffer(frame, RESULTS, 0)[0]
         z, subsets, _ = buffer(frame, OPERANDS, 1)
         rows = c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows
-        scores.recursion(*rows, z, subsets // max(c.rows, 1), c.choice, out, c.at, c.end, layout)
+        scores.recursion(*rows, z, subsets // max(c.rows, 1), out, c.at, c.end, layout)
     return 0
 
 
 def scores_contour(pointer):
-    """Log-probabilities of the second operand, (draws · rows, n), means of another law if the second number is 1."""
+    """Log-probabilities of the second operand, (draws · rows, n)."""
     frame, layout = words(address_of(pointer)), layout_of(pointer)
     if executes(frame):
         c, out = read_call(frame, 2, zeros(layout)), buffer(frame, RESULTS, 0)[0]
         z, subsets, _ = buffer(frame, OPERANDS, 1)
         rows = c.theta, c.k, c.same, c.n, c.rows, 0, c.rows
-        scores.contour(*rows, z, subsets // max(c.rows, 1), c.choice, out, c.at, c.end, *ALONE, layout)
+        scores.contour(*rows, z, subsets // max(c.rows, 1), out, c.at, c.end, *ALONE, layout)
+    return 0
+
+
+def divergences_recursion(pointer):
+    """Divergences to the second operand."""
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
+    if executes(frame):
+        c, other, out = read_call(frame, 2, zeros(layout)), buffer(frame, OPERANDS, 1)[0], buffer(frame, RESULTS, 0)[0]
+        rows = c.theta, c.k, c.same, c.n, c.most, c.rows, 0, c.rows
+        divergences.recursion(*rows, other, out, c.at, c.end, layout)
+    return 0
+
+
+def divergences_contour(pointer):
+    """Divergences to the second operand."""
+    frame, layout = words(address_of(pointer)), layout_of(pointer)
+    if executes(frame):
+        c, other, out = read_call(frame, 2, zeros(layout)), buffer(frame, OPERANDS, 1)[0], buffer(frame, RESULTS, 0)[0]
+        rows = c.theta, c.k, c.same, c.n, c.rows, 0, c.rows
+        divergences.contour(*rows, other, out, c.at, c.end, *ALONE, layout)
     return 0
 
 

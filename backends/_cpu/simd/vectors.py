@@ -115,6 +115,12 @@ def plus(typingctx: Any, sum: Any, x: Any, y: Any) -> Any:
 
 
 @intrinsic
+def minus(typingctx: Any, x: Any, y: Any) -> Any:
+    """x − y of numbers as they are rounded: 0 for two equal products, of which one would be fused with ``-``."""
+    return x(x, y), lambda context, builder, sig, args: builder.fsub(*args)
+
+
+@intrinsic
 def zeros(typingctx: Any, layout: Any) -> Any:
     """Zero in every lane."""
     kind = Lanes(layout.dtype, layout.across)
