@@ -133,12 +133,14 @@ class ArrayAPI(Backend):
             value = function(self.ops(parameters), law, parameters, *arrays, **known)
         return value if value.dtype == parameters.dtype else self.astype(value, parameters.dtype)
 
-    def at_once(self, function: Callable[..., Array], logits: Array, k: int, z: Array | None = None) -> Array | None:
+    def at_once(
+        self, function: Callable[..., Array], logits: Array, k: int, second: Array | None = None
+    ) -> Array | None:
         if type(logits) is not np.ndarray or dispatch.obstacle():
             return None
-        if z is not None and (type(z) is not np.ndarray or z.dtype != logits.dtype):
+        if second is not None and (type(second) is not np.ndarray or second.dtype != logits.dtype):
             return None
-        return small().value(function, k, small().NUMPY, -LOW, logits, z)
+        return small().value(function, k, small().NUMPY, -LOW, logits, second)
 
     def draw_at_once(self, function: Callable[..., Array], logits: Array, k: int, rng: object) -> Array | None:
         if type(logits) is not np.ndarray or dispatch.obstacle():

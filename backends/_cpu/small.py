@@ -32,14 +32,21 @@ class Rows(NamedTuple):
     shape: tuple[int, ...]
 
 
-def value(function: Callable[..., Any], k: int, memory: Memory, most: float, logits: Any, z: Any = None) -> Any:
-    """The value of a small call for logits in (−most, most); None for others, and for ``z`` that is not 0 or 1."""
-    call = ready(function, k, memory, most, logits, None if z is None else z.shape)
-    if call is None or z is None:
+def value(function: Callable[..., Any], k: int, memory: Memory, most: float, logits: Any, second: Any = None) -> Any:
+    """The value of a small call for logits in (−most, most), or None.
+
+    ``second`` is what `log_prob` and `kl_divergence` ask for beside logits: None is returned for subsets that are not 0
+    or 1, and for other logits out of that range.
+    """
+    call = ready(function, k, memory, most, logits, None if second is None else second.shape)
+    if call is None or second is None:
         return call and call()
-    scores = call(memory.contiguous(z, logits))
-    row = memory.view(scores)
-    return None if np.isnan(np.vdot(row, row)) else scores
+    second = memory.contiguous(second, logits)
+    if function is functions.kl_divergence and not _are_within(most, memory.view(second)):
+        return None
+    found = call(second)
+    row = memory.view(found)
+    return None if np.isnan(np.vdot(row, row)) else found
 
 
 def ready(
@@ -48,44 +55,47 @@ def ready(
     memory: Memory,
     most: float,
     logits: Any,
-    subsets: tuple[int, ...] | None = None,
+    second: tuple[int, ...] | None = None,
 ) -> Callable[..., Any] | None:
-    """A small call for logits in (−most, most) and subsets of a shape, or None.
+    """A small call for logits in (−most, most) and a second array of a shape, or None.
 
-    It takes the subsets of `log_prob`; for `sample` a seed, and returns the subset and λ.
+    It takes the second array; for `sample` a seed, and returns the subset and λ.
     """
-    call = _find(function, memory.dtype(logits), Rows(k, memory, logits.shape), subsets)
+    call = _find(function, memory.dtype(logits), Rows(k, memory, logits.shape), second)
     if call is None:
         return None
     logits = memory.contiguous(logits, logits)
-    row = memory.view(logits)
-    # a sum of squares is, in spite of rounding, no less than any of them
-    return partial(call, logits) if np.vdot(row, row) < most**2 else None
+    return partial(call, logits) if _are_within(most, memory.view(logits)) else None
+
+
+def _are_within(most: float, row: np.ndarray) -> bool:
+    """A sum of squares is, in spite of rounding, no less than any of them."""
+    return bool(np.vdot(row, row) < most**2)
 
 
 @lru_cache(maxsize=1024)
-def _find(function: Callable[..., Any], dtype: Any, given: Rows, subsets: tuple[int, ...] | None) -> Call | None:
-    """A function of logits of a shape, and of ``subsets`` of another; None if no kernel is done with it at once."""
+def _find(function: Callable[..., Any], dtype: Any, given: Rows, second: tuple[int, ...] | None) -> Call | None:
+    """A function of logits of a shape, and of a second array of another; None if no kernel is done with it at once."""
     k, _, shape = given
-    n, rows, draws = shape[-1] if shape else 0, prod(shape[:-1]), _draws(shape, subsets)
+    n, rows, draws = shape[-1] if shape else 0, prod(shape[:-1]), _draws(shape, second, function is functions.log_prob)
     if function not in MAKERS or not 0 <= k <= n or not draws or kind_of(rows, n, dtype) is None:
         return None
     kernel = _kernel(function, dtype, rows, n, min(k, n - k))
     return MAKERS[function](kernel, given, draws) if (1 + draws) * kernel.work < threads.GRAIN else None
 
 
-def _draws(shape: tuple[int, ...], subsets: tuple[int, ...] | None) -> int:
-    """How many subsets there are for each row, 0 if their shape is another; 1 where there need not be any."""
-    if subsets is None:
+def _draws(shape: tuple[int, ...], second: tuple[int, ...] | None, several: bool) -> int:
+    """How many rows of the second array there are for each of logits, 0 if its shape is another; 1 without one."""
+    if second is None or second == shape:
         return 1
-    fore = len(subsets) - len(shape)
-    return prod(subsets[:fore]) if fore >= 0 and subsets[fore:] == shape else 0
+    fore = len(second) - len(shape)
+    return prod(second[:fore]) if several and fore > 0 and second[fore:] == shape else 0
 
 
 def _kernel(function: Callable[..., Any], dtype: Any, rows: int, n: int, width: int) -> Ready:
     if function is count_log_pmf:
         return dispatch_counts.prepared(rows, n)
-    if function is functions.kl_to_uniform:
+    if function in functions.DIVERGENCES:
         dtype = np.dtype(np.float64)
     return prepared(NAMES.get(function, "scalars"), dtype, rows, n, width)
 
@@ -124,6 +134,19 @@ def _surpluses(kernel: Ready, given: Rows, draws: int) -> Call:
     def call(logits: Any) -> Any:
         value = subsets - memory.view(entropies(memory.double(logits)))
         return memory.viewed(value.astype(memory.dtype(logits)))
+
+    return call
+
+
+def _divergences(kernel: Ready, given: Rows, draws: int) -> Call:
+    """A small difference of large numbers too."""
+    launch, batch, memory = _launch(kernel, given.k), given.shape[:-1], given.memory
+
+    def call(logits: Any, other: Any) -> Any:
+        here, there = memory.double(logits), memory.double(other)
+        out = memory.empty(batch, here)
+        launch(memory.address(here), memory.address(there), memory.address(out))
+        return memory.viewed(memory.view(out).astype(memory.dtype(logits)))
 
     return call
 
@@ -171,7 +194,12 @@ def _launch(kernel: Ready, k: int) -> Callable[..., None]:
     return launch
 
 
-NAMES = {functions.marginals: "moments", functions.log_prob: "scores", functions.sample: "sample"}
+NAMES = {
+    functions.marginals: "moments",
+    functions.log_prob: "scores",
+    functions.kl_divergence: "divergences",
+    functions.sample: "sample",
+}
 """The kernels of functions that have none of `scalars`."""
 
 MAKERS: dict[Callable[..., Any], Callable[[Ready, Rows, int], Call]] = {
@@ -180,6 +208,7 @@ MAKERS: dict[Callable[..., Any], Callable[[Ready, Rows, int], Call]] = {
     functions.log_normalizer: partial(_scalars, True),
     functions.kl_to_uniform: _surpluses,
     functions.log_prob: _scores,
+    functions.kl_divergence: _divergences,
     functions.sample: _draws_of_one,
     count_log_pmf: _counts,
 }

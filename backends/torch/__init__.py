@@ -156,11 +156,13 @@ class Torch(Backend):
             return product(call, parameters, law.counts, arrays[0])
         return autograd_evaluate(call, parameters, law.counts, *arrays)
 
-    def at_once(self, function: Callable[..., Array], logits: Array, k: int, z: Array | None = None) -> Array | None:
-        given = (logits,) if z is None else (logits, z)
+    def at_once(
+        self, function: Callable[..., Array], logits: Array, k: int, second: Array | None = None
+    ) -> Array | None:
+        given = (logits,) if second is None else (logits, second)
         if not cpu.is_plain(*given) or is_tracked(*given) or torch._C._is_tracing():
             return None
-        return cpu.at_once(function, k, logits, z)
+        return cpu.at_once(function, k, logits, second)
 
     def draw_at_once(self, function: Callable[..., Array], logits: Array, k: int, rng: object) -> Array | None:
         if not cpu.is_plain(logits) or torch._C._are_functorch_transforms_active() or torch._C._is_tracing():

@@ -116,11 +116,11 @@ def evaluate(function: Callable[..., Any], law: Law, parameters: Tensor, *arrays
     return torch.from_numpy(dispatch.evaluate(function, _viewed(law), _view(parameters), *values, threads=threads))
 
 
-def at_once(function: Callable[..., Any], k: int, logits: Tensor, z: Tensor | None) -> Tensor | None:
+def at_once(function: Callable[..., Any], k: int, logits: Tensor, second: Tensor | None) -> Tensor | None:
     """The value of a small call on plain tensors without derivatives; None for others."""
-    if logits.dtype not in DTYPES or (z is not None and z.dtype != logits.dtype) or dispatch.obstacle():
+    if logits.dtype not in DTYPES or (second is not None and second.dtype != logits.dtype) or dispatch.obstacle():
         return None
-    value: Tensor | None = small().value(function, k, TENSORS, -LOW, logits, z)
+    value: Tensor | None = small().value(function, k, TENSORS, -LOW, logits, second)
     return value
 
 

@@ -185,7 +185,8 @@ def kl_divergence(
     >>> logits.grad
     tensor([ 0.2893,  0.1351, -0.2937, -0.1307])
     """
-    return divergence(prepare(logits, k, max_k, validate), other, None)
+    value = at_once(functions.kl_divergence, logits, k, max_k, validate, other)
+    return divergence(prepare(logits, k, max_k, validate), other, None) if value is None else value
 
 
 def divergence(call: Placement[Problem], other: Array, solution: Known) -> Array:

@@ -96,8 +96,10 @@ class Backend(ABC):
         """How kernels compute a function of that name, or ``draw``; or why the core does."""
         return "this framework has no kernels"
 
-    def at_once(self, function: Callable[..., Array], logits: Array, k: int, z: Array | None = None) -> Array | None:
-        """The value of a small call that no check refuses, of subsets ``z`` if given; None if that is not certain."""
+    def at_once(
+        self, function: Callable[..., Array], logits: Array, k: int, second: Array | None = None
+    ) -> Array | None:
+        """The value of a small call that no check refuses, ``second`` subsets or other logits; None if not certain."""
         return None
 
     def draw_at_once(self, function: Callable[..., Array], logits: Array, k: int, rng: object) -> Array | None:

@@ -24,6 +24,7 @@ FUNCTIONS: dict[str, Callable[..., Any]] = {
     "entropy": ksubset.entropy,
     "log_normalizer": ksubset.log_normalizer,
     "kl_to_uniform": ksubset.kl_to_uniform,
+    "kl_divergence": lambda logits, k, **settings: ksubset.kl_divergence(logits, logits / 2, k, **settings),
     "count_log_pmf": lambda logits, k, **settings: ksubset.count_log_pmf(logits, **settings),
 }
 NAMED = {name: getattr(functions, name, count_log_pmf) for name in FUNCTIONS}
@@ -42,6 +43,7 @@ def rows(target: Target, shape: tuple[int, ...], dtype: str = "float64") -> Any:
 def at_once(name: str, logits: Any, k: int = 2, z: Any = None) -> Any:
     """The value of a small call, None if the call is left to the ordinary way."""
     function = functions.log_prob if name == "log_prob" else NAMED[name]
+    z = logits / 2 if name == "kl_divergence" else z
     return find(logits, "logits").at_once(function, logits, 0 if name == "count_log_pmf" else k, z)
 
 
@@ -125,6 +127,31 @@ def test_values_that_need_a_look_are_left_to_ordinary_calls(target: Target, name
                     function(logits, 2)
             else:
                 assert_same(target, function(logits, 2), function(logits, 2, validate=True))
+
+
+@readable
+def test_other_logits_that_need_a_look_are_left_to_ordinary_calls(target: Target) -> None:
+    logits, divergence = rows(target, (3, 5)), find(rows(target, (1,)), "logits").at_once
+    ksubset.kl_divergence(logits, logits, 2)
+    for value in (np.nan, np.inf, -np.inf, masks.LOW, 1e200):
+        given = np.random.default_rng(1).normal(size=(3, 5))
+        given[1, 3] = value
+        other = target.array(given)
+        assert divergence(functions.kl_divergence, logits, 2, other) is None
+        if np.isnan(value):
+            with pytest.raises(ValueError, match="other must not contain NaN; got NaN in row 1"):
+                ksubset.kl_divergence(logits, other, 2)
+        else:
+            found, expected = (ksubset.kl_divergence(logits, other, 2, validate=x) for x in (None, True))
+            assert_same(target, found, expected)
+    for shape in ((5,), (4, 3, 5), (3, 1)):
+        assert divergence(functions.kl_divergence, logits, 2, rows(target, shape)) is None
+    assert_same(
+        target,
+        ksubset.kl_divergence(logits, rows(target, (5,)), 2, validate=True),
+        ksubset.kl_divergence(logits, rows(target, (5,)), 2),
+    )
+    assert divergence(functions.kl_divergence, logits, 2, rows(target, (3, 5), "float32")) is None
 
 
 @readable
