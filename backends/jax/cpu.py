@@ -113,9 +113,8 @@ def _kernel(parameters: Array, *operands: Array, function: Callable[..., Array],
     if function is functions.log_prob:
         return _scores(law, parameters, *operands)
     if function is functions.kl_divergence:
-        other, *counts = operands
-        arrays = [other.reshape(-1, other.shape[-1])]
-        return _call("divergences", law, parameters, arrays, tuple(counts), parameters.shape[:-1], 0)
+        other = operands[0].reshape(-1, operands[0].shape[-1])
+        return _call("divergences", law, parameters, [other], operands[1:], parameters.shape[:-1], 0)
     v = [x.reshape(-1, x.shape[-1]) for x in operands if x.ndim == parameters.ndim]
     handler = "jacobian_product" if v else "moments"
     counts, shape = operands[len(v) :], parameters.shape

@@ -40,6 +40,9 @@ def answers(logits: np.ndarray, k: int | np.ndarray, size: int) -> list[np.ndarr
         known,
         calls.jacobian_product(logits, k, v, threads=size),
         *calls.moments(logits, k, threads=size),
+        *(calls.scalars(logits, k, normaliser=normaliser, threads=size) for normaliser in (False, True)),
+        calls.log_prob(logits, k, z, threads=size),
+        calls.divergence(logits, k, v, threads=size),
     ]
 
 
@@ -92,7 +95,7 @@ def test_nobody_waits_for_a_member_that_failed(failing: int) -> None:
 
     with pytest.raises(KeyboardInterrupt):
         threads.run_together(member, 3, plan.shared, plan.scratch)
-    assert len(answers(*rows_of("powers", np.float32), 3)) == 8
+    assert len(answers(*rows_of("powers", np.float32), 3)) == 12
 
 
 def test_members_keep_what_they_read(monkeypatch: pytest.MonkeyPatch) -> None:
