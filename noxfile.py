@@ -276,9 +276,10 @@ def bench(session: nox.Session) -> None:
 
 @nox.session(default=False)
 def goals(session: nox.Session) -> None:
-    """Each goal for what stands beside the kernels, and whether it is reached; writes the tables of its page."""
+    """Each goal for what stands beside the kernels, whether it is reached, where the time goes; writes its page."""
     install(session, ".[fast]", TORCH, *MATRIX["jax"][0], "fast-poibin", "scipy>=1.15")
-    session.run("python", "tests/benchmarks/goals.py", "--page", "docs/benchmark_goals.md", *session.posargs)
+    for program in ("goals", "profiles"):
+        session.run("python", f"tests/benchmarks/{program}.py", "--page", "docs/benchmark_goals.md", *session.posargs)
 
 
 @nox.session(tags=["gpu"], default=False)

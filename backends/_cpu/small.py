@@ -101,7 +101,7 @@ def _kernel(function: Callable[..., Any], dtype: Any, rows: int, n: int, width: 
 
 
 def _means(kernel: Ready, given: Rows, draws: int) -> Call:
-    launch, unasked = _launch(kernel, given.k), (0,) if kernel.method == RECURSION else (0, 0)
+    launch, unasked = launcher(kernel, given.k), (0,) if kernel.method == RECURSION else (0, 0)
     _, memory, shape = given
 
     def call(logits: Any) -> Any:
@@ -113,7 +113,7 @@ def _means(kernel: Ready, given: Rows, draws: int) -> Call:
 
 
 def _scalars(normaliser: bool, kernel: Ready, given: Rows, draws: int) -> Call:
-    launch, memory, batch = _launch(kernel, given.k), given.memory, given.shape[:-1]
+    launch, memory, batch = launcher(kernel, given.k), given.memory, given.shape[:-1]
 
     def call(logits: Any) -> Any:
         out = memory.empty(batch, logits)
@@ -140,7 +140,7 @@ def _surpluses(kernel: Ready, given: Rows, draws: int) -> Call:
 
 def _divergences(kernel: Ready, given: Rows, draws: int) -> Call:
     """A small difference of large numbers too."""
-    launch, batch, memory = _launch(kernel, given.k), given.shape[:-1], given.memory
+    launch, batch, memory = launcher(kernel, given.k), given.shape[:-1], given.memory
 
     def call(logits: Any, other: Any) -> Any:
         here, there = memory.double(logits), memory.double(other)
@@ -152,7 +152,7 @@ def _divergences(kernel: Ready, given: Rows, draws: int) -> Call:
 
 
 def _scores(kernel: Ready, given: Rows, draws: int) -> Call:
-    launch, memory = _launch(kernel, given.k), given.memory
+    launch, memory = launcher(kernel, given.k), given.memory
 
     def call(logits: Any, z: Any) -> Any:
         out = memory.empty(z.shape[:-1], logits)
@@ -163,7 +163,7 @@ def _scores(kernel: Ready, given: Rows, draws: int) -> Call:
 
 
 def _draws_of_one(kernel: Ready, given: Rows, draws: int) -> Call:
-    launch, rows, memory = _launch(kernel, given.k), kernel.rows, given.memory
+    launch, rows, memory = launcher(kernel, given.k), kernel.rows, given.memory
     last = (0, 1, 0) if kernel.method == RECURSION else (1, 0)
 
     def call(logits: Any, seed: int) -> tuple[Any, Any]:
@@ -183,7 +183,7 @@ def _counts(kernel: Ready, given: Rows, draws: int) -> Call:
     return call
 
 
-def _launch(kernel: Ready, k: int) -> Callable[..., None]:
+def launcher(kernel: Ready, k: int) -> Callable[..., None]:
     """The kernel on the calling thread, given the addresses of logits and the arguments that come after the rows."""
     call, plan, first = kernel.call, kernel.plan, (0, k, *kernel.sizes, 0, kernel.rows)
     last = *plan.alone, plan.layout

@@ -17,10 +17,10 @@ import jax
 import run
 import torch
 from goal import Goal, measure, written
+from page import put
 from settings import require_fast, thread_count
 from timing import grow_heap
 
-BEGIN, END = "<!-- written by tests/benchmarks/goals.py -->", "<!-- up to here -->"
 HEAD = ("what", "against", "goal", "1 thread", "2 threads", "reached")
 
 Found = tuple[Goal, float, float | None]
@@ -80,9 +80,7 @@ def main() -> None:
         if chosen:
             groups[name] = [measured(goal, options.quick) for goal in chosen]
     if options.page:
-        head, _, rest = options.page.read_text().partition(BEGIN)
-        tail = rest.partition(END)[2]
-        options.page.write_text(f"{head}{BEGIN}\n\n{conclusion(groups)}\n\n{tables(groups)}\n\n{END}{tail}")
+        put(options.page, "tests/benchmarks/goals.py", goals=f"{conclusion(groups)}\n\n{tables(groups)}")
 
 
 if __name__ == "__main__":

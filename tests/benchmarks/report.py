@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from case import Record
-
-BEGIN, END = "<!-- {part}: written by tests/benchmarks/run.py -->", "<!-- {part}: up to here -->"
+from page import put
 
 RATIOS = (
     ("step", "Gumbel", "A whole step: ksubset ÷ Gumbel top-k straight-through"),
@@ -47,15 +46,7 @@ ONE: Settings = ("float32", 1)
 
 def write(result: dict[str, Any], page: Path) -> None:
     """Replace what stands between the marks of a page."""
-    text = page.read_text()
-    for part, content in (("conclusions", conclusions(result)), ("numbers", numbers(result))):
-        begin, end = BEGIN.format(part=part), END.format(part=part)
-        head, _, rest = text.partition(begin)
-        _, found, tail = rest.partition(end)
-        if not found:
-            raise ValueError(f"{page} must contain {begin!r} and after it {end!r}")
-        text = f"{head}{begin}\n\n{content}\n\n{end}{tail}"
-    page.write_text(text)
+    put(page, "tests/benchmarks/run.py", conclusions=conclusions(result), numbers=numbers(result))
 
 
 def conclusions(result: dict[str, Any]) -> str:
