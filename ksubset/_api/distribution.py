@@ -165,6 +165,9 @@ class KSubset(Generic[T]):
         elif not (isinstance(ours, int) and isinstance(theirs, int) and ours == theirs):
             known = f"{theirs} beside {ours}"
             raise ValueError(f"other must have the same k, an int or one and the same Cardinality object; got {known}")
+        value = at_once(functions.kl_divergence, self.logits, ours, None, None, other.logits)
+        if value is not None:
+            return value
         return information.divergence(self._call, other.logits, self._known(functions.kl_divergence))
 
     def log_prob(self, z: Array) -> T:

@@ -130,6 +130,13 @@ def test_values_that_need_a_look_are_left_to_ordinary_calls(target: Target, name
 
 
 @readable
+def test_a_divergence_by_objects(target: Target) -> None:
+    logits, other = rows(target, (3, 5)), rows(target, (3, 5)) / 2
+    found = ksubset.KSubset(logits, 2).kl_divergence(ksubset.KSubset(other, 2))
+    assert_same(target, found, ksubset.kl_divergence(logits, other, 2, validate=True))
+
+
+@readable
 def test_other_logits_that_need_a_look_are_left_to_ordinary_calls(target: Target) -> None:
     logits, divergence = rows(target, (3, 5)), find(rows(target, (1,)), "logits").at_once
     ksubset.kl_divergence(logits, logits, 2)
