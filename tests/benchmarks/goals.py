@@ -17,7 +17,7 @@ import jax
 import run
 import torch
 from goal import Goal, measure, written
-from page import put
+from page import put, table
 from settings import require_fast, thread_count
 from timing import grow_heap
 
@@ -48,11 +48,7 @@ def cells(found: Found) -> list[str]:
 
 def tables(groups: dict[str, list[Found]]) -> str:
     """A table for each group, under its name."""
-    parts = []
-    for name, found in groups.items():
-        lines = [list(HEAD), ["---"] * len(HEAD), *map(cells, found)]
-        parts.append(f"## {name}\n\n" + "\n".join(f"| {' | '.join(line)} |" for line in lines))
-    return "\n\n".join(parts)
+    return "\n\n".join(f"## {name}\n\n{table(HEAD, map(cells, found))}" for name, found in groups.items())
 
 
 def conclusion(groups: dict[str, list[Found]]) -> str:

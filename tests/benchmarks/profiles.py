@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from case import Case
 from goal import Call
-from goal_rows import FIRST, MANY, THREE, WIDE, compiled_step, small_step, step, words
-from page import put
+from goal_rows import FIRST, IMPORT, MANY, THREE, WIDE, compiled_step, small_step, step, words
+from page import put, table
 from settings import require_fast, thread_count
 from timing import Job, grow_heap, interleaved, summary
 
@@ -181,9 +181,27 @@ def stages(codes: dict[str, str]) -> list[Row]:
     return rows
 
 
-def table(head: Row, rows: list[Row]) -> str:
-    """In Markdown."""
-    return "\n".join(f"| {' | '.join(line)} |" for line in (head, ("---",) * len(head), *rows))
+SECOND = {
+    "import ksubset": "import ksubset",
+    "import numba": "import numba",
+    "the sources of all kernels": "import ksubset.backends._cpu.calls",
+    "marginals": "ksubset.marginals(x, 3)",
+    "rsample, backward": "ksubset.rsample(x, 3).sum().backward()",
+}
+CLOCK = "import time, json; times = []; mark = lambda: times.append(time.perf_counter()); mark()\n"
+
+
+def second_process(processes: int) -> list[Row]:
+    """Milliseconds of the steps of a process that finds its kernels compiled, medians of some processes."""
+    code = IMPORT + CLOCK + "".join(f"{step}; mark()\n" for step in SECOND.values()) + "print(json.dumps(times))"
+    with tempfile.TemporaryDirectory() as cache:
+        environment, runs = os.environ | {"NUMBA_CACHE_DIR": cache}, []
+        for _ in range(processes + 1):
+            program = [sys.executable, "-c", code]
+            out = subprocess.run(program, check=True, env=environment, capture_output=True, text=True).stdout
+            runs.append(np.diff(json.loads(out)))
+    times = 1e3 * np.median(runs[1:], axis=0)
+    return [(name, f"{ms:.0f}") for name, ms in zip(SECOND, times, strict=True)]
 
 
 def main() -> None:
@@ -209,6 +227,7 @@ def main() -> None:
         "First calls, cache empty, in s": lambda: table(
             ("what", "types", "lowering", "LLVM", "other passes", "the rest", "whole"), stages(codes)
         ),
+        "A second process, in ms": lambda: table(("what", "time"), second_process(1 if options.quick else 5)),
     }
     with thread_count(1):
         text = "\n\n".join(f"### {name}\n\n{make()}" for name, make in parts.items())

@@ -6,6 +6,7 @@ import pytest
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
 pytest.importorskip("jax", reason="a test of JAX's adapter")
 import jax
+import jax.export
 from conftest import Target
 from fast_cases import FAMILIES, counts_for, rows_of
 from jax_kernels import DOUBLE, SINGLE, V, X, answers, check, core, kernels, scalars
@@ -103,7 +104,8 @@ def test_divergences_agree_with_the_core(target: Target, n: int, k: int, dtype: 
 
     x, y = target.array(logits, dtype), target.array(other, dtype)
     assert kernels(both, x, y) == 2
-    for found in (both(x, y), jax.jit(jax.vmap(both))(x, y)):
+    exported = jax.export.export(jax.jit(both))(x, y)  # which keeps to array code
+    for found in (both(x, y), jax.jit(jax.vmap(both))(x, y), exported.call(x, y)):
         for ours, theirs in zip(found, expected, strict=True):
             assert ours.dtype == dtype
             np.testing.assert_allclose(ours, theirs, rtol=tolerance, atol=tolerance)
