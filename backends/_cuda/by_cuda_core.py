@@ -1,4 +1,4 @@
-"""Launches the kernels of ``kernels.cu`` through NVIDIA's `cuda.core`, on a stream and memory of anybody's."""
+"""Launches the CUDA kernels through NVIDIA's `cuda.core`, on a stream and memory of anybody's."""
 
 from functools import lru_cache
 from typing import Any
@@ -6,9 +6,9 @@ from typing import Any
 from cuda.bindings import driver
 from cuda.core import Device, Kernel, LaunchConfig, ObjectCode, Stream, launch
 
-from ksubset.backends._cuda import calls, cubin
+from ksubset.backends._cuda import cubin
 from ksubset.backends._cuda.cubin import Macros
-from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends._cuda.launch import KERNELS, Launch, source
 
 
 def run(planned: Launch, values: list[Any], index: int, stream: int) -> None:
@@ -20,15 +20,15 @@ def run(planned: Launch, values: list[Any], index: int, stream: int) -> None:
 
 
 @lru_cache
-def _code(macros: Macros, architecture: str) -> ObjectCode:
-    return ObjectCode.from_cubin(cubin.machine_code(calls.source(), macros, architecture))
+def _code(program: str, macros: Macros, architecture: str) -> ObjectCode:
+    return ObjectCode.from_cubin(cubin.machine_code(source(program), macros, architecture))
 
 
 @lru_cache
 def _kernel(index: int, name: str, macros: Macros) -> Kernel:
     """A kernel that a device allows all of a block's shared memory."""
     device = Device(index)
-    kernel = _code(macros, f"sm_{device.arch}").get_kernel(name)
+    kernel = _code(KERNELS[name], macros, f"sm_{device.arch}").get_kernel(name)
     attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     allowed = device.properties.max_shared_memory_per_block_optin
     (error,) = driver.cuKernelSetAttribute(attribute, allowed, kernel.handle, device.device_id)

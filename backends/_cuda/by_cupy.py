@@ -1,4 +1,4 @@
-"""Launches the kernels of ``kernels.cu`` through CuPy: one `cupy.RawModule` for each device and set of options."""
+"""Launches the CUDA kernels through CuPy: one `cupy.RawModule` for each device, program and set of options."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -7,8 +7,7 @@ from typing import Any
 import cupy
 from cupy.cuda import runtime as driver
 
-from ksubset.backends._cuda import calls
-from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda.launch import KERNELS, Device, Launch, source
 
 
 @dataclass(frozen=True)
@@ -41,13 +40,13 @@ def device(index: int) -> Device:
 
 
 @lru_cache
-def _module(index: int, options: tuple[str, ...]) -> Any:
-    return cupy.RawModule(code=calls.source(), options=options)
+def _module(index: int, program: str, options: tuple[str, ...]) -> Any:
+    return cupy.RawModule(code=source(program), options=options)
 
 
 @lru_cache
 def _kernel(index: int, name: str, options: tuple[str, ...]) -> Any:
     """A kernel that a device allows all of a block's shared memory."""
-    kernel = _module(index, options).get_function(name)
+    kernel = _module(index, KERNELS[name], options).get_function(name)
     kernel.max_dynamic_shared_size_bytes = device(index).shared_bytes
     return kernel

@@ -1,15 +1,13 @@
-"""The kernels of ``kernels.cu`` for CuPy and torch: how to launch each kernel, and the calls built on them.
+"""The CUDA kernels for CuPy and torch: how to launch each kernel, and the calls built on them.
 
-The source is compiled once for each device, dtype and place of the tree. There are three kernels, one to a primitive of
-`ksubset._engine.inference`; each handles all rows of a call in one launch, on the caller's stream, and waits for
-nothing.
+There is a kernel to each primitive of `ksubset._engine.inference`; it handles all rows of a call in one launch, on the
+caller's stream, and waits for nothing.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import lru_cache, partial
+from functools import partial
 from math import prod
-from pathlib import Path
 from typing import Any
 
 import array_api_compat
@@ -20,7 +18,9 @@ from ksubset._law import functions
 from ksubset._law.by_kernels import ByKernels
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
-from ksubset.backends._cuda.geometry import Device, Launch, plan, suits
+from ksubset.backends._cuda import teams, tree
+from ksubset.backends._cuda.geometry import suits, suits_given
+from ksubset.backends._cuda.launch import Device, Launch
 
 
 @dataclass(frozen=True)
@@ -49,30 +49,27 @@ class Runtime:
     run: Callable[[Launch, list[Any], Array], None]
 
 
-@lru_cache
-def source() -> str:
-    """The kernels."""
-    return Path(__file__).with_name("kernels.cu").read_text(encoding="utf-8")
-
-
 def moments(runtime: Runtime, law: FixedSize, logits: Array, *, sides: bool = True) -> Solution:
     """`ksubset._engine.inference.moments` in one launch."""
-    launch = plan("ksubset_solve", logits, law.width, runtime.device(logits), outside=sides)
+    launch = teams.plan("ksubset_solve", logits, runtime.device(logits))
     tilted = _empty(runtime, tuple(logits.shape), logits)
     log_partition = _empty(runtime, tuple(logits.shape[:-1]), logits)
     chosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
     unchosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
-    arguments = [*_batch(runtime, launch, law, logits), tilted, log_partition, chosen, unchosen]
-    runtime.run(launch, arguments, logits)
+    answers = [tilted, log_partition, chosen, unchosen]
+    runtime.run(launch, [*_batch(runtime, law, logits), launch.size, *answers], logits)
     return Solution(tilted, log_partition, chosen, unchosen)
 
 
-def jacobian_product(runtime: Runtime, law: FixedSize, logits: Array, v: Array) -> Array:
-    """`ksubset._engine.inference.jacobian_product` in one launch; ``logits`` and ``v`` have the same shape."""
-    launch = plan("ksubset_jacobian", logits, law.width, runtime.device(logits))
+def jacobian_product(runtime: Runtime, law: FixedSize, logits: Array, v: Array, tilts: Array | None = None) -> Array:
+    """`ksubset._engine.inference.jacobian_product` in one launch; ``logits`` and ``v`` have the same shape.
+
+    ``tilts`` is λ, (2, rows), where `draw` has found it.
+    """
+    launch = teams.plan("ksubset_jacobian", logits, runtime.device(logits))
     out = _empty(runtime, tuple(logits.shape), logits)
     v, stride = _rows(runtime, v)
-    runtime.run(launch, [*_batch(runtime, launch, law, logits), v, stride, out], logits)
+    runtime.run(launch, [*_batch(runtime, law, logits), launch.size, tilts, v, stride, out], logits)
     return out
 
 
@@ -89,26 +86,32 @@ def by_kernels(runtime: Runtime, law: FixedSize) -> ByKernels:
 
 
 def draw(
-    runtime: Runtime,
-    law: FixedSize,
-    logits: Array,
-    sample_shape: tuple[int, ...],
-    *,
-    u: Array | None = None,
-    seed: Array | None = None,
-) -> Array:
-    """`ksubset._engine.inference.draw` in one launch, sample_shape + (..., n).
+    runtime: Runtime, law: FixedSize, logits: Array, sample_shape: tuple[int, ...], seed: Array
+) -> tuple[Array, Array]:
+    """Exact subsets in one launch, sample_shape + (..., n), and λ, (2, rows), NaN where a row is infeasible.
 
-    From uniforms ``u``, or from ``seed``: two float64 uniforms in [0, 1) on the device, whose leading 32 bits are the
-    key of a Philox generator with a stream for each row and draw.
+    ``seed`` is an integer of 64 bits on the device, the key of a Philox generator with a stream for each row and draw.
     """
+    draws, rows = prod(sample_shape), prod(logits.shape[:-1])
+    out, tilts = (_empty(runtime, shape, logits) for shape in ((*sample_shape, *logits.shape), (2, rows)))
+    launch = teams.plan("ksubset_sample", logits, runtime.device(logits), draws=max(draws, 1))
+    arguments = [*_batch(runtime, law, logits), launch.size, seed, draws, launch.shares, tilts, out]
+    runtime.run(launch, arguments, logits)
+    return out, tilts
+
+
+def draw_given(runtime: Runtime, law: FixedSize, logits: Array, u: Array) -> Array:
+    """`ksubset._engine.inference.draw` in one launch, from uniforms ``u``, sample_shape + (..., n − 1)."""
+    sample_shape = tuple(u.shape[: u.ndim - logits.ndim])
     draws, out = prod(sample_shape), _empty(runtime, (*sample_shape, *logits.shape), logits)
     if draws == 0:
         return out
-    launch = plan("ksubset_sample", logits, law.width, runtime.device(logits), draws=draws, outside=False)
-    u = None if u is None or logits.shape[-1] < 2 else runtime.contiguous(u)
-    arguments = [*_batch(runtime, launch, law, logits), u, seed, draws, launch.shares, launch.at_once, out]
-    runtime.run(launch, arguments, logits)
+    launch = tree.plan(logits, law.width, runtime.device(logits), draws)
+    slab = _empty(runtime, (launch.blocks * launch.slab_stride,), logits) if launch.slab else None
+    given = None if logits.shape[-1] < 2 else runtime.contiguous(u)
+    geometry = [draws, launch.shares, launch.at_once]
+    own = [slab, launch.slab_stride, launch.capacity, given, *geometry, out]
+    runtime.run(launch, [*_batch(runtime, law, logits), *own], logits)
     return out
 
 
@@ -129,9 +132,8 @@ def evaluate(
     if isinstance(law, FixedSize) and suits(law, parameters):
         if function is functions.marginals_jvp:
             return jacobian_product(runtime, law, parameters, *arrays)
-        if function in functions.DRAWING:
-            u = arrays[0]
-            return draw(runtime, law, parameters, tuple(u.shape[: u.ndim - parameters.ndim]), u=u)
+        if function in functions.DRAWING and suits_given(law, parameters):
+            return draw_given(runtime, law, parameters, arrays[0])
         if solution is None and function in SIDES:
             return getattr(moments(runtime, law, parameters), SIDES[function])
         if function in functions.SOLVING and all(suits(law, x) for x in arrays):
@@ -151,15 +153,13 @@ def _empty(runtime: Runtime, shape: tuple[int, ...], like: Array) -> Array:
     return runtime.ops.xp.empty(shape, dtype=like.dtype, device=array_api_compat.device(like))
 
 
-def _batch(runtime: Runtime, launch: Launch, law: FixedSize, logits: Array) -> list[Any]:
+def _batch(runtime: Runtime, law: FixedSize, logits: Array) -> list[Any]:
     """The arguments that all kernels begin with."""
     n, batch = int(logits.shape[-1]), tuple(logits.shape[:-1])
     logits, stride = _rows(runtime, logits)
     common, k_stride = (law.k, 0) if law.counts is None else (0, 1)
     counts = None if law.counts is None else _counts(runtime, law.counts, batch)
-    slab = _empty(runtime, (launch.blocks * launch.slab_stride,), logits) if launch.slab else None
-    sizes = [stride, k_stride, common, law.width, prod(batch), n]
-    return [logits, counts, *sizes, slab, launch.slab_stride, launch.capacity]
+    return [logits, counts, stride, k_stride, common, law.width, prod(batch), n]
 
 
 def _counts(runtime: Runtime, k: Array, batch: tuple[int, ...]) -> Array:

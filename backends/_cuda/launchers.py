@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from importlib import import_module, metadata
 from typing import Any
 
-from ksubset.backends._cuda.geometry import TRIAL, Launch
+from ksubset.backends._cuda.launch import TRIAL, Launch
 
 PACKAGES = (
     ("cuda-core", "cuda.core", "by_cuda_core"),

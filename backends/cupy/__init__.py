@@ -13,7 +13,7 @@ from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset.backends._cuda import calls, geometry
-from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends._cuda.launch import Launch
 from ksubset.backends.cupy import cuda
 
 
@@ -31,6 +31,11 @@ def _generator(rng: object) -> cupy.random.Generator:
     if seed is None and not (rng is None or isinstance(rng, cupy.random.Generator)):
         raise TypeError(f"rng must be a cupy.random.Generator, an int or None; got {kind(rng)}")
     return rng if isinstance(rng, cupy.random.Generator) else cupy.random.default_rng(seed)
+
+
+def _seed(rng: object) -> cupy.ndarray:
+    """64 random bits on the device."""
+    return (_generator(rng).random(2, dtype=cupy.float64) * 2.0**32).astype(cupy.uint32).view(cupy.int64)
 
 
 class CuPy(Backend):
@@ -86,8 +91,7 @@ class CuPy(Backend):
     ) -> Array | None:
         if not isinstance(law, FixedSize) or not geometry.suits(law, parameters):
             return None
-        seed = _generator(rng).random(2, dtype=cupy.float64)
-        return calls.draw(RUNTIME, law, parameters, sample_shape, seed=seed)
+        return calls.draw(RUNTIME, law, parameters, sample_shape, _seed(rng))[0]
 
 
 ADAPTER = CuPy()

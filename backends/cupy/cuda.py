@@ -1,4 +1,4 @@
-"""CuPy as a launcher of the kernels of ``kernels.cu``, on its own arrays and its current stream."""
+"""CuPy as a launcher of the CUDA kernels, on its own arrays and its current stream."""
 
 from typing import Any
 
@@ -8,7 +8,7 @@ import numpy as np
 from ksubset._engine.ops import Array, Ops
 from ksubset.backends._cuda import by_cupy
 from ksubset.backends._cuda.calls import Runtime
-from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends._cuda.launch import Launch
 
 
 def runtime(ops: Ops) -> Runtime:

@@ -20,13 +20,14 @@ from ksubset.backends.torch import cpu, cuda, dispatch, estimators
 from ksubset.backends.torch.autograd import Evaluation, product
 from ksubset.backends.torch.autograd import evaluate as autograd_evaluate
 from ksubset.backends.torch.compile import draw_compiled, evaluate_compiled
+from ksubset.backends.torch.drawn import attached
 from ksubset.backends.torch.operations import indices_compiled
-from ksubset.backends.torch.ops import LAZY, is_readable, ops_for
+from ksubset.backends.torch.ops import is_readable, ops_for
 from ksubset.backends.torch.transforms import is_tracked, refuse_derivatives_while_compiling
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
-    from ksubset.backends._cuda.geometry import Launch
+    from ksubset.backends._cuda.launch import Launch
     from ksubset.backends.torch.distribution import KSubset
     from ksubset.backends.torch.layers import SubsetGate, SubsetSampler
 
@@ -62,20 +63,6 @@ def _draw_by_compiled(
     """In a program that `torch.compile` traces, from torch's global generator."""
     seed = torch.randint(2**63 - 1, (), device=parameters.device)
     call = Evaluation(function, law.static, _value, sampler=partial(draw_compiled, sample_shape))
-    return autograd_evaluate(call, parameters, law.counts, seed)
-
-
-def _draw_on_cuda(
-    function: Callable[..., Array],
-    law: Law,
-    parameters: torch.Tensor,
-    rng: object,
-    sample_shape: tuple[int, ...],
-) -> torch.Tensor | None:
-    if not cuda.suits(law, parameters):
-        return None
-    seed = cuda.seed(generator(rng, parameters), parameters)
-    call = Evaluation(function, law.static, _value, sampler=partial(cuda.draw, LAZY, sample_shape))
     return autograd_evaluate(call, parameters, law.counts, seed)
 
 
@@ -171,7 +158,8 @@ class Torch(Backend):
         if call is None:
             return None
         law = FixedSize(k, min(k, logits.shape[-1] - k))
-        return cpu.attached(_product_of(law), function, law, logits, *call(cpu.seed(generator(rng, logits))))
+        drawn = call(cpu.seed(generator(rng, logits)))
+        return attached(_product_of(law), cpu.product, function, law, logits, drawn)
 
     def moments(self, law: Law, parameters: Array) -> Any:
         if cpu.takes(law, "moments", parameters):
@@ -204,13 +192,16 @@ class Torch(Backend):
     ) -> Array | None:
         if torch._C._are_functorch_transforms_active():
             return None
-        if torch.compiler.is_compiling() and rng is None and parameters.device.type == cpu.DEVICE != cuda.DEVICE:
-            return _draw_by_compiled(function, law, parameters, sample_shape)
-        if not cpu.takes(law, "draw", parameters):
-            return _draw_on_cuda(function, law, parameters, rng, sample_shape)
-
-        z, shifts = cpu.sample(law, parameters, cpu.seed(generator(rng, parameters)), sample_shape)
-        return cpu.attached(_product_of(law), function, law, parameters, z, shifts)
+        if torch.compiler.is_compiling():
+            draws = rng is None and dispatch.may_draw(law, parameters)
+            return _draw_by_compiled(function, law, parameters, sample_shape) if draws else None
+        if cpu.takes(law, "draw", parameters):
+            drawn = cpu.sample(law, parameters, cpu.seed(generator(rng, parameters)), sample_shape)
+            return attached(_product_of(law), cpu.product, function, law, parameters, drawn)
+        if not cuda.suits(law, parameters) or not isinstance(law, FixedSize):
+            return None
+        drawn = cuda.draw(law, parameters, cuda.seed(generator(rng, parameters), parameters), sample_shape)
+        return attached(_product_of(law), cuda.product, function, law, parameters, drawn)
 
 
 ADAPTER = Torch()

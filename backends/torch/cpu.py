@@ -7,7 +7,7 @@ where a tensor has no memory of its own, the core runs instead.
 from collections.abc import Callable
 from dataclasses import fields
 from functools import cache
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -17,7 +17,7 @@ from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset.backends._cpu import dispatch, dispatch_fixed
-from ksubset.backends.torch.transforms import for_each_draw, is_recorded
+from ksubset.backends.torch.transforms import is_recorded
 
 if TYPE_CHECKING:
     import numpy as np
@@ -159,21 +159,6 @@ def by_kernels(function: Callable[..., Any], law: Law) -> Law:
     return dispatch.by_kernels(function, law, torch.get_num_threads(), TENSORS)
 
 
-def attached(
-    differentiate: Callable[[Tensor, Tensor], Tensor],
-    function: Callable[..., Any],
-    law: Law,
-    parameters: Tensor,
-    z: Tensor,
-    shifts: Any,
-) -> Tensor:
-    """Samples; those of `rsample` with their gradient, ``differentiate(parameters, v)``, J · v."""
-    derived = parameters.requires_grad or torch.autograd.forward_ad._current_level >= 0
-    if function is functions.rsample and derived and isinstance(law, FixedSize):
-        z = Drawn.apply(parameters, law.counts, (z, _Draw(law, shifts, differentiate)))  # type: ignore[no-untyped-call]  # torch leaves it so
-    return z
-
-
 def sample(
     law: Law, parameters: Tensor, seed: int, sample_shape: tuple[int, ...], places: int = 0
 ) -> tuple[Tensor, Any]:
@@ -198,43 +183,6 @@ def draw_indices(
 
 def seed(generator: torch.Generator | None) -> int:
     return int(torch.randint(2**63 - 1, (), generator=generator, device="cpu"))
-
-
-class _Draw(NamedTuple):
-    """The data that the gradient of samples needs."""
-
-    law: FixedSize
-    shifts: Tensor
-    differentiate: Callable[[Tensor, Tensor], Tensor]
-
-
-class Drawn(torch.autograd.Function):
-    """A sample with the SIMPLE gradient, whose backward pass starts from the λ that the sampler found.
-
-    Unlike the Functions of `autograd` it need not work under `torch.func`, which saves it a third of the
-    price of a small step.
-    """
-
-    @staticmethod
-    def forward(ctx: Any, logits: Tensor, counts: Tensor | None, drawn: tuple[Tensor, _Draw]) -> Tensor:
-        z, ctx.draw = drawn
-        ctx.shape = z.shape
-        ctx.save_for_backward(logits, counts)
-        ctx.save_for_forward(logits)
-        return z
-
-    @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> Any:
-        (logits, _), draw = ctx.saved_tensors, ctx.draw  # raises if the logits or k were changed in place
-        v = grad.sum_to_size(logits.shape) if grad.ndim > logits.ndim else grad
-        if torch.is_grad_enabled() or not is_plain(v):
-            return draw.differentiate(logits, v), None, None
-        return product(draw.law, logits, v, draw.shifts), None, None
-
-    @staticmethod
-    def jvp(ctx: Any, dlogits: Tensor, *_: None) -> Tensor:
-        (logits,) = ctx.saved_tensors
-        return for_each_draw(ctx.draw.differentiate(logits, dlogits), ctx.shape)
 
 
 def _view(x: Tensor) -> "np.ndarray":

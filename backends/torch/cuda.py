@@ -1,4 +1,4 @@
-"""CUDA tensors of torch: which calls the kernels of ``kernels.cu`` take, and their launch on torch's current stream."""
+"""CUDA tensors of torch: which calls the CUDA kernels take, and their launch on torch's current stream."""
 
 from collections.abc import Callable
 from dataclasses import replace
@@ -12,9 +12,10 @@ from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset.backends._cuda import calls, geometry, launchers
 from ksubset.backends._cuda.calls import Runtime
-from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda.launch import Device, Launch
 from ksubset.backends._cuda.launchers import Launcher
 from ksubset.backends.torch.cpu import is_plain
+from ksubset.backends.torch.ops import LAZY
 
 DEVICE = "cuda"
 
@@ -33,6 +34,16 @@ def path(law: Law, name: str, parameters: torch.Tensor) -> Launch | str:
 def suits(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
     """Whether the kernels take a call, and a block is enough for a row."""
     return _takes(law, parameters, *arrays) and geometry.suits(law, parameters)
+
+
+def draws(law: Law, parameters: torch.Tensor) -> bool:
+    """The same of a tensor that `torch.compile` traces."""
+    return geometry.suits(law, parameters) and _launches(parameters.device.index)
+
+
+@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch leaves it so
+def _launches(index: int) -> bool:
+    return not isinstance(launcher(index), str)
 
 
 def _takes(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
@@ -64,21 +75,26 @@ def moments(ops: Ops, law: Law, parameters: torch.Tensor) -> Any:
 
 
 def draw(
-    ops: Ops,
-    sample_shape: tuple[int, ...],
-    law: FixedSize,
-    logits: torch.Tensor,
-    k: torch.Tensor | None,
-    seed: torch.Tensor,
-) -> torch.Tensor:
-    """Exact subsets, sample_shape + (..., n), of a call that `suits`."""
-    result: torch.Tensor = calls.draw(runtime(ops), law.sized(k), logits, sample_shape, seed=seed)
-    return result
+    law: FixedSize, logits: torch.Tensor, seed: torch.Tensor, sample_shape: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Exact subsets, sample_shape + (..., n), of a call that `suits`, and λ, (2, rows)."""
+    found: tuple[torch.Tensor, torch.Tensor] = calls.draw(runtime(LAZY), law, logits, sample_shape, seed)
+    return found
+
+
+def product(law: FixedSize, logits: torch.Tensor, v: torch.Tensor, tilts: torch.Tensor) -> torch.Tensor:
+    """J · v from the λ of `draw`, for the logits that it had."""
+    image: torch.Tensor = calls.jacobian_product(runtime(LAZY), law, logits, _as_stored(v, logits), tilts)
+    return image
+
+
+def _as_stored(v: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    return v.to(like.dtype).resolve_neg()
 
 
 def seed(generator: torch.Generator | None, like: torch.Tensor) -> torch.Tensor:
-    """Two uniforms that seed `draw`, from a generator on the device or torch's global one."""
-    return torch.rand(2, dtype=torch.float64, device=like.device, generator=generator)
+    """The integer that seeds `draw`, from a generator on the device or torch's global one, which nobody reads."""
+    return torch.randint(2**63 - 1, (), device=like.device, generator=generator)
 
 
 def runtime(ops: Ops) -> Runtime:

@@ -31,13 +31,22 @@ def evaluate(
     return cuda.evaluate(ops_for(parameters), function, law, parameters, *arrays, **known)
 
 
+def may_draw(law: Law, parameters: Tensor) -> bool:
+    """Whether `draw_from` draws in a compiled program; else the program draws uniforms."""
+    if parameters.device.type == cuda.DEVICE:
+        return cuda.draws(law, parameters)
+    return parameters.device.type == cpu.DEVICE
+
+
 def draw_from(
     law: Law, parameters: Tensor, seed: Tensor, sample_shape: tuple[int, ...]
 ) -> tuple[Tensor, Tensor | None]:
-    """Exact subsets of CPU tensors from a random integer, sample_shape + (..., n), and λ if a kernel found it."""
+    """Exact subsets from a random integer on their device, sample_shape + (..., n), and λ if a kernel found it."""
     if cpu.takes(law, "draw", parameters):
         return cpu.sample(law, parameters, int(seed), sample_shape)
-    source = torch.Generator().manual_seed(int(seed))
+    if isinstance(law, FixedSize) and cuda.suits(law, parameters):
+        return cuda.draw(law, parameters, seed, sample_shape)
+    source = torch.Generator(parameters.device).manual_seed(int(seed))
     shape = (*sample_shape, *parameters.shape[:-1], law.uniforms(law.items_among(parameters.shape[-1])))
     u = signed_uniforms(shape, parameters, generator=source)
     return functions.sample(ops_for(parameters), law, parameters, u), None
@@ -45,9 +54,11 @@ def draw_from(
 
 def product_from(law: Law, parameters: Tensor, v: Tensor, shifts: Tensor) -> Tensor:
     """J · v from the λ of `draw_from`, or NaN where that is not known."""
-    known = bool(shifts.numel()) and not shifts[0, 0].isnan()
-    if known and isinstance(law, FixedSize) and cpu.takes(law, functions.marginals_jvp.__name__, parameters, v):
-        return cpu.product(law, parameters, v, shifts)
+    if isinstance(law, FixedSize) and shifts.numel():
+        if cuda.suits(law, parameters, v):
+            return cuda.product(law, parameters, v, shifts)
+        if not shifts[0, 0].isnan() and cpu.takes(law, functions.marginals_jvp.__name__, parameters, v):
+            return cpu.product(law, parameters, v, shifts)
     return evaluate(functions.marginals_jvp, law, parameters, v)
 
 

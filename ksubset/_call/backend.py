@@ -10,7 +10,7 @@ from ksubset._law.law import Law
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
-    from ksubset.backends._cuda.geometry import Launch
+    from ksubset.backends._cuda.launch import Launch
 
 Known: TypeAlias = Any
 """The moments that several functions share, or None where they are not known."""

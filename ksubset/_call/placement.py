@@ -13,7 +13,7 @@ from ksubset._law import functions
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
-    from ksubset.backends._cuda.geometry import Launch
+    from ksubset.backends._cuda.launch import Launch
 
 Work: TypeAlias = Callable[..., Array]
 """``work(problem, *arrays)``: a result for rows that are whole, (...) + tail with the batch (...) of the problem."""

@@ -17,7 +17,7 @@ from ksubset._law.law import Law
 if TYPE_CHECKING:
     from ksubset._law.fixed_size import FixedSize
     from ksubset.backends._cpu.calls import Path
-    from ksubset.backends._cuda.geometry import Launch
+    from ksubset.backends._cuda.launch import Launch
 
 
 @dataclass

@@ -10,7 +10,7 @@ from ksubset._engine.ops import Array
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
-    from ksubset.backends._cuda.geometry import Launch
+    from ksubset.backends._cuda.launch import Launch
 
 
 @dataclass

@@ -1,9 +1,10 @@
 // Executes CUDA source on the CPU, to test arithmetic, synchronisation and bounds where there is no GPU.
 //
 // A block's threads are fibers. Between barriers they run one after another in shuffled order. A launch fails, with a
-// message, at a barrier or warp operation that not all threads reach together; at an index outside of a span, or a span
-// outside of the arrays it was given; at a read of shared or slab memory that the block has not written; and at a race:
-// two threads that touch one place between two barriers, at least one of them writing.
+// message, at a barrier or warp operation that not all of its threads reach together; at an index outside of a span, or
+// a span outside of the arrays it was given; at a read of shared or slab memory that the block has not written; and at a
+// race: two threads that touch one place, at least one of them writing, with no barrier between, nor a meeting
+// (__syncwarp) of lanes to which both belong. Shuffles order nothing. A lane keeps to one mask for all of a launch.
 #pragma once
 #include <math.h>
 #include <setjmp.h>
@@ -15,6 +16,7 @@
 
 #define __global__
 #define __device__
+#define __noinline__
 #define __shared__
 #define __launch_bounds__(...)
 #define __align__(bytes) alignas(bytes)
@@ -35,17 +37,28 @@ template <typename To, typename From> To same_bits(From x) {
 }
 inline unsigned __float_as_uint(float x) { return same_bits<unsigned>(x); }
 inline long long __double_as_longlong(double x) { return same_bits<long long>(x); }
+inline float __uint_as_float(unsigned x) { return same_bits<float>(x); }
+inline double __longlong_as_double(long long x) { return same_bits<double>(x); }
 inline int __ffs(unsigned x) { return __builtin_ffs(x); }
+inline float __fdividef(float x, float y) { return x / y; }
+template <typename T> void sincospi(T x, T* sine, T* cosine) {
+  T turns = x - 2 * rint(x / 2);  // exact, in [−1, 1]
+  double angle = M_PI * (double)turns;
+  *sine = sin(angle), *cosine = fabs(turns) == (T)0.5 ? 0 : cos(angle);
+}
+inline void sincospif(float x, float* sine, float* cosine) { sincospi(x, sine, cosine); }
 
 namespace on_cpu {
 
 enum State { READY, AT_WARP_OPERATION, AT_BARRIER, DONE };
 constexpr int WARP = 32, MOST_THREADS = 512;
 constexpr size_t STACK = 64 * 1024;
+constexpr int NEVER = 1 << 30;  // meetings that a place waits for where no lanes that meet have read it alone
 
 struct Fiber {
   State state;
-  int line, bank[DONE];
+  int line, bank[DONE], meetings;
+  unsigned lanes;
   bool started;
   ucontext_t start;
   jmp_buf position;
@@ -67,11 +80,24 @@ inline int random_below(int n) {
 
 // ------------------------------------------------------------------------------------------ memory
 
-// Who touched a place since the last barrier: a thread, NOBODY, or SEVERAL. Places are two bytes wide.
-struct Place {
-  int write_epoch = -1, writer, read_epoch = -1, reader, written_in_block = -1;
+// Who touched a place since the last barrier, and how many meetings it had had: a thread, NOBODY, or the lanes of SEVERAL.
+struct Touch {
+  int epoch = -1, thread, meetings;
+  bool several;
+
+  // Whether the current thread comes after it.
+  bool is_over() const {
+    if (epoch != on_cpu::epoch || (thread == current && !several)) return true;
+    return thread / WARP == current / WARP && fibers[thread].lanes == fibers[current].lanes &&
+           meetings < fibers[current].meetings;
+  }
 };
-constexpr int SEVERAL = -1;
+
+// Places are two bytes wide.
+struct Place {
+  Touch written, read;
+  int written_in_block = -1;
+};
 constexpr size_t GRAIN = 2;
 
 struct Region {
@@ -89,16 +115,18 @@ static std::vector<Region> regions;
 
 inline void touch(Region& region, const void* data, size_t bytes, bool writes) {
   size_t first = ((char*)data - region.data) / GRAIN;
+  int now = fibers[current].meetings;
   for (size_t i = first; i < first + bytes / GRAIN; i++) {
     Place& place = region.places[i];
-    if (place.write_epoch == epoch && place.writer != current) fail("race: two threads, one of them having written");
+    if (!place.written.is_over()) fail("race: two threads, one of them having written");
     if (writes) {
-      if (place.read_epoch == epoch && place.reader != current) fail("race: written after another thread's read");
-      place.write_epoch = epoch, place.writer = current, place.written_in_block = blockIdx.x;
+      if (!place.read.is_over()) fail("race: written after another thread's read");
+      place.written = {epoch, current, now, false}, place.written_in_block = blockIdx.x;
     } else {
       if (region.scratch && place.written_in_block != (int)blockIdx.x) fail("read of memory never written");
-      place.reader = place.read_epoch == epoch && place.reader != current ? SEVERAL : current;
-      place.read_epoch = epoch;
+      bool others = place.read.epoch == epoch && (place.read.several || place.read.thread != current);
+      bool apart = others && fibers[place.read.thread].lanes != fibers[current].lanes;
+      place.read = {epoch, current, apart ? NEVER : others ? max(place.read.meetings, now) : now, others};
     }
   }
 }
@@ -149,7 +177,7 @@ namespace on_cpu {
 
 inline void run_fiber() {
   body();
-  fibers[current].state = DONE;
+  fibers[current].state = DONE, fibers[current].line = 0;
   longjmp(scheduler, 1);
 }
 
@@ -188,25 +216,47 @@ inline void shuffle(int* order, int size) {
   for (int i = size - 1; i > 0; i--) std::swap(order[i], order[random_below(i + 1)]);
 }
 
+// The lanes that wait with one of a warp, if all of its mask do so, at one line; else none.
+inline unsigned together(int first, int lane) {
+  unsigned lanes = fibers[first + lane].lanes;
+  for (int i = 0; i < WARP; i++) {
+    if (!(lanes >> i & 1)) continue;
+    Fiber& other = fibers[first + i];
+    if (other.state != AT_WARP_OPERATION || other.lanes != lanes || other.line != fibers[first + lane].line) return 0;
+  }
+  return lanes;
+}
+
+// Let those go on who have waited for each other; whether there are any.
+inline bool release_lanes(int first) {
+  bool any = false;
+  for (int lane = 0; lane < WARP; lane++) {
+    if (fibers[first + lane].state != AT_WARP_OPERATION) continue;
+    unsigned lanes = together(first, lane);
+    for (int i = 0; i < WARP; i++)
+      if (lanes >> i & 1) fibers[first + i].state = READY, any = true;
+  }
+  return any;
+}
+
 // Run a warp until all of its threads are at a barrier or have ended.
 inline void run_warp(int first) {
   int order[WARP];
   do {
-    release(first, agree(first, first + WARP, AT_WARP_OPERATION) ? first + WARP : first);
     shuffle(order, WARP);
     for (int lane : order) {
       if (fibers[first + lane].state == READY) resume(first + lane);
       if (failure) return;
     }
-  } while (agree(first, first + WARP, AT_WARP_OPERATION));
+  } while (release_lanes(first));
   for (int i = first; i < first + WARP; i++)
-    if (fibers[i].state == AT_WARP_OPERATION) failure = "warp operation that part of the warp does not reach";
+    if (fibers[i].state == AT_WARP_OPERATION) failure = "warp operation that part of its lanes do not reach";
 }
 
 inline void run_block() {
   int order[MOST_THREADS / WARP];
   for (Fiber* fiber = fibers; fiber < fibers + threads; fiber++) {
-    fiber->state = READY, fiber->started = false, fiber->line = 0;
+    fiber->state = READY, fiber->started = false, fiber->line = fiber->meetings = 0, fiber->lanes = 0;
     fiber->bank[AT_WARP_OPERATION] = fiber->bank[AT_BARRIER] = 0;
   }
   do {
@@ -227,19 +277,36 @@ template <typename T> const char (*publish(T x, State state, int line))[8] {
   return bank;
 }
 
-template <typename T> T from_lane(T x, int lane, int line) {
+// A lane names itself among those it waits for, and always the same.
+inline void join(unsigned lanes) {
+  Fiber& fiber = fibers[current];
+  if (!(lanes >> current % WARP & 1)) fail("warp operation of lanes without its own");
+  if (fiber.lanes && fiber.lanes != lanes) fail("warp operation of other lanes than before");
+  fiber.lanes = lanes;
+}
+
+template <typename T> T from_lane(unsigned lanes, T x, int lane, int line) {
   int first = current / WARP * WARP;
+  join(lanes);
+  if (!(lanes >> lane & 1)) fail("value of a lane that does not take part");
   T y;
   memcpy(&y, publish(x, AT_WARP_OPERATION, line)[first + lane], sizeof y);
   return y;
 }
 
-inline unsigned ballot(bool x, int line) {
+inline unsigned ballot(unsigned lanes, bool x, int line) {
   int first = current / WARP * WARP;
+  join(lanes);
   auto bank = publish(x, AT_WARP_OPERATION, line);
   unsigned found = 0;
-  for (int lane = 0; lane < WARP; lane++) found |= (unsigned)bank[first + lane][0] << lane;
+  for (int lane = 0; lane < WARP; lane++) found |= (lanes >> lane & 1) * (unsigned)bank[first + lane][0] << lane;
   return found;
+}
+
+inline void meet(unsigned lanes, int line) {
+  join(lanes);
+  wait(AT_WARP_OPERATION, line);
+  fibers[current].meetings++;
 }
 
 inline int count(bool x, int line) {
@@ -255,7 +322,8 @@ inline int count(bool x, int line) {
 #define __syncthreads() on_cpu::wait(on_cpu::AT_BARRIER, __LINE__)
 #define __syncthreads_count(x) on_cpu::count(x, __LINE__)
 #define __syncthreads_or(x) (on_cpu::count(x, __LINE__) > 0)
-#define __ballot_sync(mask, x) on_cpu::ballot(x, __LINE__)
-#define __shfl_sync(mask, x, lane) on_cpu::from_lane(x, lane, __LINE__)
-#define __shfl_xor_sync(mask, x, bits) on_cpu::from_lane(x, LANE ^ (bits), __LINE__)
-#define __shfl_up_sync(mask, x, by) on_cpu::from_lane(x, LANE >= (by) ? LANE - (by) : LANE, __LINE__)
+#define __syncwarp(mask) on_cpu::meet(mask, __LINE__)
+#define __ballot_sync(mask, x) on_cpu::ballot(mask, x, __LINE__)
+#define __shfl_sync(mask, x, lane) on_cpu::from_lane(mask, x, lane, __LINE__)
+#define __shfl_xor_sync(mask, x, bits) on_cpu::from_lane(mask, x, LANE ^ (bits), __LINE__)
+#define __shfl_up_sync(mask, x, by) on_cpu::from_lane(mask, x, LANE >= (by) ? LANE - (by) : LANE, __LINE__)

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 from cuda_on_cpu.emulator import Emulator
 
-from ksubset.backends._cuda import calls
-from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda.launch import KERNELS, PROGRAMS, Device, Launch, source
 
 
 class Module:
     """Stands in for `cupy.RawModule`."""
 
     def __init__(self, emulator: Emulator, code: str, options: tuple[str, ...]) -> None:
-        assert code == calls.source()
+        (self.program,) = (program for program in PROGRAMS if code == source(program))
         self.emulator, self.options = emulator, options
 
     def get_function(self, name: str) -> "Kernel":
+        assert KERNELS[name] == self.program
         return Kernel(self.emulator, name, self.options)
 
 
@@ -30,14 +30,15 @@ class Kernel:
 
     def __init__(self, emulator: Emulator, name: str, options: tuple[str, ...]) -> None:
         self.emulator, self.name = emulator, name
-        self.real, self.slab = ("float" if "-DKSUBSET_REAL=float" in options else "double"), options[-1].endswith("1")
+        self.defined = dict(option.removeprefix("-DKSUBSET_").split("=") for option in options[1:])
 
     def __call__(self, grid: tuple[int], block: tuple[int], args: tuple[Any, ...], *, shared_mem: int) -> None:
         if shared_mem > self.max_dynamic_shared_size_bytes:
             raise ValueError(f"{shared_mem} bytes of shared memory are not in an acceptable range")
         assert all(isinstance(x, np.ndarray | np.int32 | np.uint64) for x in args)
         values = [np.uint64(x.ctypes.data) if isinstance(x, np.ndarray) else x for x in args]
-        launch = Launch(self.name, self.real, self.slab, grid[0], block[0], shared_mem, 0, 0)
+        slab = self.defined.get("SLAB")
+        launch = Launch(self.name, self.defined["REAL"], grid[0], block[0], shared_mem, slab and slab == "1")
         self.emulator.launch(launch, values)
 
 

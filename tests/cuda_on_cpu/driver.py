@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 from cuda_on_cpu.emulator import COMPILER, HERE, Emulator
 
-from ksubset.backends._cuda import calls
-from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends._cuda.launch import PROGRAMS, Launch, source
 
 SONAME = "libcuda.so.1"
 
@@ -74,10 +73,11 @@ class Driver:
         launched = pointer[0]
         try:
             assert (*launched.grid[1:], *launched.block[1:]) == (1, 1, 1, 1)
-            real, slab = launched.image.decode().split()
+            program, real, *slab = launched.image.decode().split()
             name, geometry = launched.name.decode(), (launched.grid[0], launched.block[0], launched.shared_bytes)
             self.streams.append(launched.stream)
-            launch = Launch(name, real, slab == "1", *geometry, 0, 0)
+            launch = Launch(name, real, *geometry, slab == ["1"] if slab else None)
+            assert launch.program == program
             self.emulator.execute(launch, launched.parameters)
         except Exception as error:
             self.error = error
@@ -85,8 +85,8 @@ class Driver:
         return 0
 
 
-def _image(source: str, macros: tuple[tuple[str, str], ...], architecture: str) -> bytes:
-    """In the place of a cubin: which variant it is."""
-    assert source == calls.source()
+def _image(code: str, macros: tuple[tuple[str, str], ...], architecture: str) -> bytes:
+    """In the place of a cubin: which program and variant it is."""
+    (program,) = (program for program in PROGRAMS if code == source(program))
     assert architecture == "sm_90"
-    return " ".join(value for _, value in macros).encode() + b"\0"
+    return " ".join([program, *(value for _, value in macros)]).encode() + b"\0"

@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from ksubset.backends._cuda.calls import Runtime
-from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda.launch import KERNELS, Device, Launch, source
 from ksubset.backends.array_api import NUMPY
 
 HERE = Path(__file__).parent
@@ -42,26 +42,37 @@ class Region(ctypes.Structure):
     _fields_ = (("data", ctypes.c_void_p), ("bytes", ctypes.c_size_t), ("scratch", ctypes.c_bool))
 
 
-def compile_kernels(folder: Path, source: str, real: str, slab: bool, *, name: str = "kernels") -> ctypes.CDLL:
-    """Build the host program around a version of the source."""
+Macros = tuple[tuple[str, str], ...]
+
+
+def library(folder: Path, program: str, macros: Macros) -> Path:
+    """Where a program is built."""
+    return folder / f"{'-'.join([program, *(value for _, value in macros)])}.so"
+
+
+def compile_program(folder: Path, program: str, macros: Macros, changed: str | None = None) -> ctypes.CDLL:
+    """Build the host program around a program of kernels, or around a changed version of its source."""
     folder.mkdir(parents=True, exist_ok=True)
-    file, library = folder / f"{name}.cu", folder / f"{name}-{real}-{int(slab)}.so"
-    file.write_text(source, encoding="utf-8")
+    file, built = folder / f"{program}.cu", library(folder, program, macros)
+    file.write_text(changed or source(program), encoding="utf-8")
     flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
-    definitions = [f"-DKSUBSET_REAL={real}", f"-DKSUBSET_SLAB={int(slab)}", f'-DKSUBSET_SOURCE="{file}"']
+    entries = " ".join(f"ENTRY({kernel})" for kernel, own in KERNELS.items() if own == program)
+    definitions = [f'-DKSUBSET_SOURCE="{file}"', f"-DKSUBSET_ENTRIES={entries}"]
+    definitions += [f"-D{name}={value}" for name, value in macros]
     assert COMPILER
-    command = [COMPILER, *flags, *definitions, str(HERE / "host.cpp"), "-o", str(library)]
+    command = [COMPILER, *flags, *definitions, str(HERE / "host.cpp"), "-o", str(built)]
     subprocess.run(command, check=True, capture_output=True, text=True, timeout=120)
-    return ctypes.CDLL(str(library))
+    return ctypes.CDLL(str(built))
 
 
 class Emulator:
     """A GPU with a given amount of shared memory, or with none to spare for a tree, so that slabs are used."""
 
-    def __init__(self, build: Callable[[str, bool], ctypes.CDLL], *, shared_bytes: int = 200_000, processors: int = 2):
+    def __init__(
+        self, build: Callable[[str, Macros], ctypes.CDLL], *, shared_bytes: int = 200_000, processors: int = 2
+    ):
         self.build, self.seeds = build, count(1)
         self.launches: list[Launch] = []
-        self.threads: int | None = None
         self.lent: list[Any] = []
         device = Device(shared_bytes, processors)
         self.runtime = Runtime(NUMPY, lambda _: device, _strides, np.ascontiguousarray, self.run)
@@ -80,14 +91,12 @@ class Emulator:
     def execute(self, launch: Launch, parameters: int | None) -> None:
         """Launch a kernel as the driver does: by the address of pointers to its parameters."""
         self.launches.append(launch)
-        library = self.build(launch.real, launch.slab)
-        entry = getattr(library, f"run_{launch.kernel}")
+        entry = getattr(self.build(launch.program, launch.macros), f"run_{launch.kernel}")
         entry.restype, entry.argtypes = ctypes.c_char_p, [Geometry, ctypes.c_void_p, ctypes.c_void_p]
         arrays = [x for x in self.lent if isinstance(x, np.ndarray)]
         slab = self.lent[8] if launch.slab else None
         regions = (Region * len(arrays))(*(Region(*_extent(x), x is slab) for x in arrays))
-        threads = self.threads or launch.threads
-        geometry = Geometry(launch.blocks, threads, launch.shared_bytes, len(arrays), next(self.seeds))
+        geometry = Geometry(launch.blocks, launch.threads, launch.shared_bytes, len(arrays), next(self.seeds))
         failure = entry(geometry, ctypes.addressof(regions), parameters)
         if failure:
             raise EmulatorError(failure.decode())

@@ -55,7 +55,4 @@ using on_cpu::Array, on_cpu::Geometry, on_cpu::launch, on_cpu::caller;
   extern "C" const char* run_##kernel(Geometry geometry, const Array* arrays, void** values) {               \
     return launch(caller<&kernel>(&kernel), geometry, arrays, values);                                        \
   }
-ENTRY(ksubset_solve)
-ENTRY(ksubset_jacobian)
-ENTRY(ksubset_sample)
-ENTRY(ksubset_nothing)
+KSUBSET_ENTRIES

@@ -1,4 +1,6 @@
-"""Philox4x32-10 in NumPy, written from the paper (Salmon et al., SC 2011) independently of the kernels."""
+"""Philox4x32-10, and draws by it, in NumPy: written from the paper (Salmon et al., SC 2011), not from the kernels."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -19,9 +21,29 @@ def philox(counter: np.ndarray, key: np.ndarray) -> np.ndarray:
     return words
 
 
-def uniforms(seed: np.ndarray, draws: int, rows: int, pairs: int) -> np.ndarray:
-    """The uniforms of the sampling kernel, (draws, rows, pairs)."""
-    draw, row, pair = np.meshgrid(*(np.arange(size) for size in (draws, rows, pairs)), indexing="ij")
-    words = philox(np.stack([pair, draw, row, 0 * row], axis=-1), np.floor(seed * 2.0**32))
-    whole = (words[..., 1] << np.uint64(32) | words[..., 0]).view(np.int64)
-    return (whole >> 11) * 2.0**-53
+def subsets(seed: int, draws: int, tilted: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """Subsets of the sampling kernel from rows of t = θ + λ, (draws, rows, n): independent items until k are chosen."""
+    key = np.array([seed & 0xFFFFFFFF, seed >> 32], dtype=np.uint64)
+    rows = [_row(key, draws, i, t, count) for i, (t, count) in enumerate(zip(tilted, k, strict=True))]
+    return np.stack(rows, axis=1).astype(tilted.dtype)
+
+
+def _row(key: np.ndarray, draws: int, row: int, t: np.ndarray, k: int) -> np.ndarray:
+    if np.isnan(t).any():
+        return np.full((draws, t.size), np.nan)
+    odds = np.exp(-np.abs(t))
+    rare = odds / (1 + odds)
+    return np.stack([_draw(lambda a, d=draw: _bits(key, t.size, a, d, row), rare, t > 0, k) for draw in range(draws)])
+
+
+def _draw(bits: Callable[[int], np.ndarray], rare: np.ndarray, likely: np.ndarray, k: int) -> np.ndarray:
+    attempt = 0
+    while (z := (bits(attempt) < rare * 2.0**31) != likely).sum() != k:
+        attempt += 1
+    return z
+
+
+def _bits(key: np.ndarray, n: int, attempt: int, draw: int, row: int) -> np.ndarray:
+    places = np.arange(-(-n // 4))
+    counters = np.stack([places, *(np.full_like(places, x) for x in (attempt, draw, row))], axis=-1)
+    return (philox(counters, key) >> np.uint64(1)).reshape(-1)[:n]

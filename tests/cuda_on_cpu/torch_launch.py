@@ -11,8 +11,7 @@ import pytest
 import torch
 from cuda_on_cpu.emulator import Emulator
 
-from ksubset.backends._cuda import calls
-from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends._cuda.launch import KERNELS, Launch, source
 from ksubset.backends._cuda.launchers import Launcher
 from ksubset.backends.torch import cuda
 
@@ -33,12 +32,11 @@ class Direct:
 
 def signature(kernel: str) -> list[str]:
     """What the source declares: ``pointer`` or ``int`` for each parameter."""
-    source = calls.source().replace("\\\n", "")
-    batch = re.search(r"#define BATCH(.*)", source)
-    declared = re.search(rf"\b{kernel}\((.*?)\) {{", source, re.DOTALL)
-    assert batch
+    text = source(KERNELS[kernel])
+    declared = re.search(rf"\b{kernel}\((.*?)\) {{", text, re.DOTALL)
+    batch = re.search(r"#define BATCH(.*)", text)
     assert declared
-    parameters = declared[1].replace("BATCH", batch[1]).split(",") if declared[1] else []
+    parameters = declared[1].replace("BATCH", batch[1] if batch else "").split(",") if declared[1] else []
     return list(map(_kind, parameters))
 
 

@@ -20,7 +20,7 @@ from benchmarks.peers import dynamic_programme, gumbel_straight_through, softsub
 from device import EMULATED, Span, enter
 
 import ksubset
-from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends._cuda.launch import Launch
 from ksubset.backends.torch import cuda
 
 SHAPES = [
@@ -70,7 +70,7 @@ class Kernels:
     def _timed(self, launch: Launch, arguments: list[Any], like: torch.Tensor) -> None:
         with Span() as span:
             self.run(launch, arguments, like)
-        arrays = [x for i, x in enumerate(arguments) if isinstance(x, torch.Tensor) and i != 8]  # 8 is the slab
+        arrays = [x for x in arguments if isinstance(x, torch.Tensor)]
         self.spans.append((launch.kernel, span, sum(x.numel() * x.element_size() for x in arrays)))
 
     def found(self, bandwidth: float) -> dict[str, dict[str, float]]:

@@ -2,14 +2,13 @@
 
 import os
 import time
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
 
-from ksubset.backends._cuda import calls
 from ksubset.backends.torch import ADAPTER, cuda
 
 EMULATED = bool(os.environ.get("KSUBSET_EMULATED"))
@@ -23,7 +22,7 @@ def enter() -> str:
     from cuda_on_cpu import emulator, torch_launch
 
     patch, folder = pytest.MonkeyPatch(), TemporaryDirectory()
-    build = lru_cache(lambda real, slab: emulator.compile_kernels(Path(folder.name), calls.source(), real, slab))
+    build = lru_cache(partial(emulator.compile_program, Path(folder.name)))
     torch_launch.install(patch, emulator.Emulator(build), 200_000)
     patch.setattr(cuda, "DEVICE", "cpu")
     patch.setattr(ADAPTER, "is_readable", lambda x: False)

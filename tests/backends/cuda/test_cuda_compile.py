@@ -3,19 +3,17 @@
 import ctypes
 import re
 from functools import lru_cache
-from itertools import product
 
 import numpy as np
 import pytest
 from cuda_on_cpu.emulator import OWN_SESSION
 from cuda_on_cpu.nvrtc import NVRTC, library
 
-from ksubset.backends._cuda import calls, geometry
-from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda import teams, tree
+from ksubset.backends._cuda.launch import KERNELS, MOST_THREADS, WARP, Device, Launch, source
 
-KERNELS = ("ksubset_solve", "ksubset_jacobian", "ksubset_sample")
 OLDEST = 75
-REGISTERS = 65536 // geometry.MOST_THREADS
+REGISTERS = 65536 // MOST_THREADS
 """What a thread may use if the largest block is to run."""
 
 SHARED = {"sm_75": 64, "sm_80": 163, "sm_86": 99, "sm_90": 227}
@@ -47,12 +45,13 @@ USUAL = (OLDEST, 80, 90, max(architectures()))
 
 
 @lru_cache
-def report(architecture: int, real: str, slab: bool) -> str:
-    """What the assembler says of every kernel, after compiling to machine code."""
+def report(architecture: int, kernel: str, real: str, slab: bool | None) -> str:
+    """What the assembler says of a kernel's program, after compiling to machine code."""
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    options = [*Launch("", real, slab, 0, 0, 0, 0, 0).options, f"-arch=sm_{architecture}", "--ptxas-options=-v"]
+    launch = Launch(kernel, real, 0, 0, 0, slab)
+    options = [*launch.options, f"-arch=sm_{architecture}", "--ptxas-options=-v"]
     array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
-    nvrtc().nvrtcCreateProgram(ctypes.byref(program), calls.source().encode(), b"kernels.cu", 0, None, None)
+    nvrtc().nvrtcCreateProgram(ctypes.byref(program), source(launch.program).encode(), b"kernels.cu", 0, None, None)
     status = nvrtc().nvrtcCompileProgram(program, len(options), array)
     nvrtc().nvrtcGetProgramLogSize(program, ctypes.byref(size))
     log = ctypes.create_string_buffer(size.value)
@@ -63,45 +62,57 @@ def report(architecture: int, real: str, slab: bool) -> str:
     return text
 
 
-def registers(architecture: int, real: str, slab: bool) -> dict[str, int]:
-    """Registers of a thread of each kernel."""
-    text = report(architecture, real, slab)
+def registers(text: str) -> dict[str, int]:
+    """Registers of a thread of each kernel of a program."""
     return {name: int(used) for name, used in re.findall(r"entry function '(\w+)'.*?Used (\d+) reg", text, re.DOTALL)}
+
+
+VARIANTS = [
+    ("ksubset_solve", None),
+    ("ksubset_sample", None),
+    ("ksubset_descend", False),
+    ("ksubset_descend", True),
+    ("ksubset_nothing", None),
+]
+"""A kernel of each program, and where its tree is."""
 
 
 @pytest.mark.parametrize(
     "architecture", [x if x in USUAL else pytest.param(x, marks=pytest.mark.slow) for x in architectures()]
 )
 def test_every_variant_compiles_without_spills(architecture):
-    """Run with -s to see the registers of a thread: moments, jacobian, sample, for each dtype and place of the tree."""
+    """Run with -s to see the registers of a thread: solve, jacobian, sample, descend in shared memory and a slab."""
     row = [f"sm_{architecture}"]
-    for real, slab in product(("float", "double"), (False, True)):
-        text = report(architecture, real, slab)
-        assert "warning" not in text, text
-        assert set(re.findall(r"(\d+) bytes spill", text)) == {"0"}, text
-        used = registers(architecture, real, slab)
-        assert set(used) == {*KERNELS, geometry.TRIAL.kernel}
-        assert max(used.values()) <= REGISTERS
-        row.append(", ".join(str(used[kernel]) for kernel in KERNELS))
+    for real in ("float", "double"):
+        found = []
+        for kernel, slab in VARIANTS:
+            text = report(architecture, kernel, real, slab)
+            assert "warning" not in text, text
+            assert set(re.findall(r"(\d+) bytes spill", text)) == {"0"}, text
+            used = registers(text)
+            assert set(used) == {name for name, program in KERNELS.items() if program == KERNELS[kernel]}
+            assert max(used.values()) <= REGISTERS
+            found += [used[name] for name in KERNELS if name in used and name != "ksubset_nothing"]
+        row.append(", ".join(map(str, found)))
     print(f"\n| {' | '.join(row)} |")
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_shapes_fit(dtype):
-    """Run with -s to see the table: threads, and the KiB of shared memory in which moments, jacobian, sample fit."""
+    """Run with -s to see the table: threads to a row and to a block, KiB of shared memory; then the tree's."""
     for rows, n, k in SHAPES:
-        needed = []
-        for kernel in KERNELS:
-            x, draws = np.broadcast_to(np.zeros((), dtype), (rows, n)), 1 if kernel == "ksubset_sample" else 0
-            launches = [
-                geometry.plan(kernel, x, k, Device(size * 1024, 132), draws=draws, outside=not draws)
-                for size in (*SHARED.values(), 1 << 20)
-            ]
-            needed.append(launches[-1].shared_bytes)
-            for launch, size in zip(launches, SHARED.values(), strict=False):
-                assert launch.slab == (needed[-1] > size * 1024)
-                assert launch.shared_bytes <= size * 1024
-                assert launch.threads <= geometry.MOST_THREADS
-                assert launch.threads % geometry.WARP == 0
-        cells = " | ".join(f"{size / 1024:.1f}" for size in needed)
-        print(f"\n| {rows}, {n}, {k} | {dtype} | {launches[-1].threads} | {cells} |", end="")
+        x, least, found = np.broadcast_to(np.zeros((), dtype), (rows, n)), Device(64 * 1024, 132), []
+        for draws in (0, 1):
+            launch = teams.plan("ksubset_sample" if draws else "ksubset_solve", x, least, draws=draws)
+            assert launch.shared_bytes <= 48 * 1024  # which a block may have without asking
+            assert launch.threads % WARP == launch.threads % launch.size == 0
+            assert launch.size <= WARP or launch.size == launch.threads <= MOST_THREADS
+            found.append(launch)
+        for size in SHARED.values():
+            planned = tree.plan(x, k, Device(size * 1024, 132), 1)
+            assert planned.shared_bytes <= size * 1024
+            assert planned.threads <= MOST_THREADS
+            assert planned.threads % WARP == 0
+        whole = tree.plan(x, k, Device(1 << 20, 132), 1)
+        cells = [found[0].size, found[0].threads, *(f"{y.shared_bytes / 1024:.1f}" for y in (*found, whole))]
+        print(f"\n| {rows}, {n}, {k} | {dtype} | {' | '.join(map(str, cells))} |", end="")

@@ -2,22 +2,24 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from cuda_on_cpu.battery import SEED, check
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
-from cuda_on_cpu.philox import uniforms
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
+from cuda_on_cpu.philox import subsets
 
 import ksubset
 from ksubset import backends
 from ksubset._api.show_config import NAMES
+from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cpu import dispatch
 from ksubset.backends._cuda import calls, geometry
-from ksubset.backends._cuda.geometry import Launch
+from ksubset.backends._cuda.calls import Runtime
+from ksubset.backends._cuda.launch import Launch
 
 pytest.importorskip("cupy", reason="a test of CuPy's adapter, which needs CuPy", exc_type=ImportError)
 pytestmark = [NEEDED, OWN_SESSION]
@@ -33,7 +35,7 @@ def emulator(request, monkeypatch, tmp_path):
 
     from ksubset.backends.cupy import cuda
 
-    inner = Emulator(lru_cache(lambda real, slab: compile_kernels(tmp_path, calls.source(), real, slab)))
+    inner = Emulator(lru_cache(partial(compile_program, tmp_path)))
     outer = Emulator(inner.build, shared_bytes=request.param)
     like = SimpleNamespace(device=CurrentDevice())
 
@@ -42,7 +44,7 @@ def emulator(request, monkeypatch, tmp_path):
         cuda._run(launch, arguments, like)
 
     outer.runtime = replace(outer.runtime, run=run)
-    cupy_launch.install(monkeypatch, inner, request.param)
+    cupy_launch.install(monkeypatch, inner, 200_000)
     return outer
 
 
@@ -65,7 +67,8 @@ def launched(monkeypatch, emulator):
     names: list[str] = []
     run = emulator.runtime.run
     runtime = replace(emulator.runtime, run=lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
-    generator = SimpleNamespace(random=lambda size, dtype: SEED if size == 2 else np.full(size, 0.5))
+    halves = SEED.view(np.uint32) / 2.0**32
+    generator = SimpleNamespace(random=lambda size, dtype: halves if size == 2 else np.full(size, 0.5))
     monkeypatch.setitem(backends.REGISTRY, "numpy", "cupy")
     monkeypatch.delitem(backends.KNOWN, np.ndarray, raising=False)
     monkeypatch.setattr(adapter.ADAPTER, "is_array", lambda x, like=None: isinstance(x, np.ndarray))
@@ -76,14 +79,21 @@ def launched(monkeypatch, emulator):
     return names
 
 
+def adapter_runtime() -> Runtime:
+    from ksubset.backends import cupy as adapter
+
+    return adapter.RUNTIME
+
+
 @pytest.mark.parametrize("draw", [ksubset.sample, ksubset.rsample], ids=["sample", "rsample"])
 def test_samples_are_drawn_by_the_kernels_own_generator(launched, draw):
     logits, k = np.random.default_rng(1).normal(size=(3, 9)), np.array([0, 4, 7])
     drawn = draw(logits, k, sample_shape=(2, 5))
     assert launched == ["ksubset_sample"]
-    u = uniforms(SEED, 10, 3, 8).reshape(2, 5, 3, 8)
-    np.testing.assert_array_equal(drawn, ksubset.sample_from_uniforms(logits, k, u))
-    assert launched == ["ksubset_sample"] * 2
+    tilted = calls.moments(adapter_runtime(), FixedSize(k, 4), logits).tilted
+    np.testing.assert_array_equal(drawn, subsets(int(SEED[0]), 10, tilted, k).reshape(2, 5, 3, 9))
+    ksubset.sample_from_uniforms(logits, k, np.full((2, 3, 8), 0.25))
+    assert launched == ["ksubset_sample", "ksubset_solve", "ksubset_descend"]
 
 
 def test_what_no_block_suits_is_drawn_by_the_core(launched, monkeypatch):
@@ -104,4 +114,4 @@ def test_show_config_says_which_kernels(launched, capsys):
     ksubset.show_config(np.zeros((3, 9)), 4)
     printed = capsys.readouterr().out
     for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS if function != "mode"):
-        assert f"{name}: the CUDA kernels: blocks of 32 threads, the tree in " in printed
+        assert f"{name}: the CUDA kernels: 4 threads to a row, blocks of 64 threads" in printed

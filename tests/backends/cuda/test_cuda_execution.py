@@ -1,20 +1,20 @@
 """The CUDA kernels, executed on the CPU: against the core, against enumeration, and their samples against the law."""
 
 from collections.abc import Callable
-from functools import lru_cache
+from functools import lru_cache, partial
 from itertools import combinations
 from math import comb
 
 import numpy as np
 import pytest
 from cuda_on_cpu import battery
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
 from cuda_on_cpu.philox import philox
 from significance import check_frequencies
 
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
-from ksubset.backends._cuda import calls, geometry
+from ksubset.backends._cuda import calls, geometry, tree
 from ksubset.backends.array_api import ADAPTER
 
 pytestmark = [NEEDED, OWN_SESSION]
@@ -24,7 +24,7 @@ SHARED = {"shared": 200_000, "slab": 2_000}
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(lambda real, slab: compile_kernels(folder, calls.source(), real, slab))
+    return lru_cache(partial(compile_program, folder))
 
 
 @pytest.fixture(params=SHARED)
@@ -41,9 +41,13 @@ def test_everything_matches_the_core(emulator, dtype):
     battery.check(emulator, dtype)
 
 
+def test_the_battery_draws_in_parts(build):
+    battery.check_parts(Emulator(build))
+
+
 def test_both_places_of_the_tree_are_used(emulator):
     battery.check(emulator, np.float32)
-    slabs = {launch.slab for launch in emulator.launches}
+    slabs = {launch.slab for launch in emulator.launches if launch.kernel == "ksubset_descend"}
     assert slabs == ({False} if emulator.runtime.device(None).shared_bytes == SHARED["shared"] else {False, True})
 
 
@@ -123,7 +127,7 @@ def test_infinite_logits_decide_exactly(emulator, dtype):
     np.testing.assert_array_equal(solution.unchosen[0, [0, 1, 4]], [0, 1, 0])
     product = calls.jacobian_product(emulator.runtime, FixedSize(3, 3), logits, np.arange(6, dtype=dtype)[None] - 7)
     np.testing.assert_array_equal(product[0, [0, 1, 4]], 0)
-    subsets = calls.draw(emulator.runtime, FixedSize(3, 3), logits, (50,), seed=battery.SEED)
+    subsets, _ = calls.draw(emulator.runtime, FixedSize(3, 3), logits, (50,), battery.SEED)
     np.testing.assert_array_equal(subsets[:, 0, [0, 1, 4]], np.broadcast_to([1, 0, 1], (50, 3)))
 
 
@@ -132,7 +136,7 @@ def test_a_bad_row_is_nan_and_alone(emulator, dtype):
     logits[1, 3], logits[2, :3] = np.nan, np.inf
     solution = calls.moments(emulator.runtime, FixedSize(2, 2), logits)
     product = calls.jacobian_product(emulator.runtime, FixedSize(2, 2), logits, np.ones_like(logits))
-    subsets = calls.draw(emulator.runtime, FixedSize(2, 2), logits, (3,), seed=battery.SEED)
+    subsets, _ = calls.draw(emulator.runtime, FixedSize(2, 2), logits, (3,), battery.SEED)
     for value in (solution.tilted, solution.chosen, solution.unchosen, product, *subsets):
         np.testing.assert_array_equal(np.isnan(value).all(axis=-1), [False, True, True, False])
         np.testing.assert_array_equal(np.isnan(value).any(axis=-1), [False, True, True, False])
@@ -151,7 +155,7 @@ def test_subsets_follow_the_law(emulator, dtype):
     n, k, draws = 8, 3, 20_000
     logits = np.random.default_rng(4).normal(size=n).astype(dtype) * 1.5
     subsets, weights = log_weights(logits.astype(np.float64), k)
-    drawn = calls.draw(emulator.runtime, FixedSize(k, k), logits, (draws,), seed=battery.SEED)
+    drawn, _ = calls.draw(emulator.runtime, FixedSize(k, k), logits, (draws,), battery.SEED)
     place = {tuple(subset): i for i, subset in enumerate(subsets)}
     observed = np.bincount([place[tuple(z)] for z in drawn], minlength=len(subsets))
     check_frequencies(observed, np.exp(weights - np.logaddexp.reduce(weights)))
@@ -160,9 +164,8 @@ def test_subsets_follow_the_law(emulator, dtype):
 def test_a_warp_divides_a_node_by_the_law(emulator, dtype):
     """Nodes of 51 counts, divided by whole warps; how many of the first 50 items are chosen is hypergeometric."""
     draws, half = 4_000, 50
-    drawn = calls.draw(
-        emulator.runtime, FixedSize(half, half), np.zeros(2 * half, dtype=dtype), (draws,), seed=battery.SEED
-    )
+    u = np.random.default_rng(6).uniform(-0.5, 0.5, (draws, 2 * half - 1)).astype(dtype)
+    drawn = calls.draw_given(emulator.runtime, FixedSize(half, half), np.zeros(2 * half, dtype=dtype), u)
     law = np.array([comb(half, c) ** 2 / comb(2 * half, half) for c in range(half + 1)])
     assert (drawn.sum(axis=-1) == half).all()
     for part in (drawn[:, :half], drawn[:, ::2]):
@@ -170,12 +173,44 @@ def test_a_warp_divides_a_node_by_the_law(emulator, dtype):
 
 
 def test_streams_do_not_depend_on_the_launch(build):
-    logits = np.random.default_rng(5).normal(size=(3, 20))
-    geometries = [Emulator(build, processors=processors) for processors in (1, 40)]
-    geometries[1].threads = 96
-    first, second = (calls.draw(e.runtime, FixedSize(7, 7), logits, (40,), seed=battery.SEED) for e in geometries)
-    assert geometries[0].launches[0].shares != geometries[1].launches[0].shares
-    np.testing.assert_array_equal(first, second)
+    logits = np.random.default_rng(5).normal(size=(64, 300))
+    emulators = [Emulator(build, processors=processors) for processors in (1, 2, 40)]
+    drawn = [calls.draw(e.runtime, FixedSize(100, 100), logits, (3,), battery.SEED)[0] for e in emulators]
+    launches = [e.launches[0] for e in emulators]
+    assert [(launch.size, launch.shares) for launch in launches] == [(32, 1), (128, 2), (128, 3)]
+    np.testing.assert_array_equal(drawn[0], drawn[1])
+    np.testing.assert_array_equal(drawn[0], drawn[2])
+
+
+STAGED = {
+    "even": (np.zeros(200), 100),
+    "uneven": (np.random.default_rng(7).normal(size=300) * 2, 90),
+    "certain items": (np.concatenate([np.full(40, np.inf), np.full(40, -np.inf), np.linspace(-2, 2, 220)]), 150),
+}
+"""Rows so uncertain that a draw takes its items in parts."""
+
+
+@pytest.mark.parametrize("draws", [500, pytest.param(4_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("name", STAGED)
+def test_subsets_drawn_in_parts_follow_the_law(build, dtype, name, draws):
+    """The number of items chosen of the last 64, a part of which is B, by the recursion over items."""
+    (logits, k), tail = STAGED[name], 64
+    drawn, _ = calls.draw(Emulator(build).runtime, FixedSize(k, k), logits.astype(dtype), (draws,), battery.SEED)
+    assert (drawn.sum(axis=-1) == k).all()
+    ends = [weights(logits[:-tail]), weights(logits[-tail:])]
+    law = np.array([ends[1][c] * ends[0][k - c] if k - c < ends[0].size else 0 for c in range(tail + 1)])
+    check_frequencies(np.bincount(drawn[:, -tail:].sum(axis=-1).astype(int), minlength=tail + 1), law / law.sum())
+    mean = ADAPTER.evaluate(functions.marginals, FixedSize(k, k), logits, solution=None)
+    scores = (drawn.mean(axis=0) - mean) / np.sqrt(np.maximum(mean * (1 - mean), 1e-12) / draws)
+    assert np.abs(scores).max() < 5  # one in six thousand runs of 300 items
+
+
+def weights(logits: np.ndarray) -> np.ndarray:
+    """The distribution of how many independent items are chosen, under odds e^θ."""
+    law = np.ones(1)
+    for p in 1 / (1 + np.exp(-logits)):
+        law = np.append(law * (1 - p), 0) + np.append(0, law * p)
+    return law
 
 
 def test_the_generator_is_philox():
@@ -190,9 +225,16 @@ def test_the_generator_is_philox():
         assert [f"{word:08x}" for word in philox(counter, key)] == expected.split()
 
 
-@pytest.mark.parametrize(("shape", "width"), [((1, 20_000), 3), ((1, 16_384), 8_192), ((0, 5), 2), ((3, 0), 0)])
-def test_the_core_takes_what_no_block_suits(shape, width):
-    assert not geometry.suits(FixedSize(width, width), np.zeros(shape))
+@pytest.mark.parametrize("shape", [(1, 300_000), (0, 5), (3, 0)])
+def test_the_core_takes_what_no_block_suits(shape):
+    assert not geometry.suits(FixedSize(0, 0), np.broadcast_to(0.0, shape))
+
+
+@pytest.mark.parametrize(("n", "width"), [(20_000, 3), (16_384, 8_192)])
+def test_the_core_takes_trees_that_no_block_suits(n, width):
+    law, logits = FixedSize(width, width), np.zeros((1, n))
+    assert geometry.suits(law, logits)
+    assert not geometry.suits_given(law, logits)
 
 
 @pytest.mark.parametrize("function", [functions.log_normalizer, functions.entropy])
@@ -206,7 +248,19 @@ def test_float32_loses_nothing_in_long_sums(build, function):
 
 
 def test_largest_row(build):
-    """16384 items in a slab: offsets stay in range. Checked by the sum and by equal items being treated alike."""
-    emulator, logits = Emulator(build, shared_bytes=48_000), np.zeros(geometry.MOST_ITEMS, dtype=np.float32)
-    chosen = calls.moments(emulator.runtime, FixedSize(40, 40), logits).chosen
-    np.testing.assert_allclose(chosen, 40 / chosen.size, rtol=2e-5)
+    """Thousands of small factors lose nothing; checked by equal items being treated alike."""
+    runtime, logits = Emulator(build).runtime, np.zeros(geometry.MOST_ITEMS, dtype=np.float32)
+    chosen = calls.moments(runtime, FixedSize(40, 40), logits).chosen
+    np.testing.assert_allclose(chosen, 40 / chosen.size, rtol=4e-6)
+    v = np.random.default_rng(8).normal(size=logits.size).astype(np.float32)
+    image, p = calls.jacobian_product(runtime, FixedSize(40, 40), logits, v), 40 / v.size
+    exact = p * (1 - p) * v.size / (v.size - 1) * (v.astype(np.float64) - v.mean(dtype=np.float64))
+    assert np.linalg.norm(image - exact) < 4e-6 * np.linalg.norm(exact)
+    assert calls.draw(runtime, FixedSize(40, 40), logits, (), battery.SEED)[0].sum() == 40
+
+
+def test_largest_tree(build):
+    """16384 items in a slab: offsets stay in range."""
+    runtime, logits = Emulator(build, shared_bytes=48_000).runtime, np.zeros(tree.MOST_ITEMS, dtype=np.float32)
+    u = np.random.default_rng(9).uniform(-0.5, 0.5, (1, logits.size - 1)).astype(np.float32)
+    assert calls.draw_given(runtime, FixedSize(40, 40), logits, u).sum() == 40

@@ -5,12 +5,12 @@ must give the same answers to the last bit. Were the two added up, the shift wou
 """
 
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 
 import numpy as np
 import pytest
 from cuda_on_cpu.battery import SEED
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
 
 from ksubset._engine.inference import Solution
 from ksubset._law.fixed_size import FixedSize
@@ -24,7 +24,7 @@ TOLERANCE = {"float32": 1e-6, "float64": 1e-14}
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(lambda real, slab: compile_kernels(folder, calls.source(), real, slab))
+    return lru_cache(partial(compile_program, folder))
 
 
 @pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
@@ -108,7 +108,7 @@ def test_equal_items_by_symmetry(emulator, rows, dtype):
     product, exact = calls.jacobian_product(runtime, FixedSize(rows.k, width), rows.logits, v), rows.product(v)
     error = np.linalg.norm(product - exact, axis=1) / np.linalg.norm(exact, axis=1)
     assert (error < tolerance).all()
-    assert_subsets(calls.draw(runtime, FixedSize(rows.k, width), rows.logits, (DRAWS,), seed=SEED), rows.k)
+    assert_subsets(calls.draw(runtime, FixedSize(rows.k, width), rows.logits, (DRAWS,), SEED)[0], rows.k)
 
 
 def test_a_level_of_logits_cancels_exactly(emulator, rows):
@@ -117,7 +117,7 @@ def test_a_level_of_logits_cancels_exactly(emulator, rows):
 
     def answers(x: np.ndarray) -> tuple[Solution, np.ndarray, np.ndarray]:
         product = calls.jacobian_product(runtime, FixedSize(rows.k, width), x, v)
-        drawn = calls.draw(runtime, FixedSize(rows.k, width), x, (DRAWS,), seed=SEED)
+        drawn, _ = calls.draw(runtime, FixedSize(rows.k, width), x, (DRAWS,), SEED)
         return calls.moments(runtime, FixedSize(rows.k, width), x), product, drawn
 
     (huge, *others), (plain, *expected) = answers(rows.logits), answers(rows.plain)
@@ -139,7 +139,7 @@ def test_a_masked_row_that_chooses_none(emulator, dtype):
     np.testing.assert_array_equal(solution.unchosen[1], 1)
     product = calls.jacobian_product(runtime, FixedSize(k, N // 2), logits, v)
     np.testing.assert_array_equal(product[1], 0)
-    assert_subsets(calls.draw(runtime, FixedSize(k, N // 2), logits, (DRAWS,), seed=SEED), k)
+    assert_subsets(calls.draw(runtime, FixedSize(k, N // 2), logits, (DRAWS,), SEED)[0], k)
     for i in (0, 2):
         alone = calls.moments(runtime, FixedSize(k[[i]], N // 2), logits[[i]])
         for name in ("tilted", "log_partition", "chosen", "unchosen"):
@@ -159,7 +159,7 @@ def test_whatever_rounding_does_a_draw_has_k_ones(emulator, dtype, n):
     special = rng.choice([0, 0.5, 1, 1 - 2.0**-24, -0.5, np.nan, np.inf, -np.inf], ordinary.shape)
     constant = np.broadcast_to(np.array([0, 0.5, np.nan, np.inf, -np.inf])[:, None, None], (5, k.size, n - 1))
     u = np.concat([special, np.where(ordinary < 0.5, ordinary, special), constant]).astype(dtype)
-    drawn = calls.draw(emulator.runtime, FixedSize(k, n // 2), logits, (len(u),), u=u)
+    drawn = calls.draw_given(emulator.runtime, FixedSize(k, n // 2), logits, u)
     feasible = (k >= 0) & (k <= n)
     assert np.isnan(drawn[:, ~feasible]).all()
     assert_subsets(drawn[:, feasible], k[feasible])

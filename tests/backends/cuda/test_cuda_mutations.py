@@ -4,16 +4,17 @@ Run with -s to see what became of every mutant.
 """
 
 import os
+import shutil
 import subprocess
 import sys
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from cuda_on_cpu.emulator import HERE, NEEDED, OWN_SESSION, compile_kernels
+from cuda_on_cpu.emulator import HERE, NEEDED, OWN_SESSION, compile_program, library
 from cuda_on_cpu.mutants import Mutant, mutants
 
-from ksubset.backends._cuda import calls
+from ksubset.backends._cuda.launch import PROGRAMS
 
 pytestmark = [NEEDED, OWN_SESSION, pytest.mark.slow]
 TIMEOUT = 60
@@ -31,12 +32,25 @@ HARMLESS = {
 """Mutants that compute the same, by a part of the line and the change."""
 
 
-def fate(mutant: Mutant, folder: Path, number: int) -> str:
-    """How the battery ends on a mutant; empty if it passes."""
-    compile_kernels(folder, mutant.source, "float", False, name=f"mutant{number}")
-    library = folder / f"mutant{number}-float-0.so"
+MACROS = {
+    "moments": (("KSUBSET_REAL", "float"),),
+    "sampling": (("KSUBSET_REAL", "float"),),
+    "tree": (("KSUBSET_REAL", "float"), ("KSUBSET_SLAB", "0")),
+}
+"""The programs that the battery runs."""
+
+
+def fate(mutant: Mutant, sound: Path, folder: Path) -> str:
+    """How the battery ends on a mutant; empty if it passes. ``sound`` has the programs as they are."""
+    folder.mkdir()
+    for file in sound.glob("*.so"):
+        (folder / file.name).symlink_to(file)
+    for program, macros in MACROS.items():
+        if mutant.file in PROGRAMS[program]:
+            library(folder, program, macros).unlink()
+            compile_program(folder, program, macros, mutant.source(program))
     path = os.pathsep.join([str(HERE.parent), *filter(None, sys.path)])
-    command = [sys.executable, "-m", "cuda_on_cpu.battery", str(library)]
+    command = [sys.executable, "-m", "cuda_on_cpu.battery", str(folder)]
     try:
         done = subprocess.run(
             command, capture_output=True, text=True, timeout=TIMEOUT, env={**os.environ, "PYTHONPATH": path}
@@ -44,7 +58,7 @@ def fate(mutant: Mutant, folder: Path, number: int) -> str:
     except subprocess.TimeoutExpired:
         return "never ends"
     finally:
-        library.unlink()
+        shutil.rmtree(folder)
     if done.returncode < 0:
         return f"killed by signal {-done.returncode}"
     return done.stderr.strip().split("\n")[-1].rpartition("Error: ")[2] if done.returncode else ""
@@ -59,14 +73,17 @@ def reason(mutant: Mutant) -> str | None:
 
 
 def test_every_mutant_is_noticed_or_harmless(tmp_path):
-    found = list(mutants(calls.source()))
+    for program, macros in MACROS.items():
+        compile_program(tmp_path / "sound", program, macros)
+    found = list(mutants())
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        fates = list(pool.map(lambda i: fate(found[i], tmp_path, i), range(len(found))))
+        places = [tmp_path / f"mutant{i}" for i in range(len(found))]
+        fates = list(pool.map(fate, found, [tmp_path / "sound"] * len(found), places))
     for mutant, end in zip(found, fates, strict=True):
-        print(f"{mutant.line:4} {mutant.change:26} {end or f'passes: {reason(mutant)}':60.60}  {mutant.text[:70]}")
+        place = f"{mutant.file}:{mutant.line}"
+        print(f"{place:14} {mutant.change:26} {end or f'passes: {reason(mutant)}':60.60}  {mutant.text[:70]}")
     survivors = [mutant for mutant, end in zip(found, fates, strict=True) if not end]
-    unexplained = [f"line {m.line}, {m.change}: {m.text}" for m in survivors if reason(m) is None]
+    unexplained = [f"{m.file} {m.line}, {m.change}: {m.text}" for m in survivors if reason(m) is None]
     assert not unexplained
     assert {reason(mutant) for mutant in survivors} == set(HARMLESS.values())
-    assert sum(mutant.change == "barrier deleted" for mutant in found) == calls.source().count("__syncthreads();")
     assert sum(mutant.change == "λ added up" for mutant in found) == 1

@@ -5,20 +5,20 @@ from the public function to the kernel's arguments is the code that a GPU would 
 meta tensors, which hold nothing, for CUDA tensors: no value is read on the way, and nothing is left on the CPU.
 """
 
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_kernels
-from cuda_on_cpu.philox import uniforms
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
+from cuda_on_cpu.philox import subsets
 
 import ksubset
 from ksubset._api.show_config import NAMES
 from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cpu import dispatch
-from ksubset.backends._cuda import calls, geometry, launchers
-from ksubset.backends._cuda.geometry import Device, Launch
+from ksubset.backends._cuda import geometry, launchers
+from ksubset.backends._cuda.launch import Device, Launch
 from ksubset.backends._cuda.launchers import Launcher
 
 torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
@@ -28,13 +28,13 @@ N, K = 9, 4
 RNG = np.random.default_rng(3)
 LOGITS, OTHER, V = RNG.normal(size=(3, 2, 3, N))
 SUBSETS = ksubset.mode(OTHER, K)
-SOLVE, JACOBIAN, SAMPLE = "ksubset_solve", "ksubset_jacobian", "ksubset_sample"
+SOLVE, JACOBIAN, SAMPLE, DESCEND = "ksubset_solve", "ksubset_jacobian", "ksubset_sample", "ksubset_descend"
 
 
 @pytest.fixture(scope="module")
 def build(tmp_path_factory):
     folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(lambda real, slab: compile_kernels(folder, calls.source(), real, slab))
+    return lru_cache(partial(compile_program, folder))
 
 
 @pytest.fixture
@@ -65,7 +65,7 @@ CALLS: dict[str, tuple[tuple[np.ndarray, ...], list[str]]] = {
     "mode": ((), []),
     "marginals_jvp": ((V,), [JACOBIAN]),
     "log_prob": ((SUBSETS,), [SOLVE]),
-    "sample_from_uniforms": ((RNG.random((5, 2, 3, N - 1)),), [SAMPLE]),
+    "sample_from_uniforms": ((RNG.random((5, 2, 3, N - 1)),), [DESCEND]),
 }
 """Further arguments of the public functions, and what they launch."""
 
@@ -111,14 +111,19 @@ def test_half_precision_is_computed_in_single(launched):
     assert actual.dtype == torch.bfloat16
 
 
+def tilted(logits: np.ndarray, k: np.ndarray) -> np.ndarray:
+    """t = θ + λ by the kernel."""
+    return ksubset.backends.torch.ADAPTER.moments(FixedSize(tensor(k), N // 2), tensor(logits)).tilted.numpy()
+
+
 @pytest.mark.parametrize("draw", [ksubset.sample, ksubset.rsample], ids=["sample", "rsample"])
 def test_draws_are_those_of_the_kernels_own_generator(launched, draw):
     k = np.array([[3], [8]])
     drawn = draw(tensor(LOGITS), tensor(k), rng=torch.Generator().manual_seed(5), sample_shape=(2, 4))
     assert launched == [SAMPLE]
-    seed = torch.rand(2, dtype=torch.float64, generator=torch.Generator().manual_seed(5)).numpy()
-    u = uniforms(seed, 8, LOGITS[..., 0].size, N - 1).reshape(2, 4, 2, 3, N - 1)
-    same(drawn, ksubset.sample_from_uniforms(LOGITS, k, u))
+    seed = int(torch.randint(2**63 - 1, (), generator=torch.Generator().manual_seed(5)))
+    rows = LOGITS.reshape(-1, N), np.broadcast_to(k, (2, 3)).reshape(-1)
+    same(drawn, subsets(seed, 8, tilted(*rows), rows[1]).reshape(2, 4, 2, 3, N))
 
 
 def test_draws_follow_their_generator(launched):
@@ -203,6 +208,52 @@ def test_compiled_code_launches_the_kernels(launched):
     same(x.grad, ksubset.marginals_jvp(LOGITS, K, V) - ksubset.marginals_jvp(LOGITS, K, LOGITS))
 
 
+def test_a_compiled_step_draws_by_the_kernel_whatever_the_number_of_rows(launched):
+    def step(x: Any) -> Any:
+        return ksubset.rsample(x, K, sample_shape=(2,))
+
+    compiled = torch.compile(step, fullgraph=True, backend="aot_eager", dynamic=True)
+    for rows in (3, 5, 8):
+        x = torch.randn(rows, N, dtype=torch.float64, requires_grad=True)
+        g = torch.randn(2, rows, N, dtype=torch.float64)
+        torch.manual_seed(rows)
+        (z := compiled(x)).backward(g)
+        assert launched == [SAMPLE, JACOBIAN]
+        launched.clear()
+        torch.manual_seed(rows)
+        same(z, ksubset.rsample(x, K, sample_shape=(2,)).detach().numpy())
+        same(x.grad, ksubset.marginals_jvp(x.detach().numpy(), K, g.sum(0).numpy()))
+        launched.clear()
+
+
+def test_a_compiled_draw_without_a_launcher_is_by_uniforms(launched, monkeypatch):
+    from ksubset.backends.torch import cuda
+
+    monkeypatch.setattr(cuda, "launcher", lambda index: launchers.absent("cuda13"))
+    z = torch.compile(lambda x: ksubset.rsample(x, K), fullgraph=True, backend="aot_eager")(tensor(LOGITS))
+    assert (z.sum(-1) == K).all()
+    assert launched == []
+
+
+def test_a_step_goes_back_from_the_tilt_of_its_draw(launched, monkeypatch):
+    """λ is found once: the backward pass, of more draws and of a row of its own k too, gets it."""
+    from ksubset.backends.torch import cuda
+
+    given: list[Any] = []
+    run = cuda._run
+    monkeypatch.setattr(
+        cuda, "_run", lambda launch, arguments, like: given.append(arguments) or run(launch, arguments, like)
+    )
+    x, k = tensor(LOGITS, grad=True), tensor(np.array([[3], [8]]))
+    g = tensor(RNG.normal(size=(5, 2, 3, N)))
+    (ksubset.rsample(x, k, sample_shape=(5,)) * g).sum().backward()
+    assert launched == [SAMPLE, JACOBIAN]
+    drawn, product = given
+    assert product[9] is drawn[12]
+    assert not product[9].isnan().any()
+    same(x.grad, ksubset.marginals_jvp(LOGITS, np.array([[3], [8]]), g.sum(0).numpy()))
+
+
 def test_torch_func(launched):
     x = tensor(LOGITS)
     actual = torch.func.vmap(torch.func.grad(lambda row: ksubset.entropy(row, K).sum()))(x)
@@ -256,13 +307,13 @@ def test_show_config_says_which_kernels(launched, capsys):
     ksubset.show_config(tensor(LOGITS), K)
     lines = dict(line.split(": ", 1) for line in capsys.readouterr().out.splitlines() if ": " in line)
     for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS if function != "mode"):
-        assert lines[name].startswith("the CUDA kernels: blocks of 32 threads, the tree in "), name
+        assert lines[name].startswith("the CUDA kernels: 4 threads to a row, blocks of 64 threads"), name
         assert lines[name].endswith(", launched by the emulator"), name
     assert lines["mode"] == "the core: a sort is all it takes"
     assert lines["count_log_pmf"] == "the core: its recursion has no CUDA kernel"
     assert lines["everything else"] == "the core: there is no kernel for it"
-    ksubset.show_config(torch.zeros(1, 20_000), 3)
-    assert "marginals: the core: blocks take 1 to 16384 items" in capsys.readouterr().out
+    ksubset.show_config(torch.zeros(1, 300_000), 3)
+    assert "marginals: the core: blocks take 1 to 262144 items" in capsys.readouterr().out
 
 
 @pytest.fixture

@@ -9,6 +9,7 @@ from conftest import Target
 import ksubset
 from ksubset._api.show_config import NAMES
 from ksubset.backends._cpu import dispatch
+from ksubset.backends._cuda.geometry import BY_CORE
 
 FUNCTIONS = ["log_normalizer", "log_prob_count", "marginals", "entropy", "covariance"]
 
@@ -25,8 +26,40 @@ def cuda(target: Target) -> Target:
 def test_the_kernels_are_taken(cuda: Target, capsys: pytest.CaptureFixture[str], dtype: str) -> None:
     ksubset.show_config(cuda.array(np.zeros((3, 9)), dtype), 4)
     printed = capsys.readouterr().out
-    for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS):
+    for name in (NAMES.get(function, function) for function in dispatch.FUNCTIONS if function not in BY_CORE):
         assert f"{name}: the CUDA kernels: " in printed
+
+
+@pytest.mark.backends("torch")
+@pytest.mark.parametrize("n", [8, 64, 300])
+def test_a_graph_captures_a_step(cuda: Target, n: int) -> None:
+    """Each replay draws anew and leaves the gradient of its draw."""
+    import torch
+
+    x, v = (cuda.array(np.random.default_rng(seed).normal(size=(5, n))) for seed in (1, 2))
+    x.requires_grad_()
+
+    def step() -> Any:
+        z = ksubset.rsample(x, n // 4)
+        (x.grad,) = torch.autograd.grad((z * v).sum(), x)
+        return z
+
+    stream = torch.cuda.Stream()
+    with torch.cuda.stream(stream):
+        step()  # compiles what is not compiled yet
+    torch.cuda.current_stream().wait_stream(stream)
+    graph = torch.cuda.CUDAGraph()
+    with torch.cuda.graph(graph):
+        z = step()
+    drawn = []
+    for _ in range(20):
+        graph.replay()
+        drawn.append(z.cpu().numpy())
+        assert (drawn[-1].sum(-1) == n // 4).all()
+        np.testing.assert_allclose(
+            x.grad.cpu().numpy(), ksubset.marginals_jvp(x.detach().cpu().numpy(), n // 4, v.cpu().numpy()), atol=1e-5
+        )
+    assert len({z.tobytes() for z in drawn}) > 1
 
 
 @pytest.mark.backends("torch")

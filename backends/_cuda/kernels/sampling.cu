@@ -1,0 +1,124 @@
+// The kernel that draws subsets, exactly and in O(n): independent items, accepted with the right probability.
+//
+// The items are divided in two, A before B, B with a small part of the variance. A is drawn as independent Bernoulli
+// variables; the count that is left for B is accepted with its probability under B's law, found by the contour, over a
+// bound of that. Then B is drawn the same way, under a tilt of its own. At the end few items are uncertain, and are
+// drawn until their sum is right. See ksubset/backends/_cpu/kernels/sampling_stages.py.
+
+constexpr Real LAST = 16;  // variance up to which items are drawn until their sum is right, one in √(2πV) times
+constexpr int FEW = 128;  // so are at most this many items
+constexpr Real SHARE = 0.125;  // B's share of the variance
+constexpr int STRETCH = 128;  // items by which B grows; a multiple of GROUP
+constexpr int ATTEMPTS = 100000;  // draws after which a row is given up; that would happen once in e^1000 times
+
+constexpr int REST_NODES = 64;
+constexpr int REST_BOARD = KINDS * REST_NODES;  // doubles of shared memory to a team, where rows have more than FEW items
+
+// The law of the sum of B's items, in float64.
+struct Rest {
+  Nodes<double> nodes;
+  double likely, mean, reach, bound;
+};
+
+__device__ Rest law_of_rest(Team team, Row row, Tilt<Real> tilt) {
+  Span<double> board(own_memory<double>() + threadIdx.x / team.size * REST_BOARD, REST_BOARD);
+  Tilt<double> wide = {tilt.start, tilt.shift};
+  Totals<double> totals = totals_of(team, row, wide, 0.0);
+  double reach = sqrt(2 * LOG_ERROR_DOUBLE * totals.spread) + LOG_ERROR_DOUBLE / 3, bound = 0;
+  Nodes<double> nodes = place_nodes(team, totals.spread, reach + 1, board, REST_NODES);
+  find_products<2>(team, row, wide, nodes);
+  for (int j = team.rank; j < nodes.size; j += team.size) {
+    Two<double> value = nodes.complex(RE, j);
+    bound += sqrt(value.a * value.a + value.b * value.b);
+  }
+  return {nodes, totals.ahead, totals.gap, reach, sum(team, bound)};
+}
+
+// The probability that B has `count` chosen items, in the unit of its bound; 0 where it is below e^−38.
+__device__ double chance(Team team, Rest rest, int count) {
+  double found = 0, away = count - rest.likely;
+  for (int j = team.rank; j < rest.nodes.size; j += team.size) {
+    Two<double> turn = half_turns(away * rest.nodes.angle(j)), value = rest.nodes.complex(RE, j);
+    found += value.a * turn.b + value.b * turn.a;
+  }
+  found = sum(team, found);
+  return fabs(count - rest.mean) > rest.reach ? 0 : found;
+}
+
+// Where B starts.
+__device__ int start_of_rest(Draw draw, int begin, Real variance) {
+  int first = (draw.row.n - 1) / STRETCH * STRETCH;
+  for (Real found = 0; first > begin + STRETCH; first -= STRETCH) {
+    Real spread = 0;
+    int end = min(first + STRETCH, draw.row.n);
+    for (int i = first + draw.team.rank; i < end; i += draw.team.size) spread += item_at(draw.row, i, draw.tilt).spread;
+    found += sum(draw.team, spread);
+    if (found >= variance) break;
+  }
+  return first;
+}
+
+__device__ bool draw_until(Draw draw, int begin, int count, Stream& stream) {
+  for (unsigned end = stream.attempt + ATTEMPTS; stream.attempt < end; stream.attempt++) {
+    if (draw_items(draw, begin, draw.row.n, stream, false) != count) continue;
+    draw_items(draw, begin, draw.row.n, stream, true);
+    return true;
+  }
+  return false;
+}
+
+// Draws the items before B; returns how many are chosen, −1 if they are given up.
+__device__ int draw_until_accepted(Draw draw, int begin, int first, int count, Rest rest, Stream& stream) {
+  for (unsigned end = stream.attempt + ATTEMPTS; stream.attempt < end; stream.attempt++) {
+    int chosen = draw_items(draw, begin, first, stream, false), left = count - chosen;
+    double probability = chance(draw.team, rest, left);
+    bool possible = left >= 0 && left <= draw.row.n - first;
+    if (!possible || !(stream.uniform(WHOLE) * rest.bound < probability)) continue;
+    draw_items(draw, begin, first, stream, true);
+    stream.attempt++;
+    return chosen;
+  }
+  return -1;
+}
+
+// A subset to draw.out; false if it is given up.
+__device__ bool draw_row(Draw draw, int count, Real variance, Stream stream) {
+  int begin = 0, n = draw.row.n;
+  put_thresholds(draw, begin, n);
+  while (variance > LAST && n - begin > FEW) {
+    int first = start_of_rest(draw, begin, variance * SHARE);
+    Rest rest = law_of_rest(draw.team, draw.row.part(first), draw.tilt);
+    int chosen = draw_until_accepted(draw, begin, first, count, rest, stream);
+    Totals<Real> totals;
+    if (chosen < 0 || !find_tilt(draw.team, draw.row.part(first), count - chosen, draw.tilt, totals)) return false;
+    begin = first, count -= chosen, variance = totals.spread;
+    put_thresholds(draw, begin, n);
+  }
+  return draw_until(draw, begin, count, stream);
+}
+
+// Subsets, (draws, rows, n), from 64 bits that seed the streams, and λ, (2, rows), NaN where a row is
+// infeasible, or null. `shares` teams divide the draws from a row.
+extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
+    ksubset_sample(BATCH, int size, const unsigned long long* seed, int draws, int shares, Real* tilts, Real* out) {
+  Batch batch = {logits, k, logits_stride, k_stride, k_everywhere, width, rows, n};
+  Team team = team_of(size);
+  long long teams = blockDim.x / size, work = (long long)rows * shares;
+  for (long long place = blockIdx.x * teams + threadIdx.x / size; place < work; place += gridDim.x * teams) {
+    int i = place / shares, share = place % shares;
+    long long count = count_at(batch, i);
+    Row row = row_at(batch, i, false);
+    Tilt<Real> tilt = {not_a_number(), not_a_number()};
+    Totals<Real> totals;
+    bool feasible = is_feasible(batch, count) && find_tilt(team, row, count, tilt, totals);
+    if (tilts && share == 0 && team.rank == 0) row_of(tilts, 0, rows)[i] = tilt.start, row_of(tilts, 1, rows)[i] = tilt.shift;
+    unsigned long long key = Span<const unsigned long long>(seed, 1)[0];
+    Stream stream = {{(unsigned)key, (unsigned)(key >> 32)}, (unsigned)i, 0, 0};
+    for (int draw = (long long)draws * share / shares; draw < (long long)draws * (share + 1) / shares; draw++) {
+      Span<Real> subset = row_of(out, (long long)draw * rows + i, n);
+      stream.draw = draw;
+      if (!feasible || !draw_row({team, row, tilt, subset}, count, totals.spread, stream))
+        fill(team, subset, not_a_number());
+    }
+  }
+}

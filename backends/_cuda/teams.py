@@ -1,0 +1,72 @@
+"""Launches over teams: a part of a warp for a short row, a warp or a whole block for a longer one.
+
+A team has a thread to about four items, so that the threads of a device have enough to do with few rows. Where there
+are rows enough, a row of a thousand items has a warp, whose threads need no barrier to meet.
+"""
+
+from dataclasses import dataclass
+from math import ceil, prod
+
+from ksubset._engine.ops import Array
+from ksubset.backends._cuda.launch import MOST_THREADS, REALS, SCRATCH_BYTES, WARP, Device, Launch, type_name
+
+LEAST_TEAM = 4
+ITEMS, MANY_ITEMS = 4, 32
+"""Items to a thread, with few rows and with many."""
+
+MANY_ROWS = 64
+"""Rows to a processor from which on a device has many."""
+
+THREADS = {"float32": 128, "float64": 64}
+"""Threads of a block that has several rows."""
+
+BOARD_BYTES = {"float32": 7 * 16 * 4, "float64": 7 * 32 * 8}
+REST_BOARD_BYTES = 7 * 64 * 8
+"""Shared memory of a team for the nodes of the contour, for moments and for draws; the same in the source."""
+
+FEW_ITEMS = 128
+"""Draws of rows that have no more need no nodes; the same in the source."""
+
+
+@dataclass(frozen=True)
+class TeamLaunch(Launch):
+    """A launch over teams.
+
+    Attributes
+    ----------
+    size
+        Threads of a team.
+    shares
+        Teams to a row, which divide the draws from it.
+    """
+
+    size: int = WARP
+    shares: int = 1
+
+    @property
+    def work(self) -> str:
+        return f"{self.size} threads to a row"
+
+
+def plan(kernel: str, x: Array, device: Device, *, draws: int = 0) -> TeamLaunch:
+    """Choose the geometry of a launch over the rows of ``x``."""
+    n, rows, dtype = int(x.shape[-1]), prod(x.shape[:-1]), type_name(x.dtype)
+    size = _team(n, rows, device)
+    shares = min(ceil(MANY_ROWS * device.processors / rows), draws) if draws else 1
+    threads = size if size > WARP else THREADS[dtype]
+    teams = threads // size
+    board = BOARD_BYTES[dtype] if not draws else REST_BOARD_BYTES * (n > FEW_ITEMS)
+    blocks = min(ceil(rows * shares / teams), 2**31 - 1)
+    return TeamLaunch(kernel, REALS[dtype], blocks, threads, SCRATCH_BYTES + teams * board, size=size, shares=shares)
+
+
+def _team(n: int, rows: int, device: Device) -> int:
+    size = _power_of_two(ceil(n / ITEMS))
+    if rows >= MANY_ROWS * device.processors:
+        size = min(size, max(WARP, _power_of_two(ceil(n / MANY_ITEMS))))
+    return min(max(size, LEAST_TEAM), MOST_THREADS)
+
+
+def _power_of_two(x: int) -> int:
+    """The least that is not less."""
+    return 1 << (x - 1).bit_length()
