@@ -13,10 +13,14 @@ from ksubset.backends._cuda.launch import KERNELS, Launch, source
 
 def run(planned: Launch, values: list[Any], index: int, stream: int) -> None:
     """Run a kernel on a stream of a device; ``values`` are NumPy scalars of the widths that the kernel declares."""
-    device = Device(index)
-    device.set_current()  # a thread that has not used the device yet has no context
+    enter(index)
     config = LaunchConfig(grid=planned.blocks, block=planned.threads, shmem_size=planned.shared_bytes)
-    launch(Stream.from_handle(stream), config, _kernel(index, planned.kernel, planned.macros), *values)
+    launch(Stream.from_handle(stream), config, kernel(index, planned.kernel, planned.macros), *values)
+
+
+def enter(index: int) -> None:
+    """Make a device current: a thread that has not used it yet has no context."""
+    Device(index).set_current()
 
 
 @lru_cache
@@ -25,13 +29,13 @@ def _code(program: str, macros: Macros, architecture: str) -> ObjectCode:
 
 
 @lru_cache
-def _kernel(index: int, name: str, macros: Macros) -> Kernel:
+def kernel(index: int, name: str, macros: Macros) -> Kernel:
     """A kernel that a device allows all of a block's shared memory."""
     device = Device(index)
-    kernel = _code(KERNELS[name], macros, f"sm_{device.arch}").get_kernel(name)
+    found = _code(KERNELS[name], macros, f"sm_{device.arch}").get_kernel(name)
     attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     allowed = device.properties.max_shared_memory_per_block_optin
-    (error,) = driver.cuKernelSetAttribute(attribute, allowed, kernel.handle, device.device_id)
+    (error,) = driver.cuKernelSetAttribute(attribute, allowed, found.handle, device.device_id)
     if error != driver.CUresult.CUDA_SUCCESS:
         raise RuntimeError(f"the driver does not allow {name} {allowed} bytes of shared memory: {error}")
-    return kernel
+    return found

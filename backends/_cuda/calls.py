@@ -95,7 +95,7 @@ def draw(
     draws, rows = prod(sample_shape), prod(logits.shape[:-1])
     out, tilts = (_empty(runtime, shape, logits) for shape in ((*sample_shape, *logits.shape), (2, rows)))
     launch = teams.plan("ksubset_sample", logits, runtime.device(logits), draws=max(draws, 1))
-    arguments = [*_batch(runtime, law, logits), launch.size, seed, draws, launch.shares, tilts, out]
+    arguments = [*_batch(runtime, law, logits), launch.size, seed, rows, draws, launch.shares, tilts, out]
     runtime.run(launch, arguments, logits)
     return out, tilts
 
@@ -157,9 +157,9 @@ def _batch(runtime: Runtime, law: FixedSize, logits: Array) -> list[Any]:
     """The arguments that all kernels begin with."""
     n, batch = int(logits.shape[-1]), tuple(logits.shape[:-1])
     logits, stride = _rows(runtime, logits)
-    common, k_stride = (law.k, 0) if law.counts is None else (0, 1)
+    common, words = (law.k, 0) if law.counts is None else (0, 2)
     counts = None if law.counts is None else _counts(runtime, law.counts, batch)
-    return [logits, counts, stride, k_stride, common, law.width, prod(batch), n]
+    return [logits, counts, stride, words, common, law.width, prod(batch), n]
 
 
 def _counts(runtime: Runtime, k: Array, batch: tuple[int, ...]) -> Array:

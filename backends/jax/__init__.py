@@ -17,7 +17,7 @@ from ksubset._law.law import Law
 from ksubset.backends.jax import estimators
 from ksubset.backends.jax.autodiff import evaluate as evaluate_differentiable
 from ksubset.backends.jax.autodiff import product
-from ksubset.backends.jax.cpu import choose, takes
+from ksubset.backends.jax.kernels import choose, takes
 from ksubset.backends.jax.ops import ops_for
 from ksubset.backends.jax.random import key_of, seed_words, signed_uniforms
 from ksubset.backends.jax.settings import by_own_settings
@@ -25,6 +25,7 @@ from ksubset.backends.jax.sharding import automatic, is_explicit, on_common_axes
 
 if TYPE_CHECKING:
     from ksubset.backends._cpu.calls import Path
+    from ksubset.backends._cuda.launch import Launch
 
 
 def _evaluate(function: Callable[..., Array], law: Law, parameters: Array, *arrays: Array, solution: Known) -> Array:
@@ -116,7 +117,7 @@ class JAX(Backend):
         z = evaluate_differentiable(function, law, parameters, seed_words(key_of(rng)), draws=prod(sample_shape))
         return z.reshape((*sample_shape, *z.shape[1:]))
 
-    def path(self, law: Law, name: str, parameters: Array) -> "Path | str":
+    def path(self, law: Law, name: str, parameters: Array) -> "Path | Launch | str":
         return choose(law, name, parameters.shape, parameters.dtype)
 
     @by_own_settings

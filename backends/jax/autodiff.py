@@ -24,7 +24,7 @@ from ksubset._law.by_kernels import ByKernels, DivergencesByKernels
 from ksubset._law.derivatives import RULES
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
-from ksubset.backends.jax.cpu import DRAW, KERNEL, array_code, batched, log_prob, takes
+from ksubset.backends.jax.kernels import DRAW, KERNEL, array_code, batched, log_prob, takes
 from ksubset.backends.jax.ops import ops_for
 from ksubset.backends.jax.settings import by_own_settings
 from ksubset.backends.jax.sharding import lowered_with_devices, several_devices

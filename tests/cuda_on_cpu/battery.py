@@ -136,5 +136,5 @@ if __name__ == "__main__":
     def build(program: str, macros: Macros) -> ctypes.CDLL:
         return ctypes.CDLL(str(library(Path(sys.argv[1]), program, macros)))
 
-    check(Emulator(build), np.float32)
+    check(Emulator(build, most_blocks=2), np.float32)
     check_parts(Emulator(build))

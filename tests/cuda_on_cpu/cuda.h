@@ -82,7 +82,7 @@ inline int random_below(int n) {
 
 // Who touched a place since the last barrier, and how many meetings it had had: a thread, NOBODY, or the lanes of SEVERAL.
 struct Touch {
-  int epoch = -1, thread, meetings;
+  int epoch = -1, thread = 0, meetings;
   bool several;
 
   // Whether the current thread comes after it.
@@ -124,9 +124,9 @@ inline void touch(Region& region, const void* data, size_t bytes, bool writes) {
       place.written = {epoch, current, now, false}, place.written_in_block = blockIdx.x;
     } else {
       if (region.scratch && place.written_in_block != (int)blockIdx.x) fail("read of memory never written");
-      bool others = place.read.epoch == epoch && (place.read.several || place.read.thread != current);
-      bool apart = others && fibers[place.read.thread].lanes != fibers[current].lanes;
-      place.read = {epoch, current, apart ? NEVER : others ? max(place.read.meetings, now) : now, others};
+      bool apart = fibers[place.read.thread].lanes != fibers[current].lanes;
+      if (place.read.is_over()) place.read = {epoch, current, now, false};
+      else place.read = {epoch, current, apart ? NEVER : max(place.read.meetings, now), true};
     }
   }
 }

@@ -84,6 +84,15 @@ Result cuLaunchKernelEx(const Config* config, Kernel* kernel, void** parameters,
   return told(&launched) ? LAUNCH_FAILED : SUCCESS;
 }
 
+Result cuLaunchKernel(Kernel* kernel, unsigned x, unsigned y, unsigned z, unsigned a, unsigned b, unsigned c,
+                      unsigned shared_bytes, void* stream, void** parameters, void** extra) {
+  Config config = {{x, y, z}, {a, b, c}, shared_bytes, stream, nullptr, 0};
+  void* before = current;
+  current = &context;  // XLA's thread has one
+  Result result = cuLaunchKernelEx(&config, kernel, parameters, extra);
+  return current = before, result;
+}
+
 Result cuGetExportTable(const void** table, const void*) { return *table = nullptr, NOT_FOUND; }
 Result cuGetErrorName(Result, const char** text) { return *text = "CUDA_ERROR_OF_THE_FAKE", SUCCESS; }
 Result cuGetErrorString(Result, const char** text) { return *text = "the fake driver refuses", SUCCESS; }

@@ -65,7 +65,7 @@ class Driver:
         self.listener = LISTENER(self._launch)
         library().tell(self.listener)
         monkeypatch.setattr(cubin, "machine_code", _image)
-        for name in ("_code", "_kernel"):
+        for name in ("_code", "kernel"):
             monkeypatch.setattr(by_cuda_core, name, lru_cache(getattr(by_cuda_core, name).__wrapped__))
 
     def _launch(self, pointer: Any) -> int:

@@ -55,7 +55,15 @@ def compile_program(folder: Path, program: str, macros: Macros, changed: str | N
     folder.mkdir(parents=True, exist_ok=True)
     file, built = folder / f"{program}.cu", library(folder, program, macros)
     file.write_text(changed or source(program), encoding="utf-8")
-    flags = ["-std=c++17", "-O1", "-fPIC", "-shared", "-w", "-fsanitize=bounds", "-fsanitize-undefined-trap-on-error"]
+    flags = [
+        "-std=c++17",
+        "-O1",
+        "-fPIC",
+        "-shared",
+        "-w",
+        "-fsanitize=bounds-strict",
+        "-fsanitize-undefined-trap-on-error",
+    ]
     entries = " ".join(f"ENTRY({kernel})" for kernel, own in KERNELS.items() if own == program)
     definitions = [f'-DKSUBSET_SOURCE="{file}"', f"-DKSUBSET_ENTRIES={entries}"]
     definitions += [f"-D{name}={value}" for name, value in macros]
@@ -69,9 +77,14 @@ class Emulator:
     """A GPU with a given amount of shared memory, or with none to spare for a tree, so that slabs are used."""
 
     def __init__(
-        self, build: Callable[[str, Macros], ctypes.CDLL], *, shared_bytes: int = 200_000, processors: int = 2
+        self,
+        build: Callable[[str, Macros], ctypes.CDLL],
+        *,
+        shared_bytes: int = 200_000,
+        processors: int = 2,
+        most_blocks: int = 2**31,
     ):
-        self.build, self.seeds = build, count(1)
+        self.build, self.seeds, self.most_blocks = build, count(1), most_blocks
         self.launches: list[Launch] = []
         self.lent: list[Any] = []
         device = Device(shared_bytes, processors)
@@ -96,7 +109,8 @@ class Emulator:
         arrays = [x for x in self.lent if isinstance(x, np.ndarray)]
         slab = self.lent[8] if launch.slab else None
         regions = (Region * len(arrays))(*(Region(*_extent(x), x is slab) for x in arrays))
-        geometry = Geometry(launch.blocks, launch.threads, launch.shared_bytes, len(arrays), next(self.seeds))
+        blocks = min(launch.blocks, self.most_blocks)  # the fewer, the more rows to each
+        geometry = Geometry(blocks, launch.threads, launch.shared_bytes, len(arrays), next(self.seeds))
         failure = entry(geometry, ctypes.addressof(regions), parameters)
         if failure:
             raise EmulatorError(failure.decode())

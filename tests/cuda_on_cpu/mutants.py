@@ -13,7 +13,7 @@ TILT = re.compile(r"\((.*) \+ tilt\.start\) \+ tilt\.shift")
 REAL = re.compile(
     r"gap|guess|narrow|NARROW|x\.a, y\.a|infinity\(\)|spread|u < 0|weight > 0|u >=|key_of|key >> 31|NEAR|TINY|EVEN|"
     r"bits < leading|needed|probability|found >= variance|variance|sum\(team, wrong\)|row\[i\]|t > 0|likely \?|1e-37|"
-    r"probability|odds|\(Real\)1\)|bracket"
+    r"odds|\(Real\)1\)|bracket|uniform|reach\b"
 )
 TUNING = re.compile(r"STEPS|COOPERATE|ATTEMPTS|NEVER")
 """Lines whose comparisons are between real numbers, and those whose bound is a choice and not an index."""

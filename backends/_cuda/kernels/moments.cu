@@ -58,7 +58,7 @@ __device__ void solve_row(Team team, Row row, Tilt<Real> tilt, Totals<Real> tota
 // t = θ + λ; log Σ_z exp(−Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}); μ and 1 − μ, or null. Teams of `size` threads.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
     ksubset_solve(BATCH, int size, Real* tilted, Real* log_partition, Real* chosen, Real* unchosen) {
-  Batch batch = {logits, k, logits_stride, k_stride, k_everywhere, width, rows, n};
+  Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);
   int teams = blockDim.x / size;
   for (long long i = (long long)blockIdx.x * teams + threadIdx.x / size; i < rows; i += (long long)gridDim.x * teams) {
@@ -102,7 +102,7 @@ __device__ void multiply_row(Team team, Row row, Tilt<Real> tilt, Totals<Real> t
 // J · v. λ, (2, rows), start and shift, may be known, else null.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
     ksubset_jacobian(BATCH, int size, const Real* known, const Real* v, int v_stride, Real* out) {
-  Batch batch = {logits, k, logits_stride, k_stride, k_everywhere, width, rows, n};
+  Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);
   int teams = blockDim.x / size;
   for (long long i = (long long)blockIdx.x * teams + threadIdx.x / size; i < rows; i += (long long)gridDim.x * teams) {

@@ -2,13 +2,13 @@
 
 struct Batch {
   const Real* logits;
-  const long long* k;  // null where all rows have the same
-  int logits_stride, k_stride, k_everywhere;
+  const int* k;  // null where all rows have the same
+  int logits_stride, k_words, k_everywhere;  // k in one word of 32 bits, or in two
   int width;  // what min(k, n − k) may not exceed
   int rows, n;
 };
 
-#define BATCH const Real *logits, const long long *k, int logits_stride, int k_stride, int k_everywhere, int width, int rows, int n
+#define BATCH const Real *logits, const int *k, int logits_stride, int k_words, int k_everywhere, int width, int rows, int n
 
 // Logits, with the other sign where the items that a subset leaves out stand for it.
 struct Row {
@@ -29,7 +29,9 @@ __device__ Row row_at(Batch batch, int row, bool flipped) {
 
 __device__ long long count_at(Batch batch, int row) {
   if (!batch.k) return batch.k_everywhere;
-  return Span<const long long>(batch.k + (long long)row * batch.k_stride, 1)[0];
+  Span<const int> words = row_of(batch.k, row, batch.k_words);
+  if (batch.k_words == 1) return words[0];
+  return (long long)words[1] << 32 | (unsigned)words[0];
 }
 
 __device__ bool is_feasible(Batch batch, long long k) {

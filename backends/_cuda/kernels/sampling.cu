@@ -97,11 +97,11 @@ __device__ bool draw_row(Draw draw, int count, Real variance, Stream stream) {
   return draw_until(draw, begin, count, stream);
 }
 
-// Subsets, (draws, rows, n), from 64 bits that seed the streams, and λ, (2, rows), NaN where a row is
-// infeasible, or null. `shares` teams divide the draws from a row.
+// Subsets, (seeds, draws, rows of a seed, n), from 64 bits to a seed, and λ, (2, rows), NaN where a row is infeasible, or
+// null. `shares` teams divide the draws from a row.
 extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
-    ksubset_sample(BATCH, int size, const unsigned long long* seed, int draws, int shares, Real* tilts, Real* out) {
-  Batch batch = {logits, k, logits_stride, k_stride, k_everywhere, width, rows, n};
+    ksubset_sample(BATCH, int size, const unsigned long long* seeds, int of_seed, int draws, int shares, Real* tilts, Real* out) {
+  Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);
   long long teams = blockDim.x / size, work = (long long)rows * shares;
   for (long long place = blockIdx.x * teams + threadIdx.x / size; place < work; place += gridDim.x * teams) {
@@ -112,10 +112,10 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
     Totals<Real> totals;
     bool feasible = is_feasible(batch, count) && find_tilt(team, row, count, tilt, totals);
     if (tilts && share == 0 && team.rank == 0) row_of(tilts, 0, rows)[i] = tilt.start, row_of(tilts, 1, rows)[i] = tilt.shift;
-    unsigned long long key = Span<const unsigned long long>(seed, 1)[0];
-    Stream stream = {{(unsigned)key, (unsigned)(key >> 32)}, (unsigned)i, 0, 0};
+    unsigned long long key = row_of(seeds, i / of_seed, 1)[0];
+    Stream stream = {{(unsigned)key, (unsigned)(key >> 32)}, (unsigned)(i % of_seed), 0, 0};
     for (int draw = (long long)draws * share / shares; draw < (long long)draws * (share + 1) / shares; draw++) {
-      Span<Real> subset = row_of(out, (long long)draw * rows + i, n);
+      Span<Real> subset = row_of(out, ((long long)(i / of_seed) * draws + draw) * of_seed + i % of_seed, n);
       stream.draw = draw;
       if (!feasible || !draw_row({team, row, tilt, subset}, count, totals.spread, stream))
         fill(team, subset, not_a_number());

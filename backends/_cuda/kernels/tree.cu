@@ -210,7 +210,7 @@ __device__ Span<Real> tree_memory(Real* slab, int slab_stride, int capacity) {
 extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
     ksubset_descend(BATCH, Real* slab, int slab_stride, int capacity, const Real* given, int draws, int shares,
                     int at_once, Real* out) {
-  Batch batch = {logits, k, logits_stride, k_stride, k_everywhere, width, rows, n};
+  Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(blockDim.x);
   Span<Real> memory = tree_memory(slab, slab_stride, capacity);
   Span<unsigned short> counts((unsigned short*)(memory.data + capacity), 2 * at_once * max(n, 2));

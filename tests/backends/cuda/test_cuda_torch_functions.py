@@ -249,7 +249,7 @@ def test_a_step_goes_back_from_the_tilt_of_its_draw(launched, monkeypatch):
     (ksubset.rsample(x, k, sample_shape=(5,)) * g).sum().backward()
     assert launched == [SAMPLE, JACOBIAN]
     drawn, product = given
-    assert product[9] is drawn[12]
+    assert product[9] is drawn[13]
     assert not product[9].isnan().any()
     same(x.grad, ksubset.marginals_jvp(LOGITS, np.array([[3], [8]]), g.sum(0).numpy()))
 
