@@ -93,7 +93,7 @@ def tests(session: nox.Session, backend: str) -> None:
 
 @nox.session(tags=["cpu"])
 def cuda(session: nox.Session) -> None:
-    """The CUDA kernels without a GPU: compiled for every architecture, run by an emulator for NumPy, CuPy and torch."""
+    """The CUDA kernels without a GPU: compiled for every architecture, run by an emulator for CuPy, torch and JAX."""
     install(session, ".", *TEST, *CUDA)
     session.run(*ORDINARY, *TWO, *CUDA_TESTS, *session.posargs)
 

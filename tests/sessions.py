@@ -32,10 +32,11 @@ DOCS = [
 ]
 TABLES = ["scikit-learn>=1.6", "pandas>=2.2"]
 DASK = ["dask[array]>=2025.1", "distributed>=2025.1", "zarr>=3", "tqdm>=4.66"]
-CUDA = ["cuda-core>=1.2", "cuda-bindings>=13.0.3,<14", "nvidia-cuda-nvrtc>=13,<14", "cupy-cuda13x>=14", TORCH]
+LAUNCHER = ["cuda-core>=1.2", "cuda-bindings>=13.0.3,<14", "nvidia-cuda-nvrtc>=13,<14"]
+CUDA = [*LAUNCHER, "cupy-cuda13x>=14", TORCH, *MATRIX["jax-fast"][0]]
 GPU = {
-    "torch": (["torch>=2.9", *CUDA[:3]], "torch-cuda"),
-    "jax": (["jax[cuda13]>=0.10"], "jax-cuda"),
+    "torch": (["torch>=2.9", *LAUNCHER], "torch-cuda"),
+    "jax": (["jax[cuda13]>=0.10", *MATRIX["jax-fast"][0], *LAUNCHER], "jax-cuda"),
     "cupy": (["cupy-cuda13x[ctk]>=14"], "cupy-cuda"),
 }
 EVERYTHING = sorted({r for requirements, _ in MATRIX.values() for r in requirements} | set(CUDA))

@@ -17,6 +17,9 @@ ITEMS, MANY_ITEMS = 4, 32
 MANY_ROWS = 64
 """Rows to a processor from which on a device has many."""
 
+MOST_TEAM = {"float32": MOST_THREADS, "float64": MOST_THREADS // 2}
+"""Threads of a block that has one row, at the most; the same in the source."""
+
 THREADS = {"float32": 128, "float64": 64}
 """Threads of a block that has several rows."""
 
@@ -51,7 +54,7 @@ class TeamLaunch(Launch):
 def plan(kernel: str, x: Array, device: Device, *, draws: int = 0) -> TeamLaunch:
     """Choose the geometry of a launch over the rows of ``x``."""
     n, rows, dtype = int(x.shape[-1]), prod(x.shape[:-1]), type_name(x.dtype)
-    size = _team(n, rows, device)
+    size = min(_team(n, rows, device), MOST_TEAM[dtype])
     shares = min(ceil(MANY_ROWS * device.processors / rows), draws) if draws else 1
     threads = size if size > WARP else THREADS[dtype]
     teams = threads // size
@@ -64,7 +67,7 @@ def _team(n: int, rows: int, device: Device) -> int:
     size = _power_of_two(ceil(n / ITEMS))
     if rows >= MANY_ROWS * device.processors:
         size = min(size, max(WARP, _power_of_two(ceil(n / MANY_ITEMS))))
-    return min(max(size, LEAST_TEAM), MOST_THREADS)
+    return max(size, LEAST_TEAM)
 
 
 def _power_of_two(x: int) -> int:

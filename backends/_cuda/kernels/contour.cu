@@ -53,9 +53,7 @@ __device__ Direction centred(Team team, Row row, Tilt<Real> tilt, Span<const Rea
 
 // The change of log F at some nodes: Σ u (q − p)/|f|² and Σ u/|f|², times cos φ − 1 and sin φ.
 __device__ void sum_changes(Team team, Row row, Tilt<Real> tilt, Direction along, Nodes<Real> nodes, int first) {
-  Two<Real> changes[AT_ONCE];
-#pragma unroll
-  for (int j = 0; j < AT_ONCE; j++) changes[j] = {0, 0};
+  Two<Real> changes[AT_ONCE] = {};
   for (int i = team.rank; i < row.n; i += team.size) {
     Item<Real> x = item_at(row, i, tilt);
     Real push = along.push(i, x.spread);

@@ -19,9 +19,7 @@ struct Exchange {
 
 // Σ x w^j of either side's items, x their odds or, along v, the change ±dw of these.
 __device__ void sum_powers(Team team, Row row, Tilt<Real> tilt, Exchange out, Series kind, const Direction* along) {
-  Two<Real> found[EXCHANGED];
-#pragma unroll
-  for (int j = 0; j < EXCHANGED; j++) found[j] = {0, 0};
+  Two<Real> found[EXCHANGED] = {};
   for (int i = team.rank; i < row.n; i += team.size) {
     Item<Real> x = item_at(row, i, tilt);
     Real term = x.odds;

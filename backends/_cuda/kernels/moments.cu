@@ -56,7 +56,7 @@ __device__ void solve_row(Team team, Row row, Tilt<Real> tilt, Totals<Real> tota
 }
 
 // t = θ + λ; log Σ_z exp(−Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}); μ and 1 − μ, or null. Teams of `size` threads.
-extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
+extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
     ksubset_solve(BATCH, int size, Real* tilted, Real* log_partition, Real* chosen, Real* unchosen) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);
@@ -100,7 +100,7 @@ __device__ void multiply_row(Team team, Row row, Tilt<Real> tilt, Totals<Real> t
 }
 
 // J · v. λ, (2, rows), start and shift, may be known, else null.
-extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
+extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
     ksubset_jacobian(BATCH, int size, const Real* known, const Real* v, int v_stride, Real* out) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);

@@ -1,6 +1,9 @@
 // The nodes of the contour: the trapezoidal rule for P(Σz = k), the Fourier coefficient of the row's characteristic
 // function, which falls off so fast that few nodes carry all of it. See ksubset/_engine/nodes.py.
 
+// The most threads of a block; numbers of 64 bits take more registers.
+constexpr int TEAM_THREADS = sizeof(Real) == 4 ? MOST_THREADS : MOST_THREADS / 2;
+
 constexpr float LOG_ERROR_SINGLE = 18;
 constexpr double LOG_ERROR_DOUBLE = 38;
 

@@ -9,9 +9,9 @@ constexpr N EVEN = 0.125;  // pq from which a factor is multiplied as it is, not
 // F at some nodes from `first` on, to (RE, IM).
 template <int SOME, typename N>
 __device__ void multiply_factors(Team team, Row row, Tilt<N> tilt, Nodes<N> nodes, int first) {
-  Two<N> small[SOME], even[SOME];
+  Two<N> small[SOME] = {}, even[SOME];
 #pragma unroll
-  for (int j = 0; j < SOME; j++) small[j] = {0, 0}, even[j] = {1, 0};
+  for (int j = 0; j < SOME; j++) even[j] = {1, 0};
   for (int i = team.rank; i < row.n; i += team.size) {
     Item<N> x = item_at(row, i, tilt);
     N rise = x.likely ? -x.rare : x.rare, least = x.likely ? -x.lean : x.lean;

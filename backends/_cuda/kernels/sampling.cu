@@ -99,7 +99,7 @@ __device__ bool draw_row(Draw draw, int count, Real variance, Stream stream) {
 
 // Subsets, (seeds, draws, rows of a seed, n), from 64 bits to a seed, and λ, (2, rows), NaN where a row is infeasible, or
 // null. `shares` teams divide the draws from a row.
-extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
+extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
     ksubset_sample(BATCH, int size, const unsigned long long* seeds, int of_seed, int draws, int shares, Real* tilts, Real* out) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);

@@ -10,11 +10,11 @@ from cuda_on_cpu.emulator import OWN_SESSION
 from cuda_on_cpu.nvrtc import NVRTC, library
 
 from ksubset.backends._cuda import teams, tree
-from ksubset.backends._cuda.launch import KERNELS, MOST_THREADS, WARP, Device, Launch, source
+from ksubset.backends._cuda.launch import KERNELS, MOST_THREADS, REALS, WARP, Device, Launch, source
 
 OLDEST = 75
-REGISTERS = 65536 // MOST_THREADS
-"""What a thread may use if the largest block is to run."""
+REGISTERS = 65536
+"""Of a processor: what the threads of the largest block may use together."""
 
 SHARED = {"sm_75": 64, "sm_80": 163, "sm_86": 99, "sm_90": 227}
 """KiB of shared memory that a block may have."""
@@ -67,6 +67,9 @@ def registers(text: str) -> dict[str, int]:
     return {name: int(used) for name, used in re.findall(r"entry function '(\w+)'.*?Used (\d+) reg", text, re.DOTALL)}
 
 
+DTYPES = {real: dtype for dtype, real in REALS.items()}
+
+
 VARIANTS = [
     ("ksubset_solve", None),
     ("ksubset_sample", None),
@@ -91,7 +94,8 @@ def test_every_variant_compiles_without_spills(architecture):
             assert set(re.findall(r"(\d+) bytes spill", text)) == {"0"}, text
             used = registers(text)
             assert set(used) == {name for name, program in KERNELS.items() if program == KERNELS[kernel]}
-            assert max(used.values()) <= REGISTERS
+            most = MOST_THREADS if kernel == "ksubset_descend" else teams.MOST_TEAM[DTYPES[real]]
+            assert max(used.values()) * most <= REGISTERS
             found += [used[name] for name in KERNELS if name in used and name != "ksubset_nothing"]
         row.append(", ".join(map(str, found)))
     print(f"\n| {' | '.join(row)} |")
@@ -106,7 +110,7 @@ def test_shapes_fit(dtype):
             launch = teams.plan("ksubset_sample" if draws else "ksubset_solve", x, least, draws=draws)
             assert launch.shared_bytes <= 48 * 1024  # which a block may have without asking
             assert launch.threads % WARP == launch.threads % launch.size == 0
-            assert launch.size <= WARP or launch.size == launch.threads <= MOST_THREADS
+            assert launch.size <= WARP or launch.size == launch.threads <= teams.MOST_TEAM[dtype]
             found.append(launch)
         for size in SHARED.values():
             planned = tree.plan(x, k, Device(size * 1024, 132), 1)

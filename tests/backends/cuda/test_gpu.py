@@ -1,5 +1,6 @@
 """On a CUDA device alone: the kernels are taken, and no call waits for the device."""
 
+import re
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,12 @@ def cuda(target: Target) -> Target:
     if not target.name.endswith("-cuda"):
         pytest.skip(f"{target.name} has no CUDA device")
     return target
+
+
+@pytest.mark.backends("jax")
+def test_xla_launches_the_kernels(cuda: Target, capsys: pytest.CaptureFixture[str]) -> None:
+    ksubset.show_config(cuda.array(np.zeros((3, 9)), "float32"), 4)
+    assert re.search("marginals: the CUDA kernels: .*, launched by XLA", capsys.readouterr().out)
 
 
 @pytest.mark.backends("torch", "cupy")
