@@ -19,16 +19,16 @@ NAMES = {"unchosen": "1 − marginals", "draw": "sample, rsample", "moments": "d
 def show_config(logits: Array | None = None, k: int | Array | None = None) -> None:
     """Print the installed versions, and the path by which each function would be computed.
 
-    With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples for
-    NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and `entropy`,
+    With the extra ``fast`` installed, compiled kernels compute marginals, products with their Jacobian and samples
+    for NumPy arrays, CPU tensors, and JAX with a single CPU device, with a `Cardinality` too; and `entropy`,
     `log_normalizer` and `mode` without one. For NumPy arrays and CPU tensors they also compute `log_prob`,
     `count_log_pmf` and the moments from which divergences follow. `logits_from_marginals` takes the kernel for
     marginals at every step. This is the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it
     off; a program that `jax.jit` has compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute
-    everything but `mode` and `count_log_pmf`, up to a size limit and without a `Cardinality`, and likewise in programs of
-    JAX for one CUDA device. Those of tensors need one of the extras ``cuda12`` and ``cuda13``, or CuPy, to launch them;
-    those of JAX need such an extra and ``fast``. The core, which is written against the array API standard, computes the
-    rest.
+    everything but `mode` and `count_log_pmf`, up to a size limit and without a `Cardinality`; likewise in programs of
+    JAX for one CUDA device. Those of tensors need one of the extras ``cuda12`` and ``cuda13``, or CuPy, to launch
+    them; those of JAX need such an extra and ``fast``. The core, which is written against the array API standard,
+    computes the rest.
 
     Parameters
     ----------

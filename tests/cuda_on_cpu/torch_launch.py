@@ -32,7 +32,7 @@ class Direct:
 
 def signature(kernel: str) -> list[str]:
     """What the source declares: ``pointer`` or ``int`` for each parameter."""
-    text = source(KERNELS[kernel])
+    text = source(KERNELS[kernel]).replace("\\\n", "")
     declared = re.search(rf"\b{kernel}\((.*?)\) {{", text, re.DOTALL)
     batch = re.search(r"#define BATCH(.*)", text)
     assert declared

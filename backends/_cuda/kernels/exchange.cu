@@ -1,5 +1,5 @@
-// Rows where hardly anything is random, by how many items a subset exchanges against the likeliest one; the formulas are
-// in ksubset/_engine/exchange.py.
+// Rows where hardly anything is random, by how many items a subset exchanges against the likeliest one; the formulas
+// are in ksubset/_engine/exchange.py.
 
 constexpr int EXCHANGED = sizeof(Real) == 4 ? 6 : 10;  // items that are exchanged at most
 constexpr int SPAN = EXCHANGED + 1;

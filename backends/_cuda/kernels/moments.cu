@@ -80,7 +80,8 @@ extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
   }
 }
 
-__device__ void multiply_row(Team team, Row row, Tilt<Real> tilt, Totals<Real> totals, Direction along, Span<Real> out) {
+__device__ void multiply_row(Team team, Row row, Tilt<Real> tilt, Totals<Real> totals, Direction along,
+                             Span<Real> out) {
   if (totals.is_still()) {
     Exchange known = exchange(team, row, tilt, board_of(team), &along);
     for (int i = team.rank; i < row.n; i += team.size) {

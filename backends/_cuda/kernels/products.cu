@@ -4,7 +4,7 @@
 // cos²(φ/2) of 4pq above (q − p)². F is their product; in the integrand F e^i(likely − k)φ it stands for the row.
 
 template <typename N>
-constexpr N EVEN = 0.125;  // pq from which a factor is multiplied as it is, not less 1, to keep what little is left of F
+constexpr N EVEN = 0.125;  // pq from which a factor is multiplied as it is, not less 1: it may leave little of F
 
 // F at some nodes from `first` on, to (RE, IM).
 template <int SOME, typename N>

@@ -8,7 +8,8 @@ struct Batch {
   int rows, n;
 };
 
-#define BATCH const Real *logits, const int *k, int logits_stride, int k_words, int k_everywhere, int width, int rows, int n
+#define BATCH                                                                                                \
+  const Real *logits, const int *k, int logits_stride, int k_words, int k_everywhere, int width, int rows, int n
 
 // Logits, with the other sign where the items that a subset leaves out stand for it.
 struct Row {

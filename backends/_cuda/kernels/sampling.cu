@@ -12,7 +12,7 @@ constexpr int STRETCH = 128;  // items by which B grows; a multiple of GROUP
 constexpr int ATTEMPTS = 100000;  // draws after which a row is given up; that would happen once in e^1000 times
 
 constexpr int REST_NODES = 64;
-constexpr int REST_BOARD = KINDS * REST_NODES;  // doubles of shared memory to a team, where rows have more than FEW items
+constexpr int REST_BOARD = KINDS * REST_NODES;  // doubles of shared memory to a team, for more than FEW items
 
 // The law of the sum of B's items, in float64.
 struct Rest {
@@ -97,10 +97,11 @@ __device__ bool draw_row(Draw draw, int count, Real variance, Stream stream) {
   return draw_until(draw, begin, count, stream);
 }
 
-// Subsets, (seeds, draws, rows of a seed, n), from 64 bits to a seed, and λ, (2, rows), NaN where a row is infeasible, or
-// null. `shares` teams divide the draws from a row.
+// Subsets, (seeds, draws, rows of a seed, n), from 64 bits to a seed, and λ, (2, rows), NaN where a row is infeasible,
+// or null. `shares` teams divide the draws from a row.
 extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
-    ksubset_sample(BATCH, int size, const unsigned long long* seeds, int of_seed, int draws, int shares, Real* tilts, Real* out) {
+    ksubset_sample(BATCH, int size, const unsigned long long* seeds, int of_seed, int draws, int shares, Real* tilts,
+                   Real* out) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);
   long long teams = blockDim.x / size, work = (long long)rows * shares;
@@ -111,7 +112,10 @@ extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
     Tilt<Real> tilt = {not_a_number(), not_a_number()};
     Totals<Real> totals;
     bool feasible = is_feasible(batch, count) && find_tilt(team, row, count, tilt, totals);
-    if (tilts && share == 0 && team.rank == 0) row_of(tilts, 0, rows)[i] = tilt.start, row_of(tilts, 1, rows)[i] = tilt.shift;
+    if (tilts && share == 0 && team.rank == 0) {
+      row_of(tilts, 0, rows)[i] = tilt.start;
+      row_of(tilts, 1, rows)[i] = tilt.shift;
+    }
     unsigned long long key = row_of(seeds, i / of_seed, 1)[0];
     Stream stream = {{(unsigned)key, (unsigned)(key >> 32)}, (unsigned)(i % of_seed), 0, 0};
     for (int draw = (long long)draws * share / shares; draw < (long long)draws * (share + 1) / shares; draw++) {
