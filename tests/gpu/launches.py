@@ -38,7 +38,7 @@ def errors(n: int, array: Array, numpy: Array) -> Iterator[tuple[str, float]]:
     size = np.maximum(np.linalg.norm(image, axis=1), 1e-30)
     yield "J · v", float(np.max(np.linalg.norm(found - image, axis=1) / size))
     for name, drawn in (
-        ("sample", ksubset.sample(logits, k, sample_shape=(DRAWS,))),
+        ("sample", ksubset.sample(logits, k, rng=7, sample_shape=(DRAWS,))),
         ("sample from uniforms", ksubset.sample_from_uniforms(logits, k, array(u))),
     ):
         yield name, float(np.max(np.abs(numpy(drawn).sum(-1) - given)))
@@ -78,6 +78,20 @@ def by_cupy(n: int, dtype: str) -> Iterator[tuple[str, float]]:
     yield from errors(n, lambda x: cupy.asarray(x, dtype if x.dtype.kind == "f" else None), cupy.asnumpy)
 
 
+def by_jax(n: int, dtype: str) -> Iterator[tuple[str, float]]:
+    """With JAX's arrays, where it is installed with a device; that kernels are taken is said by `show_config`."""
+    if find_spec("jax") is None:
+        return
+    import jax
+
+    if jax.default_backend() != "gpu":
+        print(f"JAX has no device: its default backend is {jax.default_backend()}")
+        return
+    with jax.enable_x64(True):
+        ksubset.show_config(jax.numpy.zeros((5, n), dtype), 1)
+        yield from errors(n, lambda x: jax.numpy.asarray(x, dtype if x.dtype.kind == "f" else None), np.asarray)
+
+
 def told(title: str, dtype: str, found: Iterator[tuple[str, float]]) -> bool:
     """Print each error, and whether all are small enough."""
     well = True
@@ -101,6 +115,7 @@ def main() -> int:
             print(f"launched were only {sorted(names)}: {cuda.launcher(0)}")
         if not EMULATED and not slab:
             well &= told(f"CuPy, {where}", dtype, by_cupy(n, dtype))
+            well &= told(f"JAX, {team} to a row", dtype, by_jax(n, dtype))
     print("every kernel agrees" if well else "NOT every kernel agrees")
     return int(not well)
 

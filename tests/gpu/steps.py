@@ -26,6 +26,9 @@ EMULATED = {
 TOOLS = {"memcheck": ["--report-api-errors", "no"], "racecheck": []}
 """Of compute-sanitizer, with their options: what torch asks the driver in vain is no error of a kernel."""
 
+SHARED = {"XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+"""JAX takes memory as it needs it, and leaves the rest to the others."""
+
 SANITIZER = shutil.which("compute-sanitizer") or shutil.which("/usr/local/cuda/bin/compute-sanitizer")
 
 
@@ -62,7 +65,7 @@ def _self_check(emulated: bool) -> Step:
 
 def _script(name: str, limit: float, *arguments: str) -> Step:
     absent = "" if find_spec("torch") else "torch is not installed"
-    return Step(name, [sys.executable, str(HERE / f"{name}.py"), *arguments], limit, absent=absent)
+    return Step(name, [sys.executable, str(HERE / f"{name}.py"), *arguments], limit, SHARED, absent=absent)
 
 
 def _matrix(framework: str, emulated: bool) -> Step:
@@ -71,7 +74,7 @@ def _matrix(framework: str, emulated: bool) -> Step:
         targets, chosen = EMULATED[framework]
     else:
         targets, chosen = f"{framework}-cuda", [*MATRIX[framework], *_workers()]
-    environment = {"KSUBSET_TARGETS": targets, "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    environment = {"KSUBSET_TARGETS": targets, **SHARED}
     absent = "" if find_spec(framework) else f"{framework} is not installed"
     return Step(f"matrix {framework}", [*pytest, *chosen], 240, environment, absent)
 
