@@ -8,7 +8,7 @@ from cuda.core import Device, Kernel, LaunchConfig, ObjectCode, Stream, launch
 
 from ksubset.backends._cuda import cubin
 from ksubset.backends._cuda.cubin import Macros
-from ksubset.backends._cuda.launch import KERNELS, Launch, source
+from ksubset.backends._cuda.launch import KERNELS, OLDEST, Launch, source, too_old
 
 
 def run(planned: Launch, values: list[Any], index: int, stream: int) -> None:
@@ -23,6 +23,16 @@ def enter(index: int) -> None:
     Device(index).set_current()
 
 
+def address(index: int, name: str, macros: Macros) -> int:
+    """The address of a kernel, for whoever launches it; the device that is current stays so."""
+    _, before = driver.cuCtxGetCurrent()
+    enter(index)
+    try:
+        return int(kernel(index, name, macros).handle)
+    finally:
+        driver.cuCtxSetCurrent(before)
+
+
 @lru_cache
 def _code(program: str, macros: Macros, architecture: str) -> ObjectCode:
     return ObjectCode.from_cubin(cubin.machine_code(source(program), macros, architecture))
@@ -32,6 +42,8 @@ def _code(program: str, macros: Macros, architecture: str) -> ObjectCode:
 def kernel(index: int, name: str, macros: Macros) -> Kernel:
     """A kernel that a device allows all of a block's shared memory."""
     device = Device(index)
+    if tuple(device.compute_capability) < OLDEST:
+        raise RuntimeError(too_old(".".join(map(str, device.compute_capability))))
     found = _code(KERNELS[name], macros, f"sm_{device.arch}").get_kernel(name)
     attribute = driver.CUfunction_attribute.CU_FUNC_ATTRIBUTE_MAX_DYNAMIC_SHARED_SIZE_BYTES
     allowed = device.properties.max_shared_memory_per_block_optin

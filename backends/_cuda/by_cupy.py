@@ -7,7 +7,7 @@ from typing import Any
 import cupy
 from cupy.cuda import runtime as driver
 
-from ksubset.backends._cuda.launch import KERNELS, Device, Launch, source
+from ksubset.backends._cuda.launch import KERNELS, OLDEST, Device, Launch, source, too_old
 
 
 @dataclass(frozen=True)
@@ -35,6 +35,9 @@ def launch(planned: Launch, values: list[Any], index: int) -> None:
 @lru_cache
 def device(index: int) -> Device:
     """What there is of a device."""
+    major = driver.deviceGetAttribute(driver.cudaDevAttrComputeCapabilityMajor, index)
+    if major < OLDEST[0]:
+        raise RuntimeError(too_old(f"{major}.x"))
     shared = driver.deviceGetAttribute(driver.cudaDevAttrMaxSharedMemoryPerBlockOptin, index)
     return Device(shared, driver.deviceGetAttribute(driver.cudaDevAttrMultiProcessorCount, index))
 

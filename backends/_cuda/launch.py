@@ -11,6 +11,9 @@ MOST_THREADS = 512
 SCRATCH_BYTES = 16 * MOST_THREADS // WARP
 """The start of the shared memory, which serves reductions; the same in the source."""
 
+OLDEST = 7, 0
+"""The compute capability from which on parts of a warp may go their own ways."""
+
 REALS = {"float32": "float", "float64": "double"}
 
 ROWS = ("base", "teams", "rows", "tilt")
@@ -116,6 +119,11 @@ class Launch:
 
 TRIAL = Launch("ksubset_nothing", "float", 1, WARP, 0)
 """A launch without effect, by which a launcher is tried."""
+
+
+def too_old(capability: str) -> str:
+    """What to say of a device."""
+    return f"the CUDA kernels need a device of compute capability {OLDEST[0]}.{OLDEST[1]} or later; got {capability}"
 
 
 def type_name(dtype: object) -> str:

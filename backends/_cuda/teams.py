@@ -53,7 +53,7 @@ class TeamLaunch(Launch):
 
 def plan(kernel: str, x: Array, device: Device, *, draws: int = 0) -> TeamLaunch:
     """Choose the geometry of a launch over the rows of ``x``."""
-    n, rows, dtype = int(x.shape[-1]), prod(x.shape[:-1]), type_name(x.dtype)
+    n, rows, dtype = int(x.shape[-1]), max(prod(x.shape[:-1]), 1), type_name(x.dtype)
     size = min(_team(n, rows, device), MOST_TEAM[dtype])
     shares = min(ceil(MANY_ROWS * device.processors / rows), draws) if draws else 1
     threads = size if size > WARP else THREADS[dtype]

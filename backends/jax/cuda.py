@@ -9,9 +9,11 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import cache
 from importlib import import_module
+from math import prod
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from ksubset._engine.inference import Solution
@@ -79,6 +81,11 @@ def _device() -> Device:
     return Device(0, int(jax.local_devices(backend=BACKEND)[0].core_count))
 
 
+def _index() -> int:
+    """The number of JAX's device among those of the driver."""
+    return int(jax.local_devices(backend=BACKEND)[0].local_hardware_id or 0)
+
+
 def _register() -> None:
     """Tell XLA of the handler, and the handler of the table."""
     from numba import int64
@@ -104,8 +111,7 @@ def _loaded(kernel: str, macros: tuple[tuple[str, str], ...]) -> int:
     from ksubset.backends.jax import cuda_handler
 
     by, slot = import_module("ksubset.backends._cuda.by_cuda_core"), SLOTS.index((kernel, macros[0][1]))
-    by.enter(0)
-    _table[cuda_handler.FIRST_KERNEL + slot] = int(by.kernel(0, kernel, macros).handle)
+    _table[cuda_handler.FIRST_KERNEL + slot] = by.address(_index(), kernel, macros)
     return slot
 
 
@@ -113,6 +119,8 @@ def _call(launch: Launch, parameters: list[Any], results: list[Any]) -> Any:
     """A foreign call. A parameter is an array, an int, None, or the place of a result in a list of one."""
     from ksubset.backends.jax.cuda_handler import NOTHING, NUMBER, OPERAND, RESULT
 
+    if not all(prod(result.shape) for result in results):  # of no rows, which jax.vmap may leave
+        return [jnp.zeros(result.shape, result.dtype) for result in results]
     operands = [x for x in parameters if isinstance(x, jax.Array)]
     slot, place = _loaded(launch.kernel, launch.macros), 0
     numbers = [slot, launch.blocks, launch.threads, launch.shared_bytes, len(parameters)]

@@ -107,6 +107,8 @@ def launcher(index: int) -> Launcher | str:
     """What launches kernels on a device, or why nothing does."""
     if torch.version.hip is not None:
         return "the kernels are written for CUDA, and this torch was built for ROCm"
+    if torch.cuda.is_current_stream_capturing():
+        raise RuntimeError("before a CUDA graph captures a call of ksubset, make the call once: it loads the kernels")
     with torch.cuda.device(index):
         return launchers.find(index, _stream(index), str(torch.version.cuda))
 

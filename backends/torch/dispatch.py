@@ -57,7 +57,7 @@ def product_from(law: Law, parameters: Tensor, v: Tensor, shifts: Tensor) -> Ten
     if isinstance(law, FixedSize) and shifts.numel():
         if cuda.suits(law, parameters, v):
             return cuda.product(law, parameters, v, shifts)
-        if not shifts[0, 0].isnan() and cpu.takes(law, functions.marginals_jvp.__name__, parameters, v):
+        if cpu.takes(law, functions.marginals_jvp.__name__, parameters, v) and not shifts[0, 0].isnan():
             return cpu.product(law, parameters, v, shifts)
     return evaluate(functions.marginals_jvp, law, parameters, v)
 

@@ -45,6 +45,7 @@ def installed(monkeypatch: pytest.MonkeyPatch, emulator: Emulator) -> Iterator[N
 
     listener, real = LISTENER(lend), jax.default_backend
     monkeypatch.setattr(cuda, "_device", lambda: Device(0, 2))
+    monkeypatch.setattr(cuda, "_index", lambda: 0)
     monkeypatch.setattr(jax, "default_backend", lambda: cuda.BACKEND)
     for known in (cuda.ready, cuda._loaded):
         known.cache_clear()

@@ -132,6 +132,23 @@ def test_a_batch_of_keys_is_one_launch(emulator: Emulator) -> None:
         np.testing.assert_array_equal(z[i], drawn(emulator, tuple(map(int, words)), rows, K, 4))
 
 
+def test_no_rows_are_no_launch(emulator: Emulator) -> None:
+    nothing = jax.numpy.zeros((0, N))
+    assert jax.vmap(lambda row: ksubset.marginals(row, K))(nothing).shape == (0, N)
+    sample = jax.vmap(lambda row: ksubset.sample(row, K, rng=3, sample_shape=(2,)))
+    assert sample(nothing).shape == (0, 2, N)
+    assert launched(emulator) == []
+
+
+def test_the_current_device_stays_so(below: driver.Driver) -> None:
+    """Whoever shares the thread, as torch, has chosen it."""
+    from cuda.bindings import driver as bindings
+
+    bindings.cuCtxSetCurrent(0)
+    jax.block_until_ready(jax.jit(lambda x: ksubset.marginals(x, K))(jax.numpy.asarray(LOGITS)))
+    assert int(bindings.cuCtxGetCurrent()[1]) == 0
+
+
 def test_transformations(emulator: Emulator) -> None:
     x, v = jax.numpy.asarray(LOGITS), jax.numpy.asarray(V)
     same(jax.vmap(jax.vmap(lambda row: ksubset.marginals(row, K)))(x), ksubset.marginals(LOGITS, K))

@@ -172,11 +172,28 @@ def test_show_config_says_what_launches_or_what_to_install(monkeypatch, capsys, 
     assert f"\nCUDA tensors of torch: {said}\n" in capsys.readouterr().out
 
 
+def test_a_graph_does_not_capture_the_first_call(monkeypatch):
+    from ksubset.backends.torch import cuda
+
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: True)
+    with pytest.raises(RuntimeError, match="before a CUDA graph captures a call of ksubset, make the call once"):
+        cuda.launcher.__wrapped__(0)
+
+
+def test_old_devices_are_refused(by_cuda_core, monkeypatch):
+    from ksubset.backends._cuda import by_cuda_core as module
+
+    monkeypatch.setattr(module, "OLDEST", (9, 1))
+    with pytest.raises(RuntimeError, match=r"need a device of compute capability .* or later; got 9\.0"):
+        module.run(TRIAL, [], 0, 0)
+
+
 def test_a_launcher_is_chosen_on_torchs_stream_and_device(monkeypatch):
     from ksubset.backends.torch import cuda
 
     asked = []
     monkeypatch.setattr(torch.version, "cuda", "13.0")
+    monkeypatch.setattr(torch.cuda, "is_current_stream_capturing", lambda: False)
     monkeypatch.setattr(torch.cuda, "device", lambda index: asked.append(index) or pytest.MonkeyPatch.context())
     monkeypatch.setattr(torch.cuda, "current_stream", lambda index: SimpleNamespace(cuda_stream=4711))
     monkeypatch.setattr(launchers, "find", lambda *arguments: arguments)
