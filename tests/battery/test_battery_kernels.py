@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from battery_bounds import check_images, check_marginals, check_scalars, check_sums
+from battery_bounds import check_images, check_marginals, check_scalars, check_sums, has_one_subset
 from conftest import Target
 from oracle import recursion
 from strategies import Rows, battery
@@ -139,12 +139,6 @@ def check_ways(case: Rows, chosen: np.ndarray, unchosen: np.ndarray, image: np.n
         except AssertionError as error:
             error.add_note(name)
             raise
-
-
-def has_one_subset(case: Rows) -> np.ndarray:
-    """Which rows: J is 0 there, where the 80-bit recursion has what its roundings leave."""
-    forced, free = (case.logits == np.inf).sum(axis=1), np.isfinite(case.logits).sum(axis=1)
-    return (case.k == forced) | (case.k == forced + free)
 
 
 on_arrays = pytest.mark.backends("numpy", reason="kernels are called with NumPy's arrays, whoever calls them")

@@ -56,3 +56,9 @@ def check_images(case: Rows, found: np.ndarray, truth: np.ndarray) -> None:
     lost = np.reshape(rounding_of_nothing(case), (-1, *(1,) * (error.ndim - 1)))
     assert (error <= np.maximum(lost, bound(case) * size)).all(), f"errors {error} beside norms {size}"
     assert (np.moveaxis(found, -1, 1)[np.isinf(case.logits)] == 0).all()
+
+
+def has_one_subset(case: Rows) -> np.ndarray:
+    """Which rows: J is 0 there, where the 80-bit recursion has what its roundings leave."""
+    forced, free = (case.logits == np.inf).sum(axis=1), np.isfinite(case.logits).sum(axis=1)
+    return (case.k == forced) | (case.k == forced + free)

@@ -42,9 +42,9 @@ __device__ Two<N> product_less_one(Two<N> x, Two<N> y) {
   return {x.a + (y.a + (x.a * y.a - x.b * y.b)), x.b + (y.b + (x.a * y.b + x.b * y.a))};
 }
 
-// Combine the pairs of all threads of a team; every thread gets the result.
+// Combine the pairs of all threads of a team; every thread gets the result. Not inlined, it halves the machine code.
 template <typename N, Two<N> combine(Two<N>, Two<N>)>
-__device__ Two<N> reduce(Team team, Two<N> x) {
+__device__ __noinline__ Two<N> reduce(Team team, Two<N> x) {
   for (int distance = min(team.size, WARP) / 2; distance > 0; distance /= 2) {
     Two<N> other = {__shfl_xor_sync(team.lanes, x.a, distance), __shfl_xor_sync(team.lanes, x.b, distance)};
     x = combine(x, other);
