@@ -1,8 +1,7 @@
 """The public functions on CUDA tensors, without a GPU.
 
-For most tests the adapter takes CPU tensors for CUDA tensors, and the emulator runs what is launched: so everything
-from the public function to the kernel's arguments is the code that a GPU would see. The last tests take
-meta tensors, which hold nothing, for CUDA tensors: no value is read on the way, and nothing is left on the CPU.
+The adapter takes CPU tensors for CUDA tensors, and the emulator runs what is launched: so everything from the public
+function to the kernel's arguments is the code that a GPU would see.
 """
 
 from functools import lru_cache, partial
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from cuda_on_cpu.cases import CALLS, JACOBIAN, LOGITS, OTHER, RNG, SAMPLE, SOLVE, K, N, V
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
 from cuda_on_cpu.philox import subsets
 
@@ -18,17 +18,9 @@ from ksubset._api.show_config import NAMES
 from ksubset._law.fixed_size import FixedSize
 from ksubset.backends._cpu import dispatch
 from ksubset.backends._cuda import geometry, launchers
-from ksubset.backends._cuda.launch import Device, Launch
-from ksubset.backends._cuda.launchers import Launcher
 
 torch = pytest.importorskip("torch", reason="a test of torch's adapter, which needs torch")
 pytestmark = [NEEDED, OWN_SESSION]
-
-N, K = 9, 4
-RNG = np.random.default_rng(3)
-LOGITS, OTHER, V = RNG.normal(size=(3, 2, 3, N))
-SUBSETS = ksubset.mode(OTHER, K)
-SOLVE, JACOBIAN, SAMPLE, DESCEND = "ksubset_solve", "ksubset_jacobian", "ksubset_sample", "ksubset_descend"
 
 
 @pytest.fixture(scope="module")
@@ -53,21 +45,6 @@ def launched(monkeypatch, build):
     monkeypatch.setattr(ADAPTER, "is_readable", lambda x: False)
     monkeypatch.setenv("KSUBSET_FAST", "0")
     return names
-
-
-CALLS: dict[str, tuple[tuple[np.ndarray, ...], list[str]]] = {
-    "log_normalizer": ((), [SOLVE]),
-    "log_prob_count": ((), [SOLVE]),
-    "marginals": ((), [SOLVE]),
-    "entropy": ((), [SOLVE]),
-    "kl_to_uniform": ((), [SOLVE]),
-    "covariance": ((), [JACOBIAN]),
-    "mode": ((), []),
-    "marginals_jvp": ((V,), [JACOBIAN]),
-    "log_prob": ((SUBSETS,), [SOLVE]),
-    "sample_from_uniforms": ((RNG.random((5, 2, 3, N - 1)),), [DESCEND]),
-}
-"""Further arguments of the public functions, and what they launch."""
 
 
 def tensor(x: Any, *, grad: bool = False) -> Any:
@@ -314,61 +291,3 @@ def test_show_config_says_which_kernels(launched, capsys):
     assert lines["everything else"] == "the core: there is no kernel for it"
     ksubset.show_config(torch.zeros(1, 300_000), 3)
     assert "marginals: the core: blocks take 1 to 262144 items" in capsys.readouterr().out
-
-
-@pytest.fixture
-def unread(monkeypatch):
-    """The names of the kernels that would be launched; meta tensors count as CUDA tensors."""
-    from ksubset.backends.torch import cuda
-
-    names: list[str] = []
-
-    def run(launch: Launch, arguments: list[Any], like: Any) -> None:
-        assert {x.device for x in arguments if isinstance(x, torch.Tensor)} == {like.device}
-        names.append(launch.kernel)
-
-    monkeypatch.setattr(cuda, "_run", run)
-    monkeypatch.setattr(cuda, "_device", lambda index: Device(100_000, 100))
-    monkeypatch.setattr(cuda, "launcher", lambda index: Launcher("nothing", run))
-    monkeypatch.setattr(cuda, "DEVICE", "meta")
-    return names
-
-
-COUNTS = pytest.mark.parametrize("by_row", [False, True], ids=["k", "k by row"])
-
-
-def counts(by_row: bool) -> Any:
-    return torch.ones(2, 1, dtype=torch.int32, device="meta") if by_row else K
-
-
-@COUNTS
-@pytest.mark.parametrize("name", CALLS)
-def test_no_value_is_read(unread, name, by_row):
-    """A meta tensor raises an error where a value is asked for, or where it meets a tensor on the CPU."""
-    arrays, kernels = CALLS[name]
-    given = [torch.empty(x.shape, dtype=torch.float64, device="meta") for x in (LOGITS, *arrays)]
-    assert getattr(ksubset, name)(given[0], counts(by_row), *given[1:]).is_meta
-    assert unread == kernels
-
-
-@COUNTS
-def test_the_inverse_map_reads_no_value(unread, by_row):
-    mu = torch.empty(LOGITS.shape, device="meta", requires_grad=True)
-    ksubset.logits_from_marginals(mu, counts(by_row)).sum().backward()
-    assert mu.grad.is_meta
-    assert set(unread) == {SOLVE, JACOBIAN}
-
-
-@COUNTS
-def test_no_value_is_read_on_the_way_back(unread, by_row):
-    x, y = (torch.empty(LOGITS.shape, device="meta", requires_grad=True) for _ in range(2))
-    ksubset.rsample(x, counts(by_row), sample_shape=(5,)).sum().backward()
-    assert unread == [SAMPLE, JACOBIAN]
-    ksubset.kl_divergence(x, y, counts(by_row)).sum().backward()
-    assert unread == [SAMPLE, JACOBIAN, SOLVE, SOLVE, JACOBIAN, SOLVE, SOLVE]
-    assert x.grad.is_meta
-
-
-def test_a_read_would_be_noticed():
-    with pytest.raises((RuntimeError, NotImplementedError), match="meta"):
-        torch.empty(3, device="meta").sum().item()
