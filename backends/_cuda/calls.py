@@ -129,7 +129,7 @@ def evaluate(
         parameters, v = xp.broadcast_arrays(parameters, arrays[0])
         law = law if law.counts is None else law.sized(xp.broadcast_to(law.counts, parameters.shape[:-1]))
         arrays = (v,)
-    if isinstance(law, FixedSize) and suits(law, parameters):
+    if suits(law, parameters):
         if function is functions.marginals_jvp:
             return jacobian_product(runtime, law, parameters, *arrays)
         if function in functions.DRAWING and suits_given(law, parameters):

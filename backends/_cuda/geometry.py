@@ -1,6 +1,7 @@
 """Which calls the kernels take, and which the core computes on the device instead."""
 
 from math import prod
+from typing import TypeGuard
 
 from ksubset._engine.ops import Array
 from ksubset._law.fixed_size import FixedSize
@@ -22,7 +23,7 @@ OWN = {"marginals_jvp": "ksubset_jacobian", "draw": "ksubset_sample"}
 """Kernels of functions by their names; those of all others start from `ksubset_solve`."""
 
 
-def suits(law: Law, logits: Array) -> bool:
+def suits(law: Law, logits: Array) -> TypeGuard[FixedSize]:
     """Whether subsets have one size, and a block is enough for a row."""
     if not isinstance(law, FixedSize):
         return False
@@ -30,9 +31,9 @@ def suits(law: Law, logits: Array) -> bool:
     return bool(0 < n <= MOST_ITEMS and 0 < rows < 1 << 31)
 
 
-def suits_given(law: Law, logits: Array) -> bool:
+def suits_given(law: Law, logits: Array) -> TypeGuard[FixedSize]:
     """The same where uniforms are given, which need a tree."""
-    return suits(law, logits) and isinstance(law, FixedSize) and tree.suits(law, logits)
+    return suits(law, logits) and tree.suits(law, logits)
 
 
 def path(device: Device, law: Law, name: str, logits: Array) -> Launch | str:

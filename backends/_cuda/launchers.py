@@ -53,10 +53,15 @@ def find(index: int, stream: int, cuda: str) -> Launcher | str:
             run = import_module(f"ksubset.backends._cuda.{module}").run
             run(TRIAL, [], index, stream)
         except Exception as error:  # of an import, a compiler or a driver, each with errors of its own
-            problems.append(f"{name} fails, {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}")
+            problems.append(f"{name} fails, {in_short(error)}")
         else:
             return Launcher(name, run)
     return "; ".join(problems) or absent(f"cuda{cuda.partition('.')[0]}")
+
+
+def in_short(error: Exception) -> str:
+    """The kind of an error and the first line of its message."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
 
 
 def absent(extra: str = "cuda13 (or cuda12)") -> str:

@@ -10,7 +10,6 @@ import cupy
 from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.backend import Backend, Known
 from ksubset._engine.ops import Array, Ops
-from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
 from ksubset.backends._cuda import calls, geometry
 from ksubset.backends._cuda.launch import Launch
@@ -74,7 +73,7 @@ class CuPy(Backend):
         return calls.evaluate(RUNTIME, function, law, parameters, *arrays, solution=solution)
 
     def moments(self, law: Law, parameters: Array) -> Any:
-        if isinstance(law, FixedSize) and geometry.suits(law, parameters):
+        if geometry.suits(law, parameters):
             return calls.moments(RUNTIME, law, parameters)
         return law.moments(OPS, parameters)
 
@@ -89,9 +88,9 @@ class CuPy(Backend):
         rng: object,
         sample_shape: tuple[int, ...],
     ) -> Array | None:
-        if not isinstance(law, FixedSize) or not geometry.suits(law, parameters):
-            return None
-        return calls.draw(RUNTIME, law, parameters, sample_shape, _seed(rng))[0]
+        if geometry.suits(law, parameters):
+            return calls.draw(RUNTIME, law, parameters, sample_shape, _seed(rng))[0]
+        return None
 
 
 ADAPTER = CuPy()

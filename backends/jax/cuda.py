@@ -71,10 +71,10 @@ def ready() -> Device | str:
         return launchers.absent()
     try:
         _register()
-        _loaded(TRIAL.kernel, TRIAL.macros)
+        _loaded(TRIAL.kernel, TRIAL.real)
         return _device()
     except Exception as error:  # of an import, a compiler or a driver, each with errors of its own
-        return f"CUDA kernels cannot be loaded, {type(error).__name__}: {str(error).strip().partition(chr(10))[0]}"
+        return f"CUDA kernels cannot be loaded, {launchers.in_short(error)}"
 
 
 def _device() -> Device:
@@ -106,11 +106,12 @@ def _address(x: Any) -> int:
 
 
 @cache
-def _loaded(kernel: str, macros: tuple[tuple[str, str], ...]) -> int:
+def _loaded(kernel: str, real: str) -> int:
     """The place in the table of a kernel, which is loaded."""
     from ksubset.backends.jax import cuda_handler
 
-    by, slot = import_module("ksubset.backends._cuda.by_cuda_core"), SLOTS.index((kernel, macros[0][1]))
+    by, slot = import_module("ksubset.backends._cuda.by_cuda_core"), SLOTS.index((kernel, real))
+    macros = replace(TRIAL, kernel=kernel, real=real).macros
     _table[cuda_handler.FIRST_KERNEL + slot] = by.address(_index(), kernel, macros)
     return slot
 
@@ -122,7 +123,7 @@ def _call(launch: Launch, parameters: list[Any], results: list[Any]) -> Any:
     if not all(prod(result.shape) for result in results):  # of no rows, which jax.vmap may leave
         return [jnp.zeros(result.shape, result.dtype) for result in results]
     operands = [x for x in parameters if isinstance(x, jax.Array)]
-    slot, place = _loaded(launch.kernel, launch.macros), 0
+    slot, place = _loaded(launch.kernel, launch.real), 0
     numbers = [slot, launch.blocks, launch.threads, launch.shared_bytes, len(parameters)]
     for x in parameters:
         if isinstance(x, jax.Array):

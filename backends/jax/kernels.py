@@ -103,10 +103,12 @@ def _shape(parameters: Any, seed: Any, *counts: Any, draws: int, law: Law) -> An
     return shaped_as(parameters, drawn_shape(law, parameters, seed, draws))
 
 
-def _define(primitive: Any, shape: Any, code: Any) -> None:
+def _define(primitive: Any, shape: Any) -> None:
+    kernel_of, code = PRIMITIVES[primitive]
+
     def run(first: Any, *operands: Array, **parameters: Any) -> Any:
         there = any(device.platform == cuda.BACKEND for device in first.devices())
-        return KERNELS[primitive](cuda if there else cpu)(first, *operands, **parameters)
+        return kernel_of(cuda if there else cpu)(first, *operands, **parameters)
 
     primitive.def_impl(run)
     primitive.def_abstract_eval(shape)
@@ -116,9 +118,9 @@ def _define(primitive: Any, shape: Any, code: Any) -> None:
 
 def lower_on(platform: str, where: Any) -> None:
     """Let programs for a platform call the kernels of `cpu` or of `cuda`."""
-    for primitive, code in ((KERNEL, array_code), (DRAW, _array_draw)):
-        kernel = KERNELS[primitive](where)
-        mlir.register_lowering(primitive, partial(_lower, kernel, code, where.computes), platform=platform)
+    for primitive, (kernel_of, code) in PRIMITIVES.items():
+        lower = partial(_lower, kernel_of(where), code, where.computes)
+        mlir.register_lowering(primitive, lower, platform=platform)
 
 
 def _lower(kernel: Any, code: Any, computes: Any, ctx: Any, *operands: Any, **parameters: Any) -> Any:
@@ -135,9 +137,14 @@ def _value_shape(parameters: Any, *operands: Any, function: Callable[..., Array]
     return shaped_as(parameters, operands[0].shape[:-1]) if function is functions.log_prob else parameters
 
 
-KERNELS: dict[Any, Callable[[Any], Any]] = {KERNEL: lambda where: where.kernel, DRAW: lambda where: where.draw}
-_define(KERNEL, _value_shape, array_code)
-_define(DRAW, _shape, _array_draw)
+PRIMITIVES: dict[Any, tuple[Callable[[Any], Any], Callable[..., Array]]] = {
+    KERNEL: (lambda where: where.kernel, array_code),
+    DRAW: (lambda where: where.draw, _array_draw),
+}
+"""Their kernels in `cpu` or `cuda`, and their array code."""
+
+_define(KERNEL, _value_shape)
+_define(DRAW, _shape)
 lower_on("cpu", cpu)
 lower_on(cuda.PLATFORM, cuda)
 lowered_with_devices(KERNEL)

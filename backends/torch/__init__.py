@@ -198,10 +198,10 @@ class Torch(Backend):
         if cpu.takes(law, "draw", parameters):
             drawn = cpu.sample(law, parameters, cpu.seed(generator(rng, parameters)), sample_shape)
             return attached(_product_of(law), cpu.product, function, law, parameters, drawn)
-        if not cuda.suits(law, parameters) or not isinstance(law, FixedSize):
-            return None
-        drawn = cuda.draw(law, parameters, cuda.seed(generator(rng, parameters), parameters), sample_shape)
-        return attached(_product_of(law), cuda.product, function, law, parameters, drawn)
+        if cuda.suits(law, parameters):
+            drawn = cuda.draw(law, parameters, cuda.seed(generator(rng, parameters), parameters), sample_shape)
+            return attached(_product_of(law), cuda.product, function, law, parameters, drawn)
+        return None
 
 
 ADAPTER = Torch()

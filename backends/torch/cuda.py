@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, TypeGuard
 
 import torch
 
@@ -31,7 +31,7 @@ def path(law: Law, name: str, parameters: torch.Tensor) -> Launch | str:
     return found if isinstance(found, str) else replace(found, launcher=by.name)
 
 
-def suits(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
+def suits(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> TypeGuard[FixedSize]:
     """Whether the kernels take a call, and a block is enough for a row."""
     return _takes(law, parameters, *arrays) and geometry.suits(law, parameters)
 
@@ -69,7 +69,7 @@ def evaluate(
 
 def moments(ops: Ops, law: Law, parameters: torch.Tensor) -> Any:
     """`ksubset._engine.inference.moments`, through a kernel where that takes the call."""
-    if isinstance(law, FixedSize) and suits(law, parameters):
+    if suits(law, parameters):
         return calls.moments(runtime(ops), law, parameters)
     return law.moments(ops, parameters)
 
@@ -84,12 +84,8 @@ def draw(
 
 def product(law: FixedSize, logits: torch.Tensor, v: torch.Tensor, tilts: torch.Tensor) -> torch.Tensor:
     """J · v from the λ of `draw`, for the logits that it had."""
-    image: torch.Tensor = calls.jacobian_product(runtime(LAZY), law, logits, _as_stored(v, logits), tilts)
+    image: torch.Tensor = calls.jacobian_product(runtime(LAZY), law, logits, v.to(logits.dtype).resolve_neg(), tilts)
     return image
-
-
-def _as_stored(v: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
-    return v.to(like.dtype).resolve_neg()
 
 
 def seed(generator: torch.Generator | None, like: torch.Tensor) -> torch.Tensor:

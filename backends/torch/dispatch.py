@@ -44,7 +44,7 @@ def draw_from(
     """Exact subsets from a random integer on their device, sample_shape + (..., n), and λ if a kernel found it."""
     if cpu.takes(law, "draw", parameters):
         return cpu.sample(law, parameters, int(seed), sample_shape)
-    if isinstance(law, FixedSize) and cuda.suits(law, parameters):
+    if cuda.suits(law, parameters):
         return cuda.draw(law, parameters, seed, sample_shape)
     source = torch.Generator(parameters.device).manual_seed(int(seed))
     shape = (*sample_shape, *parameters.shape[:-1], law.uniforms(law.items_among(parameters.shape[-1])))

@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import driver
+from cuda_on_cpu.cases import JACOBIAN, LOGITS, OTHER, RNG, SAMPLE, SOLVE, SUBSETS, K, N, V
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
 from cuda_on_cpu.philox import subsets
 
@@ -17,12 +18,7 @@ jax = pytest.importorskip("jax", reason="a test of JAX's adapter, which needs JA
 pytest.importorskip("numba", reason="XLA launches CUDA kernels by a function that Numba compiles")
 pytestmark = [NEEDED, OWN_SESSION]
 
-N, K = 9, 4
-RNG = np.random.default_rng(3)
-LOGITS, OTHER, V = RNG.normal(size=(3, 2, 3, N))
 COUNTS = np.array([[0], [7]])
-SUBSETS = ksubset.mode(OTHER, K)
-SOLVE, JACOBIAN, SAMPLE = "ksubset_solve", "ksubset_jacobian", "ksubset_sample"
 
 
 @pytest.fixture(scope="module")
