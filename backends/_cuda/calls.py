@@ -1,12 +1,11 @@
-"""The CUDA kernels for CuPy and torch: how to launch each kernel, and the calls built on them.
+"""The CUDA kernels for CuPy and torch: a call for each, with its arguments.
 
 There is a kernel to each primitive of `ksubset._engine.inference`; it handles all rows of a call in one launch, on the
-caller's stream, and waits for nothing.
+caller's stream, and waits for nothing. `evaluation` says which functions start from which of them.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import partial
 from math import prod
 from typing import Any
 
@@ -14,13 +13,11 @@ import array_api_compat
 
 from ksubset._engine.inference import Solution
 from ksubset._engine.ops import Array, Ops
-from ksubset._law import functions
-from ksubset._law.by_kernels import ByKernels
 from ksubset._law.fixed_size import FixedSize
-from ksubset._law.law import Law
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cuda import teams, tree
-from ksubset.backends._cuda.geometry import suits, suits_given
 from ksubset.backends._cuda.launch import Device, Launch
+from ksubset.backends._cuda.teams import TeamLaunch
 
 
 @dataclass(frozen=True)
@@ -49,14 +46,16 @@ class Runtime:
     run: Callable[[Launch, list[Any], Array], None]
 
 
-def moments(runtime: Runtime, law: FixedSize, logits: Array, *, sides: bool = True) -> Solution:
-    """`ksubset._engine.inference.moments` in one launch."""
-    launch = teams.plan("ksubset_solve", logits, runtime.device(logits))
+def moments(
+    runtime: Runtime, law: FixedSize, logits: Array, *, sides: bool = True, tilts: Array | None = None
+) -> Solution:
+    """`ksubset._engine.inference.moments` in one launch, which puts λ into ``tilts``, (2, rows), if that is given."""
+    launch = _plan(runtime, "ksubset_solve", logits)
     tilted = _empty(runtime, tuple(logits.shape), logits)
     log_partition = _empty(runtime, tuple(logits.shape[:-1]), logits)
     chosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
     unchosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
-    answers = [tilted, log_partition, chosen, unchosen]
+    answers = [tilts, tilted, log_partition, chosen, unchosen]
     runtime.run(launch, [*_batch(runtime, law, logits), launch.size, *answers], logits)
     return Solution(tilted, log_partition, chosen, unchosen)
 
@@ -66,23 +65,11 @@ def jacobian_product(runtime: Runtime, law: FixedSize, logits: Array, v: Array, 
 
     ``tilts`` is λ, (2, rows), where `draw` has found it.
     """
-    launch = teams.plan("ksubset_jacobian", logits, runtime.device(logits))
+    launch = _plan(runtime, "ksubset_jacobian", logits)
     out = _empty(runtime, tuple(logits.shape), logits)
     v, stride = _rows(runtime, v)
     runtime.run(launch, [*_batch(runtime, law, logits), launch.size, tilts, v, stride, out], logits)
     return out
-
-
-def by_kernels(runtime: Runtime, law: FixedSize) -> ByKernels:
-    """The law for functions of ``functions.SEARCHING``."""
-
-    def solve(law: FixedSize, logits: Array, **wanted: bool) -> Solution:
-        return moments(runtime, law, logits)
-
-    def multiply(law: FixedSize, logits: Array, v: Array) -> Array:
-        return jacobian_product(runtime, law, logits, v)
-
-    return ByKernels(law.k, law.width, solve, multiply)
 
 
 def draw(
@@ -92,12 +79,27 @@ def draw(
 
     ``seed`` is an integer of 64 bits on the device, the key of a Philox generator with a stream for each row and draw.
     """
+    tilts = _empty(runtime, (2, prod(logits.shape[:-1])), logits)
+    return _draw(runtime, law, logits, sample_shape, seed, [None, 0, 0, tilts]), tilts
+
+
+def draw_sizes(
+    runtime: Runtime, law: SizeWeighted, logits: Array, chances: Array, sample_shape: tuple[int, ...], seed: Array
+) -> Array:
+    """The same where each draw has a size of its own, by the probabilities of the law's sizes, (..., sizes)."""
+    sizes = [runtime.contiguous(chances), law.low, law.sizes, None]
+    return _draw(runtime, FixedSize(0, law.bound(logits.shape[-1])), logits, sample_shape, seed, sizes)
+
+
+def _draw(
+    runtime: Runtime, law: FixedSize, logits: Array, sample_shape: tuple[int, ...], seed: Array, sizes: list[Any]
+) -> Array:
     draws, rows = prod(sample_shape), prod(logits.shape[:-1])
-    out, tilts = (_empty(runtime, shape, logits) for shape in ((*sample_shape, *logits.shape), (2, rows)))
-    launch = teams.plan("ksubset_sample", logits, runtime.device(logits), draws=max(draws, 1))
-    arguments = [*_batch(runtime, law, logits), launch.size, seed, rows, draws, launch.shares, tilts, out]
-    runtime.run(launch, arguments, logits)
-    return out, tilts
+    out = _empty(runtime, (*sample_shape, *logits.shape), logits)
+    launch = _plan(runtime, "ksubset_sample", logits, draws=max(draws, 1))
+    own = [launch.size, seed, rows, draws, launch.shares, *sizes, out]
+    runtime.run(launch, [*_batch(runtime, law, logits), *own], logits)
+    return out
 
 
 def draw_given(runtime: Runtime, law: FixedSize, logits: Array, u: Array) -> Array:
@@ -115,38 +117,9 @@ def draw_given(runtime: Runtime, law: FixedSize, logits: Array, u: Array) -> Arr
     return out
 
 
-def evaluate(
-    runtime: Runtime,
-    function: Callable[..., Array],
-    law: Law,
-    parameters: Array,
-    *arrays: Array,
-    solution: Any,
-) -> Array:
-    """The value of one of ``ksubset._law.functions``, its primitives computed by the kernels where a block suits."""
-    if function is functions.marginals_jvp:
-        xp = runtime.ops.xp
-        parameters, v = xp.broadcast_arrays(parameters, arrays[0])
-        law = law if law.counts is None else law.sized(xp.broadcast_to(law.counts, parameters.shape[:-1]))
-        arrays = (v,)
-    if suits(law, parameters):
-        if function is functions.marginals_jvp:
-            return jacobian_product(runtime, law, parameters, *arrays)
-        if function in functions.DRAWING and suits_given(law, parameters):
-            return draw_given(runtime, law, parameters, arrays[0])
-        if solution is None and function in SIDES:
-            return getattr(moments(runtime, law, parameters), SIDES[function])
-        if function in functions.SOLVING and all(suits(law, x) for x in arrays):
-            by_kernel = partial(moments, runtime, law)
-            known = functions.solutions(function, by_kernel, parameters, *arrays, solution=solution)
-            return function(runtime.ops, law, parameters, *arrays, **known)
-        if function in functions.SEARCHING:
-            law = by_kernels(runtime, law)
-    return function(runtime.ops, law, parameters, *arrays, solution=solution)
-
-
-SIDES = {functions.marginals: "chosen", functions.unchosen: "unchosen"}
-"""Functions whose value a solution holds."""
+def _plan(runtime: Runtime, kernel: str, logits: Array, *, draws: int = 0) -> TeamLaunch:
+    rows, n = prod(logits.shape[:-1]), int(logits.shape[-1])
+    return teams.plan(kernel, rows, n, logits.dtype, runtime.device(logits), draws=draws)
 
 
 def _empty(runtime: Runtime, shape: tuple[int, ...], like: Array) -> Array:

@@ -6,11 +6,15 @@ from typing import TypeGuard
 from ksubset._engine.ops import Array
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cuda import teams, tree
 from ksubset.backends._cuda.launch import Device, Launch
 
 MOST_ITEMS = 1 << 18
 """Past it a row is work for the whole device: half a millisecond of one block, estimated from instruction counts."""
+
+MOST_SIZES = 32
+"""A row of weighted sizes is solved once for each, which takes memory for each; the core takes fewer tilts."""
 
 BY_CORE = {
     "mode": "a sort is all it takes",
@@ -31,6 +35,19 @@ def suits(law: Law, logits: Array) -> TypeGuard[FixedSize]:
     return bool(0 < n <= MOST_ITEMS and 0 < rows < 1 << 31)
 
 
+def weighs(law: Law, parameters: Array) -> TypeGuard[SizeWeighted]:
+    """Whether subsets have one of a few weighted sizes, and a block is enough for a row of one size."""
+    if not isinstance(law, SizeWeighted):
+        return False
+    n, rows = law.items_among(parameters.shape[-1]), prod(parameters.shape[:-1])
+    return bool(0 < n <= MOST_ITEMS and law.sizes <= MOST_SIZES and 0 < rows * law.sizes < 1 << 31)
+
+
+def draws(law: Law, parameters: Array) -> TypeGuard[FixedSize | SizeWeighted]:
+    """Whether a kernel draws subsets from a seed."""
+    return suits(law, parameters) or weighs(law, parameters)
+
+
 def suits_given(law: Law, logits: Array) -> TypeGuard[FixedSize]:
     """The same where uniforms are given, which need a tree."""
     return suits(law, logits) and tree.suits(law, logits)
@@ -38,10 +55,12 @@ def suits_given(law: Law, logits: Array) -> TypeGuard[FixedSize]:
 
 def path(device: Device, law: Law, name: str, logits: Array) -> Launch | str:
     """Say how one of ``ksubset._law.functions``, or ``draw``, would be launched, or why the core computes it."""
-    if not isinstance(law, FixedSize):
-        return "blocks take subsets of a given size"
     if name in BY_CORE:
         return BY_CORE[name]
-    if not suits(law, logits):
-        return f"blocks take 1 to {MOST_ITEMS} items; got rows of {logits.shape[-1]} in {tuple(logits.shape)}"
-    return teams.plan(OWN.get(name, "ksubset_solve"), logits, device, draws=int(name == "draw"))
+    n, sizes = law.items_among(logits.shape[-1]), law.sizes if isinstance(law, SizeWeighted) else 1
+    if sizes > MOST_SIZES:
+        return f"the kernels take up to {MOST_SIZES} weighted sizes; got {sizes}"
+    if not draws(law, logits):
+        return f"blocks take 1 to {MOST_ITEMS} items; got rows of {n} in {tuple(logits.shape)}"
+    rows, kernel = prod(logits.shape[:-1]), OWN.get(name, "ksubset_solve")
+    return teams.plan(kernel, rows, n, logits.dtype, device, draws=int(name == "draw"), sizes=sizes)

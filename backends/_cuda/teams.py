@@ -5,9 +5,8 @@ are rows enough, a row of a thousand items has a warp, whose threads need no bar
 """
 
 from dataclasses import dataclass
-from math import ceil, prod
+from math import ceil
 
-from ksubset._engine.ops import Array
 from ksubset.backends._cuda.launch import MOST_THREADS, REALS, SCRATCH_BYTES, WARP, Device, Launch, type_name
 
 LEAST_TEAM = 4
@@ -41,26 +40,33 @@ class TeamLaunch(Launch):
         Threads of a team.
     shares
         Teams to a row, which divide the draws from it.
+    sizes
+        How often a row is solved, once for each of the sizes that its subsets may have.
     """
 
     size: int = WARP
     shares: int = 1
+    sizes: int = 1
 
     @property
     def work(self) -> str:
-        return f"{self.size} threads to a row"
+        each = f" for each of {self.sizes} sizes" if self.sizes > 1 else ""
+        return f"{self.size} threads to a row{each}"
 
 
-def plan(kernel: str, x: Array, device: Device, *, draws: int = 0) -> TeamLaunch:
-    """Choose the geometry of a launch over the rows of ``x``."""
-    n, rows, dtype = int(x.shape[-1]), max(prod(x.shape[:-1]), 1), type_name(x.dtype)
+def plan(
+    kernel: str, rows: int, n: int, dtype: object, device: Device, *, draws: int = 0, sizes: int = 1
+) -> TeamLaunch:
+    """Choose the geometry of a launch over rows of n items."""
+    rows, dtype = max(rows if draws else rows * sizes, 1), type_name(dtype)
     size = min(_team(n, rows, device), MOST_TEAM[dtype])
     shares = min(ceil(MANY_ROWS * device.processors / rows), draws) if draws else 1
     threads = size if size > WARP else THREADS[dtype]
     teams = threads // size
     board = BOARD_BYTES[dtype] if not draws else REST_BOARD_BYTES * (n > FEW_ITEMS)
     blocks = min(ceil(rows * shares / teams), 2**31 - 1)
-    return TeamLaunch(kernel, REALS[dtype], blocks, threads, SCRATCH_BYTES + teams * board, size=size, shares=shares)
+    shared = SCRATCH_BYTES + teams * board
+    return TeamLaunch(kernel, REALS[dtype], blocks, threads, shared, size=size, shares=shares, sizes=sizes)
 
 
 def _team(n: int, rows: int, device: Device) -> int:

@@ -11,7 +11,7 @@ from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.backend import Backend, Known
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.law import Law
-from ksubset.backends._cuda import calls, geometry
+from ksubset.backends._cuda import evaluation, geometry
 from ksubset.backends._cuda.launch import Launch
 from ksubset.backends.cupy import cuda
 
@@ -70,12 +70,10 @@ class CuPy(Backend):
     def evaluate(
         self, function: Callable[..., Array], law: Law, parameters: Array, *arrays: Array, solution: Known = None
     ) -> Array:
-        return calls.evaluate(RUNTIME, function, law, parameters, *arrays, solution=solution)
+        return evaluation.evaluate(RUNTIME, function, law, parameters, *arrays, solution=solution)
 
     def moments(self, law: Law, parameters: Array) -> Any:
-        if geometry.suits(law, parameters):
-            return calls.moments(RUNTIME, law, parameters)
-        return law.moments(OPS, parameters)
+        return evaluation.moments(RUNTIME, law, parameters)
 
     def path(self, law: Law, name: str, parameters: Array) -> Launch | str:
         return geometry.path(RUNTIME.device(parameters), law, name, parameters)
@@ -88,8 +86,8 @@ class CuPy(Backend):
         rng: object,
         sample_shape: tuple[int, ...],
     ) -> Array | None:
-        if geometry.suits(law, parameters):
-            return calls.draw(RUNTIME, law, parameters, sample_shape, _seed(rng))[0]
+        if geometry.draws(law, parameters):
+            return evaluation.draw(RUNTIME, law, parameters, sample_shape, _seed(rng))[0]
         return None
 
 

@@ -17,10 +17,14 @@ import jax.numpy as jnp
 import numpy as np
 
 from ksubset._engine.inference import Solution
-from ksubset._engine.ops import Array
+from ksubset._engine.ops import Array, Ops
+from ksubset._engine.potential.each_size import OneSize
+from ksubset._engine.tilt import Tilt
 from ksubset._law import functions
+from ksubset._law.by_kernels import WeightedByKernels
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cpu import dispatch
 from ksubset.backends._cuda import geometry, launchers, teams
 from ksubset.backends._cuda.launch import KERNELS, REALS, TRIAL, Device, Launch
@@ -58,8 +62,8 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> Launch | 
 
 def computes(law: Law, draws: int = 1, function: Callable[..., Array] | None = None) -> bool:
     """Whether `kernel` or `draw` does so in a program for CUDA; one of other origin may ask for what has no kernel."""
-    sized = isinstance(law, FixedSize) and function is not functions.mode
-    return sized and not several_devices() and not isinstance(ready(), str)
+    few = isinstance(law, FixedSize) or (isinstance(law, SizeWeighted) and law.sizes <= geometry.MOST_SIZES)
+    return few and function is not functions.mode and not several_devices() and not isinstance(ready(), str)
 
 
 @cache
@@ -143,18 +147,23 @@ def _batch(law: Any, logits: Array, counts: tuple[Array, ...]) -> list[Any]:
 
 
 def _planned(kernel: str, logits: Array, draws: int = 0) -> Any:
-    return teams.plan(kernel, logits, _device(), draws=draws)
+    rows, n = logits.shape
+    return teams.plan(kernel, rows, n, logits.dtype, _device(), draws=draws)
 
 
-def _moments(law: Any, logits: Array, counts: tuple[Array, ...]) -> Solution:
-    """Everything that functions start from, by one launch."""
-    flat = logits.reshape(-1, logits.shape[-1])
+def _moments(law: Any, logits: Array, counts: tuple[Array, ...], *, sides: bool = True) -> tuple[Solution, Tilt]:
+    """Everything that functions start from, by one launch, and λ."""
+    flat, batch = logits.reshape(-1, logits.shape[-1]), logits.shape[:-1]
     launch = _planned("ksubset_solve", flat)
     wide, narrow = _shaped(flat.shape, flat.dtype), _shaped(flat.shape[:1], flat.dtype)
-    parameters = [*_batch(law, flat, counts), launch.size, [0], [1], [2], [3]]
-    t, log_partition, mu, rest = _call(launch, parameters, [wide, narrow, wide, wide])
-    sides = (x.reshape(logits.shape) for x in (mu, rest))
-    return Solution(t.reshape(logits.shape), log_partition.reshape(logits.shape[:-1]), *sides)
+    both = [wide, wide] if sides else []
+    parameters = [*_batch(law, flat, counts), launch.size, [0], [1], [2], *([[3], [4]] if sides else [None, None])]
+    pair = _shaped((2, flat.shape[0]), flat.dtype)
+    (start, shift), t, log_partition, *found = _call(launch, parameters, [pair, wide, narrow, *both])
+    solution = Solution(
+        t.reshape(logits.shape), log_partition.reshape(batch), *(x.reshape(logits.shape) for x in found)
+    )
+    return solution, Tilt(start.reshape(batch), shift.reshape(batch))
 
 
 def _product(law: Any, logits: Array, v: Array, counts: tuple[Array, ...]) -> Array:
@@ -166,16 +175,31 @@ def _product(law: Any, logits: Array, v: Array, counts: tuple[Array, ...]) -> Ar
     return out.reshape(logits.shape)
 
 
+def _weighted(law: SizeWeighted) -> WeightedByKernels:
+    """The law as a mixture over its sizes, solved together."""
+
+    def solve(ops: Ops, logits: Array, k: Array, *, sides: bool) -> tuple[Solution, Tilt]:
+        return _moments(FixedSize(None, logits.shape[-1]), logits, (k,), sides=sides)
+
+    def multiply(ops: Ops, logits: Array, k: Array, v: Array) -> Array:
+        return _product(FixedSize(None, logits.shape[-1]), logits, v, (k,))
+
+    return WeightedByKernels(law.low, law.high, OneSize(solve, multiply))
+
+
 @by_own_settings
 def kernel(parameters: Array, *operands: Array, function: Callable[..., Array], law: Law) -> Array:
     """The value of the same function as `cpu.KERNEL`."""
+    if isinstance(law, SizeWeighted):
+        rows = parameters[..., None, :] if function is functions.log_prob else parameters
+        return function(ops_for(rows), _weighted(law), rows, *operands)
     arrays, counts = (operands, ()) if law.is_sized else (operands[:-1], operands[-1:])
     if function is functions.marginals_jvp:
         return _product(law, parameters, arrays[0], counts)
-    known = {"solution": _moments(law, parameters, counts)}
+    known = {"solution": _moments(law, parameters, counts)[0]}
     sized = law.sized(*counts or (None,))
     if function is functions.kl_divergence:
-        known["reference"] = _moments(law, arrays[0], counts)
+        known["reference"] = _moments(law, arrays[0], counts)[0]
     if function is functions.log_prob:  # with a place for draws
         found = known["solution"]
         known = {"solution": Solution(found.tilted[..., None, :], found.log_partition[..., None])}
@@ -184,11 +208,16 @@ def kernel(parameters: Array, *operands: Array, function: Callable[..., Array], 
 
 
 @by_own_settings
-def draw(parameters: Array, seeds: Array, *counts: Array, draws: int, law: FixedSize) -> Array:
+def draw(parameters: Array, seeds: Array, *counts: Array, draws: int, law: Law) -> Array:
     """Subsets, keys + (draws,) + batch + (n,), from two words for each key."""
-    keys, (*batch, n) = seeds.shape[:-1], parameters.shape[seeds.ndim - 1 :]
-    flat = parameters.reshape(-1, n)
+    keys, batch = seeds.shape[:-1], parameters.shape[seeds.ndim - 1 : -1]
+    flat, sizes = parameters.reshape(-1, parameters.shape[-1]), [None, 0, 0]
+    if isinstance(law, SizeWeighted):
+        chances = _weighted(law).probabilities(ops_for(flat), flat)
+        flat, sizes = law.items(flat), [chances, law.low, law.sizes]
+        law = FixedSize(0, law.bound(flat.shape[-1]))
+    n = flat.shape[-1]
     launch, of_seed = _planned("ksubset_sample", flat, max(draws, 1)), flat.shape[0] // max(seeds.size // 2, 1)
-    own = [launch.size, seeds.reshape(-1, 2), of_seed, draws, launch.shares, None, [0]]
+    own = [launch.size, seeds.reshape(-1, 2), of_seed, draws, launch.shares, *sizes, None, [0]]
     out: Array = _call(launch, [*_batch(law, flat, counts), *own], [_shaped((*keys, draws, *batch, n), flat.dtype)])[0]
     return out

@@ -198,7 +198,7 @@ class Torch(Backend):
         if cpu.takes(law, "draw", parameters):
             drawn = cpu.sample(law, parameters, cpu.seed(generator(rng, parameters)), sample_shape)
             return attached(_product_of(law), cpu.product, function, law, parameters, drawn)
-        if cuda.suits(law, parameters):
+        if cuda.draws(law, parameters):
             drawn = cuda.draw(law, parameters, cuda.seed(generator(rng, parameters), parameters), sample_shape)
             return attached(_product_of(law), cuda.product, function, law, parameters, drawn)
         return None

@@ -10,7 +10,8 @@ import torch
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.fixed_size import FixedSize
 from ksubset._law.law import Law
-from ksubset.backends._cuda import calls, geometry, launchers
+from ksubset._law.size_weighted import SizeWeighted
+from ksubset.backends._cuda import calls, evaluation, geometry, launchers
 from ksubset.backends._cuda.calls import Runtime
 from ksubset.backends._cuda.launch import Device, Launch
 from ksubset.backends._cuda.launchers import Launcher
@@ -36,9 +37,14 @@ def suits(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> TypeGuar
     return _takes(law, parameters, *arrays) and geometry.suits(law, parameters)
 
 
-def draws(law: Law, parameters: torch.Tensor) -> bool:
+def draws(law: Law, parameters: torch.Tensor) -> TypeGuard[FixedSize | SizeWeighted]:
+    """Whether `draw` takes a call."""
+    return _takes(law, parameters) and geometry.draws(law, parameters)
+
+
+def draws_compiled(law: Law, parameters: torch.Tensor) -> bool:
     """The same of a tensor that `torch.compile` traces."""
-    return geometry.suits(law, parameters) and _launches(parameters.device.index)
+    return geometry.draws(law, parameters) and _launches(parameters.device.index)
 
 
 @torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch leaves it so
@@ -62,23 +68,26 @@ def evaluate(
 ) -> torch.Tensor:
     """The value of one of ``ksubset._law.functions``: through the kernels where they take the call, else the core's."""
     if _takes(law, parameters, *arrays):
-        result: torch.Tensor = calls.evaluate(runtime(ops), function, law, parameters, *arrays, solution=solution)
-        return result
+        launched: torch.Tensor = evaluation.evaluate(
+            runtime(ops), function, law, parameters, *arrays, solution=solution
+        )
+        return launched
     return function(ops, law, parameters, *arrays, solution=solution)
 
 
 def moments(ops: Ops, law: Law, parameters: torch.Tensor) -> Any:
     """`ksubset._engine.inference.moments`, through a kernel where that takes the call."""
-    if suits(law, parameters):
-        return calls.moments(runtime(ops), law, parameters)
+    if _takes(law, parameters):
+        return evaluation.moments(runtime(ops), law, parameters)
     return law.moments(ops, parameters)
 
 
 def draw(
-    law: FixedSize, logits: torch.Tensor, seed: torch.Tensor, sample_shape: tuple[int, ...]
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Exact subsets, sample_shape + (..., n), of a call that `suits`, and λ, (2, rows)."""
-    found: tuple[torch.Tensor, torch.Tensor] = calls.draw(runtime(LAZY), law, logits, sample_shape, seed)
+    law: FixedSize | SizeWeighted, parameters: torch.Tensor, seed: torch.Tensor, sample_shape: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor | None]:
+    """Exact subsets, sample_shape + (..., n), of a call that `draws`, and λ, (2, rows), if they have one size."""
+    found: tuple[torch.Tensor, torch.Tensor | None]
+    found = evaluation.draw(runtime(LAZY), law, parameters, sample_shape, seed)
     return found
 
 

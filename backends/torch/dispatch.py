@@ -34,7 +34,7 @@ def evaluate(
 def may_draw(law: Law, parameters: Tensor) -> bool:
     """Whether `draw_from` draws in a compiled program; else the program draws uniforms."""
     if parameters.device.type == cuda.DEVICE:
-        return cuda.draws(law, parameters)
+        return cuda.draws_compiled(law, parameters)
     return parameters.device.type == cpu.DEVICE
 
 
@@ -44,7 +44,7 @@ def draw_from(
     """Exact subsets from a random integer on their device, sample_shape + (..., n), and λ if a kernel found it."""
     if cpu.takes(law, "draw", parameters):
         return cpu.sample(law, parameters, int(seed), sample_shape)
-    if cuda.suits(law, parameters):
+    if cuda.draws(law, parameters):
         return cuda.draw(law, parameters, seed, sample_shape)
     source = torch.Generator(parameters.device).manual_seed(int(seed))
     shape = (*sample_shape, *parameters.shape[:-1], law.uniforms(law.items_among(parameters.shape[-1])))

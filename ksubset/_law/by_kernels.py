@@ -1,11 +1,15 @@
-"""Laws of subsets of one size whose quantities come from kernels, for functions that ask a law for several of them."""
+"""Laws whose quantities come from kernels of subsets of one size, for functions that ask a law for several of them."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from ksubset._engine.ops import Array, Ops
+from ksubset._engine.potential import each_size
+from ksubset._engine.potential.each_size import OneSize
+from ksubset._engine.potential.mixture import Mixture
 from ksubset._law.fixed_size import FixedSize
+from ksubset._law.size_weighted import SizeWeighted, split
 
 
 @dataclass(frozen=True)
@@ -55,3 +59,21 @@ class DivergencesByKernels(FixedSize):
         here, there = ops.xp.broadcast_arrays(self.double(parameters), self.double(other))
         law = self.sized(None if self.counts is None else ops.xp.broadcast_to(self.counts, here.shape[:-1]))
         return self.divergences(law, here, there)
+
+
+@dataclass(frozen=True)
+class WeightedByKernels(SizeWeighted):
+    """Subsets of weighted sizes as a mixture of subsets of one size, which kernels compute."""
+
+    one_size: OneSize
+
+    def moments(self, ops: Ops, parameters: Array, **wanted: bool) -> Mixture:
+        return each_size.moments(ops, *split(parameters), self.low, self.high, self.one_size)
+
+    def product(self, ops: Ops, parameters: Array, v: Array) -> Array:
+        given = *split(parameters), self.low, self.high, *split(v)
+        return ops.xp.concat(each_size.product(ops, *given, self.one_size), axis=-1)
+
+    def probabilities(self, ops: Ops, parameters: Array) -> Array:
+        """Without the marginals."""
+        return each_size.probabilities(ops, *split(parameters), self.low, self.high, self.one_size)

@@ -44,6 +44,11 @@ class SizeWeighted(Law):
     high: int
 
     @property
+    def sizes(self) -> int:
+        """How many there are."""
+        return self.high - self.low + 1
+
+    @property
     def counts(self) -> None:
         return None
 
@@ -90,12 +95,21 @@ class SizeWeighted(Law):
 
     def draw(self, ops: Ops, parameters: Array, u: Array) -> Array:
         """The size by the first uniform of a row, then a subset of that size."""
-        xp, theta, chances = ops.xp, self.items(parameters), self.moments(ops, parameters).counts
-        n, batch = theta.shape[-1], tuple(u.shape[:-1])
-        each_draw = xp.broadcast_to(chances, (*batch, chances.shape[-1]))
-        k = invert(ops, items_first(ops, each_draw), u[..., 0])
+        theta, k = self.sized_rows(ops, parameters, u[..., 0])
+        n = theta.shape[-1]
+        return draw(ops, theta, k, min(self.bound(n), n // 2), u[..., 1:])
+
+    def sized_rows(self, ops: Ops, parameters: Array, u: Array) -> tuple[Array, Array]:
+        """The logits once for each draw, and sizes drawn by uniforms, draws + (...); −1 where none is possible."""
+        xp, theta, chances = ops.xp, self.items(parameters), self.probabilities(ops, parameters)
+        each_draw = xp.broadcast_to(chances, (*u.shape, chances.shape[-1]))
+        k = self.low + invert(ops, items_first(ops, each_draw), u)
         k = xp.where(xp.isnan(xp.sum(each_draw, axis=-1)), xp.full_like(k, -1), k)
-        return draw(ops, xp.broadcast_to(theta, (*batch, n)), k, min(self.bound(n), n // 2), u[..., 1:])
+        return xp.broadcast_to(theta, (*u.shape, theta.shape[-1])), k
+
+    def probabilities(self, ops: Ops, parameters: Array) -> Array:
+        """The probability of each size from `low` to `high`, (..., sizes)."""
+        return self.moments(ops, parameters).counts[..., self.low : self.high + 1]
 
     def uniforms(self, n: int) -> int:
         return max(n, 1)

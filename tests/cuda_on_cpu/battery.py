@@ -7,10 +7,11 @@ from pathlib import Path
 
 import numpy as np
 from cuda_on_cpu.emulator import Emulator, Macros, library
-from cuda_on_cpu.philox import subsets
+from cuda_on_cpu.philox import counts, subsets
 
 from ksubset._engine import inference
 from ksubset._law.fixed_size import FixedSize
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cuda import calls, teams
 from ksubset.backends.array_api import NUMPY
 
@@ -97,9 +98,26 @@ def comparisons(
         yield "J · v from the λ of a draw", 1 + again / scale, 1 + exact / scale
         tilted = (logits + tilts[0, :, None]) + tilts[1, :, None]
         yield "t from the λ of a draw", tilted, actual.tilted
+        found = np.empty_like(tilts)
+        calls.moments(runtime, FixedSize(k, n // 2), logits, sides=False, tilts=found)
+        yield "λ", found, tilts
         if n <= teams.FEW_ITEMS:
             yield "draws from a seed", drawn, subsets(int(SEED[0]), 7, tilted, k)
+            yield "draws of several sizes", *weighted(emulator, logits, rng)
         yield "counts of draws from a seed", drawn.sum(axis=-1), 0 * actual.log_partition + k + np.zeros((7, 1))
+
+
+def weighted(emulator: Emulator, logits: np.ndarray, rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
+    """Draws whose counts have probabilities, and the same by the reference."""
+    runtime, (rows, n), draws = emulator.runtime, logits.shape, 3
+    least = n // 3
+    law, chances = SizeWeighted(least, n), rng.random((rows, n + 1 - least)).astype(logits.dtype)
+    chances[:, 0], chances[0, :-1], chances[-1] = 0, 0, np.nan
+    drawn = calls.draw_sizes(runtime, law, logits, chances, (draws,), SEED)
+    k = least + counts(int(SEED[0]), draws, chances)
+    k[:, -1] = -1
+    wide = np.ascontiguousarray(np.broadcast_to(logits, drawn.shape))
+    return drawn, subsets(int(SEED[0]), draws, calls.moments(runtime, FixedSize(k, n), wide).tilted, k)
 
 
 def rounded(t: np.ndarray) -> np.ndarray:

@@ -24,3 +24,18 @@ CALLS: dict[str, tuple[tuple[np.ndarray, ...], list[str]]] = {
     "sample_from_uniforms": ((RNG.random((5, 2, 3, N - 1)),), [DESCEND]),
 }
 """Further arguments of the public functions, and what they launch."""
+
+POTENTIAL = ksubset.between(2, 6)
+WEIGHTED: dict[str, tuple[tuple[np.ndarray, ...], list[str]]] = {
+    "log_normalizer": ((), [SOLVE]),
+    "log_prob_count": ((), [SOLVE]),
+    "marginals": ((), [SOLVE]),
+    "entropy": ((), [SOLVE]),
+    "kl_to_uniform": ((), [SOLVE, SOLVE]),
+    "covariance": ((), [SOLVE, JACOBIAN]),
+    "mode": ((), []),
+    "marginals_jvp": ((V,), [SOLVE, JACOBIAN]),
+    "log_prob": ((SUBSETS,), [SOLVE]),
+    "sample_from_uniforms": ((RNG.random((5, 2, 3, N)),), [SOLVE, DESCEND]),
+}
+"""The same under a potential."""

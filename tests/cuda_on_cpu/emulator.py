@@ -5,8 +5,10 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable
+from functools import cache
 from itertools import count
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -73,12 +75,23 @@ def compile_program(folder: Path, program: str, macros: Macros, changed: str | N
     return ctypes.CDLL(str(built))
 
 
+@cache
+def _folder() -> TemporaryDirectory[str]:
+    return TemporaryDirectory(prefix="kernels")
+
+
+@cache
+def built(program: str, macros: Macros) -> ctypes.CDLL:
+    """A program, built once in this process."""
+    return compile_program(Path(_folder().name), program, macros)
+
+
 class Emulator:
     """A GPU with a given amount of shared memory, or with none to spare for a tree, so that slabs are used."""
 
     def __init__(
         self,
-        build: Callable[[str, Macros], ctypes.CDLL],
+        build: Callable[[str, Macros], ctypes.CDLL] = built,
         *,
         shared_bytes: int = 200_000,
         processors: int = 2,

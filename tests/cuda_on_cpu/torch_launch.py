@@ -13,7 +13,7 @@ from cuda_on_cpu.emulator import Emulator
 
 from ksubset.backends._cuda.launch import KERNELS, Launch, source
 from ksubset.backends._cuda.launchers import Launcher
-from ksubset.backends.torch import cuda
+from ksubset.backends.torch import ADAPTER, cuda
 
 STREAM = 4711
 """The address of torch's current stream."""
@@ -72,3 +72,16 @@ def install(
     monkeypatch.setattr(cuda, "_device", lru_cache(cuda._device.__wrapped__))
     monkeypatch.setattr(cuda, "launcher", lambda index: Launcher(by.name, checked))
     monkeypatch.setattr(cuda, "_run", lending)
+
+
+def as_cuda(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Let CPU tensors count as CUDA tensors; the names of the kernels launched, as they come."""
+    names: list[str] = []
+    emulator = Emulator()
+    run = emulator.execute
+    monkeypatch.setattr(emulator, "execute", lambda launch, *rest: names.append(launch.kernel) or run(launch, *rest))
+    install(monkeypatch, emulator, 200_000)
+    monkeypatch.setattr(cuda, "DEVICE", "cpu")
+    monkeypatch.setattr(ADAPTER, "is_readable", lambda x: False)
+    monkeypatch.setenv("KSUBSET_FAST", "0")
+    return names

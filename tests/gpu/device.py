@@ -2,14 +2,9 @@
 
 import os
 import time
-from functools import lru_cache, partial
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 import torch
-
-from ksubset.backends.torch import ADAPTER, cuda
 
 EMULATED = bool(os.environ.get("KSUBSET_EMULATED"))
 
@@ -19,14 +14,9 @@ def enter() -> str:
     if not EMULATED:
         return "cuda"
     import pytest
-    from cuda_on_cpu import emulator, torch_launch
+    from cuda_on_cpu import torch_launch
 
-    patch, folder = pytest.MonkeyPatch(), TemporaryDirectory()
-    build = lru_cache(partial(emulator.compile_program, Path(folder.name)))
-    torch_launch.install(patch, emulator.Emulator(build), 200_000)
-    patch.setattr(cuda, "DEVICE", "cpu")
-    patch.setattr(ADAPTER, "is_readable", lambda x: False)
-    patch.setenv("KSUBSET_FAST", "0")
+    torch_launch.as_cuda(pytest.MonkeyPatch())
     return "cpu"
 
 

@@ -42,6 +42,10 @@ def errors(n: int, array: Array, numpy: Array) -> Iterator[tuple[str, float]]:
         ("sample from uniforms", ksubset.sample_from_uniforms(logits, k, array(u))),
     ):
         yield name, float(np.max(np.abs(numpy(drawn).sum(-1) - given)))
+    few = ksubset.between(2, 5)
+    yield "marginals of several sizes", _off(numpy(ksubset.marginals(logits, few)), ksubset.marginals(exact, few))
+    sizes = numpy(ksubset.sample(logits, few, rng=7, sample_shape=(DRAWS,))).sum(-1)
+    yield "sample of several sizes", float(np.max(np.maximum(2 - sizes, sizes - 5).clip(0)))
 
 
 def _off(found: Any, truth: Any) -> float:

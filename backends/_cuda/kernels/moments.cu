@@ -55,9 +55,10 @@ __device__ void solve_row(Team team, Row row, Tilt<Real> tilt, Totals<Real> tota
   team.meet();
 }
 
-// t = θ + λ; log Σ_z exp(−Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}); μ and 1 − μ, or null. Teams of `size` threads.
+// λ, (2, rows), start and shift, NaN where a row is infeasible, or null; t = θ + λ;
+// log Σ_z exp(−Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}); μ and 1 − μ, or null. Teams of `size` threads.
 extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
-    ksubset_solve(BATCH, int size, Real* tilted, Real* log_partition, Real* chosen, Real* unchosen) {
+    ksubset_solve(BATCH, int size, Real* tilts, Real* tilted, Real* log_partition, Real* chosen, Real* unchosen) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);
   int teams = blockDim.x / size;
@@ -66,9 +67,11 @@ extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
     long long count = count_at(batch, i), place = i * n;
     Answers out = {row_of(tilted, i, n), row_of(log_partition, i, 1), chosen ? chosen + place : chosen,
                    unchosen ? unchosen + place : unchosen};
-    Tilt<Real> tilt;
+    Tilt<Real> tilt = {not_a_number(), not_a_number()};
     Totals<Real> totals;
-    if (is_feasible(batch, count) && find_tilt(team, row, count, tilt, totals)) {
+    bool feasible = is_feasible(batch, count) && find_tilt(team, row, count, tilt, totals);
+    keep_tilt(team, batch, i, tilt, tilts);
+    if (feasible) {
       solve_row(team, row, tilt, totals, out);
       continue;
     }

@@ -97,11 +97,24 @@ __device__ bool draw_row(Draw draw, int count, Real variance, Stream stream) {
   return draw_until(draw, begin, count, stream);
 }
 
+// A count by the probabilities of `least`, `least` + 1, …; −1 where these are NaN.
+__device__ long long draw_count(Span<const Real> chances, int least, Stream stream) {
+  double whole = 0, passed = 0, target = stream.uniform(COUNT);
+  for (int c = 0; c < chances.size; c++) whole += chances[c];
+  long long last = -1;
+  for (int c = 0; c < chances.size && !(passed > target * whole); c++) {
+    passed += chances[c];
+    if (chances[c] > 0) last = least + c;
+  }
+  return last;
+}
+
 // Subsets, (seeds, draws, rows of a seed, n), from 64 bits to a seed, and λ, (2, rows), NaN where a row is infeasible,
-// or null. `shares` teams divide the draws from a row.
+// or null. `shares` teams divide the draws from a row. With `chances`, (rows, counts), each draw has a count of its own,
+// from `least` on; without, that is null, and k is the count.
 extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
-    ksubset_sample(BATCH, int size, const unsigned long long* seeds, int of_seed, int draws, int shares, Real* tilts,
-                   Real* out) {
+    ksubset_sample(BATCH, int size, const unsigned long long* seeds, int of_seed, int draws, int shares,
+                   const Real* chances, int least, int counts, Real* tilts, Real* out) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Team team = team_of(size);
   long long teams = blockDim.x / size, work = (long long)rows * shares;
@@ -111,16 +124,17 @@ extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
     Row row = row_at(batch, i, false);
     Tilt<Real> tilt = {not_a_number(), not_a_number()};
     Totals<Real> totals;
-    bool feasible = is_feasible(batch, count) && find_tilt(team, row, count, tilt, totals);
-    if (tilts && share == 0 && team.rank == 0) {
-      row_of(tilts, 0, rows)[i] = tilt.start;
-      row_of(tilts, 1, rows)[i] = tilt.shift;
-    }
+    bool feasible = !chances && is_feasible(batch, count) && find_tilt(team, row, count, tilt, totals);
+    if (share == 0) keep_tilt(team, batch, i, tilt, tilts);
     unsigned long long key = row_of(seeds, i / of_seed, 1)[0];
     Stream stream = {{(unsigned)key, (unsigned)(key >> 32)}, (unsigned)(i % of_seed), 0, 0};
     for (int draw = (long long)draws * share / shares; draw < (long long)draws * (share + 1) / shares; draw++) {
       Span<Real> subset = row_of(out, ((long long)(i / of_seed) * draws + draw) * of_seed + i % of_seed, n);
       stream.draw = draw;
+      if (chances) {
+        count = draw_count(row_of(chances, i, counts), least, stream);
+        feasible = is_feasible(batch, count) && find_tilt(team, row, count, tilt, totals);
+      }
       if (!feasible || !draw_row({team, row, tilt, subset}, count, totals.spread, stream))
         fill(team, subset, not_a_number());
     }

@@ -83,6 +83,13 @@ __device__ Bracket narrow_start(Row row, Real k, Two<Real> ends, Real mean, Real
   return bracket;
 }
 
+// To `tilts`, (2, rows), start and shift, unless that is null.
+__device__ void keep_tilt(Team team, Batch batch, int row, Tilt<Real> tilt, Real* tilts) {
+  if (!tilts || team.rank > 0) return;
+  row_of(tilts, 0, batch.rows)[row] = tilt.start;
+  row_of(tilts, 1, batch.rows)[row] = tilt.shift;
+}
+
 // False where a row is infeasible or holds a NaN; all threads of the team agree.
 __device__ __noinline__ bool find_tilt(Team team, Row row, int count, Tilt<Real>& tilt, Totals<Real>& totals) {
   Two<Real> ends = {infinity(), -infinity()}, away = {0, 0};

@@ -4,16 +4,34 @@ The work is proportional to the number of sizes, but no loop has a length that d
 values cannot be read, and where a framework differentiates its way through the product.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
+from ksubset._engine import inference
 from ksubset._engine.arrays import fill, iota, items_first, items_last
 from ksubset._engine.elementary import misplaced
 from ksubset._engine.inference import Solution, jacobian_product
-from ksubset._engine.inference import moments as solve_rows
 from ksubset._engine.ops import Array, Ops
 from ksubset._engine.potential.mixture import Mixture, slopes
 from ksubset._engine.summation import compensated_sum
 from ksubset._engine.tilt import Tilt, tilt
+
+
+def solve_rows(ops: Ops, logits: Array, k: Array, *, sides: bool) -> tuple[Solution, Tilt]:
+    """The moments of rows (..., n) whose subsets have the sizes k, (...), with or without the marginals, and λ."""
+    found = inference.moments(ops, logits, k, chosen=sides, unchosen=sides)
+    return found, tilt(ops, items_first(ops, logits), k)
+
+
+@dataclass(frozen=True)
+class OneSize:
+    """What computes subsets of one size, from the same arguments as `solve_rows` and `inference.jacobian_product`."""
+
+    solve: Callable[..., tuple[Solution, Tilt]] = solve_rows
+    product: Callable[..., Array] = jacobian_product
+
+
+CORE = OneSize()
 
 
 @dataclass(frozen=True)
@@ -37,10 +55,6 @@ class EverySize:
     possible: Array
     log_weights: Array
 
-    def moments(self, ops: Ops) -> Solution:
-        """The moments given each count."""
-        return solve_rows(ops, self.logits, self.k)
-
     def partitions(self, ops: Ops, found: Solution, t: Array) -> Array:
         """log e_c less θ of the items with t > 0 and plus λ(c − m), t = θ + λ (..., n): (..., counts)."""
         xp, n = ops.xp, self.logits.shape[-1]
@@ -50,9 +64,9 @@ class EverySize:
         terms = moved + misplaced(ops, own, top)
         return compensated_sum(ops, terms) + found.log_partition
 
-    def gauge(self, ops: Ops, found: Solution) -> tuple[Tilt, Array]:
-        """The most likely count and its tilt, (...)."""
-        xp, every = ops.xp, tilt(ops, items_first(ops, self.logits), self.k)
+    def gauge(self, ops: Ops, found: Solution, every: Tilt) -> tuple[Tilt, Array]:
+        """The tilt, of that of every count, and the number of the most likely count, (...)."""
+        xp = ops.xp
         terms = self.log_weights + self.partitions(ops, found, self.logits[..., 0, :])
         best = xp.argmax(xp.where(self.possible, terms, -xp.inf + xp.zeros_like(terms)), axis=-1, keepdims=True)
         chosen = iota(ops, self.k.shape[-1], terms) == best
@@ -86,26 +100,41 @@ def every(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> E
     return EverySize(wide, k, possible, weights)
 
 
-def moments(ops: Ops, logits: Array, log_weights: Array, low: int, high: int) -> Mixture:
+def moments(ops: Ops, logits: Array, log_weights: Array, low: int, high: int, one_size: OneSize = CORE) -> Mixture:
     """As `ksubset._engine.potential.mixture.moments`."""
     xp, given = ops.xp, every(ops, logits, log_weights, low, high)
-    found = given.moments(ops)
-    t, slope, lead = _tilted(ops, logits, *given.gauge(ops, found))
+    found, tilts = one_size.solve(ops, given.logits, given.k, sides=True)
+    t, slope, lead = _tilted(ops, logits, *given.gauge(ops, found, tilts))
     chances, log_partition = given.chances(ops, found, t, slope[..., low : high + 1])
     chosen, unchosen = (xp.sum(chances[..., None] * x, axis=-2) for x in (found.chosen, found.unchosen))
     return Mixture(t, slope, lead, log_partition, chosen, unchosen, _padded(ops, chances, low, slope))
 
 
+def probabilities(ops: Ops, logits: Array, log_weights: Array, low: int, high: int, one_size: OneSize = CORE) -> Array:
+    """The probability of each of the counts ``low`` … ``high``, (..., counts)."""
+    given = every(ops, logits, log_weights, low, high)
+    found, tilts = one_size.solve(ops, given.logits, given.k, sides=False)
+    t, slope, _ = _tilted(ops, logits, *given.gauge(ops, found, tilts))
+    return given.chances(ops, found, t, slope[..., low : high + 1])[0]
+
+
 def product(
-    ops: Ops, logits: Array, log_weights: Array, low: int, high: int, v: Array, u: Array
+    ops: Ops,
+    logits: Array,
+    log_weights: Array,
+    low: int,
+    high: int,
+    v: Array,
+    u: Array,
+    one_size: OneSize = CORE,
 ) -> tuple[Array, Array]:
     """As `ksubset._engine.potential.mixture.product`."""
     xp, given = ops.xp, every(ops, logits, log_weights, low, high)
-    found = given.moments(ops)
-    t, slope, _ = _tilted(ops, logits, *given.gauge(ops, found))
+    found, tilts = one_size.solve(ops, given.logits, given.k, sides=True)
+    t, slope, _ = _tilted(ops, logits, *given.gauge(ops, found, tilts))
     chances = given.chances(ops, found, t, slope[..., low : high + 1])[0]
     v = xp.where(xp.isinf(logits), xp.zeros_like(v), v)[..., None, :]
-    image = jacobian_product(ops, given.logits, given.k, xp.broadcast_to(v, given.logits.shape))
+    image = one_size.product(ops, given.logits, given.k, xp.broadcast_to(v, given.logits.shape))
     mean = xp.sum(v * found.chosen, axis=-1) + xp.where(given.possible, u[..., low : high + 1], 0 * chances)
     gap = mean - xp.sum(chances * mean, axis=-1, keepdims=True)
     chosen, unchosen = (

@@ -1,20 +1,19 @@
 """The battery: the CUDA kernels, executed on the CPU, on generated rows of every kind, against the truth."""
 
 from collections.abc import Callable
-from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 import pytest
 from battery_bounds import check_images, check_marginals, check_scalars, check_sums, has_one_subset
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator
 from hypothesis import HealthCheck, given, settings
 from oracle import recursion
 from strategies import DRAWN, Rows, batches
 
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
-from ksubset.backends._cuda import calls
+from ksubset.backends._cuda import calls, evaluation
 
 pytestmark = [NEEDED, OWN_SESSION]
 DTYPES = ("float32", "float64")
@@ -23,23 +22,18 @@ MOST_BLOCKS = (1, 2**31)
 """One block takes all rows, one after the other; or there are blocks for all."""
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return lru_cache(partial(compile_program, tmp_path_factory.mktemp("kernels")))
-
-
 def generated(few: int, many: int, sizes: tuple[int, ...]) -> Callable[[Callable[..., None]], Any]:
     """Give a test few batches of rows, and a slow test many."""
 
     def decorate(test: Callable[..., None]) -> Any:
         @pytest.mark.parametrize("examples", [few, pytest.param(many, marks=pytest.mark.slow)])
-        def run(build: Any, examples: int) -> None:
+        def run(examples: int) -> None:
             chosen = {"deadline": None, "database": None, "derandomize": True, "print_blob": True}
 
             @settings(max_examples=examples, suppress_health_check=list(HealthCheck), **chosen)
             @given(batches(DTYPES, sizes, DRAWN))
             def all_cases(case: Rows) -> None:
-                test(build, case)
+                test(case)
 
             all_cases()
 
@@ -48,10 +42,10 @@ def generated(few: int, many: int, sizes: tuple[int, ...]) -> Callable[[Callable
     return decorate
 
 
-def check(build: Any, case: Rows, chosen: np.ndarray, truth: list[Any], image: np.ndarray) -> None:
+def check(case: Rows, chosen: np.ndarray, truth: list[Any], image: np.ndarray) -> None:
     """Both marginals, J · v with λ found and given, entropies, and that subsets have k items, the certain ones."""
     logits, v = case.logits.astype(case.dtype), case.v.astype(case.dtype)
-    emulator = Emulator(build, most_blocks=MOST_BLOCKS[case.seed % 2], processors=1 + case.seed % 3)
+    emulator = Emulator(most_blocks=MOST_BLOCKS[case.seed % 2], processors=1 + case.seed % 3)
     runtime, law = emulator.runtime, FixedSize(case.k, logits.shape[1])
     found = calls.moments(runtime, law, logits)
     check_marginals(case, found.chosen, chosen)
@@ -63,18 +57,18 @@ def check(build: Any, case: Rows, chosen: np.ndarray, truth: list[Any], image: n
     np.testing.assert_array_equal(drawn[:, case.logits == -np.inf], 0)
     for known in (None, tilts):
         check_images(case, calls.jacobian_product(runtime, law, logits, v, known), image)
-    entropies = calls.evaluate(runtime, functions.entropy, law, logits, solution=found)
+    entropies = evaluation.evaluate(runtime, functions.entropy, law, logits, solution=found)
     check_scalars(case, entropies, [row.entropy for row in truth])
 
 
 @generated(few=25, many=1000, sizes=SHORT)
-def test_short_rows_are_enumerated(build: Any, case: Rows) -> None:
+def test_short_rows_are_enumerated(case: Rows) -> None:
     rows, image = case.truth, np.stack([row.jvp(v) for row, v in zip(case.truth, case.v, strict=True)])
-    check(build, case, np.stack([row.marginals for row in rows]), rows, image)
+    check(case, np.stack([row.marginals for row in rows]), rows, image)
 
 
 @generated(few=10, many=300, sizes=LONG)
-def test_longer_rows_are_those_of_the_recursion(build: Any, case: Rows) -> None:
+def test_longer_rows_are_those_of_the_recursion(case: Rows) -> None:
     truth = [recursion(*row) for row in zip(case.logits, case.k, case.v, strict=True)]
     image = np.where(has_one_subset(case)[:, None], 0, np.stack([row.jvp for row in truth]))
-    check(build, case, np.stack([row.chosen for row in truth]), truth, image)
+    check(case, np.stack([row.chosen for row in truth]), truth, image)

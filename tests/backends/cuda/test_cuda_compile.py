@@ -107,7 +107,7 @@ def test_shapes_fit(dtype):
     for rows, n, k in SHAPES:
         x, least, found = np.broadcast_to(np.zeros((), dtype), (rows, n)), Device(64 * 1024, 132), []
         for draws in (0, 1):
-            launch = teams.plan("ksubset_sample" if draws else "ksubset_solve", x, least, draws=draws)
+            launch = teams.plan("ksubset_sample" if draws else "ksubset_solve", *x.shape, x.dtype, least, draws=draws)
             assert launch.shared_bytes <= 48 * 1024  # which a block may have without asking
             assert launch.threads % WARP == launch.threads % launch.size == 0
             assert launch.size <= WARP or launch.size == launch.threads <= teams.MOST_TEAM[dtype]

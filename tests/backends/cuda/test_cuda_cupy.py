@@ -2,14 +2,13 @@
 
 from contextlib import nullcontext
 from dataclasses import replace
-from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 from cuda_on_cpu.battery import SEED, check
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator
 from cuda_on_cpu.philox import subsets
 
 import ksubset
@@ -30,13 +29,13 @@ class CurrentDevice(nullcontext):
 
 
 @pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
-def emulator(request, monkeypatch, tmp_path):
+def emulator(request, monkeypatch):
     from cuda_on_cpu import cupy_launch
 
     from ksubset.backends.cupy import cuda
 
-    inner = Emulator(lru_cache(partial(compile_program, tmp_path)))
-    outer = Emulator(inner.build, shared_bytes=request.param)
+    inner = Emulator()
+    outer = Emulator(shared_bytes=request.param)
     like = SimpleNamespace(device=CurrentDevice())
 
     def run(launch: Launch, arguments: list[Any], _: Any) -> None:
@@ -94,6 +93,16 @@ def test_samples_are_drawn_by_the_kernels_own_generator(launched, draw):
     np.testing.assert_array_equal(drawn, subsets(int(SEED[0]), 10, tilted, k).reshape(2, 5, 3, 9))
     ksubset.sample_from_uniforms(logits, k, np.full((2, 3, 8), 0.25))
     assert launched == ["ksubset_sample", "ksubset_solve", "ksubset_descend"]
+
+
+def test_several_sizes(launched):
+    logits, few = np.random.default_rng(1).normal(size=(3, 9)), ksubset.between(2, 5)
+    drawn = ksubset.sample(logits, few, sample_shape=(50,))
+    assert launched == ["ksubset_solve", "ksubset_sample"]
+    assert set(np.unique(drawn.sum(axis=-1))) <= {2, 3, 4, 5}
+    d = ksubset.KSubset(logits, few)
+    np.testing.assert_allclose(d.mean.sum(axis=-1), ksubset.marginals(logits, few).sum(axis=-1), rtol=1e-12)
+    assert launched[2:] == ["ksubset_solve"] * 2
 
 
 def test_what_no_block_suits_is_drawn_by_the_core(launched, monkeypatch):

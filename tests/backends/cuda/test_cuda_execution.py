@@ -1,35 +1,28 @@
 """The CUDA kernels, executed on the CPU: against the core, against enumeration, and their samples against the law."""
 
 from collections.abc import Callable
-from functools import lru_cache, partial
 from itertools import combinations
 from math import comb
 
 import numpy as np
 import pytest
 from cuda_on_cpu import battery
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator
 from cuda_on_cpu.philox import philox
 from significance import check_frequencies
 
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
-from ksubset.backends._cuda import calls, geometry, tree
+from ksubset.backends._cuda import calls, evaluation, geometry, tree
 from ksubset.backends.array_api import ADAPTER
 
 pytestmark = [NEEDED, OWN_SESSION]
 SHARED = {"shared": 200_000, "slab": 2_000}
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(partial(compile_program, folder))
-
-
 @pytest.fixture(params=SHARED)
-def emulator(request, build):
-    return Emulator(build, shared_bytes=SHARED[request.param])
+def emulator(request):
+    return Emulator(shared_bytes=SHARED[request.param])
 
 
 @pytest.fixture(params=["float32", "float64"])
@@ -41,8 +34,8 @@ def test_everything_matches_the_core(emulator, dtype):
     battery.check(emulator, dtype)
 
 
-def test_the_battery_draws_in_parts(build):
-    battery.check_parts(Emulator(build))
+def test_the_battery_draws_in_parts():
+    battery.check_parts(Emulator())
 
 
 def test_both_places_of_the_tree_are_used(emulator):
@@ -65,11 +58,12 @@ def test_enumeration(emulator, dtype):
     k = np.arange(n + 1)
     names = ["log_normalizer", "marginals", "entropy"]
     values = [
-        calls.evaluate(runtime, getattr(functions, name), FixedSize(k, n // 2), logits, solution=None) for name in names
+        evaluation.evaluate(runtime, getattr(functions, name), FixedSize(k, n // 2), logits, solution=None)
+        for name in names
     ]
     names, wide, unit = [*names, "covariance"], logits[:, None, :], np.eye(n, dtype=dtype)
     values.append(
-        calls.evaluate(runtime, functions.marginals_jvp, FixedSize(k[:, None], n // 2), wide, unit, solution=None)
+        evaluation.evaluate(runtime, functions.marginals_jvp, FixedSize(k[:, None], n // 2), wide, unit, solution=None)
     )
     for row in k:
         subsets, weights = log_weights(logits[row].astype(np.float64), row)
@@ -99,24 +93,24 @@ FUNCTIONS: list[Callable[..., np.ndarray]] = [
 
 @pytest.mark.parametrize("function", FUNCTIONS, ids=lambda function: function.__name__)
 @pytest.mark.parametrize("k", [5, [[3], [9]]], ids=["k", "k by row"])
-def test_every_function_agrees_with_the_numpy_adapter(build, function, k):
-    rng, n, emulator = np.random.default_rng(2), 12, Emulator(build)
+def test_every_function_agrees_with_the_numpy_adapter(function, k):
+    rng, n, emulator = np.random.default_rng(2), 12, Emulator()
     logits, other, u = rng.normal(size=(2, 3, n)), rng.normal(size=(2, 3, n)), rng.random((4, 2, 3, n - 1))
     counts = k if isinstance(k, int) else np.broadcast_to(np.asarray(k), (2, 3))
     z = ADAPTER.evaluate(functions.mode, FixedSize(counts, n // 2), other, solution=None)
     arrays = {"kl_divergence": (other,), "marginals_jvp": (other[0],), "log_prob": (z,)}
     arrays |= {"sample": (u,), "rsample": (u,)}
     given = arrays.get(function.__name__, ())
-    actual = calls.evaluate(emulator.runtime, function, FixedSize(counts, n // 2), logits, *given, solution=None)
+    actual = evaluation.evaluate(emulator.runtime, function, FixedSize(counts, n // 2), logits, *given, solution=None)
     expected = ADAPTER.evaluate(function, FixedSize(counts, n // 2), logits, *given, solution=None)
     np.testing.assert_allclose(actual, expected, rtol=1e-12, atol=1e-14)
     assert len(emulator.launches) == {functions.mode: 0, functions.kl_divergence: 2}.get(function, 1)
 
 
-def test_a_known_solution_costs_no_launch(build):
-    emulator, logits = Emulator(build), np.arange(6.0)
+def test_a_known_solution_costs_no_launch():
+    emulator, logits = Emulator(), np.arange(6.0)
     solution = calls.moments(emulator.runtime, FixedSize(2, 2), logits)
-    calls.evaluate(emulator.runtime, functions.entropy, FixedSize(2, 2), logits, solution=solution)
+    evaluation.evaluate(emulator.runtime, functions.entropy, FixedSize(2, 2), logits, solution=solution)
     assert len(emulator.launches) == 1
 
 
@@ -142,8 +136,8 @@ def test_a_bad_row_is_nan_and_alone(emulator, dtype):
         np.testing.assert_array_equal(np.isnan(value).any(axis=-1), [False, True, True, False])
 
 
-def test_rows_are_read_where_they_lie(build):
-    emulator, wide = Emulator(build), np.random.default_rng(3).normal(size=(6, 9))
+def test_rows_are_read_where_they_lie():
+    emulator, wide = Emulator(), np.random.default_rng(3).normal(size=(6, 9))
     v = np.broadcast_to(wide[0, :7], (3, 7))
     actual = calls.jacobian_product(emulator.runtime, FixedSize(2, 2), wide[::2, 1:8], v)
     expected = ADAPTER.evaluate(functions.marginals_jvp, FixedSize(2, 2), wide[::2, 1:8].copy(), v.copy())
@@ -172,9 +166,9 @@ def test_a_warp_divides_a_node_by_the_law(emulator, dtype):
         check_frequencies(np.bincount(part.sum(axis=-1).astype(int), minlength=half + 1), law)
 
 
-def test_streams_do_not_depend_on_the_launch(build):
+def test_streams_do_not_depend_on_the_launch():
     logits = np.random.default_rng(5).normal(size=(64, 300))
-    emulators = [Emulator(build, processors=processors) for processors in (1, 2, 40)]
+    emulators = [Emulator(processors=processors) for processors in (1, 2, 40)]
     drawn = [calls.draw(e.runtime, FixedSize(100, 100), logits, (3,), battery.SEED)[0] for e in emulators]
     launches = [e.launches[0] for e in emulators]
     assert [(launch.size, launch.shares) for launch in launches] == [(32, 1), (128, 2), (128, 3)]
@@ -192,10 +186,10 @@ STAGED = {
 
 @pytest.mark.parametrize("draws", [500, pytest.param(4_000, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("name", STAGED)
-def test_subsets_drawn_in_parts_follow_the_law(build, dtype, name, draws):
+def test_subsets_drawn_in_parts_follow_the_law(dtype, name, draws):
     """The number of items chosen of the last 64, a part of which is B, by the recursion over items."""
     (logits, k), tail = STAGED[name], 64
-    drawn, _ = calls.draw(Emulator(build).runtime, FixedSize(k, k), logits.astype(dtype), (draws,), battery.SEED)
+    drawn, _ = calls.draw(Emulator().runtime, FixedSize(k, k), logits.astype(dtype), (draws,), battery.SEED)
     assert (drawn.sum(axis=-1) == k).all()
     ends = [weights(logits[:-tail]), weights(logits[-tail:])]
     law = np.array([ends[1][c] * ends[0][k - c] if k - c < ends[0].size else 0 for c in range(tail + 1)])
@@ -238,18 +232,18 @@ def test_the_core_takes_trees_that_no_block_suits(n, width):
 
 
 @pytest.mark.parametrize("function", [functions.log_normalizer, functions.entropy])
-def test_float32_loses_nothing_in_long_sums(build, function):
+def test_float32_loses_nothing_in_long_sums(function):
     """Thousands of terms cancel against log P; each costs no more than its own rounding."""
     logits, k = np.random.default_rng(5).normal(size=(2, 3000)), np.array([3, 40])
     single = logits.astype(np.float32)
-    actual = calls.evaluate(Emulator(build).runtime, function, FixedSize(k, 40), single, solution=None)
+    actual = evaluation.evaluate(Emulator().runtime, function, FixedSize(k, 40), single, solution=None)
     expected = ADAPTER.evaluate(function, FixedSize(k, 40), single.astype(np.float64), solution=None)
     np.testing.assert_allclose(actual, expected, rtol=1e-6)
 
 
-def test_largest_row(build):
+def test_largest_row():
     """Thousands of small factors lose nothing; checked by equal items being treated alike."""
-    runtime, logits = Emulator(build).runtime, np.zeros(geometry.MOST_ITEMS, dtype=np.float32)
+    runtime, logits = Emulator().runtime, np.zeros(geometry.MOST_ITEMS, dtype=np.float32)
     chosen = calls.moments(runtime, FixedSize(40, 40), logits).chosen
     np.testing.assert_allclose(chosen, 40 / chosen.size, rtol=4e-6)
     v = np.random.default_rng(8).normal(size=logits.size).astype(np.float32)
@@ -259,8 +253,8 @@ def test_largest_row(build):
     assert calls.draw(runtime, FixedSize(40, 40), logits, (), battery.SEED)[0].sum() == 40
 
 
-def test_largest_tree(build):
+def test_largest_tree():
     """16384 items in a slab: offsets stay in range."""
-    runtime, logits = Emulator(build, shared_bytes=48_000).runtime, np.zeros(tree.MOST_ITEMS, dtype=np.float32)
+    runtime, logits = Emulator(shared_bytes=48_000).runtime, np.zeros(tree.MOST_ITEMS, dtype=np.float32)
     u = np.random.default_rng(9).uniform(-0.5, 0.5, (1, logits.size - 1)).astype(np.float32)
     assert calls.draw_given(runtime, FixedSize(40, 40), logits, u).sum() == 40

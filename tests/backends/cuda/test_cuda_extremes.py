@@ -5,12 +5,11 @@ must give the same answers to the last bit. Were the two added up, the shift wou
 """
 
 from dataclasses import dataclass
-from functools import lru_cache, partial
 
 import numpy as np
 import pytest
 from cuda_on_cpu.battery import SEED
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator
 
 from ksubset._engine.inference import Solution
 from ksubset._law.fixed_size import FixedSize
@@ -21,15 +20,9 @@ N, DRAWS = 200, 20
 TOLERANCE = {"float32": 1e-6, "float64": 1e-14}
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(partial(compile_program, folder))
-
-
 @pytest.fixture(params=[200_000, 2_000], ids=["shared", "slab"])
-def emulator(request, build):
-    return Emulator(build, shared_bytes=request.param)
+def emulator(request):
+    return Emulator(shared_bytes=request.param)
 
 
 @pytest.fixture(params=["float32", "float64"])

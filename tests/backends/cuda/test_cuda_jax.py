@@ -1,13 +1,13 @@
 """JAX's programs for CUDA, without a GPU: XLA calls the handler, that the driver's launch, and this the emulator."""
 
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any
 
 import numpy as np
 import pytest
 from cuda_on_cpu import driver
-from cuda_on_cpu.cases import JACOBIAN, LOGITS, OTHER, RNG, SAMPLE, SOLVE, SUBSETS, K, N, V
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
+from cuda_on_cpu.cases import JACOBIAN, LOGITS, OTHER, POTENTIAL, RNG, SAMPLE, SOLVE, SUBSETS, K, N, V
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator
 from cuda_on_cpu.philox import subsets
 
 import ksubset
@@ -21,19 +21,14 @@ pytestmark = [NEEDED, OWN_SESSION]
 COUNTS = np.array([[0], [7]])
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory: pytest.TempPathFactory) -> Any:
-    return lru_cache(partial(compile_program, tmp_path_factory.mktemp("kernels")))
-
-
 @pytest.fixture
-def below(monkeypatch: pytest.MonkeyPatch, build: Any) -> Any:
+def below(monkeypatch: pytest.MonkeyPatch) -> Any:
     """The driver beneath XLA; programs compute in float64."""
     driver.need()
     from cuda_on_cpu import xla_launch
 
     monkeypatch.delenv("KSUBSET_FAST", raising=False)
-    found = driver.Driver(monkeypatch, Emulator(build))
+    found = driver.Driver(monkeypatch, Emulator())
     with jax.enable_x64(True), xla_launch.installed(monkeypatch, found.emulator):
         yield found
     if found.error:
@@ -82,6 +77,51 @@ def test_values(emulator: Emulator, wrap: Any, name: str, k: Any) -> None:
     same(actual, function(LOGITS, k, *arrays))
 
 
+WEIGHTED: dict[str, tuple[tuple[np.ndarray, ...], list[str]]] = {
+    "log_normalizer": ((), [SOLVE]),
+    "marginals": ((), [SOLVE]),
+    "entropy": ((), [SOLVE]),
+    "marginals_jvp": ((V,), [SOLVE, JACOBIAN]),
+    "log_prob": ((SUBSETS,), [SOLVE]),
+    "mode": ((), []),
+}
+"""The same under a potential."""
+
+
+@pytest.mark.parametrize("name", WEIGHTED)
+@pytest.mark.parametrize("wrap", [lambda f: f, jax.jit], ids=["eager", "jit"])
+def test_values_under_a_potential(emulator: Emulator, wrap: Any, name: str) -> None:
+    arrays, kernels = WEIGHTED[name]
+    function = getattr(ksubset, name)
+    given = [jax.numpy.asarray(x) for x in arrays]
+    call = wrap(lambda x, *y: function(x, POTENTIAL, *y))
+    actual = jax.block_until_ready(call(jax.numpy.asarray(LOGITS), *given))
+    assert launched(emulator) == kernels
+    same(actual, function(LOGITS, POTENTIAL, *arrays), 1e-11)
+
+
+def test_samples_under_a_potential(emulator: Emulator) -> None:
+    """Many draws, by their moments, for two keys in one launch; and the gradient."""
+    x, g = jax.numpy.asarray(LOGITS), RNG.normal(size=(2, 3, N))
+    keys = jax.random.split(jax.random.key(9), 2)
+    draw = partial(ksubset.sample, sample_shape=(2000,))
+    z = np.asarray(jax.vmap(lambda key: draw(x, POTENTIAL, rng=key))(keys))
+    assert launched(emulator) == [SOLVE, SAMPLE]
+    assert (z[0] != z[1]).any()
+    mean = ksubset.marginals(LOGITS, POTENTIAL)
+    assert (np.abs(z.mean(axis=1) - mean) < 6 * np.sqrt(mean * (1 - mean) / 2000)).all()
+    assert set(np.unique(z.sum(axis=-1))) == {2, 3, 4, 5, 6}
+    gradient = jax.grad(lambda x: (ksubset.rsample(x, POTENTIAL, rng=keys[0]) * g).sum())(x)
+    assert set(launched(emulator)) == {SOLVE, SAMPLE, JACOBIAN}
+    same(gradient, ksubset.marginals_jvp(LOGITS, POTENTIAL, g), 1e-11)
+
+
+def test_many_sizes_take_array_code(emulator: Emulator) -> None:
+    x = np.zeros((2, 40))
+    same(ksubset.marginals(jax.numpy.asarray(x), ksubset.at_most(40)), ksubset.marginals(x, ksubset.at_most(40)), 1e-11)
+    assert launched(emulator) == []
+
+
 def test_single_precision_and_a_bad_row(emulator: Emulator) -> None:
     logits, k = LOGITS.astype(np.float32).reshape(6, N), np.array([0, 10, 3, -1, 9, 4])
     found = np.asarray(jax.jit(ksubset.marginals)(jax.numpy.asarray(logits), jax.numpy.asarray(k)))
@@ -99,7 +139,7 @@ def test_a_divergence(emulator: Emulator) -> None:
 
 def drawn(emulator: Emulator, seed: tuple[int, int], logits: np.ndarray, k: int, draws: int) -> np.ndarray:
     """What the kernel draws, by the reference."""
-    tilted = calls.moments(Emulator(emulator.build).runtime, FixedSize(k, k), logits).tilted
+    tilted = calls.moments(Emulator().runtime, FixedSize(k, k), logits).tilted
     return subsets(seed[1] << 32 | seed[0], draws, tilted, np.full(len(logits), k))
 
 

@@ -3,7 +3,6 @@
 import threading
 from collections.abc import Iterator
 from dataclasses import replace
-from functools import lru_cache, partial
 from types import SimpleNamespace
 from typing import Any
 
@@ -11,12 +10,12 @@ import numpy as np
 import pytest
 from cuda_on_cpu import driver
 from cuda_on_cpu.battery import SEED
-from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator, compile_program
+from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator
 
 import ksubset
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
-from ksubset.backends._cuda import calls, launchers
+from ksubset.backends._cuda import calls, evaluation, launchers
 from ksubset.backends._cuda.launch import TRIAL
 from ksubset.backends._cuda.launchers import Launcher
 from ksubset.backends.array_api import ADAPTER
@@ -25,24 +24,18 @@ torch = pytest.importorskip("torch", reason="a test of torch's adapter, which ne
 pytestmark = [NEEDED, OWN_SESSION]
 
 
-@pytest.fixture(scope="module")
-def build(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("kernels")
-    return lru_cache(partial(compile_program, folder))
-
-
 @pytest.fixture
-def by_cuda_core(monkeypatch, build) -> Iterator[driver.Driver]:
+def by_cuda_core(monkeypatch) -> Iterator[driver.Driver]:
     """The driver beneath `cuda.core`."""
     driver.need()
-    found = driver.Driver(monkeypatch, Emulator(build))
+    found = driver.Driver(monkeypatch, Emulator())
     yield found
     if found.error:
         raise found.error
 
 
 @pytest.fixture(params=["cuda.core", "CuPy"])
-def launched(request, monkeypatch, build) -> tuple[Emulator, Launcher, list[Any]]:
+def launched(request, monkeypatch) -> tuple[Emulator, Launcher, list[Any]]:
     """The emulator that one of the launchers ends in, the launcher, and the streams as they come."""
     if request.param == "cuda.core":
         found = request.getfixturevalue("by_cuda_core")
@@ -54,7 +47,7 @@ def launched(request, monkeypatch, build) -> tuple[Emulator, Launcher, list[Any]
 
     from ksubset.backends._cuda.by_cupy import run
 
-    emulator = Emulator(build)
+    emulator = Emulator()
     return emulator, Launcher("CuPy", run), cupy_launch.install(monkeypatch, emulator, 200_000)
 
 
@@ -81,7 +74,9 @@ def test_torch_agrees_with_numpy(runtime, dtype, name):
     arrays = {"marginals_jvp": rng.normal(size=(3, n)), "sample": rng.random((2, 3, n - 1))}
     given = [arrays[name].astype(dtype)] if name in arrays else []
     tensors = [torch.from_numpy(x) for x in (logits, k, *given)]
-    actual = calls.evaluate(runtime, function, FixedSize(tensors[1], n // 2), tensors[0], *tensors[2:], solution=None)
+    actual = evaluation.evaluate(
+        runtime, function, FixedSize(tensors[1], n // 2), tensors[0], *tensors[2:], solution=None
+    )
     expected = ADAPTER.evaluate(function, FixedSize(k, n // 2), logits, *given, solution=None)
     assert actual.dtype == tensors[0].dtype
     tolerance = {"float32": 2e-5, "float64": 1e-13}[dtype]

@@ -6,7 +6,7 @@ Meta tensors, which hold nothing, stand in for CUDA tensors.
 from typing import Any
 
 import pytest
-from cuda_on_cpu.cases import CALLS, JACOBIAN, LOGITS, SAMPLE, SOLVE, K
+from cuda_on_cpu.cases import CALLS, JACOBIAN, LOGITS, POTENTIAL, SAMPLE, SOLVE, WEIGHTED, K
 from cuda_on_cpu.emulator import OWN_SESSION
 
 import ksubset
@@ -52,6 +52,14 @@ def test_no_value_is_read(unread, name, by_row):
     assert unread == kernels
 
 
+@pytest.mark.parametrize("name", WEIGHTED)
+def test_no_value_is_read_under_a_potential(unread, name):
+    arrays, kernels = WEIGHTED[name]
+    given = [torch.empty(x.shape, dtype=torch.float64, device="meta") for x in (LOGITS, *arrays)]
+    assert getattr(ksubset, name)(given[0], POTENTIAL, *given[1:]).is_meta
+    assert unread == kernels
+
+
 @COUNTS
 def test_the_inverse_map_reads_no_value(unread, by_row):
     mu = torch.empty(LOGITS.shape, device="meta", requires_grad=True)
@@ -67,6 +75,13 @@ def test_no_value_is_read_on_the_way_back(unread, by_row):
     assert unread == [SAMPLE, JACOBIAN]
     ksubset.kl_divergence(x, y, counts(by_row)).sum().backward()
     assert unread == [SAMPLE, JACOBIAN, SOLVE, SOLVE, JACOBIAN, SOLVE, SOLVE]
+    assert x.grad.is_meta
+
+
+def test_no_value_is_read_on_the_way_back_under_a_potential(unread):
+    x = torch.empty(LOGITS.shape, device="meta", requires_grad=True)
+    ksubset.rsample(x, POTENTIAL, sample_shape=(5,)).sum().backward()
+    assert unread == [SOLVE, SAMPLE, SOLVE, SOLVE, JACOBIAN]
     assert x.grad.is_meta
 
 
