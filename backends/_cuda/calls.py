@@ -91,13 +91,29 @@ def draw_sizes(
     return _draw(runtime, FixedSize(0, law.bound(logits.shape[-1])), logits, sample_shape, seed, sizes)
 
 
+def draw_with_marginals(
+    runtime: Runtime, law: FixedSize, logits: Array, sample_shape: tuple[int, ...], seed: Array
+) -> tuple[Array, Array, Array]:
+    """As `draw`, and the marginals, (..., n), in the same launch."""
+    tilts = _empty(runtime, (2, prod(logits.shape[:-1])), logits)
+    mean = _empty(runtime, tuple(logits.shape), logits)
+    return _draw(runtime, law, logits, sample_shape, seed, [None, 0, 0, tilts], mean), tilts, mean
+
+
 def _draw(
-    runtime: Runtime, law: FixedSize, logits: Array, sample_shape: tuple[int, ...], seed: Array, sizes: list[Any]
+    runtime: Runtime,
+    law: FixedSize,
+    logits: Array,
+    sample_shape: tuple[int, ...],
+    seed: Array,
+    sizes: list[Any],
+    mean: Array | None = None,
 ) -> Array:
     draws, rows = prod(sample_shape), prod(logits.shape[:-1])
     out = _empty(runtime, (*sample_shape, *logits.shape), logits)
-    launch = _plan(runtime, "ksubset_sample", logits, draws=max(draws, 1))
-    own = [launch.size, seed, rows, draws, launch.shares, *sizes, out]
+    kernel = "ksubset_sample" if mean is None else teams.TOGETHER
+    launch = _plan(runtime, kernel, logits, draws=max(draws, 1))
+    own = [launch.size, seed, rows, draws, launch.shares, *sizes, out, *([] if mean is None else [mean])]
     runtime.run(launch, [*_batch(runtime, law, logits), *own], logits)
     return out
 

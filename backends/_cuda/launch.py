@@ -18,9 +18,12 @@ REALS = {"float32": "float", "float64": "double"}
 
 ROWS = ("base", "teams", "rows", "tilt")
 NODES = (*ROWS, "nodes", "products")
+ANSWERS = ("contour", "exchange", "answers")
+DRAWS = ("philox", "bernoulli", "stages")
 PROGRAMS = {
-    "moments": (*NODES, "contour", "exchange", "moments"),
-    "sampling": (*NODES, "philox", "bernoulli", "sampling"),
+    "moments": (*NODES, *ANSWERS, "moments"),
+    "sampling": (*NODES, *DRAWS, "sampling"),
+    "together": (*NODES, *ANSWERS, *DRAWS, "together"),
     "tree": (*ROWS, "tree"),
     "nothing": ("nothing",),
 }
@@ -30,6 +33,7 @@ KERNELS = {
     "ksubset_solve": "moments",
     "ksubset_jacobian": "moments",
     "ksubset_sample": "sampling",
+    "ksubset_sample_with_marginals": "together",
     "ksubset_descend": "tree",
     "ksubset_nothing": "nothing",
 }

@@ -9,6 +9,8 @@ from math import ceil
 
 from ksubset.backends._cuda.launch import MOST_THREADS, REALS, SCRATCH_BYTES, WARP, Device, Launch, type_name
 
+TOGETHER = "ksubset_sample_with_marginals"
+
 LEAST_TEAM = 4
 ITEMS, MANY_ITEMS = 4, 32
 """Items to a thread, with few rows and with many."""
@@ -18,6 +20,9 @@ MANY_ROWS = 64
 
 MOST_TEAM = {"float32": MOST_THREADS, "float64": MOST_THREADS // 2}
 """Threads of a block that has one row, at the most; the same in the source."""
+
+MOST_TOGETHER = MOST_THREADS // 2
+"""The same of a block that draws and computes marginals."""
 
 THREADS = {"float32": 128, "float64": 64}
 """Threads of a block that has several rows."""
@@ -59,14 +64,27 @@ def plan(
 ) -> TeamLaunch:
     """Choose the geometry of a launch over rows of n items."""
     rows, dtype = max(rows if draws else rows * sizes, 1), type_name(dtype)
-    size = min(_team(n, rows, device), MOST_TEAM[dtype])
+    size = min(_team(n, rows, device), most_threads(kernel, dtype))
     shares = min(ceil(MANY_ROWS * device.processors / rows), draws) if draws else 1
     threads = size if size > WARP else THREADS[dtype]
     teams = threads // size
-    board = BOARD_BYTES[dtype] if not draws else REST_BOARD_BYTES * (n > FEW_ITEMS)
+    board = _board(kernel, n, dtype)
     blocks = min(ceil(rows * shares / teams), 2**31 - 1)
     shared = SCRATCH_BYTES + teams * board
     return TeamLaunch(kernel, REALS[dtype], blocks, threads, shared, size=size, shares=shares, sizes=sizes)
+
+
+def most_threads(kernel: str, dtype: str) -> int:
+    """Threads of a block that has one row, at the most, by its kernel."""
+    return MOST_TOGETHER if kernel == TOGETHER else MOST_TEAM[dtype]
+
+
+def _board(kernel: str, n: int, dtype: str) -> int:
+    """Bytes of shared memory to a team; draws and the marginals before them take turns."""
+    rest = REST_BOARD_BYTES * (n > FEW_ITEMS)
+    if kernel == "ksubset_sample":
+        return rest
+    return rest if rest and kernel == TOGETHER else BOARD_BYTES[dtype]
 
 
 def _team(n: int, rows: int, device: Device) -> int:

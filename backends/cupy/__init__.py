@@ -11,7 +11,7 @@ from ksubset._call.argument_checks import kind, seed_of
 from ksubset._call.backend import Backend, Known
 from ksubset._engine.ops import Array, Ops
 from ksubset._law.law import Law
-from ksubset.backends._cuda import evaluation, geometry
+from ksubset.backends._cuda import calls, evaluation, geometry
 from ksubset.backends._cuda.launch import Launch
 from ksubset.backends.cupy import cuda
 
@@ -89,6 +89,14 @@ class CuPy(Backend):
         if geometry.draws(law, parameters):
             return evaluation.draw(RUNTIME, law, parameters, sample_shape, _seed(rng))[0]
         return None
+
+    def draw_with_marginals(
+        self, law: Law, parameters: Array, rng: object, sample_shape: tuple[int, ...]
+    ) -> tuple[Array, Array] | None:
+        if not geometry.suits(law, parameters):
+            return None
+        z, _, mean = calls.draw_with_marginals(RUNTIME, law, parameters, sample_shape, _seed(rng))
+        return z, mean
 
 
 ADAPTER = CuPy()

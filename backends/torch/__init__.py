@@ -203,6 +203,17 @@ class Torch(Backend):
             return attached(_product_of(law), cuda.product, function, law, parameters, drawn)
         return None
 
+    def draw_with_marginals(
+        self, law: Law, parameters: Array, rng: object, sample_shape: tuple[int, ...]
+    ) -> tuple[Array, Array] | None:
+        """Where CUDA kernels do both; the gradient of the marginals starts from the λ of the draws."""
+        if torch._C._are_functorch_transforms_active() or not cuda.suits(law, parameters):
+            return None
+        seed = cuda.seed(generator(rng, parameters), parameters)
+        z, tilts, mean = cuda.draw_with_marginals(law, parameters, seed, sample_shape)
+        product = _product_of(law)
+        return z, attached(product, cuda.product, functions.rsample, law, parameters, (mean, tilts))
+
 
 ADAPTER = Torch()
 enter("torch", ADAPTER, torch.Tensor, torch.nn.Parameter)

@@ -91,6 +91,15 @@ def draw(
     return found
 
 
+def draw_with_marginals(
+    law: FixedSize, logits: torch.Tensor, seed: torch.Tensor, sample_shape: tuple[int, ...]
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Exact subsets of a call that `suits`, λ, (2, rows), and the marginals, (..., n)."""
+    found: tuple[torch.Tensor, torch.Tensor, torch.Tensor]
+    found = calls.draw_with_marginals(runtime(LAZY), law, logits, sample_shape, seed)
+    return found
+
+
 def product(law: FixedSize, logits: torch.Tensor, v: torch.Tensor, tilts: torch.Tensor) -> torch.Tensor:
     """J · v from the λ of `draw`, for the logits that it had."""
     image: torch.Tensor = calls.jacobian_product(runtime(LAZY), law, logits, v.to(logits.dtype).resolve_neg(), tilts)

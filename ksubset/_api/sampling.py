@@ -215,7 +215,9 @@ def sample_with_marginals(
     tensor([ 0.2500, -0.0833, -0.0833, -0.0833])
     """
     call = prepare(logits, k, max_k, validate)
-    return with_derivative(call, draw(call, rng, sample_shape, functions.sample), call.value(functions.marginals))
+    both = call.sampled_with_marginals(rng, checked_shape(sample_shape)) if isinstance(call, Problem) else None
+    z, mu = both or (draw(call, rng, sample_shape, functions.sample), call.value(functions.marginals))
+    return with_derivative(call, z, mu)
 
 
 def with_derivative(call: Placement[Problem], z: Array, mu: Array) -> tuple[Array, Array]:

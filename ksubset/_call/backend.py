@@ -117,6 +117,12 @@ class Backend(ABC):
         """The value of ``sample`` or ``rsample`` by a kernel; None if it goes through `uniforms` and `evaluate`."""
         return None
 
+    def draw_with_marginals(
+        self, law: Law, parameters: Array, rng: object, sample_shape: tuple[int, ...]
+    ) -> tuple[Array, Array] | None:
+        """Samples and the marginals, with their derivatives, by one kernel; None if they are found apart."""
+        return None
+
     def draw_indices(
         self, law: Law, parameters: Array, places: int, rng: object, sample_shape: tuple[int, ...]
     ) -> Array | None:

@@ -145,6 +145,11 @@ class Problem(Placement["Problem"]):
             return self.cast(z)
         return self.value(function, self.uniforms(rng, sample_shape))
 
+    def sampled_with_marginals(self, rng: object, sample_shape: tuple[int, ...]) -> tuple[Array, Array] | None:
+        """Samples without a derivative, and marginals with theirs, where the adapter finds both at once."""
+        found = self.backend.draw_with_marginals(self.law, self.parameters, rng, sample_shape)
+        return found and (self.cast(found[0]), self.cast(found[1]))
+
     def attached(self, z: Array, mean: Array) -> Array:
         """Subsets with the derivative of their mean."""
         change = mean - self.backend.ops(mean).stop_gradient(mean)

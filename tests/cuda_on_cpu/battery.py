@@ -101,6 +101,9 @@ def comparisons(
         found = np.empty_like(tilts)
         calls.moments(runtime, FixedSize(k, n // 2), logits, sides=False, tilts=found)
         yield "λ", found, tilts
+        both = calls.draw_with_marginals(runtime, FixedSize(k, n // 2), logits, (7,), SEED)
+        for name, one, alone in zip(("draws", "λ", "marginals"), both, (drawn, tilts, actual.chosen), strict=True):
+            yield f"{name} together", one, alone
         if n <= teams.FEW_ITEMS:
             yield "draws from a seed", drawn, subsets(int(SEED[0]), 7, tilted, k)
             yield "draws of several sizes", *weighted(emulator, logits, rng)

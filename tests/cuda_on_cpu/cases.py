@@ -9,6 +9,7 @@ RNG = np.random.default_rng(3)
 LOGITS, OTHER, V = RNG.normal(size=(3, 2, 3, N))
 SUBSETS = ksubset.mode(OTHER, K)
 SOLVE, JACOBIAN, SAMPLE, DESCEND = "ksubset_solve", "ksubset_jacobian", "ksubset_sample", "ksubset_descend"
+TOGETHER = "ksubset_sample_with_marginals"
 
 
 CALLS: dict[str, tuple[tuple[np.ndarray, ...], list[str]]] = {

@@ -34,10 +34,11 @@ def signature(kernel: str) -> list[str]:
     """What the source declares: ``pointer`` or ``int`` for each parameter."""
     text = source(KERNELS[kernel]).replace("\\\n", "")
     declared = re.search(rf"\b{kernel}\((.*?)\) {{", text, re.DOTALL)
-    batch = re.search(r"#define BATCH(.*)", text)
     assert declared
-    parameters = declared[1].replace("BATCH", batch[1] if batch else "").split(",") if declared[1] else []
-    return list(map(_kind, parameters))
+    parameters = declared[1]
+    for name, several in re.findall(r"#define (BATCH|DRAWING)(.*)", text):
+        parameters = parameters.replace(name, several)
+    return list(map(_kind, parameters.split(","))) if parameters else []
 
 
 def _kind(parameter: str) -> str:

@@ -18,7 +18,13 @@ from ksubset.backends.torch import cuda
 SIZES = {20: "a part of a warp", 100: "a warp", 300: "a block"}
 """Numbers of items, and what handles a row."""
 
-KERNELS = {"ksubset_solve", "ksubset_jacobian", "ksubset_sample", "ksubset_descend"}
+KERNELS = {
+    "ksubset_solve",
+    "ksubset_jacobian",
+    "ksubset_sample",
+    "ksubset_sample_with_marginals",
+    "ksubset_descend",
+}
 DRAWS = 3
 
 Array = Callable[[Any], Any]
@@ -42,6 +48,9 @@ def errors(n: int, array: Array, numpy: Array) -> Iterator[tuple[str, float]]:
         ("sample from uniforms", ksubset.sample_from_uniforms(logits, k, array(u))),
     ):
         yield name, float(np.max(np.abs(numpy(drawn).sum(-1) - given)))
+    drawn, mean = ksubset.sample_with_marginals(logits, k, rng=7)
+    yield "marginals with a sample", _off(numpy(mean), truth)
+    yield "sample with marginals", float(np.max(np.abs(numpy(drawn).sum(-1) - given)))
     few = ksubset.between(2, 5)
     yield "marginals of several sizes", _off(numpy(ksubset.marginals(logits, few)), ksubset.marginals(exact, few))
     sizes = numpy(ksubset.sample(logits, few, rng=7, sample_shape=(DRAWS,))).sum(-1)

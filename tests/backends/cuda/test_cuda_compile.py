@@ -73,6 +73,7 @@ DTYPES = {real: dtype for dtype, real in REALS.items()}
 VARIANTS = [
     ("ksubset_solve", None),
     ("ksubset_sample", None),
+    ("ksubset_sample_with_marginals", None),
     ("ksubset_descend", False),
     ("ksubset_descend", True),
     ("ksubset_nothing", None),
@@ -84,7 +85,7 @@ VARIANTS = [
     "architecture", [x if x in USUAL else pytest.param(x, marks=pytest.mark.slow) for x in architectures()]
 )
 def test_every_variant_compiles_without_spills(architecture):
-    """Run with -s to see the registers of a thread: solve, jacobian, sample, descend in shared memory and a slab."""
+    """Run with -s to see the registers of a thread, by kernel; the tree's in shared memory and in a slab."""
     row = [f"sm_{architecture}"]
     for real in ("float", "double"):
         found = []
@@ -94,7 +95,7 @@ def test_every_variant_compiles_without_spills(architecture):
             assert set(re.findall(r"(\d+) bytes spill", text)) == {"0"}, text
             used = registers(text)
             assert set(used) == {name for name, program in KERNELS.items() if program == KERNELS[kernel]}
-            most = MOST_THREADS if kernel == "ksubset_descend" else teams.MOST_TEAM[DTYPES[real]]
+            most = MOST_THREADS if kernel == "ksubset_descend" else teams.most_threads(kernel, DTYPES[real])
             assert max(used.values()) * most <= REGISTERS
             found += [used[name] for name in KERNELS if name in used and name != "ksubset_nothing"]
         row.append(", ".join(map(str, found)))

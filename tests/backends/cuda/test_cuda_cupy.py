@@ -95,6 +95,14 @@ def test_samples_are_drawn_by_the_kernels_own_generator(launched, draw):
     assert launched == ["ksubset_sample", "ksubset_solve", "ksubset_descend"]
 
 
+def test_samples_with_marginals_are_one_launch(launched):
+    logits, k = np.random.default_rng(1).normal(size=(3, 9)), np.array([0, 4, 7])
+    z, mu = ksubset.sample_with_marginals(logits, k, sample_shape=(2,))
+    assert launched == ["ksubset_sample_with_marginals"]
+    np.testing.assert_array_equal(z, ksubset.sample(logits, k, sample_shape=(2,)))
+    np.testing.assert_array_equal(mu, ksubset.marginals(logits, k))
+
+
 def test_several_sizes(launched):
     logits, few = np.random.default_rng(1).normal(size=(3, 9)), ksubset.between(2, 5)
     drawn = ksubset.sample(logits, few, sample_shape=(50,))

@@ -53,6 +53,7 @@ HARMLESS = {
 MACROS = {
     "moments": (("KSUBSET_REAL", "float"),),
     "sampling": (("KSUBSET_REAL", "float"),),
+    "together": (("KSUBSET_REAL", "float"),),
     "tree": (("KSUBSET_REAL", "float"), ("KSUBSET_SLAB", "0")),
 }
 """The programs that the battery runs."""
