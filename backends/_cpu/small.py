@@ -20,6 +20,9 @@ from ksubset.backends._cpu.prepared import prepared
 
 __all__ = ["NUMPY", "ready", "value"]
 
+ALONE = 8192
+"""Entries that BLAS adds up on the calling thread. Threads of its own would wait for those of torch, which spin."""
+
 Call = Callable[..., Any]
 """``call(logits, …)``, for contiguous arrays of the shapes and the dtype it was made for."""
 
@@ -46,7 +49,7 @@ def value(function: Callable[..., Any], k: int, memory: Memory, most: float, log
         return None
     found = call(second)
     row = memory.view(found)
-    return None if np.isnan(np.vdot(row, row)) else found
+    return None if np.isnan(_square_sum(row)) else found
 
 
 def ready(
@@ -70,7 +73,14 @@ def ready(
 
 def _are_within(most: float, row: np.ndarray) -> bool:
     """A sum of squares is, in spite of rounding, no less than any of them."""
-    return bool(np.vdot(row, row) < most**2)
+    return bool(_square_sum(row) < most**2)
+
+
+def _square_sum(row: np.ndarray) -> Any:
+    if row.size <= ALONE:
+        return np.vdot(row, row)
+    flat = row.reshape(-1)
+    return sum(np.vdot(part, part) for part in (flat[at : at + ALONE] for at in range(0, flat.size, ALONE)))
 
 
 @lru_cache(maxsize=1024)

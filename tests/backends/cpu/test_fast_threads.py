@@ -10,6 +10,10 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba", reason="the CPU fast path needs numba, of the extra fast")
+from conftest import Target
+
+from ksubset._law import functions
+from ksubset.backends import find
 from ksubset.backends._cpu import calls
 
 LOGITS = np.random.default_rng(0).normal(size=(512, 350)).astype(np.float32)
@@ -97,3 +101,22 @@ numba.njit(lambda x: x)(1)  # somebody else's
     assert again == warm == []
     assert len(single) == len(both) == 1
     assert single[0].startswith("ksubset: compiling CPU kernels")
+
+
+@pytest.mark.backends("numpy", "torch")
+def test_small_calls_leave_the_threads_of_blas_asleep(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They would wait for processors on which threads of torch spin; BLAS starts them from 10,000 entries on."""
+    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+    sizes: list[int] = []
+    vdot = np.vdot
+    monkeypatch.setattr(np, "vdot", lambda x, y: sizes.append(x.size) or vdot(x, y))
+    rows = np.random.default_rng(0).normal(size=(1500, 20))
+    adapter = find(target.array(rows), "logits")
+    assert adapter.at_once(functions.marginals, target.array(rows), 10) is not None
+    assert max(sizes) < 10_000
+    assert sum(sizes) == rows.size
+    for place in (0, rows.size // 2, rows.size - 1):
+        for value in (np.nan, np.inf, 1e200):
+            wrong = rows.copy()
+            wrong.flat[place] = value
+            assert adapter.at_once(functions.marginals, target.array(wrong), 10) is None
