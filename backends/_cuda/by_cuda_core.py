@@ -14,7 +14,8 @@ from ksubset.backends._cuda.launch import KERNELS, OLDEST, Launch, source, too_o
 def run(planned: Launch, values: list[Any], index: int, stream: int) -> None:
     """Run a kernel on a stream of a device; ``values`` are NumPy scalars of the widths that the kernel declares."""
     enter(index)
-    config = LaunchConfig(grid=planned.blocks, block=planned.threads, shmem_size=planned.shared_bytes)
+    geometry = {"grid": planned.blocks, "block": planned.threads, "shmem_size": planned.shared_bytes}
+    config = LaunchConfig(**geometry, is_cooperative=planned.wide)
     launch(Stream.from_handle(stream), config, kernel(index, planned.kernel, planned.macros), *values)
 
 

@@ -28,7 +28,7 @@ def run(planned: Launch, values: list[Any], index: int, stream: int) -> None:
 
 def launch(planned: Launch, values: list[Any], index: int) -> None:
     """Run a kernel on CuPy's current stream of its current device, whose number is ``index``; see `run`."""
-    kernel = _kernel(index, planned.kernel, planned.options)
+    kernel = _kernel(index, planned.kernel, planned.options, planned.wide)
     kernel((planned.blocks,), (planned.threads,), tuple(values), shared_mem=planned.shared_bytes)
 
 
@@ -43,13 +43,13 @@ def device(index: int) -> Device:
 
 
 @lru_cache
-def _module(index: int, program: str, options: tuple[str, ...]) -> Any:
-    return cupy.RawModule(code=source(program), options=options)
+def _module(index: int, program: str, options: tuple[str, ...], cooperative: bool) -> Any:
+    return cupy.RawModule(code=source(program), options=options, enable_cooperative_groups=cooperative)
 
 
 @lru_cache
-def _kernel(index: int, name: str, options: tuple[str, ...]) -> Any:
+def _kernel(index: int, name: str, options: tuple[str, ...], cooperative: bool) -> Any:
     """A kernel that a device allows all of a block's shared memory."""
-    kernel = _module(index, KERNELS[name], options).get_function(name)
+    kernel = _module(index, KERNELS[name], options, cooperative).get_function(name)
     kernel.max_dynamic_shared_size_bytes = device(index).shared_bytes
     return kernel

@@ -19,6 +19,9 @@ from ksubset.backends._cuda import teams, tree
 from ksubset.backends._cuda.launch import Device, Launch
 from ksubset.backends._cuda.teams import TeamLaunch
 
+MEETING_WORDS, PAIR_WORDS = 4, 8
+"""Of the memory in which blocks meet: its head, and two pairs of doubles to a block; the same in the source."""
+
 
 @dataclass(frozen=True)
 class Runtime:
@@ -56,7 +59,7 @@ def moments(
     chosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
     unchosen = _empty(runtime, tuple(logits.shape), logits) if sides else None
     answers = [tilts, tilted, log_partition, chosen, unchosen]
-    runtime.run(launch, [*_batch(runtime, law, logits), launch.size, *answers], logits)
+    runtime.run(launch, [*_batch(runtime, law, logits), *_team(runtime, launch, logits), *answers], logits)
     return Solution(tilted, log_partition, chosen, unchosen)
 
 
@@ -68,7 +71,8 @@ def jacobian_product(runtime: Runtime, law: FixedSize, logits: Array, v: Array, 
     launch = _plan(runtime, "ksubset_jacobian", logits)
     out = _empty(runtime, tuple(logits.shape), logits)
     v, stride = _rows(runtime, v)
-    runtime.run(launch, [*_batch(runtime, law, logits), launch.size, tilts, v, stride, out], logits)
+    team = _team(runtime, launch, logits)
+    runtime.run(launch, [*_batch(runtime, law, logits), *team, tilts, v, stride, out], logits)
     return out
 
 
@@ -113,8 +117,8 @@ def _draw(
     out = _empty(runtime, (*sample_shape, *logits.shape), logits)
     kernel = "ksubset_sample" if mean is None else teams.TOGETHER
     launch = _plan(runtime, kernel, logits, draws=max(draws, 1))
-    own = [launch.size, seed, rows, draws, launch.shares, *sizes, out, *([] if mean is None else [mean])]
-    runtime.run(launch, [*_batch(runtime, law, logits), *own], logits)
+    own = [seed, rows, draws, launch.shares, *sizes, out, *([] if mean is None else [mean])]
+    runtime.run(launch, [*_batch(runtime, law, logits), *_team(runtime, launch, logits), *own], logits)
     return out
 
 
@@ -136,6 +140,14 @@ def draw_given(runtime: Runtime, law: FixedSize, logits: Array, u: Array) -> Arr
 def _plan(runtime: Runtime, kernel: str, logits: Array, *, draws: int = 0) -> TeamLaunch:
     rows, n = prod(logits.shape[:-1]), int(logits.shape[-1])
     return teams.plan(kernel, rows, n, logits.dtype, runtime.device(logits), draws=draws)
+
+
+def _team(runtime: Runtime, launch: TeamLaunch, like: Array) -> list[Any]:
+    """The arguments for a team: its size, and where the blocks meet that share a row, in words of 32 bits, all 0."""
+    if not launch.wide:
+        return [launch.size, None]
+    xp, words = runtime.ops.xp, MEETING_WORDS + launch.blocks * PAIR_WORDS
+    return [launch.size, xp.zeros((words,), dtype=xp.int32, device=array_api_compat.device(like))]
 
 
 def _empty(runtime: Runtime, shape: tuple[int, ...], like: Array) -> Array:

@@ -10,8 +10,8 @@ from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends._cuda import teams, tree
 from ksubset.backends._cuda.launch import Device, Launch
 
-MOST_ITEMS = 1 << 18
-"""Past it a row is work for the whole device: half a millisecond of one block, estimated from instruction counts."""
+MOST_ITEMS = 1 << 24
+"""Up to it float32 counts items exactly."""
 
 MOST_SIZES = 32
 """A row of weighted sizes is solved once for each, which takes memory for each; the core takes fewer tilts."""

@@ -16,7 +16,7 @@ OLDEST = 7, 0
 
 REALS = {"float32": "float", "float64": "double"}
 
-ROWS = ("base", "teams", "rows", "tilt")
+ROWS = ("base", "meeting", "teams", "rows", "tilt")
 NODES = (*ROWS, "nodes", "products")
 ANSWERS = ("contour", "exchange", "answers")
 DRAWS = ("philox", "bernoulli", "stages")
@@ -73,6 +73,8 @@ class Launch:
         Whether a tree is in global memory; None for a kernel without one.
     launcher
         The package that launches it, where the framework of the arrays does not.
+    wide
+        Whether all blocks share each row: they run at the same time and meet, which takes a cooperative launch.
     """
 
     kernel: str
@@ -82,6 +84,7 @@ class Launch:
     shared_bytes: int
     slab: bool | None = None
     launcher: str = ""
+    wide: bool = False
 
     @property
     def program(self) -> str:
@@ -92,7 +95,7 @@ class Launch:
     def macros(self) -> tuple[tuple[str, str], ...]:
         """What the source is compiled with, by the macros' names."""
         slab = () if self.slab is None else (("KSUBSET_SLAB", str(int(self.slab))),)
-        return (("KSUBSET_REAL", self.real), *slab)
+        return (("KSUBSET_REAL", self.real), *slab, *((("KSUBSET_WIDE", "1"),) if self.wide else ()))
 
     @property
     def options(self) -> tuple[str, ...]:

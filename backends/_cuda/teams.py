@@ -1,4 +1,4 @@
-"""Launches over teams: a part of a warp for a short row, a warp or a whole block for a longer one.
+"""Launches over teams: a part of a warp for a short row, a warp or a whole block for a longer one, all for the longest.
 
 A team has a thread to about four items, so that the threads of a device have enough to do with few rows. Where there
 are rows enough, a row of a thousand items has a warp, whose threads need no barrier to meet.
@@ -10,6 +10,9 @@ from math import ceil
 from ksubset.backends._cuda.launch import MOST_THREADS, REALS, SCRATCH_BYTES, WARP, Device, Launch, type_name
 
 TOGETHER = "ksubset_sample_with_marginals"
+
+BLOCK_ITEMS = 1 << 18
+"""Past it a row is work for the whole device: half a millisecond of one block, estimated from instruction counts."""
 
 LEAST_TEAM = 4
 ITEMS, MANY_ITEMS = 4, 32
@@ -56,14 +59,24 @@ class TeamLaunch(Launch):
     @property
     def work(self) -> str:
         each = f" for each of {self.sizes} sizes" if self.sizes > 1 else ""
-        return f"{self.size} threads to a row{each}"
+        return f"{f'{self.blocks} blocks' if self.wide else f'{self.size} threads'} to a row{each}"
 
 
 def plan(
-    kernel: str, rows: int, n: int, dtype: object, device: Device, *, draws: int = 0, sizes: int = 1
+    kernel: str,
+    rows: int,
+    n: int,
+    dtype: object,
+    device: Device,
+    *,
+    draws: int = 0,
+    sizes: int = 1,
+    may_meet: bool = True,
 ) -> TeamLaunch:
-    """Choose the geometry of a launch over rows of n items."""
+    """Choose the geometry of a launch over rows of n items; ``may_meet``: whether blocks may share a row."""
     rows, dtype = max(rows if draws else rows * sizes, 1), type_name(dtype)
+    if may_meet and n > BLOCK_ITEMS:
+        return _wide(kernel, n, dtype, device, sizes)
     size = min(_team(n, rows, device), most_threads(kernel, dtype))
     shares = min(ceil(MANY_ROWS * device.processors / rows), draws) if draws else 1
     threads = size if size > WARP else THREADS[dtype]
@@ -72,6 +85,13 @@ def plan(
     blocks = min(ceil(rows * shares / teams), 2**31 - 1)
     shared = SCRATCH_BYTES + teams * board
     return TeamLaunch(kernel, REALS[dtype], blocks, threads, shared, size=size, shares=shares, sizes=sizes)
+
+
+def _wide(kernel: str, n: int, dtype: str, device: Device, sizes: int) -> TeamLaunch:
+    """A block to each processor, so that all can run at the same time."""
+    threads = most_threads(kernel, dtype)
+    blocks, shared = min(device.processors, ceil(n / (ITEMS * threads))), SCRATCH_BYTES + _board(kernel, n, dtype)
+    return TeamLaunch(kernel, REALS[dtype], blocks, threads, shared, size=threads, sizes=sizes, wide=True)
 
 
 def most_threads(kernel: str, dtype: str) -> int:

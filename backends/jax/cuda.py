@@ -56,6 +56,8 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> Launch | 
         return "XLA's programs call kernels for marginals, their Jacobian, scalars and samples alone"
     if isinstance(reason := ready(), str):
         return reason
+    if (n := law.items_among(shape[-1])) > teams.BLOCK_ITEMS:
+        return f"XLA's programs give a row one block, which takes up to {teams.BLOCK_ITEMS} items; got {n}"
     found = geometry.path(reason, law, name, _shaped(shape, dtype))
     return found if isinstance(found, str) else replace(found, launcher="XLA")
 
@@ -148,7 +150,7 @@ def _batch(law: Any, logits: Array, counts: tuple[Array, ...]) -> list[Any]:
 
 def _planned(kernel: str, logits: Array, draws: int = 0) -> Any:
     rows, n = logits.shape
-    return teams.plan(kernel, rows, n, logits.dtype, _device(), draws=draws)
+    return teams.plan(kernel, rows, n, logits.dtype, _device(), draws=draws, may_meet=False)
 
 
 def _moments(law: Any, logits: Array, counts: tuple[Array, ...], *, sides: bool = True) -> tuple[Solution, Tilt]:
@@ -157,7 +159,15 @@ def _moments(law: Any, logits: Array, counts: tuple[Array, ...], *, sides: bool 
     launch = _planned("ksubset_solve", flat)
     wide, narrow = _shaped(flat.shape, flat.dtype), _shaped(flat.shape[:1], flat.dtype)
     both = [wide, wide] if sides else []
-    parameters = [*_batch(law, flat, counts), launch.size, [0], [1], [2], *([[3], [4]] if sides else [None, None])]
+    parameters = [
+        *_batch(law, flat, counts),
+        launch.size,
+        None,
+        [0],
+        [1],
+        [2],
+        *([[3], [4]] if sides else [None, None]),
+    ]
     pair = _shaped((2, flat.shape[0]), flat.dtype)
     (start, shift), t, log_partition, *found = _call(launch, parameters, [pair, wide, narrow, *both])
     solution = Solution(
@@ -170,7 +180,7 @@ def _product(law: Any, logits: Array, v: Array, counts: tuple[Array, ...]) -> Ar
     """J · v."""
     flat, n = logits.reshape(-1, logits.shape[-1]), logits.shape[-1]
     launch = _planned("ksubset_jacobian", flat)
-    parameters = [*_batch(law, flat, counts), launch.size, None, v.reshape(-1, n), n, [0]]
+    parameters = [*_batch(law, flat, counts), launch.size, None, None, v.reshape(-1, n), n, [0]]
     out: Array = _call(launch, parameters, [_shaped(flat.shape, flat.dtype)])[0]
     return out.reshape(logits.shape)
 
@@ -218,6 +228,6 @@ def draw(parameters: Array, seeds: Array, *counts: Array, draws: int, law: Law) 
         law = FixedSize(0, law.bound(flat.shape[-1]))
     n = flat.shape[-1]
     launch, of_seed = _planned("ksubset_sample", flat, max(draws, 1)), flat.shape[0] // max(seeds.size // 2, 1)
-    own = [launch.size, seeds.reshape(-1, 2), of_seed, draws, launch.shares, *sizes, None, [0]]
+    own = [launch.size, None, seeds.reshape(-1, 2), of_seed, draws, launch.shares, *sizes, None, [0]]
     out: Array = _call(launch, [*_batch(law, flat, counts), *own], [_shaped((*keys, draws, *batch, n), flat.dtype)])[0]
     return out

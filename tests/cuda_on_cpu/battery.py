@@ -3,6 +3,7 @@
 import ctypes
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from ksubset.backends.array_api import NUMPY
 
 TOLERANCE = {"float32": 4e-6, "float64": 2e-14}
 SEED = np.array([0x5DEECE66D1234567])
-SIZES = (1, 2, 3, 5, 11, 17, 38, 70, 131, 300)
+SIZES = (1, 2, 3, 5, 11, 17, 38, 128, 131, 300)
 """Numbers of items: a few lanes to a row, a warp, a block."""
 
 
@@ -42,10 +43,10 @@ def rows(n: int, dtype: type, rng: np.random.Generator) -> tuple[np.ndarray, np.
     return np.concat([logits, special]).astype(dtype), np.concat([k, counts])
 
 
-def check(emulator: Emulator, dtype: type) -> None:
+def check(emulator: Emulator, dtype: type, sizes: tuple[int, ...] = SIZES) -> None:
     """Raise an AssertionError where a kernel and the core differ, or the emulator objects."""
     rng = np.random.default_rng(0)
-    for n in SIZES:
+    for n in sizes:
         logits, k = rows(n, dtype, rng)
         v = rng.normal(size=logits.shape).astype(dtype)
         for name, actual, expected in comparisons(emulator, logits, k, v, rng):
@@ -61,6 +62,32 @@ def check_parts(emulator: Emulator) -> None:
     assert (drawn.sum(axis=-1) == k).all(), "draws in parts have other counts"
     assert abs(tail.mean()) < 4 * scale / draws**0.5, "draws in parts favour some items"
     assert 0.6 < tail.var() / scale**2 < 1.5, "draws in parts spread otherwise"
+
+
+def check_several_rows_to_a_block(emulator: Emulator) -> None:
+    """Raise an AssertionError where rows drawn in parts disturb each other's marginals."""
+    rows, n, k = 130, 129, 43
+    logits = np.random.default_rng(1).normal(size=(rows, n)).astype(np.float32)
+    both = calls.draw_with_marginals(emulator.runtime, FixedSize(k, k), logits, (), SEED)
+    alone = (
+        *calls.draw(emulator.runtime, FixedSize(k, k), logits, (), SEED),
+        calls.moments(emulator.runtime, FixedSize(k, k), logits).chosen,
+    )
+    for name, one, other in zip(("draws", "λ", "marginals"), both, alone, strict=True):
+        assert_close(f"{name} of rows that share a block", one, other, TOLERANCE["float32"])
+
+
+@contextmanager
+def all_blocks_to_a_row() -> Iterator[None]:
+    """Let all blocks of a launch share each row, whatever its length, and have few threads."""
+    block, most, together = teams.BLOCK_ITEMS, dict(teams.MOST_TEAM), teams.MOST_TOGETHER
+    teams.BLOCK_ITEMS, teams.MOST_TOGETHER = 0, 64
+    teams.MOST_TEAM.update(dict.fromkeys(most, 64))
+    try:
+        yield
+    finally:
+        teams.BLOCK_ITEMS, teams.MOST_TOGETHER = block, together
+        teams.MOST_TEAM.update(most)
 
 
 def comparisons(
@@ -158,4 +185,8 @@ if __name__ == "__main__":
         return ctypes.CDLL(str(library(Path(sys.argv[1]), program, macros)))
 
     check(Emulator(build, most_blocks=2), np.float32)
+    check_several_rows_to_a_block(Emulator(build))
     check_parts(Emulator(build))
+    with all_blocks_to_a_row():
+        check(Emulator(build), np.float32, (5, 300))
+        check_parts(Emulator(build, processors=3))

@@ -10,7 +10,8 @@
 
 typedef int Result;
 enum { SUCCESS = 0, INVALID_VALUE = 1, INVALID_CONTEXT = 201, NOT_FOUND = 500, LAUNCH_FAILED = 719 };
-enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76, OPTIN = 97 };
+enum { MULTIPROCESSORS = 16, MAJOR = 75, MINOR = 76, COOPERATES = 95, OPTIN = 97 };
+const int COOPERATIVE = 2;  // of CUlaunchAttributeID
 const int MAX_DYNAMIC_SHARED_BYTES = 8, SHARED_BYTES = 200000, BEFORE_ASKING = 48 * 1024;
 
 struct Library {
@@ -23,16 +24,23 @@ struct Kernel {
   int allowed;
 };
 
+struct Attribute {
+  int id;
+  char padding[4];
+  int value;
+  char rest[60];
+};
+
 struct Config {
   unsigned grid[3], block[3], shared_bytes;
   void* stream;
-  void* attributes;
+  Attribute* attributes;
   unsigned n_attributes;
 };
 
 struct Launched {
   const char *image, *name;
-  unsigned grid[3], block[3], shared_bytes;
+  unsigned grid[3], block[3], shared_bytes, cooperative;
   void* stream;
   void** parameters;
 };
@@ -51,7 +59,7 @@ Result cuDeviceGetCount(int* count) { return *count = 1, SUCCESS; }
 Result cuDeviceGet(int* device, int index) { return *device = index, index ? INVALID_VALUE : SUCCESS; }
 
 Result cuDeviceGetAttribute(int* value, int attribute, int) {
-  std::map<int, int> known = {{MULTIPROCESSORS, 2}, {MAJOR, 9}, {MINOR, 0}, {OPTIN, SHARED_BYTES}};
+  std::map<int, int> known = {{MULTIPROCESSORS, 2}, {MAJOR, 9}, {MINOR, 0}, {COOPERATES, 1}, {OPTIN, SHARED_BYTES}};
   *value = known.count(attribute) ? known[attribute] : 0;
   return SUCCESS;
 }
@@ -61,6 +69,9 @@ Result cuDevicePrimaryCtxRelease_v2(int) { return SUCCESS; }
 Result cuCtxGetCurrent(void** found) { return *found = current, SUCCESS; }
 Result cuCtxSetCurrent(void* now) { return current = now, SUCCESS; }
 Result cuCtxGetDevice(int* device) { return *device = 0, current ? SUCCESS : INVALID_CONTEXT; }
+
+Result cuStreamGetCtx(void*, void** found) { return *found = &context, SUCCESS; }
+Result cuOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, Kernel*, int, size_t) { return *blocks = 2, SUCCESS; }
 
 Result cuLibraryLoadData(Library** library, const void* code, void*, void*, unsigned, void*, void*, unsigned) {
   return *library = new Library{(const char*)code}, SUCCESS;
@@ -77,8 +88,10 @@ Result cuKernelSetAttribute(int attribute, int value, Kernel* kernel, int device
 
 Result cuLaunchKernelEx(const Config* config, Kernel* kernel, void** parameters, void** extra) {
   if (!current) return INVALID_CONTEXT;
-  if (extra || config->n_attributes || config->shared_bytes > (unsigned)kernel->allowed) return INVALID_VALUE;
-  Launched launched = {kernel->library->image.c_str(), kernel->name.c_str(), {}, {}, config->shared_bytes,
+  if (extra || config->n_attributes > 1 || config->shared_bytes > (unsigned)kernel->allowed) return INVALID_VALUE;
+  bool cooperative = config->n_attributes == 1;
+  if (cooperative && (config->attributes->id != COOPERATIVE || config->attributes->value != 1)) return INVALID_VALUE;
+  Launched launched = {kernel->library->image.c_str(), kernel->name.c_str(), {}, {}, config->shared_bytes, cooperative,
                        config->stream, parameters};
   memcpy(launched.grid, config->grid, sizeof launched.grid), memcpy(launched.block, config->block, sizeof launched.block);
   return told(&launched) ? LAUNCH_FAILED : SUCCESS;

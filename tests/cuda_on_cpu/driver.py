@@ -23,6 +23,7 @@ class Launched(ctypes.Structure):
         ("grid", ctypes.c_uint * 3),
         ("block", ctypes.c_uint * 3),
         ("shared_bytes", ctypes.c_uint),
+        ("cooperative", ctypes.c_uint),
         ("stream", ctypes.c_void_p),
         ("parameters", ctypes.c_void_p),
     )
@@ -73,11 +74,14 @@ class Driver:
         launched = pointer[0]
         try:
             assert (*launched.grid[1:], *launched.block[1:]) == (1, 1, 1, 1)
-            program, real, *slab = launched.image.decode().split()
+            program, *values = launched.image.decode().split()
+            macros = dict(value.split("=") for value in values)
             name, geometry = launched.name.decode(), (launched.grid[0], launched.block[0], launched.shared_bytes)
             self.streams.append(launched.stream)
-            launch = Launch(name, real, *geometry, slab == ["1"] if slab else None)
+            slab, wide = macros.get("KSUBSET_SLAB"), "KSUBSET_WIDE" in macros
+            launch = Launch(name, macros["KSUBSET_REAL"], *geometry, slab and slab == "1", wide=wide)
             assert launch.program == program
+            assert launched.cooperative == wide
             self.emulator.execute(launch, launched.parameters)
         except Exception as error:
             self.error = error
@@ -89,4 +93,4 @@ def _image(code: str, macros: tuple[tuple[str, str], ...], architecture: str) ->
     """In the place of a cubin: which program and variant it is."""
     (program,) = (program for program in PROGRAMS if code == source(program))
     assert architecture == "sm_90"
-    return " ".join([program, *(value for _, value in macros)]).encode() + b"\0"
+    return " ".join([program, *map("=".join, macros)]).encode() + b"\0"

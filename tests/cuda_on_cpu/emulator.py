@@ -36,6 +36,7 @@ class Geometry(ctypes.Structure):
         ("threads", ctypes.c_int),
         ("shared_bytes", ctypes.c_int),
         ("arrays", ctypes.c_int),
+        ("cooperative", ctypes.c_int),
         ("seed", ctypes.c_ulonglong),
     )
 
@@ -98,6 +99,7 @@ class Emulator:
         most_blocks: int = 2**31,
     ):
         self.build, self.seeds, self.most_blocks = build, count(1), most_blocks
+        self.cooperates = True  # where a launch asks for that
         self.launches: list[Launch] = []
         self.lent: list[Any] = []
         device = Device(shared_bytes, processors)
@@ -122,8 +124,9 @@ class Emulator:
         arrays = [x for x in self.lent if isinstance(x, np.ndarray)]
         slab = self.lent[8] if launch.slab else None
         regions = (Region * len(arrays))(*(Region(*_extent(x), x is slab) for x in arrays))
-        blocks = min(launch.blocks, self.most_blocks)  # the fewer, the more rows to each
-        geometry = Geometry(blocks, launch.threads, launch.shared_bytes, len(arrays), next(self.seeds))
+        most = launch.blocks if launch.wide else self.most_blocks  # the fewer, the more rows to each
+        shape = min(launch.blocks, most), launch.threads, launch.shared_bytes
+        geometry = Geometry(*shape, len(arrays), launch.wide and self.cooperates, next(self.seeds))
         failure = entry(geometry, ctypes.addressof(regions), parameters)
         if failure:
             raise EmulatorError(failure.decode())

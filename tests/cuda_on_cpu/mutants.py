@@ -13,9 +13,9 @@ TILT = re.compile(r"\((.*) \+ tilt\.start\) \+ tilt\.shift")
 REAL = re.compile(
     r"gap|guess|narrow|NARROW|x\.a, y\.a|infinity\(\)|spread|u < 0|weight > 0|u >=|key_of|key >> 31|NEAR|TINY|EVEN|"
     r"bits < leading|needed|probability|found >= variance|variance|sum\(team, wrong\)|row\[i\]|t > 0|likely \?|1e-37|"
-    r"odds|\(Real\)1\)|bracket|uniform|reach\b"
+    r"odds|\(Real\)1\)|bracket|uniform|reach\b|target \* whole"
 )
-TUNING = re.compile(r"STEPS|COOPERATE|ATTEMPTS|NEVER")
+TUNING = re.compile(r"STEPS|COOPERATE|ATTEMPTS|NEVER|LONG")
 """Lines whose comparisons are between real numbers, and those whose bound is a choice and not an index."""
 
 
@@ -53,7 +53,7 @@ def _changes(code: str) -> Iterator[tuple[int, int, str, str]]:
         yield *found.span(), ";", "barrier deleted"
     for found in TILT.finditer(code):
         yield *found.span(), f"{found.group(1)} + (tilt.start + tilt.shift)", "λ added up"
-    if REAL.search(code) or TUNING.search(code) or code.startswith(("template", "#", "static_assert")):
+    if REAL.search(code) or TUNING.search(code) or code.startswith(("template", "constexpr", "#", "static_assert")):
         return
     for found in COMPARISON.finditer(code):
         for shift in (" + 1", " - 1"):

@@ -36,7 +36,7 @@ def signature(kernel: str) -> list[str]:
     declared = re.search(rf"\b{kernel}\((.*?)\) {{", text, re.DOTALL)
     assert declared
     parameters = declared[1]
-    for name, several in re.findall(r"#define (BATCH|DRAWING)(.*)", text):
+    for name, several in re.findall(r"#define (BATCH|TEAM|DRAWING)(.*)", text):
         parameters = parameters.replace(name, several)
     return list(map(_kind, parameters.split(","))) if parameters else []
 

@@ -7,15 +7,16 @@ constexpr int BOARD = KINDS * MOST_NODES;  // numbers of shared memory to a team
 // The integrand, divided by the sum of its real parts; returns P(Σz = k).
 __device__ Real find_integrand(Team team, Row row, Tilt<Real> tilt, Real ahead, Nodes<Real> nodes) {
   find_products<AT_ONCE>(team, row, tilt, nodes);
+  Team own = team.within();
   Real whole = 0;
-  for (int j = team.rank; j < nodes.size; j += team.size) {
+  for (int j = own.rank; j < nodes.size; j += own.size) {
     Two<Real> turn = half_turns(ahead * nodes.angle(j));
     Two<Real> value = product(Two<Real>{turn.b, turn.a}, nodes.complex(RE, j));
     nodes.put(RE, j, value);
     whole += value.a;
   }
-  whole = sum(team, whole);
-  for (int j = team.rank; j < nodes.size; j += team.size) {
+  whole = sum(own, whole);
+  for (int j = own.rank; j < nodes.size; j += own.size) {
     Two<Real> value = nodes.complex(RE, j);
     nodes.put(RE, j, {value.a / whole, value.b / whole});
   }
@@ -66,7 +67,7 @@ __device__ void sum_changes(Team team, Row row, Tilt<Real> tilt, Direction along
 #pragma unroll
   for (int j = 0; j < AT_ONCE; j++) {
     Two<Real> all = reduce<Real, sums>(team, changes[j]);
-    if (team.rank > 0) continue;
+    if (team.within().rank > 0) continue;
     nodes.put(DRE, first + j, {all.a * nodes.at(FALL, first + j), all.b * nodes.at(SINE, first + j)});
   }
 }
@@ -75,14 +76,15 @@ __device__ void sum_changes(Team team, Row row, Tilt<Real> tilt, Direction along
 __device__ void find_change(Team team, Row row, Tilt<Real> tilt, Direction along, Nodes<Real> nodes) {
   for (int first = 0; first < nodes.size; first += AT_ONCE) sum_changes(team, row, tilt, along, nodes, first);
   team.meet();
+  Team own = team.within();
   Real mean = 0;
-  for (int j = team.rank; j < nodes.size; j += team.size) {
+  for (int j = own.rank; j < nodes.size; j += own.size) {
     Two<Real> value = product(nodes.complex(RE, j), nodes.complex(DRE, j));
     nodes.put(DRE, j, value);
     mean += value.a;
   }
-  mean = sum(team, mean);
-  for (int j = team.rank; j < nodes.size; j += team.size) {
+  mean = sum(own, mean);
+  for (int j = own.rank; j < nodes.size; j += own.size) {
     Two<Real> value = nodes.complex(RE, j), change = nodes.complex(DRE, j);
     nodes.put(DRE, j, {change.a - mean * value.a, change.b - mean * value.b});
   }

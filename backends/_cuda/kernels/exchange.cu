@@ -31,14 +31,15 @@ __device__ void sum_powers(Team team, Row row, Tilt<Real> tilt, Exchange out, Se
 #pragma unroll
   for (int j = 0; j < EXCHANGED; j++) {
     Two<Real> all = reduce<Real, sums>(team, found[j]);
-    if (team.rank == 0) out.at(kind, 0, j) = all.a, out.at(kind, 1, j) = all.b;
+    if (team.within().rank == 0) out.at(kind, 0, j) = all.a, out.at(kind, 1, j) = all.b;
   }
   team.meet();
 }
 
 // A_0 … A_S by s A_s = Σ_j (−1)^(j−1) A_{s−j} Σ w^j, and dA_s = Σ_j (−1)^(j−1) A_{s−j} Σ w^(j−1) dw.
 __device__ void find_series(Team team, Exchange out, bool moves) {
-  for (int side = team.rank; side < 2; side += team.size) {
+  Team own = team.within();
+  for (int side = own.rank; side < 2; side += own.size) {
     out.at(SERIES, side, 0) = 1;
     out.at(MOVED, side, 0) = 0;
     for (int s = 1; s < SPAN; s++) {
@@ -63,7 +64,8 @@ __device__ void leave_one_out(Team team, Exchange& out) {
     out.change += out.at(MOVED, 0, s) * b + a * out.at(MOVED, 1, s);
   }
   out.change /= 1 + out.more;
-  for (int place = team.rank; place < 2 * EXCHANGED; place += team.size) {
+  Team own = team.within();
+  for (int place = own.rank; place < 2 * EXCHANGED; place += own.size) {
     int side = place / EXCHANGED, j = place % EXCHANGED;
     Real x = 0, dx = 0;
     for (int s = j + 1; s < SPAN; s++) {

@@ -3,11 +3,10 @@
 // λ, (2, rows), start and shift, NaN where a row is infeasible, or null; t = θ + λ;
 // log Σ_z exp(−Σ_i |t_i| · 1{z_i ≠ (t_i > 0)}); μ and 1 − μ, or null. Teams of `size` threads.
 extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
-    ksubset_solve(BATCH, int size, Real* tilts, Real* tilted, Real* log_partition, Real* chosen, Real* unchosen) {
+    ksubset_solve(BATCH, TEAM, Real* tilts, Real* tilted, Real* log_partition, Real* chosen, Real* unchosen) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
-  Team team = team_of(size);
-  int teams = blockDim.x / size;
-  for (long long i = (long long)blockIdx.x * teams + threadIdx.x / size; i < rows; i += (long long)gridDim.x * teams) {
+  Team team = team_of(size, meeting);
+  for (long long i = number_of_team(size); i < rows; i += teams_of(size)) {
     Row row = row_at(batch, i, false);
     long long count = count_at(batch, i), place = i * n;
     Span<Real> t = row_of(tilted, i, n), log_sum = row_of(log_partition, i, 1);
@@ -51,11 +50,10 @@ __device__ void multiply_row(Team team, Row row, Tilt<Real> tilt, Totals<Real> t
 
 // J · v. λ, (2, rows), start and shift, may be known, else null.
 extern "C" __global__ void __launch_bounds__(TEAM_THREADS, 1)
-    ksubset_jacobian(BATCH, int size, const Real* known, const Real* v, int v_stride, Real* out) {
+    ksubset_jacobian(BATCH, TEAM, const Real* known, const Real* v, int v_stride, Real* out) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
-  Team team = team_of(size);
-  int teams = blockDim.x / size;
-  for (long long i = (long long)blockIdx.x * teams + threadIdx.x / size; i < rows; i += (long long)gridDim.x * teams) {
+  Team team = team_of(size, meeting);
+  for (long long i = number_of_team(size); i < rows; i += teams_of(size)) {
     Row row = row_at(batch, i, false);
     long long count = count_at(batch, i);
     Tilt<Real> tilt;

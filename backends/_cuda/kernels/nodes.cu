@@ -30,7 +30,8 @@ __device__ Nodes<N> place_nodes(Team team, N variance, N reach, Span<N> board, i
   N error = sizeof(N) == 4 ? LOG_ERROR_SINGLE : LOG_ERROR_DOUBLE, v = max(variance, (N)0.25), used = 0;
   N period = 2 * ceil((sqrt(2 * error * v) + error / 3 + reach) / 2);
   Nodes<N> nodes = {board, most, 0, period};
-  for (int j = team.rank; j < most; j += team.size) {
+  Team own = team.within();
+  for (int j = own.rank; j < most; j += own.size) {
     Two<N> half = half_turns((j + (N)0.5) / period);
     bool needed = half.b > 0 && 2 * half.a * half.a * v <= error && 2 * j + 1 < (int)period;
     nodes.at(FALL, j) = needed ? -2 * half.a * half.a : 0;
@@ -38,7 +39,7 @@ __device__ Nodes<N> place_nodes(Team team, N variance, N reach, Span<N> board, i
     nodes.at(FLOOR, j) = needed ? half.b * half.b : 1;
     used += needed;
   }
-  nodes.size = (int)sum(team, used);
+  nodes.size = (int)sum(own, used);
   team.meet();
   return nodes;
 }

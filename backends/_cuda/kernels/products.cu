@@ -26,7 +26,7 @@ __device__ void multiply_factors(Team team, Row row, Tilt<N> tilt, Nodes<N> node
   for (int j = 0; j < SOME; j++) {
     Two<N> less = reduce<N, product_less_one>(team, small[j]), rest = reduce<N, product>(team, even[j]);
     // By one thread: contraction to fused operations may make others' products differ in the last bit.
-    if (team.rank == 0) nodes.put(RE, first + j, product(Two<N>{1 + less.a, less.b}, rest));
+    if (team.within().rank == 0) nodes.put(RE, first + j, product(Two<N>{1 + less.a, less.b}, rest));
   }
 }
 

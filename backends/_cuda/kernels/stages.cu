@@ -9,6 +9,7 @@ constexpr Real LAST = 16;  // variance up to which items are drawn until their s
 constexpr int FEW = 128;  // so are at most this many items
 constexpr Real SHARE = 0.125;  // B's share of the variance
 constexpr int STRETCH = 128;  // items by which B grows; a multiple of GROUP
+constexpr int LONG = 1 << 18, STRETCHES = 64;  // of longer rows it grows by a part of the items
 constexpr int ATTEMPTS = 100000;  // draws after which a row is given up; that would happen once in e^1000 times
 
 constexpr int REST_NODES = 64;
@@ -27,30 +28,33 @@ __device__ Rest law_of_rest(Team team, Row row, Tilt<Real> tilt) {
   double reach = sqrt(2 * LOG_ERROR_DOUBLE * totals.spread) + LOG_ERROR_DOUBLE / 3, bound = 0;
   Nodes<double> nodes = place_nodes(team, totals.spread, reach + 1, board, REST_NODES);
   find_products<2>(team, row, wide, nodes);
-  for (int j = team.rank; j < nodes.size; j += team.size) {
+  Team own = team.within();
+  for (int j = own.rank; j < nodes.size; j += own.size) {
     Two<double> value = nodes.complex(RE, j);
     bound += sqrt(value.a * value.a + value.b * value.b);
   }
-  return {nodes, totals.ahead, totals.gap, reach, sum(team, bound)};
+  return {nodes, totals.ahead, totals.gap, reach, sum(own, bound)};
 }
 
 // The probability that B has `count` chosen items, in the unit of its bound; 0 where it is below e^−38.
 __device__ double chance(Team team, Rest rest, int count) {
   double found = 0, away = count - rest.likely;
-  for (int j = team.rank; j < rest.nodes.size; j += team.size) {
+  Team own = team.within();
+  for (int j = own.rank; j < rest.nodes.size; j += own.size) {
     Two<double> turn = half_turns(away * rest.nodes.angle(j)), value = rest.nodes.complex(RE, j);
     found += value.a * turn.b + value.b * turn.a;
   }
-  found = sum(team, found);
+  found = sum(own, found);
   return fabs(count - rest.mean) > rest.reach ? 0 : found;
 }
 
 // Where B starts.
 __device__ int start_of_rest(Draw draw, int begin, Real variance) {
-  int first = (draw.row.n - 1) / STRETCH * STRETCH;
-  for (Real found = 0; first > begin + STRETCH; first -= STRETCH) {
+  int n = draw.row.n, stretch = n > LONG ? n / STRETCHES / STRETCH * STRETCH : STRETCH;
+  int first = (n - 1) / stretch * stretch;
+  for (Real found = 0; first > begin + stretch; first -= stretch) {
     Real spread = 0;
-    int end = min(first + STRETCH, draw.row.n);
+    int end = min(first + stretch, n);
     for (int i = first + draw.team.rank; i < end; i += draw.team.size) spread += item_at(draw.row, i, draw.tilt).spread;
     found += sum(draw.team, spread);
     if (found >= variance) break;
@@ -101,12 +105,11 @@ __device__ bool draw_row(Draw draw, int count, Real variance, Stream stream) {
 __device__ long long draw_count(Span<const Real> chances, int least, Stream stream) {
   double whole = 0, passed = 0, target = stream.uniform(COUNT);
   for (int c = 0; c < chances.size; c++) whole += chances[c];
-  long long last = -1;
-  for (int c = 0; c < chances.size && !(passed > target * whole); c++) {
-    passed += chances[c];
-    if (chances[c] > 0) last = least + c;
-  }
-  return last;
+  if (isnan(whole)) return -1;
+  int found = 0;
+  for (; found < chances.size - 1; found++)
+    if ((passed += chances[found]) > target * whole) break;
+  return least + found;
 }
 
 // The draws that a launch makes: subsets, (seeds, draws, rows of a seed, n), from 64 bits to a seed, and λ, (2, rows),
@@ -145,10 +148,9 @@ __device__ void draw_share(Team team, Batch batch, Drawing drawing, int i, int s
 
 // All draws; `also(team, i, tilt, totals, feasible)` is called once for each row before it is drawn from.
 template <typename Also>
-__device__ void draw_rows(Batch batch, int size, Drawing drawing, Also also) {
-  Team team = team_of(size);
-  long long teams = blockDim.x / size, work = (long long)batch.rows * drawing.shares;
-  for (long long place = blockIdx.x * teams + threadIdx.x / size; place < work; place += gridDim.x * teams) {
+__device__ void draw_rows(Batch batch, Team team, int size, Drawing drawing, Also also) {
+  long long work = (long long)batch.rows * drawing.shares;
+  for (long long place = number_of_team(size); place < work; place += teams_of(size)) {
     int i = place / drawing.shares, share = place % drawing.shares;
     long long count = count_at(batch, i);
     Tilt<Real> tilt = {not_a_number(), not_a_number()};

@@ -1,8 +1,17 @@
-// Teams: the threads that share a row, a part of a warp or a whole block, and what they compute together.
+// Teams: the threads that share a row, a part of a warp, a whole block, or, with -DKSUBSET_WIDE=1, all blocks of a
+// launch, and what they compute together.
 
 struct Team {
   int rank, size;
   unsigned lanes;  // its lanes of this warp
+#if KSUBSET_WIDE
+  unsigned* meeting;  // where its blocks meet, see meeting.cu; null for the threads of one block
+
+  // Its threads in this block.
+  __device__ Team within() const { return {(int)threadIdx.x, (int)blockDim.x, lanes, nullptr}; }
+#else
+  __device__ Team within() const { return *this; }
+#endif
 
   // What one of its threads has written to shared memory, all may read.
   __device__ void meet() const {
@@ -11,10 +20,22 @@ struct Team {
   }
 };
 
-// Threads in teams of `size`, a power of two that divides the block.
-__device__ Team team_of(int size) {
+#define TEAM int size, unsigned *meeting
+
+// Threads in teams of `size`, a power of two that divides the block; or all of a launch, whose blocks have `size`.
+__device__ Team team_of(int size, unsigned* meeting) {
+#if KSUBSET_WIDE
+  return {(int)(blockIdx.x * blockDim.x + threadIdx.x), (int)(gridDim.x * blockDim.x), ALL_LANES, meeting};
+#else
   unsigned lanes = size < WARP ? ((1u << size) - 1) << (threadIdx.x % WARP / size * size) : ALL_LANES;
   return {(int)threadIdx.x % size, size, lanes};
+#endif
+}
+
+// How many teams a launch has, and the number of this one.
+__device__ long long teams_of(int size) { return KSUBSET_WIDE ? 1 : (long long)gridDim.x * (blockDim.x / size); }
+__device__ long long number_of_team(int size) {
+  return KSUBSET_WIDE ? 0 : (long long)blockIdx.x * (blockDim.x / size) + threadIdx.x / size;
 }
 
 template <typename N>
@@ -45,23 +66,27 @@ __device__ Two<N> product_less_one(Two<N> x, Two<N> y) {
 // Combine the pairs of all threads of a team; every thread gets the result. Not inlined, it halves the machine code.
 template <typename N, Two<N> combine(Two<N>, Two<N>)>
 __device__ __noinline__ Two<N> reduce(Team team, Two<N> x) {
-  for (int distance = min(team.size, WARP) / 2; distance > 0; distance /= 2) {
-    Two<N> other = {__shfl_xor_sync(team.lanes, x.a, distance), __shfl_xor_sync(team.lanes, x.b, distance)};
+  Team own = team.within();
+  for (int distance = min(own.size, WARP) / 2; distance > 0; distance /= 2) {
+    Two<N> other = {__shfl_xor_sync(own.lanes, x.a, distance), __shfl_xor_sync(own.lanes, x.b, distance)};
     x = combine(x, other);
   }
-  if (team.size <= WARP) return x;
+  if (own.size <= WARP) return x;
   Span<N> scratch((N*)shared_memory, 2 * MOST_THREADS / WARP);
   __syncthreads();
-  if (team.rank % WARP == 0) {
-    scratch[team.rank / WARP * 2] = x.a;
-    scratch[team.rank / WARP * 2 + 1] = x.b;
+  if (own.rank % WARP == 0) {
+    scratch[own.rank / WARP * 2] = x.a;
+    scratch[own.rank / WARP * 2 + 1] = x.b;
   }
   __syncthreads();
   x = {scratch[0], scratch[1]};
-  for (int warp = 1; warp < team.size / WARP; warp++) {
+  for (int warp = 1; warp < own.size / WARP; warp++) {
     Two<N> other = {scratch[2 * warp], scratch[2 * warp + 1]};
     x = combine(x, other);
   }
+#if KSUBSET_WIDE
+  if (team.meeting) x = combined_of_blocks<N, combine>(team.meeting, scratch, x);
+#endif
   return x;
 }
 

@@ -10,10 +10,10 @@ __device__ Span<Real> board_before_draws(Team team, int n) {
 }
 
 extern "C" __global__ void __launch_bounds__(TOGETHER_THREADS, 1)
-    ksubset_sample_with_marginals(BATCH, int size, DRAWING, Real* chosen) {
+    ksubset_sample_with_marginals(BATCH, TEAM, DRAWING, Real* chosen) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Drawing drawing = {seeds, of_seed, draws, shares, chances, least, counts, tilts, out};
-  draw_rows(batch, size, drawing, [=](Team team, int i, Tilt<Real> tilt, Totals<Real> totals, bool feasible) {
+  draw_rows(batch, team_of(size, meeting), size, drawing, [=](Team team, int i, Tilt<Real> tilt, Totals<Real> totals, bool feasible) {
     Row row = row_at(batch, i, false);
     Span<Real> mean = row_of(chosen, i, n);
     if (feasible) write_moments(team, row, tilt, totals, board_before_draws(team, n), {mean.data, nullptr});

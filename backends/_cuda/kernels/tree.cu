@@ -211,7 +211,7 @@ extern "C" __global__ void __launch_bounds__(MOST_THREADS, 1)
     ksubset_descend(BATCH, Real* slab, int slab_stride, int capacity, const Real* given, int draws, int shares,
                     int at_once, Real* out) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
-  Team team = team_of(blockDim.x);
+  Team team = team_of(blockDim.x, nullptr);
   Span<Real> memory = tree_memory(slab, slab_stride, capacity);
   Span<unsigned short> counts((unsigned short*)(memory.data + capacity), 2 * at_once * max(n, 2));
   for (long long work = blockIdx.x; work < (long long)rows * shares; work += gridDim.x) {

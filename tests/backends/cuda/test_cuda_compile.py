@@ -45,10 +45,10 @@ USUAL = (OLDEST, 80, 90, max(architectures()))
 
 
 @lru_cache
-def report(architecture: int, kernel: str, real: str, slab: bool | None) -> str:
+def report(architecture: int, kernel: str, real: str, slab: bool | None, wide: bool = False) -> str:
     """What the assembler says of a kernel's program, after compiling to machine code."""
     program, size = ctypes.c_void_p(), ctypes.c_size_t()
-    launch = Launch(kernel, real, 0, 0, 0, slab)
+    launch = Launch(kernel, real, 0, 0, 0, slab, wide=wide)
     options = [*launch.options, f"-arch=sm_{architecture}", "--ptxas-options=-v"]
     array = (ctypes.c_char_p * len(options))(*(option.encode() for option in options))
     nvrtc().nvrtcCreateProgram(ctypes.byref(program), source(launch.program).encode(), b"kernels.cu", 0, None, None)
@@ -100,6 +100,16 @@ def test_every_variant_compiles_without_spills(architecture):
             found += [used[name] for name in KERNELS if name in used and name != "ksubset_nothing"]
         row.append(", ".join(map(str, found)))
     print(f"\n| {' | '.join(row)} |")
+
+
+@pytest.mark.parametrize("kernel", ["ksubset_solve", "ksubset_sample", teams.TOGETHER])
+@pytest.mark.parametrize("real", ["float", "double"])
+def test_blocks_that_share_a_row_have_registers_enough(real: str, kernel: str) -> None:
+    for architecture in (OLDEST, USUAL[-1]):
+        text = report(architecture, kernel, real, None, wide=True)
+        assert "warning" not in text, text
+        assert set(re.findall(r"(\d+) bytes spill", text)) == {"0"}, text
+        assert max(registers(text).values()) * teams.most_threads(kernel, DTYPES[real]) <= REGISTERS
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

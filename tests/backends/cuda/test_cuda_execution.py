@@ -13,7 +13,7 @@ from significance import check_frequencies
 
 from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
-from ksubset.backends._cuda import calls, evaluation, geometry, tree
+from ksubset.backends._cuda import calls, evaluation, geometry, teams, tree
 from ksubset.backends.array_api import ADAPTER
 
 pytestmark = [NEEDED, OWN_SESSION]
@@ -36,6 +36,10 @@ def test_everything_matches_the_core(emulator, dtype):
 
 def test_the_battery_draws_in_parts():
     battery.check_parts(Emulator())
+
+
+def test_rows_that_share_a_block():
+    battery.check_several_rows_to_a_block(Emulator())
 
 
 def test_both_places_of_the_tree_are_used(emulator):
@@ -219,7 +223,7 @@ def test_the_generator_is_philox():
         assert [f"{word:08x}" for word in philox(counter, key)] == expected.split()
 
 
-@pytest.mark.parametrize("shape", [(1, 300_000), (0, 5), (3, 0)])
+@pytest.mark.parametrize("shape", [(1, 17_000_000), (0, 5), (3, 0)])
 def test_the_core_takes_what_no_block_suits(shape):
     assert not geometry.suits(FixedSize(0, 0), np.broadcast_to(0.0, shape))
 
@@ -243,7 +247,7 @@ def test_float32_loses_nothing_in_long_sums(function):
 
 def test_largest_row():
     """Thousands of small factors lose nothing; checked by equal items being treated alike."""
-    runtime, logits = Emulator().runtime, np.zeros(geometry.MOST_ITEMS, dtype=np.float32)
+    runtime, logits = Emulator().runtime, np.zeros(teams.BLOCK_ITEMS, dtype=np.float32)
     chosen = calls.moments(runtime, FixedSize(40, 40), logits).chosen
     np.testing.assert_allclose(chosen, 40 / chosen.size, rtol=4e-6)
     v = np.random.default_rng(8).normal(size=logits.size).astype(np.float32)

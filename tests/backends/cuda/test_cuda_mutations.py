@@ -26,8 +26,8 @@ ROUNDING = "what is left out is below rounding"
 HARMLESS = {
     ("if (size > WARP) __syncthreads", f"> bound {DOWN}"): POWERS,
     ("unsigned lanes = size < WARP", f"< bound {UP}"): POWERS,
-    ("if (team.size <= WARP) return", f"<= bound {DOWN}"): POWERS,
-    ("min(team.size, WARP) / 2", "min shifted by 1"): "any distances that span the lanes do",
+    ("if (own.size <= WARP) return", f"<= bound {DOWN}"): POWERS,
+    ("min(own.size, WARP) / 2", "min shifted by 1"): "any distances that span the lanes do",
     ("return k >= 0 && k <=", f">= bound {UP}"): "a count of -1 has no order statistics, which is NaN as well",
     ("return k >= 0 && k <=", f"<= bound {DOWN}"): "nor has a count of n + 1",
     ("multiply_factors<SOME>", f"< bound {DOWN}"): UNUSED,
@@ -36,9 +36,10 @@ HARMLESS = {
     ("for (int s = 1; s < SPAN; s++) {\n    Real a", f"< bound {UP}"): ROUNDING,
     ("int s = j + 1; s < SPAN", f"< bound {UP}"): ROUNDING,
     ("int group = first + GROUP", f"< bound {DOWN}"): "a group past the end has no items",
-    ("nodes.size; j += team.size) {\n    Two<double>", f"< bound {UP}"): ROUNDING,
-    ("first > begin + STRETCH", f"> bound {DOWN}"): "both sides are multiples of STRETCH",
-    ("int end = min(first + STRETCH", "min shifted by -1"): "B may have a little more variance than its share",
+    ("nodes.size; j += own.size) {\n    Two<double>", f"< bound {UP}"): ROUNDING,
+    ("first > begin + stretch", f"> bound {DOWN}"): "both sides are multiples of a stretch",
+    ("int end = min(first + stretch", "min shifted by -1"): "B may have a little more variance than its share",
+    ("found < chances.size - 1", f"< bound {DOWN}"): "the last count passes whatever is drawn",
     ("bool possible = left >= 0", f">= bound {UP}"): ROUNDING,
     ("bool possible = left >= 0", f">= bound {DOWN}"): ROUNDING,
     ("bool possible = left >= 0", f"<= bound {UP}"): ROUNDING,
@@ -50,13 +51,12 @@ HARMLESS = {
 """Mutants that compute the same, by a part of the line and the change."""
 
 
-MACROS = {
-    "moments": (("KSUBSET_REAL", "float"),),
-    "sampling": (("KSUBSET_REAL", "float"),),
-    "together": (("KSUBSET_REAL", "float"),),
-    "tree": (("KSUBSET_REAL", "float"), ("KSUBSET_SLAB", "0")),
-}
-"""The programs that the battery runs."""
+FLOAT, WIDE = ("KSUBSET_REAL", "float"), ("KSUBSET_WIDE", "1")
+VARIANTS = [
+    ("tree", (FLOAT, ("KSUBSET_SLAB", "0"))),
+    *((program, macros) for program in ("moments", "sampling", "together") for macros in ((FLOAT,), (FLOAT, WIDE))),
+]
+"""The programs that the battery runs, and what they are compiled with."""
 
 
 def fate(mutant: Mutant | None, sound: Path, folder: Path) -> str:
@@ -64,7 +64,7 @@ def fate(mutant: Mutant | None, sound: Path, folder: Path) -> str:
     folder.mkdir()
     for file in sound.glob("*.so"):
         (folder / file.name).symlink_to(file)
-    for program, macros in MACROS.items():
+    for program, macros in VARIANTS:
         if mutant and mutant.file in PROGRAMS[program]:
             library(folder, program, macros).unlink()
             compile_program(folder, program, macros, mutant.source(program))
@@ -92,7 +92,7 @@ def reason(mutant: Mutant) -> str | None:
 
 
 def test_every_mutant_is_noticed_or_harmless(tmp_path):
-    for program, macros in MACROS.items():
+    for program, macros in VARIANTS:
         compile_program(tmp_path / "sound", program, macros)
     found = list(mutants())
     assert fate(None, tmp_path / "sound", tmp_path / "unchanged") == ""

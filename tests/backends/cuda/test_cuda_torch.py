@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 from cuda_on_cpu import driver
-from cuda_on_cpu.battery import SEED
+from cuda_on_cpu.battery import SEED, all_blocks_to_a_row
 from cuda_on_cpu.emulator import NEEDED, OWN_SESSION, Emulator
 
 import ksubset
@@ -88,6 +88,13 @@ def test_torch_draws_from_a_seed(runtime):
     drawn, tilts = calls.draw(runtime, law, torch.zeros(21, 12), (4,), torch.from_numpy(SEED))
     assert tilts.shape == (2, 21)
     np.testing.assert_array_equal(drawn.sum(-1).numpy(), np.broadcast_to([0, 5, 12] * 7, (4, 21)))
+
+
+def test_blocks_that_share_a_row_are_launched_together(runtime, launched):
+    with all_blocks_to_a_row():
+        drawn, _ = calls.draw(runtime, FixedSize(90, 90), torch.zeros(2, 700), (3,), torch.from_numpy(SEED))
+    assert (drawn.sum(-1) == 90).all()
+    assert [(launch.wide, launch.blocks) for launch in launched[0].launches] == [(True, 3)]
 
 
 def test_what_is_launched_is_what_was_planned(launched):

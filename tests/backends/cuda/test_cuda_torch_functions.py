@@ -208,8 +208,8 @@ def test_a_step_goes_back_from_the_tilt_of_its_draw(launched, monkeypatch):
     (ksubset.rsample(x, k, sample_shape=(5,)) * g).sum().backward()
     assert launched == [SAMPLE, JACOBIAN]
     drawn, product = given
-    assert product[9] is drawn[-2]
-    assert not product[9].isnan().any()
+    assert product[10] is drawn[-2]
+    assert not product[10].isnan().any()
     same(x.grad, ksubset.marginals_jvp(LOGITS, np.array([[3], [8]]), g.sum(0).numpy()))
 
 
@@ -272,4 +272,6 @@ def test_show_config_says_which_kernels(launched, capsys):
     assert lines["count_log_pmf"] == "the core: its recursion has no CUDA kernel"
     assert lines["everything else"] == "the core: there is no kernel for it"
     ksubset.show_config(torch.zeros(1, 300_000), 3)
-    assert "marginals: the core: blocks take 1 to 262144 items" in capsys.readouterr().out
+    assert "marginals: the CUDA kernels: 4 blocks to a row, blocks of 512 threads" in capsys.readouterr().out
+    ksubset.show_config(torch.zeros(1, 1).expand(1, 17_000_000), 3)
+    assert "marginals: the core: blocks take 1 to 16777216 items" in capsys.readouterr().out
