@@ -1,6 +1,7 @@
 """Nox sessions: `nox` checks the code and runs the CPU matrix; `nox -s demo` runs the main job; `nox -l` lists all."""
 
 import random
+import shutil
 import sys
 import tempfile
 from pathlib import Path
@@ -41,8 +42,24 @@ ORDINARY = ("pytest", "-m", "not slow", "--ignore=tests/backends/scale")
 EXPERIMENTS = ("synthetic", "sparse_regression", "sparse_vae", "explain")
 
 
+ROOM = 4 * 2**30
+"""Bytes that an environment may take, with what pip unpacks on its way."""
+
+
+def make_room(session: nox.Session) -> None:
+    """Where the disk is nearly full, remove the environments of other sessions: they are made again when needed."""
+    if not session.virtualenv.is_sandboxed:
+        return
+    own = Path(session.virtualenv.location).resolve()
+    if shutil.disk_usage(own).free < ROOM:
+        for other in own.parent.iterdir():
+            if other != own and (other / "pyvenv.cfg").exists():
+                shutil.rmtree(other)
+
+
 def install(session: nox.Session, *what: str) -> None:
     """The project in place, and more; modules are compiled when imported, and kept, which halves the time."""
+    make_room(session)
     session.env["PYTHONDONTWRITEBYTECODE"] = ""
     session.install("--no-compile", "-e", *what)
 
