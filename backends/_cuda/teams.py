@@ -14,6 +14,9 @@ TOGETHER = "ksubset_sample_with_marginals"
 BLOCK_ITEMS = 1 << 18
 """Past it a row is work for the whole device: half a millisecond of one block, estimated from instruction counts."""
 
+ENOUGH_ROWS = 1
+"""Rows to a processor from which on each has a block all the same, which need not meet others."""
+
 LEAST_TEAM = 4
 ITEMS, MANY_ITEMS = 4, 32
 """Items to a thread, with few rows and with many."""
@@ -75,7 +78,7 @@ def plan(
 ) -> TeamLaunch:
     """Choose the geometry of a launch over rows of n items; ``may_meet``: whether blocks may share a row."""
     rows, dtype = max(rows if draws else rows * sizes, 1), type_name(dtype)
-    if may_meet and n > BLOCK_ITEMS:
+    if may_meet and n > BLOCK_ITEMS and rows < ENOUGH_ROWS * device.processors:
         return _wide(kernel, n, dtype, device, sizes)
     size = min(_team(n, rows, device), most_threads(kernel, dtype))
     shares = min(ceil(MANY_ROWS * device.processors / rows), draws) if draws else 1

@@ -79,14 +79,15 @@ def check_several_rows_to_a_block(emulator: Emulator) -> None:
 
 @contextmanager
 def all_blocks_to_a_row() -> Iterator[None]:
-    """Let all blocks of a launch share each row, whatever its length, and have few threads."""
-    block, most, together = teams.BLOCK_ITEMS, dict(teams.MOST_TEAM), teams.MOST_TOGETHER
-    teams.BLOCK_ITEMS, teams.MOST_TOGETHER = 0, 64
+    """Let all blocks of a launch share each row, whatever its length and however many, and have few threads."""
+    names, most = ("BLOCK_ITEMS", "ENOUGH_ROWS", "MOST_TOGETHER"), dict(teams.MOST_TEAM)
+    kept = {name: getattr(teams, name) for name in names}
+    vars(teams).update(BLOCK_ITEMS=0, ENOUGH_ROWS=1 << 30, MOST_TOGETHER=64)
     teams.MOST_TEAM.update(dict.fromkeys(most, 64))
     try:
         yield
     finally:
-        teams.BLOCK_ITEMS, teams.MOST_TOGETHER = block, together
+        vars(teams).update(kept)
         teams.MOST_TEAM.update(most)
 
 

@@ -13,10 +13,11 @@ extern "C" __global__ void __launch_bounds__(TOGETHER_THREADS, 1)
     ksubset_sample_with_marginals(BATCH, TEAM, DRAWING, Real* chosen) {
   Batch batch = {logits, k, logits_stride, k_words, k_everywhere, width, rows, n};
   Drawing drawing = {seeds, of_seed, draws, shares, chances, least, counts, tilts, out};
-  draw_rows(batch, team_of(size, meeting), size, drawing, [=](Team team, int i, Tilt<Real> tilt, Totals<Real> totals, bool feasible) {
+  auto write_marginals = [=](Team team, int i, Tilt<Real> tilt, Totals<Real> totals, bool feasible) {
     Row row = row_at(batch, i, false);
     Span<Real> mean = row_of(chosen, i, n);
     if (feasible) write_moments(team, row, tilt, totals, board_before_draws(team, n), {mean.data, nullptr});
     else fill(team, mean, not_a_number());
-  });
+  };
+  draw_rows(batch, team_of(size, meeting), size, drawing, write_marginals);
 }

@@ -63,6 +63,8 @@ def test_each_processor_has_a_block_at_the_most() -> None:
     assert (plan.wide, plan.blocks, plan.threads) == (True, 132, 512)
     alone = teams.plan("ksubset_solve", 5, 1_000_000, "float32", Device(0, 132), may_meet=False)
     assert (alone.wide, alone.size) == (False, 512)
+    many = teams.plan("ksubset_solve", 132, 1_000_000, "float32", Device(0, 132))
+    assert (many.wide, many.blocks, many.size) == (False, 132, 512)
 
 
 def test_a_launch_that_is_not_cooperative_is_noticed(wide: None) -> None:
