@@ -88,7 +88,8 @@ def weighted(runtime: Runtime, law: SizeWeighted) -> WeightedByKernels:
 def _drawn_from(runtime: Runtime, law: SizeWeighted, parameters: Array, u: Array) -> Array:
     """`SizeWeighted.draw`, the tree by a kernel."""
     logits, k = law.sized_rows(runtime.ops, parameters, u[..., 0])
-    one_size = FixedSize(k, law.bound(logits.shape[-1]))
+    n = int(logits.shape[-1])
+    one_size = FixedSize(k, min(law.bound(n), n // 2))
     if suits_given(one_size, logits):
         return calls.draw_given(runtime, one_size, logits, u[..., 1:])
     return law.draw(runtime.ops, parameters, u)

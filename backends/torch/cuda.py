@@ -87,7 +87,7 @@ def draw(
 ) -> tuple[torch.Tensor, torch.Tensor | None]:
     """Exact subsets, sample_shape + (..., n), of a call that `draws`, and λ, (2, rows), if they have one size."""
     found: tuple[torch.Tensor, torch.Tensor | None]
-    found = evaluation.draw(runtime(LAZY), law, parameters, sample_shape, seed)
+    found = evaluation.draw(runtime(LAZY), law, parameters.detach(), sample_shape, seed)
     return found
 
 

@@ -53,9 +53,9 @@ def check(emulator: Emulator, dtype: type, sizes: tuple[int, ...] = SIZES) -> No
             assert_close(f"{name}, n = {n}", actual, expected, TOLERANCE[logits.dtype.name])
 
 
-def check_parts(emulator: Emulator) -> None:
+def check_parts(emulator: Emulator, n: int = 160, draws: int = 200) -> None:
     """Raise an AssertionError where a row so uncertain that it is drawn in parts is not drawn by its law."""
-    n, k, draws = 160, 80, 200
+    k = n // 2
     drawn, _ = calls.draw(emulator.runtime, FixedSize(k, k), np.zeros(n, np.float32), (draws,), SEED)
     tail = drawn[:, n // 2 :].sum(axis=-1) - k / 2
     scale = np.sqrt(k * k / (4 * (n - 1)))  # hypergeometric

@@ -15,7 +15,7 @@ REAL = re.compile(
     r"bits < leading|needed|probability|found >= variance|variance|sum\(team, wrong\)|row\[i\]|t > 0|likely \?|1e-37|"
     r"odds|\(Real\)1\)|bracket|uniform|reach\b|target \* whole"
 )
-TUNING = re.compile(r"STEPS|COOPERATE|ATTEMPTS|NEVER|LONG")
+TUNING = re.compile(r"STEPS|COOPERATE|ATTEMPTS|NEVER|STRETCHES")
 """Lines whose comparisons are between real numbers, and those whose bound is a choice and not an index."""
 
 

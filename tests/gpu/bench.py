@@ -42,8 +42,16 @@ LEAST, MOST, ENOUGH = 3, 50, 1000.0
 """Repetitions, and the milliseconds after which there are no more."""
 
 Layer = Callable[[torch.Tensor, int], torch.Tensor]
+
+
+def several_sizes(logits: torch.Tensor, k: int) -> torch.Tensor:
+    """Subsets of k − 6 to k items."""
+    return ksubset.rsample(logits, ksubset.between(max(k - 6, 0), k))
+
+
 LAYERS: dict[str, Layer] = {
     "ksubset": ksubset.rsample,
+    "ksubset, seven sizes": several_sizes,
     "gumbel": gumbel_straight_through,
     "gumbel, faster noise": partial(gumbel_straight_through, noise=uniform_noise),
     "softsub": softsub,

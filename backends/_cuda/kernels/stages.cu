@@ -8,8 +8,7 @@
 constexpr Real LAST = 16;  // variance up to which items are drawn until their sum is right, one in √(2πV) times
 constexpr int FEW = 128;  // so are at most this many items
 constexpr Real SHARE = 0.125;  // B's share of the variance
-constexpr int STRETCH = 128;  // items by which B grows; a multiple of GROUP
-constexpr int LONG = 1 << 18, STRETCHES = 64;  // of longer rows it grows by a part of the items
+constexpr int STRETCH = 128, STRETCHES = 64;  // items by which B grows, a multiple of GROUP, or a part of all
 constexpr int ATTEMPTS = 100000;  // draws after which a row is given up; that would happen once in e^1000 times
 
 constexpr int REST_NODES = 64;
@@ -50,8 +49,8 @@ __device__ double chance(Team team, Rest rest, int count) {
 
 // Where B starts.
 __device__ int start_of_rest(Draw draw, int begin, Real variance) {
-  int n = draw.row.n, stretch = n > LONG ? n / STRETCHES / STRETCH * STRETCH : STRETCH;
-  int first = (n - 1) / stretch * stretch;
+  int n = draw.row.n, left = n - begin, stretch = max(STRETCH, left / STRETCHES / STRETCH * STRETCH);
+  int first = begin + (left - 1) / stretch * stretch;
   for (Real found = 0; first > begin + stretch; first -= stretch) {
     Real spread = 0;
     int end = min(first + stretch, n);

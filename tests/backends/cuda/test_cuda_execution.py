@@ -38,6 +38,12 @@ def test_the_battery_draws_in_parts():
     battery.check_parts(Emulator())
 
 
+@pytest.mark.parametrize("n", [16_500, 20_000])
+def test_parts_of_a_long_row_grow_by_more(n):
+    """And a draw ends, whatever is left for the last of them."""
+    battery.check_parts(Emulator(), n, 60)
+
+
 def test_rows_that_share_a_block():
     battery.check_several_rows_to_a_block(Emulator())
 
