@@ -13,9 +13,6 @@ from ksubset.backends._cuda.launch import Device, Launch
 MOST_ITEMS = 1 << 24
 """Up to it float32 counts items exactly."""
 
-MOST_SIZES = 32
-"""A row of weighted sizes is solved once for each, which takes memory for each; the core takes fewer tilts."""
-
 BY_CORE = {
     "mode": "a sort is all it takes",
     "count_log_pmf": "its recursion has no CUDA kernel",
@@ -36,11 +33,11 @@ def suits(law: Law, logits: Array) -> TypeGuard[FixedSize]:
 
 
 def weighs(law: Law, parameters: Array) -> TypeGuard[SizeWeighted]:
-    """Whether subsets have one of a few weighted sizes, and a block is enough for a row of one size."""
+    """Whether sizes have weights, and the kernels take each size of each row."""
     if not isinstance(law, SizeWeighted):
         return False
     n, rows = law.items_among(parameters.shape[-1]), prod(parameters.shape[:-1])
-    return bool(0 < n <= MOST_ITEMS and law.sizes <= MOST_SIZES and 0 < rows * law.sizes < 1 << 31)
+    return bool(0 < n <= MOST_ITEMS and 0 < rows * law.sizes < 1 << 31)
 
 
 def draws(law: Law, parameters: Array) -> TypeGuard[FixedSize | SizeWeighted]:
@@ -58,8 +55,6 @@ def path(device: Device, law: Law, name: str, logits: Array) -> Launch | str:
     if name in BY_CORE:
         return BY_CORE[name]
     n, sizes = law.items_among(logits.shape[-1]), law.sizes if isinstance(law, SizeWeighted) else 1
-    if sizes > MOST_SIZES:
-        return f"the kernels take up to {MOST_SIZES} weighted sizes; got {sizes}"
     if not draws(law, logits):
         return f"blocks take 1 to {MOST_ITEMS} items; got rows of {n} in {tuple(logits.shape)}"
     rows, kernel = prod(logits.shape[:-1]), OWN.get(name, "ksubset_solve")

@@ -36,6 +36,9 @@ from ksubset.backends.jax.sharding import several_devices
 PLATFORM, BACKEND = "cuda", "gpu"
 """Of programs, and of devices, as JAX names them."""
 
+MOST_SIZES = 32
+"""A row is solved once for each weighted size, in memory for each; array code takes fewer tilts in long rows."""
+
 TARGET = "ksubset_cuda"
 FAILURE = b"the CUDA driver refuses to launch a kernel of ksubset"
 SLOTS = [(kernel, real) for kernel in KERNELS for real in REALS.values()]
@@ -58,13 +61,15 @@ def choose(law: Law, name: str, shape: tuple[int, ...], dtype: Any) -> Launch | 
         return reason
     if (n := law.items_among(shape[-1])) > teams.BLOCK_ITEMS:
         return f"XLA's programs give a row one block, which takes up to {teams.BLOCK_ITEMS} items; got {n}"
+    if isinstance(law, SizeWeighted) and law.sizes > MOST_SIZES:
+        return f"XLA's programs call the kernels for up to {MOST_SIZES} weighted sizes; got {law.sizes}"
     found = geometry.path(reason, law, name, _shaped(shape, dtype))
     return found if isinstance(found, str) else replace(found, launcher="XLA")
 
 
 def computes(law: Law, draws: int = 1, function: Callable[..., Array] | None = None) -> bool:
     """Whether `kernel` or `draw` does so in a program for CUDA; one of other origin may ask for what has no kernel."""
-    few = isinstance(law, FixedSize) or (isinstance(law, SizeWeighted) and law.sizes <= geometry.MOST_SIZES)
+    few = isinstance(law, FixedSize) or (isinstance(law, SizeWeighted) and law.sizes <= MOST_SIZES)
     return few and function is not functions.mode and not several_devices() and not isinstance(ready(), str)
 
 

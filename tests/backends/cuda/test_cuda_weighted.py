@@ -89,14 +89,14 @@ def test_draws_follow_the_law(emulator: Emulator) -> None:
     check_frequencies(observed, row.probabilities)
 
 
-def test_many_sizes_take_the_core(emulator: Emulator, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(geometry, "MOST_SIZES", N)
-    runtime = emulator.runtime
-    found = evaluation.moments(runtime, LAW, PARAMETERS[:2])
-    same(found.chosen, ADAPTER.moments(LAW, PARAMETERS[:2]).chosen)
-    assert emulator.launches == []
-    reason = geometry.path(runtime.device(None), LAW, "marginals", PARAMETERS)
-    assert reason == f"the kernels take up to {N} weighted sizes; got {N + 1}"
+def test_many_sizes(emulator: Emulator) -> None:
+    n = 40
+    rows = np.random.default_rng(6).normal(size=(3, 2 * n + 1))
+    found = evaluation.moments(emulator.runtime, SizeWeighted(0, n), rows)
+    same(found.chosen, ADAPTER.moments(SizeWeighted(0, n), rows).chosen)
+    assert [launch.kernel for launch in emulator.launches] == [SOLVE]
+    planned = geometry.path(emulator.runtime.device(None), SizeWeighted(0, n), "marginals", rows)
+    assert planned.reason.startswith("16 threads to a row for each of 41 sizes")
 
 
 def same(actual: Any, expected: Any) -> None:
