@@ -47,9 +47,12 @@ def draws_compiled(law: Law, parameters: torch.Tensor) -> bool:
     return geometry.draws(law, parameters) and _launches(parameters.device.index)
 
 
-@torch.compiler.assume_constant_result  # type: ignore[untyped-decorator]  # torch leaves it so
 def _launches(index: int) -> bool:
     return not isinstance(launcher(index), str)
+
+
+# What torch.compiler.assume_constant_result does, which imports all of Dynamo, for a second.
+vars(_launches)["_dynamo_marked_constant"] = True
 
 
 def _takes(law: Law, parameters: torch.Tensor, *arrays: torch.Tensor) -> bool:
