@@ -12,11 +12,11 @@ from numba.core import event
 from numba.core.ccallback import CFunc
 
 from ksubset.backends._cpu.caching import cache_for
-from ksubset.backends._cpu.parts import PartCompiler
+from ksubset.backends._cpu.parts import ApartCompiler, PartCompiler
 
 LOGGER = logging.getLogger("ksubset")
 OPTIONS = {"nogil": True, "error_model": "numpy", "_nrt": False}
-HIDDEN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True, "pipeline_class": PartCompiler}
+HIDDEN = {"no_cpython_wrapper": True, "no_cfunc_wrapper": True}
 _said: set[str] = set()
 _kernels: list[Any] = []
 
@@ -36,14 +36,24 @@ class _Listener(event.Listener):
 event.register("numba:compile", _Listener())
 
 
+def _hidden(function: Callable[..., Any], compiler: type[PartCompiler], *, inline: bool) -> Any:
+    """``inline`` is always given: Numba takes it over from the first caller where it is not."""
+    return njit(function, forceinline=inline, pipeline_class=compiler, **OPTIONS, **HIDDEN)
+
+
 def inner(function: Callable[..., Any]) -> Any:
-    """Compile a function that only kernels call."""
-    return njit(function, **OPTIONS, **HIDDEN)
+    """Compile a function that only kernels call; LLVM decides whether it becomes a part of its callers."""
+    return _hidden(function, PartCompiler, inline=False)
+
+
+def apart(function: Callable[..., Any]) -> Any:
+    """Compile a loop that is called from few places beside its callers: its constants need all registers."""
+    return _hidden(function, ApartCompiler, inline=False)
 
 
 def inlined(function: Callable[..., Any]) -> Any:
     """Compile a small function into the functions of a kernel that call it, rather than beside them."""
-    return njit(function, forceinline=True, **OPTIONS, **HIDDEN)
+    return _hidden(function, PartCompiler, inline=True)
 
 
 def kernel(function: Callable[..., Any]) -> Any:

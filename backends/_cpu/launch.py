@@ -47,6 +47,9 @@ class Memory(Protocol):
     def viewed(self, x: np.ndarray) -> Any:
         """The reverse."""
 
+    def threads(self) -> int:
+        """The largest number of threads that a call may take."""
+
 
 class NumPy:
     """The memory of NumPy's arrays."""
@@ -83,6 +86,9 @@ class NumPy:
 
     def viewed(self, x: np.ndarray) -> np.ndarray:
         return x
+
+    def threads(self) -> int:
+        return threads.default_threads()
 
 
 NUMPY = NumPy()
@@ -132,19 +138,30 @@ def run(
         each = memory.counts(k)
     head = memory.address(logits), 0 if each is None else memory.address(each), same, *kernel.sizes
     tail = [x if isinstance(x, int) else 0 if x is None else memory.address(x) for x in arguments]
-    work, call = int(passes * kernel.work), kernel.call
-    if work < threads.GRAIN:
+    work, call, limit = int(passes * kernel.work), kernel.call, memory.threads() if limit is None else limit
+    if stays(kernel, work, limit):
         call(*head, 0, kernel.rows, *tail, *threads.scratch(plan.scratch), *plan.alone, plan.layout)
         return
 
     def part(start: int, stop: int, _alive: object = (logits, each, arguments)) -> None:  # outlives an interrupted call
         call(*head, start, stop, *tail, *threads.scratch(plan.scratch), *plan.alone, plan.layout)
 
-    limit = threads.default_threads() if limit is None else limit
-    if plan.shared and kernel.rows < limit:
+    if _is_shared(kernel, limit):
         _run_together(call, plan, (*head, 0, kernel.rows, *tail), limit, (logits, each, arguments))
     else:
         threads.run(part, kernel.rows, plan.lanes, work, limit)
+
+
+def stays(kernel: Ready, work: int, limit: int) -> bool:
+    """Whether a call that may take ``limit`` threads stays on the calling one."""
+    if work < threads.GRAIN:
+        return True
+    return not _is_shared(kernel, limit) and threads.count(kernel.rows, kernel.plan.lanes, work, limit) == 1
+
+
+def _is_shared(kernel: Ready, limit: int) -> bool:
+    """Whether threads share each row, of which there are too few to give every thread some."""
+    return kernel.plan.shared > 0 and kernel.rows < limit
 
 
 @cache

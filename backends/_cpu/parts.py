@@ -34,3 +34,13 @@ class PartCompiler(Compiler):
         entry: Any = [].append  # a function of C, each equal to itself alone; nobody calls it
         self.state.targetctx.insert_user_function(entry, result.fndesc, [result.library])
         return result._replace(entry_point=entry)
+
+
+class ApartCompiler(PartCompiler):
+    """Compiles a function to a `Part` that LLVM leaves outside of its callers."""
+
+    def compile_extra(self, func: Callable[..., Any]) -> Any:
+        result = super().compile_extra(func)
+        compiled: Any = result.library.get_function(result.fndesc.mangled_name)
+        compiled.add_function_attribute("noinline")
+        return result

@@ -1,4 +1,4 @@
-"""Small calls, which end before all that leads to them would: what depends on no value is found out once.
+"""Calls that stay on the calling thread, most of them small: what depends on no value is found out once.
 
 An ordinary call of ten items spends ten times the time of its kernel on the choice of this kernel and on its way there.
 """
@@ -14,7 +14,7 @@ from ksubset._law import functions
 from ksubset._law.counts import count_log_pmf
 from ksubset.backends._cpu import dispatch_counts, threads
 from ksubset.backends._cpu.kernels.uniforms import WORD
-from ksubset.backends._cpu.launch import NUMPY, Memory, Ready
+from ksubset.backends._cpu.launch import NUMPY, Memory, Ready, stays
 from ksubset.backends._cpu.planning import RECURSION, kind_of
 from ksubset.backends._cpu.prepared import prepared
 
@@ -28,11 +28,12 @@ Call = Callable[..., Any]
 
 
 class Rows(NamedTuple):
-    """What calls of a function have in common: the size of subsets, the framework, and the shape of the logits."""
+    """What calls of a function have in common: the size of subsets, the framework, the logits' shape, and threads."""
 
     k: int
     memory: Memory
     shape: tuple[int, ...]
+    threads: int
 
 
 def value(function: Callable[..., Any], k: int, memory: Memory, most: float, logits: Any, second: Any = None) -> Any:
@@ -64,7 +65,7 @@ def ready(
 
     It takes the second array; for `sample` a seed, and returns the subset and λ.
     """
-    call = _find(function, memory.dtype(logits), Rows(k, memory, logits.shape), second)
+    call = _find(function, memory.dtype(logits), Rows(k, memory, logits.shape, memory.threads()), second)
     if call is None:
         return None
     logits = memory.contiguous(logits, logits)
@@ -86,12 +87,13 @@ def _square_sum(row: np.ndarray) -> Any:
 @lru_cache(maxsize=1024)
 def _find(function: Callable[..., Any], dtype: Any, given: Rows, second: tuple[int, ...] | None) -> Call | None:
     """A function of logits of a shape, and of a second array of another; None if no kernel is done with it at once."""
-    k, _, shape = given
+    k, _, shape, limit = given
     n, rows, draws = shape[-1] if shape else 0, prod(shape[:-1]), _draws(shape, second, function is functions.log_prob)
     if function not in MAKERS or not 0 <= k <= n or not draws or kind_of(rows, n, dtype) is None:
         return None
     kernel = _kernel(function, dtype, rows, n, min(k, n - k))
-    return MAKERS[function](kernel, given, draws) if (1 + draws) * kernel.work < threads.GRAIN else None
+    passes = 1 + draws if function is functions.log_prob else PASSES.get(function, 1)
+    return MAKERS[function](kernel, given, draws) if stays(kernel, int(passes * kernel.work), limit) else None
 
 
 def _draws(shape: tuple[int, ...], second: tuple[int, ...] | None, several: bool) -> int:
@@ -112,7 +114,7 @@ def _kernel(function: Callable[..., Any], dtype: Any, rows: int, n: int, width: 
 
 def _means(kernel: Ready, given: Rows, draws: int) -> Call:
     launch, unasked = launcher(kernel, given.k), (0,) if kernel.method == RECURSION else (0, 0)
-    _, memory, shape = given
+    _, memory, shape, _ = given
 
     def call(logits: Any) -> Any:
         out = memory.empty(shape, logits)
@@ -212,6 +214,9 @@ NAMES = {
 }
 """The kernels of functions that have none of `scalars`."""
 
+PASSES: dict[Callable[..., Any], int] = {functions.kl_divergence: 3, functions.sample: 2}
+"""The passes over the rows that count as work, as in ``_cpu.calls``. Other functions: 1; `log_prob`: 1 + draws."""
+
 MAKERS: dict[Callable[..., Any], Callable[[Ready, Rows, int], Call]] = {
     functions.marginals: _means,
     functions.entropy: partial(_scalars, False),
@@ -222,4 +227,4 @@ MAKERS: dict[Callable[..., Any], Callable[[Ready, Rows, int], Call]] = {
     functions.sample: _draws_of_one,
     count_log_pmf: _counts,
 }
-"""How the calls of functions come about from a kernel, and how often it goes through subsets."""
+"""How the calls of functions come about from a kernel, and how many draws of subsets it is given."""

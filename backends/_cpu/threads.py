@@ -107,9 +107,14 @@ def scratch(size: int) -> tuple[int, int]:
     return _local.start, _local.end
 
 
+def count(rows: int, multiple: int, work: int, threads: int) -> int:
+    """How many threads share the rows: each takes work that is worth it, and ``multiple`` rows at the least."""
+    return max(1, min(threads, work // GRAIN, -(-rows // multiple)))
+
+
 def run(part: Callable[[int, int], None], rows: int, multiple: int, work: int, threads: int) -> None:
     """Call ``part(start, stop)`` on ranges that cover the rows; ranges start at multiples of ``multiple``."""
-    parts = max(1, min(threads, work // GRAIN, -(-rows // multiple)))
+    parts = count(rows, multiple, work, threads)
     if parts == 1:
         part(0, rows)
         return

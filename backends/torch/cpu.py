@@ -95,6 +95,9 @@ class Tensors:
     def viewed(self, x: "np.ndarray") -> Tensor:
         return torch.as_tensor(x)
 
+    def threads(self) -> int:
+        return torch.get_num_threads()
+
 
 TENSORS = Tensors()
 

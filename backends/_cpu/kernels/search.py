@@ -7,7 +7,7 @@ result of a lane does not depend on the others.
 
 import numpy as np
 
-from ksubset.backends._cpu.compiling import inlined, inner
+from ksubset.backends._cpu.compiling import inlined
 from ksubset.backends._cpu.kernels.team import board_of, meet, post, posted, posted_sum, section, sections
 from ksubset.backends._cpu.kernels.variables import Totals, row_totals
 from ksubset.backends._cpu.simd.elementary import between, highest, log, lowest, sqrt, total
@@ -23,7 +23,7 @@ PROBIT = 0.39  # π/8: the mean of σ(x), x normal, is about σ(mean/√(1 + var
 NEAR = 0.25  # order statistics as close as this need not be told apart
 
 
-@inner
+@inlined
 def find_tilt(row, k, like):
     """Start and shift of every lane's row, NaN where infeasible or with a NaN, and its totals; ``k`` a vector."""
     top, bottom, mean, square, nan = extent(row, like)
@@ -43,7 +43,7 @@ def find_tilt(row, k, like):
     return settle(row, start, k, low + nan, high + nan, shift + nan, like)
 
 
-@inner
+@inlined
 def extent(row, like):
     """The largest and the smallest item, about their mean and variance, and 0, or NaN where an item is NaN."""
     zero, size, board = full(like, 0), full(like, row.n), board_of(row, like)
@@ -80,7 +80,7 @@ def post_extent(row, s, origin, board, like):
     post(board, s, 4, bad)
 
 
-@inner
+@inlined
 def settle(row, start, k, low, high, shift, like):
     """The shift: Newton's method on logit(Σp/n), bisecting where it leaves the bracket.
 
@@ -104,7 +104,7 @@ def settle(row, start, k, low, high, shift, like):
     return start, shift, found
 
 
-@inner
+@inlined
 def order_statistics(row, k, like):
     """About θ_(k) and θ_(k+1), made finite; NaN where a row is infeasible.
 
@@ -134,7 +134,7 @@ def finite(upper, lower, wrong, like):
     return where(wrong, full(like, np.nan), high), where(wrong, full(like, np.nan), low)
 
 
-@inner
+@inlined
 def reaching(row, level, like):
     """How many items of each row are at least ``level``, which is above −∞."""
     board, one, zero = board_of(row, like), full(like, 1), full(like, 0)
@@ -149,7 +149,7 @@ def reaching(row, level, like):
     return total(posted_sum(board, row, 0, like))
 
 
-@inner
+@inlined
 def next_below(row, level, like):
     """The largest item below ``level``, −∞ if there is none."""
     board, least = board_of(row, like), full(like, -np.inf)

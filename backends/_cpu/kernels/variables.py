@@ -4,7 +4,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from ksubset.backends._cpu.compiling import inlined, inner
+from ksubset.backends._cpu.compiling import apart, inlined
 from ksubset.backends._cpu.kernels.team import board_of, chunk, meet, post, posted, posted_sum, section, sections
 from ksubset.backends._cpu.simd.elementary import exp, reciprocal, total
 from ksubset.backends._cpu.simd.memory import load_items, step
@@ -43,7 +43,7 @@ class Totals(NamedTuple):
     mean: Any
 
 
-@inner
+@inlined
 def row_totals(row, start, shift, k, like):
     """The sums that a row starts from; ``row.v`` may be the logits themselves where its mean is of no use."""
     board = board_of(row, like)
@@ -89,7 +89,7 @@ def post_totals(row, s, start, shift, board, like):
     post(board, s, 5, missed)
 
 
-@inner
+@apart
 def part_totals(row, first, stop, start, shift, like):
     """The same of some items."""
     zero, one = full(like, 0), full(like, 1)

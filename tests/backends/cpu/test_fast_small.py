@@ -16,6 +16,7 @@ from ksubset._call import masks
 from ksubset._law import functions
 from ksubset._law.counts import count_log_pmf
 from ksubset.backends import find
+from ksubset.backends._cpu import threads
 
 readable = pytest.mark.backends("numpy", "torch")
 SHAPES = [((10,), 5), ((1, 50), 20), ((3, 4, 7), 2), ((20, 30), 0), ((6,), 6), ((2, 40), 33)]
@@ -263,10 +264,35 @@ def test_the_switch_is_obeyed_at_every_call(target: Target, monkeypatch: pytest.
     assert at_once("entropy", logits) is None
 
 
+def allow(monkeypatch: pytest.MonkeyPatch, target: Target, limit: int) -> None:
+    """Let a call take up to ``limit`` threads."""
+    monkeypatch.setattr(threads, "default_threads", lambda: limit)
+    if target.backend == "torch":
+        monkeypatch.setattr("torch.get_num_threads", lambda: limit)
+
+
 @readable
-def test_large_calls_are_left_to_ordinary_ones(target: Target) -> None:
-    assert at_once("entropy", rows(target, (4096, 64)), 8) is None
-    assert at_once("count_log_pmf", rows(target, (1, 8192))) is None
+@pytest.mark.parametrize(
+    ("name", "shape", "k"),
+    [
+        *((name, (4096, 64), 8) for name in ("marginals", "entropy", "kl_divergence")),
+        *((name, (1, 400_000), 200_000) for name in ("marginals", "entropy", "kl_divergence")),
+        ("count_log_pmf", (2, 8192), 0),
+    ],
+)
+def test_large_calls_are_left_to_ordinary_ones_unless_they_stay_on_one_thread(
+    target: Target, name: str, shape: tuple[int, int], k: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    logits, function = rows(target, shape), FUNCTIONS[name]
+    allow(monkeypatch, target, 2)
+    assert at_once(name, logits, k) is None
+    allow(monkeypatch, target, 1)
+    assert at_once(name, logits, k) is not None
+    assert_same(target, function(logits, k), function(logits, k, validate=True))
+
+
+@readable
+def test_rows_that_no_kernel_takes_are_left_to_ordinary_calls(target: Target) -> None:
     assert at_once("marginals", rows(target, (0, 5))) is None
     assert at_once("marginals", rows(target, (5, 0)), 0) is None
 

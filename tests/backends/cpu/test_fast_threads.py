@@ -45,7 +45,7 @@ def test_a_part_keeps_what_it_reads(monkeypatch):
     monkeypatch.setattr("ksubset.backends._cpu.threads.run", lambda part, *_: parts.append(part))
     arrays = [LOGITS.copy(), np.full(len(LOGITS), 10), LOGITS.copy()]
     alive = [weakref.ref(x) for x in arrays]
-    calls.jacobian_product(*arrays)
+    calls.jacobian_product(*arrays, threads=2)
     del arrays
     assert all(x() is not None for x in alive)
 
