@@ -169,5 +169,12 @@ def diff(target: Target) -> Transforms:
 
 
 @pytest.fixture
+def fast(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The CPU fast path whatever the environment says; nothing has been told of masks yet."""
+    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+    monkeypatch.setattr("ksubset._call.masks._told", set())
+
+
+@pytest.fixture
 def rng() -> np.random.Generator:
     return np.random.default_rng(20261124)

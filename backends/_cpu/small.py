@@ -49,8 +49,7 @@ def value(function: Callable[..., Any], k: int, memory: Memory, most: float, log
     if function is functions.kl_divergence and not _are_within(most, memory.view(second)):
         return None
     found = call(second)
-    row = memory.view(found)
-    return None if np.isnan(_square_sum(row)) else found
+    return None if any(map(np.isnan, _square_sums(memory.view(found)))) else found
 
 
 def ready(
@@ -74,14 +73,15 @@ def ready(
 
 def _are_within(most: float, row: np.ndarray) -> bool:
     """A sum of squares is, in spite of rounding, no less than any of them."""
-    return bool(_square_sum(row) < most**2)
+    return all(total < most**2 for total in _square_sums(row))
 
 
-def _square_sum(row: np.ndarray) -> Any:
+def _square_sums(row: np.ndarray) -> list[Any]:
+    """Of `ALONE` entries each."""
     if row.size <= ALONE:
-        return np.vdot(row, row)
+        return [np.vdot(row, row)]
     flat = row.reshape(-1)
-    return sum(np.vdot(part, part) for part in (flat[at : at + ALONE] for at in range(0, flat.size, ALONE)))
+    return [np.vdot(part, part) for part in (flat[at : at + ALONE] for at in range(0, flat.size, ALONE))]
 
 
 @lru_cache(maxsize=1024)

@@ -17,8 +17,8 @@ from ksubset.backends._cpu.kernels.recursion import workspace as recursion_works
 from ksubset.backends._cpu.kernels.recursion_passes import outside, seed_suffix
 from ksubset.backends._cpu.kernels.rows import carve, put_lanes, room
 from ksubset.backends._cpu.kernels.scalars import weighed_rows
-from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import Row, board_of, meet, post, posted, section, sections, team_of
+from ksubset.backends._cpu.kernels.tilt import find_tilt
 from ksubset.backends._cpu.kernels.variables import SCALE, added
 from ksubset.backends._cpu.simd.elementary import total
 from ksubset.backends._cpu.simd.memory import load, load_items, rows_at_once, step, store

@@ -24,8 +24,8 @@ from ksubset.backends._cpu.kernels.power_sums import (
     sum_powers,
 )
 from ksubset.backends._cpu.kernels.rows import carve, lanes_of, put_lanes, read_rows, room
-from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import Row, team_of
+from ksubset.backends._cpu.kernels.tilt import find_tilt
 from ksubset.backends._cpu.kernels.variables import row_totals
 from ksubset.backends._cpu.simd.memory import load, rows_at_once
 from ksubset.backends._cpu.simd.subnormal import flush_subnormals, restore_mode

@@ -30,8 +30,8 @@ from ksubset.backends._cpu.kernels.rows import (
     room,
     write_rows,
 )
-from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import alone
+from ksubset.backends._cpu.kernels.tilt import find_tilt
 from ksubset.backends._cpu.kernels.uniforms import seed_streams, seed_streams_of_keys
 from ksubset.backends._cpu.kernels.variables import pushed, variable
 from ksubset.backends._cpu.simd.memory import load, store

@@ -12,8 +12,8 @@ from ksubset.backends._cpu.kernels.sampling_bernoulli import BYTES_TO_SHORT, Mem
 from ksubset.backends._cpu.kernels.sampling_bits import WORDS_OF_STATE, seed_bits
 from ksubset.backends._cpu.kernels.sampling_remainder import MOST_COUNTS
 from ksubset.backends._cpu.kernels.sampling_stages import draw_row
-from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import SECTIONS, Row, sections, team_of
+from ksubset.backends._cpu.kernels.tilt import find_tilt
 from ksubset.backends._cpu.simd.subnormal import flush_subnormals, restore_mode
 from ksubset.backends._cpu.simd.tables import table_at
 from ksubset.backends._cpu.simd.vectors import double_items, full, width, zeros

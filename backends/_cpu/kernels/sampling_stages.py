@@ -11,8 +11,8 @@ from ksubset.backends._cpu.compiling import inlined, inner
 from ksubset.backends._cpu.kernels.sampling_bernoulli import draw_all, prepared, put_drawn, scalar
 from ksubset.backends._cpu.kernels.sampling_bits import uniform
 from ksubset.backends._cpu.kernels.sampling_remainder import RECURSION, chance, distribution_of_rest
-from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import LONG, Row, Team
+from ksubset.backends._cpu.kernels.tilt import find_tilt
 from ksubset.backends._cpu.kernels.variables import variable
 from ksubset.backends._cpu.simd.elementary import total
 from ksubset.backends._cpu.simd.memory import load_items, step

@@ -16,8 +16,8 @@ from ksubset.backends._cpu.kernels.recursion import probabilities, push, settle,
 from ksubset.backends._cpu.kernels.recursion_draw import draw
 from ksubset.backends._cpu.kernels.recursion_passes import PAD, inside, outside, place
 from ksubset.backends._cpu.kernels.rows import carve, put_lanes, read_rows, room, write_rows
-from ksubset.backends._cpu.kernels.search import find_tilt
 from ksubset.backends._cpu.kernels.team import alone
+from ksubset.backends._cpu.kernels.tilt import find_tilt
 from ksubset.backends._cpu.kernels.uniforms import seed_streams, seed_streams_of_keys, uniform
 from ksubset.backends._cpu.kernels.variables import variable
 from ksubset.backends._cpu.kernels.weights import (
