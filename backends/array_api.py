@@ -181,7 +181,7 @@ class ArrayAPI(Backend):
 
 @cache
 def small() -> Any:
-    """Kernels for small calls."""
+    """Kernels on the calling thread."""
     from ksubset.backends._cpu import small
 
     return small

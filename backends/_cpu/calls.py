@@ -70,7 +70,7 @@ def moments(
     partition, chosen, unchosen
         Whether to return the log-partition, μ and 1 − μ.
     threads
-        The largest number of threads; None for `threads.default_threads`.
+        The largest number of threads; None for the framework's own limit.
     memory
         The framework of the arrays.
 

@@ -47,7 +47,7 @@ def inner(function: Callable[..., Any]) -> Any:
 
 
 def apart(function: Callable[..., Any]) -> Any:
-    """Compile a loop that is called from few places beside its callers: its constants need all registers."""
+    """Compile a loop that no caller may take in, because its constants need all registers."""
     return _hidden(function, ApartCompiler, inline=False)
 
 

@@ -5,17 +5,18 @@ An ordinary call of ten items spends ten times the time of its kernel on the cho
 
 from collections.abc import Callable
 from functools import lru_cache, partial
-from math import comb, log, prod
+from math import prod
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from ksubset._law import functions
 from ksubset._law.counts import count_log_pmf
+from ksubset._law.fixed_size import log_binomial
 from ksubset.backends._cpu import dispatch_counts, threads
 from ksubset.backends._cpu.kernels.uniforms import WORD
 from ksubset.backends._cpu.launch import NUMPY, Memory, Ready, stays
-from ksubset.backends._cpu.planning import RECURSION, kind_of
+from ksubset.backends._cpu.planning import RECURSION, find_count_path, kind_of
 from ksubset.backends._cpu.prepared import prepared
 
 __all__ = ["NUMPY", "ready", "value"]
@@ -37,7 +38,7 @@ class Rows(NamedTuple):
 
 
 def value(function: Callable[..., Any], k: int, memory: Memory, most: float, logits: Any, second: Any = None) -> Any:
-    """The value of a small call for logits in (−most, most), or None.
+    """The value of a call that stays on this thread, for logits in (−most, most), or None.
 
     ``second`` is what `log_prob` and `kl_divergence` ask for beside logits: None is returned for subsets that are not 0
     or 1, and for other logits out of that range.
@@ -60,7 +61,7 @@ def ready(
     logits: Any,
     second: tuple[int, ...] | None = None,
 ) -> Callable[..., Any] | None:
-    """A small call for logits in (−most, most) and a second array of a shape, or None.
+    """A call that stays on this thread, for logits in (−most, most) and a second array of a shape, or None.
 
     It takes the second array; for `sample` a seed, and returns the subset and λ.
     """
@@ -92,6 +93,8 @@ def _find(function: Callable[..., Any], dtype: Any, given: Rows, second: tuple[i
     if function not in MAKERS or not 0 <= k <= n or not draws or kind_of(rows, n, dtype) is None:
         return None
     kernel = _kernel(function, dtype, rows, n, min(k, n - k))
+    if kernel is None:
+        return None
     passes = 1 + draws if function is functions.log_prob else PASSES.get(function, 1)
     return MAKERS[function](kernel, given, draws) if stays(kernel, int(passes * kernel.work), limit) else None
 
@@ -104,9 +107,9 @@ def _draws(shape: tuple[int, ...], second: tuple[int, ...] | None, several: bool
     return prod(second[:fore]) if several and fore > 0 and second[fore:] == shape else 0
 
 
-def _kernel(function: Callable[..., Any], dtype: Any, rows: int, n: int, width: int) -> Ready:
+def _kernel(function: Callable[..., Any], dtype: Any, rows: int, n: int, width: int) -> Ready | None:
     if function is count_log_pmf:
-        return dispatch_counts.prepared(rows, n)
+        return dispatch_counts.prepared(rows, n) if find_count_path(rows, n, dtype) else None
     if function in functions.DIVERGENCES:
         dtype = np.dtype(np.float64)
     return prepared(NAMES.get(function, "scalars"), dtype, rows, n, width)
@@ -137,14 +140,10 @@ def _scalars(normaliser: bool, kernel: Ready, given: Rows, draws: int) -> Call:
 
 def _surpluses(kernel: Ready, given: Rows, draws: int) -> Call:
     """The divergence to the uniform distribution, a small difference of large numbers: in float64."""
-    entropies, subsets, memory = (
-        _scalars(False, kernel, given, draws),
-        log(comb(given.shape[-1], given.k)),
-        given.memory,
-    )
+    entropies, memory = _scalars(False, kernel, given, draws), given.memory
 
     def call(logits: Any) -> Any:
-        value = subsets - memory.view(entropies(memory.double(logits)))
+        value = log_binomial(given.shape[-1], given.k) - memory.view(entropies(memory.double(logits)))
         return memory.viewed(value.astype(memory.dtype(logits)))
 
     return call

@@ -120,7 +120,7 @@ def evaluate(function: Callable[..., Any], law: Law, parameters: Tensor, *arrays
 
 
 def at_once(function: Callable[..., Any], k: int, logits: Tensor, second: Tensor | None) -> Tensor | None:
-    """The value of a small call on plain tensors without derivatives; None for others."""
+    """The value of a call on plain tensors without derivatives, if it stays on this thread; None for others."""
     if logits.dtype not in DTYPES or (second is not None and second.dtype != logits.dtype) or dispatch.obstacle():
         return None
     value: Tensor | None = small().value(function, k, TENSORS, -LOW, logits, second)
@@ -128,7 +128,7 @@ def at_once(function: Callable[..., Any], k: int, logits: Tensor, second: Tensor
 
 
 def draw_at_once(logits: Tensor, k: int) -> Callable[[int], tuple[Tensor, Tensor]] | None:
-    """A small draw from a seed, with λ; None for others."""
+    """A draw from a seed, with λ, if it stays on this thread; None for others."""
     if logits.dtype not in DTYPES or dispatch.obstacle():
         return None
     call: Callable[[int], tuple[Tensor, Tensor]] | None = small().ready(functions.sample, k, TENSORS, -LOW, logits)
@@ -137,7 +137,7 @@ def draw_at_once(logits: Tensor, k: int) -> Callable[[int], tuple[Tensor, Tensor
 
 @cache
 def small() -> Any:
-    """Kernels for small calls."""
+    """Kernels on the calling thread."""
     from ksubset.backends._cpu import small
 
     return small

@@ -99,7 +99,7 @@ class Backend(ABC):
     def at_once(
         self, function: Callable[..., Array], logits: Array, k: int, second: Array | None = None
     ) -> Array | None:
-        """The value of a small call that no check refuses, ``second`` subsets or other logits; None if not certain."""
+        """The value of a plain call that no check refuses, ``second`` subsets or other logits; None if not certain."""
         return None
 
     def draw_at_once(self, function: Callable[..., Array], logits: Array, k: int, rng: object) -> Array | None:

@@ -35,7 +35,7 @@ def value_of(function: Callable[..., Array], logits: Array, k: Any, max_k: int |
 def at_once(
     function: Callable[..., Array], logits: Array, k: Any, max_k: int | None, validate: bool | None, second: Any = None
 ) -> Array | None:
-    """The value of a small call by the framework's shortest way, or None."""
+    """The value of a plain call by the framework's shortest way, or None."""
     backend = _at_hand(logits, k, max_k, validate)
     return backend.at_once(function, logits, k, second) if backend else None
 

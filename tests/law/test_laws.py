@@ -3,13 +3,14 @@
 from dataclasses import replace
 from typing import Any
 
+import mpmath
 import numpy as np
 import pytest
 
 from ksubset._call.prepare import prepare
 from ksubset._engine.potential import each_size, mixture
 from ksubset._law import functions, size_weighted
-from ksubset._law.fixed_size import FixedSize
+from ksubset._law.fixed_size import FixedSize, log_binomial
 from ksubset._law.law import Law
 from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends.array_api import NUMPY
@@ -131,3 +132,10 @@ def test_which_functions_have_kernels_of_their_own() -> None:
         assert {function for function in asked if functions.has_own_kernel(function, law)} == expected
         loops, divergences = functions.SEARCHING, functions.DIVERGENCES if own else frozenset()
         assert {function for function in asked if functions.asks_kernels(function, law)} == loops | divergences
+
+
+@pytest.mark.parametrize(("n", "k"), [(1, 0), (10, 5), (10, 7), (4096, 4000), (1_000_000, 3), (400_000, 200_000)])
+def test_log_binomials_to_the_last_digits(n: int, k: int) -> None:
+    with mpmath.workdps(40):
+        expected = float(mpmath.log(mpmath.binomial(n, k)))
+    assert log_binomial(n, k) == pytest.approx(expected, rel=4e-16, abs=0)

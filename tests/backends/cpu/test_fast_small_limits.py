@@ -15,6 +15,9 @@ from ksubset._call import masks
 from ksubset._law import functions
 from ksubset.backends import find
 from ksubset.backends._cpu import threads
+from ksubset.backends._cpu.kernels.counts import LONGEST
+from ksubset.backends._cpu.prepared import prepared
+from ksubset.backends._cpu.small import NAMES
 
 pytestmark = pytest.mark.usefixtures("fast")
 
@@ -135,7 +138,7 @@ def allow(monkeypatch: pytest.MonkeyPatch, target: Target, limit: int) -> None:
 @pytest.mark.parametrize(
     ("name", "shape", "k"),
     [
-        *((name, (4096, 64), 8) for name in ("marginals", "entropy", "kl_divergence")),
+        *((name, (4096, 64), 8) for name in FUNCTIONS if name != "count_log_pmf"),
         *((name, (1, 400_000), 200_000) for name in ("marginals", "entropy", "kl_divergence")),
         ("count_log_pmf", (2, 8192), 0),
     ],
@@ -149,6 +152,52 @@ def test_large_calls_are_left_to_ordinary_ones_unless_they_stay_on_one_thread(
     allow(monkeypatch, target, 1)
     assert at_once(name, logits, k) is not None
     assert_same(target, function(logits, k), function(logits, k, validate=True))
+
+
+@readable
+def test_large_draws_and_scores_too(target: Target, monkeypatch: pytest.MonkeyPatch) -> None:
+    logits = rows(target, (4096, 64))
+    z = ksubset.sample(logits, 8, rng=0, validate=True)
+    for limit in (2, 1):
+        allow(monkeypatch, target, limit)
+        draw = find(logits, "logits").draw_at_once(functions.sample, logits, 8, 0)
+        score = at_once("log_prob", logits, 8, z)
+        assert (draw is None) == (score is None) == (limit == 2)
+    assert_same(target, ksubset.sample(logits, 8, rng=0), z)
+    assert_same(target, score, ksubset.log_prob(logits, 8, z, validate=True))
+
+
+@readable
+@pytest.mark.parametrize(("name", "passes"), [("marginals", 1), ("sample", 2), ("log_prob", 3), ("kl_divergence", 3)])
+def test_two_threads_share_what_is_worth_both(
+    target: Target, name: str, passes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel's passes over the rows are counted; here `log_prob` is of two subsets to a row."""
+    allow(monkeypatch, target, 2)
+    work = prepared(NAMES[getattr(functions, name)], np.dtype("float64"), 1000, 64, 8).work / 1000
+    for share, alone in ((1.9, True), (2.1, False)):
+        logits = rows(target, (int(share * threads.GRAIN / passes / work), 64))
+        z = target.array(np.tile(np.repeat([1.0, 0.0], [8, 56]), (2, len(logits), 1)))
+        if name == "sample":
+            found = find(logits, "logits").draw_at_once(functions.sample, logits, 8, 0)
+        else:
+            found = at_once(name, logits, 8, z if name == "log_prob" else None)
+        assert (found is not None) == alone
+
+
+@readable
+def test_rows_beyond_a_kernel_are_left_to_ordinary_calls(target: Target) -> None:
+    assert at_once("count_log_pmf", rows(target, (LONGEST + 1,))) is None
+
+
+@readable
+def test_squares_beyond_the_floats_are_no_trouble(target: Target) -> None:
+    """In different parts of the sum."""
+    x = np.zeros((1, 20_000), np.float32)
+    x[0, 0] = x[0, -1] = 1.5e19
+    logits = target.array(x, "float32")
+    with np.errstate(all="raise"):
+        assert_same(target, ksubset.marginals(logits, 5), ksubset.marginals(logits, 5, validate=True))
 
 
 @readable
