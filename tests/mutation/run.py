@@ -76,7 +76,12 @@ TESTS = {
     "_engine.potential.mixture": PARTS,
     "_engine.potential.sizes": PARTS,
     "_engine.potential.parts": PARTS,
-    "_engine.potential.each_size": [*POTENTIALS, "test_count_log_pmf.py", "test_cardinality_derivatives.py"],
+    "_engine.potential.each_size": [
+        "test_each_size.py",
+        *POTENTIALS,
+        "test_count_log_pmf.py",
+        "test_cardinality_derivatives.py",
+    ],
     "_call.cardinality_problem": [*WEIGHTS, "test_cardinality_derivatives.py"],
     "_call.placement": ["test_torch_dtensor.py", "test_scale_dask.py"],
     "_call.sharded": ["test_torch_dtensor.py"],

@@ -161,6 +161,9 @@ LAW: dict[str, dict[str, dict[str, str]]] = {
         "return xp.reshape(xp.take(table, xp.reshape(smaller, (-1,)), axis=0), tuple(smaller.shape))": {
             "1 → 2": RESHAPE,
         },
+        "return fsum(log((n - j) / (j + 1)) for j in range(min(k, n - k)))": {
+            "n - k → n + k": "C(n, k) = C(n, n − k), of which the longer sum is as exact.",
+        },
     },
     "_law.surprisals": {
         "unlikely = xp.where(t > 0, mean.unchosen, mean.chosen)": {"t > 0 → t >= 0": "A t of 0 costs nothing."},
