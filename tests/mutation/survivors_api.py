@@ -62,6 +62,14 @@ API: dict[str, dict[str, dict[str, str]]] = {
         },
         "step = max(1, BLOCK // numbers)": {"1 → 2": SPEED},
     },
+    "_api.information": {
+        ("return divergence(prepare(logits, k, max_k, validate), other, None) if value is None else value"): {
+            (
+                "divergence(prepare(logits, k, max_k, validate), other, None) if value is None else value"
+                " → divergence(prepare(logits, k, max_k, validate), other, None)"
+            ): SPEED,
+        },
+    },
     "_api.distribution": {
         'return x + 0 if is_array and "bool" not in str(x.dtype) else x'
         "  # truth values are refused, their sums would not be": {"x + 0 → x - 0": "A copy either way."},

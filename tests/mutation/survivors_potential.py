@@ -14,7 +14,7 @@ POTENTIAL: dict[str, dict[str, dict[str, str]]] = {
     "_engine.potential.each_size": {
         "top, above = iota(ops, n, t) >= n - self.k[..., None], t > 0": {"t > 0 → t >= 0": "A t of 0 adds nothing."},
         "found, tilts = one_size.solve(ops, given.logits, given.k, sides=False)": {
-            "False → True": "It finds the marginals too, of which nobody asks.",
+            "False → True": WIDER,
         },
         "best = xp.argmax(xp.where(self.possible, terms, -xp.inf + xp.zeros_like(terms)), axis=-1, keepdims=True)": {
             "-xp.inf + xp.zeros_like(terms) → -xp.inf - xp.zeros_like(terms)": NO_SIGN,
