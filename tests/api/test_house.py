@@ -2,6 +2,7 @@
 
 import ast
 import pickle
+import runpy
 import tomllib
 from collections.abc import Iterator
 from functools import cache
@@ -83,6 +84,15 @@ def test_every_folder_is_packaged() -> None:
     assert set(settings["packages"]) == folders
     for name, place in settings["package-dir"].items():
         assert (PACKAGE.parent / place).resolve() == FILES[name].parent.resolve()
+
+
+def test_the_table_of_mutants_names_modules_and_tests_that_are_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = Path(__file__).parent.parent / "mutation"
+    monkeypatch.syspath_prepend(str(folder))
+    table = runpy.run_path(str(folder / "run.py"))["TESTS"]
+    assert {f"ksubset.{module}" for module in table} <= FILES.keys()
+    there = {file.name for file in folder.parent.rglob("test_*.py")}
+    assert set().union(*table.values()) <= there
 
 
 @pytest.mark.parametrize("name", ["KSubset", "Cardinality", "MaskWarning"])

@@ -10,6 +10,7 @@ from conftest import Target
 from transforms import Transforms
 
 import ksubset
+from ksubset.backends import find
 
 SIZES: dict[str, Callable[[Target], Any]] = {
     "int": lambda target: 2,
@@ -71,3 +72,21 @@ def test_object(target: Target, rng: np.random.Generator) -> None:
     z, mu = ksubset.KSubset(logits, 2).sample_with_marginals(rng=target.rng(1))
     assert (target.to_numpy(z) == target.to_numpy(ksubset.sample(logits, 2, rng=target.rng(1)))).all()
     np.testing.assert_allclose(target.to_numpy(mu), target.to_numpy(ksubset.marginals(logits, 2)), rtol=1e-6)
+
+
+def test_an_adapter_that_finds_both_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its samples and marginals are returned, in the dtype of the logits."""
+    logits = np.zeros((3, 5), np.float16)
+    z, mu = np.ones((2, 3, 5), np.float32), np.full((3, 5), 0.25, np.float32)
+    asked = []
+
+    def draw(*arguments: Any) -> tuple[np.ndarray, np.ndarray]:
+        asked.append(arguments[2:])
+        return z, mu
+
+    monkeypatch.setattr(find(logits, "logits"), "draw_with_marginals", draw)
+    found = ksubset.sample_with_marginals(logits, 2, rng=7, sample_shape=(2,))
+    assert asked == [(7, (2,))]
+    for ours, theirs in zip(found, (z, mu), strict=True):
+        assert ours.dtype == np.float16
+        np.testing.assert_array_equal(ours, theirs)
