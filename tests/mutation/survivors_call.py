@@ -1,6 +1,6 @@
 """Mutants of calls that no test can notice, and why: by module, by line, by change."""
 
-from reasons import AXIS, COINCIDENCE, PROMOTED, RESHAPE
+from reasons import AXIS, COINCIDENCE, PROMOTED, RESHAPE, SPEED
 
 LOOKS = "Only how much of the values is looked through."
 READABLE = "NumPy's arrays can all be read."
@@ -97,6 +97,9 @@ CALL: dict[str, dict[str, dict[str, str]]] = {
         "return dtype if bits > others else other": {"bits > others → bits >= others": "Equal widths have returned."},
     },
     "_call.prepare": {
+        "return backend.at_once(function, logits, k, second) if backend else None": {
+            "backend.at_once(function, logits, k, second) if backend else None → None": SPEED,
+        },
         "flat = xp.reshape(k, (-1,))": {"1 → 2": RESHAPE},
         "theta = logits if logits.dtype == compute else xp.astype(logits, compute)": {
             "logits if logits.dtype == compute else xp.astype(logits, compute) → xp.astype(logits, compute)": COPY,

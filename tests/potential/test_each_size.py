@@ -1,4 +1,4 @@
-"""Sizes that are each solved by themselves: their probabilities alone, from which kernels draw one."""
+"""Sizes that are each solved by themselves: as kernels do it, here by the core."""
 
 from itertools import product
 
@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from ksubset._engine.potential import each_size
+from ksubset._law.by_kernels import WeightedByKernels
+from ksubset._law.size_weighted import SizeWeighted
 from ksubset.backends.array_api import NUMPY
 
 N, LOW, HIGH = 6, 1, 5
@@ -29,3 +31,15 @@ def test_probabilities(scale: float) -> None:
     found = each_size.probabilities(NUMPY, logits, log_weights, LOW, HIGH)
     rows = [expected(*row) for row in zip(logits, log_weights, strict=True)]
     np.testing.assert_allclose(found, rows, rtol=1e-13, atol=1e-300)
+
+
+def test_a_law_by_each_size_is_the_law_under_one_tilt() -> None:
+    rng = np.random.default_rng(1)
+    rows, v = rng.normal(size=(2, 4, 2 * N + 1))
+    rows[:, N : N + LOW], rows[:, N + HIGH + 1 :] = -np.inf, -np.inf
+    law, other = SizeWeighted(LOW, HIGH), WeightedByKernels(LOW, HIGH, each_size.CORE)
+    assert law.sizes == other.sizes == HIGH - LOW + 1
+    pairs = [(one.probabilities(NUMPY, rows), one.product(NUMPY, rows, v)) for one in (law, other)]
+    pairs = [(*pair, one.moments(NUMPY, rows).chosen) for pair, one in zip(pairs, (law, other), strict=True)]
+    for found, same in zip(*pairs, strict=True):
+        np.testing.assert_allclose(found, same, rtol=1e-11, atol=1e-13)
