@@ -87,6 +87,7 @@ TESTS = {
     "_call.sharded": ["test_torch_dtensor.py"],
     "_call.prepare": [
         "test_laws.py",
+        "test_fast_small_limits.py",
         "test_validation.py",
         "test_torch_dtensor.py",
         *QUICK,

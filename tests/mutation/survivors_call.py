@@ -100,6 +100,12 @@ CALL: dict[str, dict[str, dict[str, str]]] = {
         "return backend.at_once(function, logits, k, second) if backend else None": {
             "backend.at_once(function, logits, k, second) if backend else None → None": SPEED,
         },
+        "return backend.draw_at_once(function, logits, k, rng) if backend else None": {
+            "backend.draw_at_once(function, logits, k, rng) if backend else None → None": SPEED,
+        },
+        "return backends.known(logits) if max_k is None and validate is None and type(k) is int else None": {
+            "backends.known(logits) if max_k is None and validate is None and (type(k) is int) else None → None": SPEED,
+        },
         "flat = xp.reshape(k, (-1,))": {"1 → 2": RESHAPE},
         "theta = logits if logits.dtype == compute else xp.astype(logits, compute)": {
             "logits if logits.dtype == compute else xp.astype(logits, compute) → xp.astype(logits, compute)": COPY,

@@ -26,14 +26,6 @@ LAW: dict[str, dict[str, dict[str, str]]] = {
         },
         "there = reference or self.moments(ops, other, chosen=False, unchosen=False)": {"False → True": WIDER},
     },
-    "_law.by_kernels": {
-        "return xp.where((found.chosen <= found.unchosen) | (found.unchosen == 0), found.chosen, -found.unchosen)": {
-            "found.chosen <= found.unchosen → found.chosen < found.unchosen": HALF,
-        },
-        "xp, found = ops.xp, solution or law.moments(ops, logits, chosen=False, unchosen=False)": {
-            "False → True": WIDER,
-        },
-    },
     "_law.derivatives": {
         (
             "return xp.where(free, x - xp.sum(x, axis=-1, keepdims=True) / xp.where(count > 0, count, "

@@ -95,6 +95,8 @@ def test_sizes_are_checked_after_a_like_call(target: Target) -> None:
     for wrong, error in ((5, ValueError), (-1, ValueError), (True, TypeError), (False, TypeError), (1.0, TypeError)):
         with pytest.raises(error, match="k must be"):
             ksubset.marginals(logits, wrong)  # type: ignore[arg-type]  # wrong on purpose
+    with pytest.raises(ValueError, match="k must be at most max_k = 1; got 2"):
+        ksubset.marginals(logits, 2, max_k=1)
     by_numpy: Any = np.int64(1)
     assert_same(target, ksubset.marginals(logits, by_numpy), ksubset.marginals(logits, 1))
     with pytest.raises(ValueError, match=r"k must be in \[0, 3\]"):
