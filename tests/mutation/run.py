@@ -100,6 +100,7 @@ TESTS = {
     "_api.indices": ["test_indices.py", "test_torch_dtensor.py"],
     "_api.sampling": [
         "test_indices.py",
+        "test_fast_small_limits.py",
         "test_sample_with_marginals.py",
         "test_sampling.py",
         "test_torch_dtensor.py",

@@ -62,6 +62,17 @@ API: dict[str, dict[str, dict[str, str]]] = {
         },
         "step = max(1, BLOCK // numbers)": {"1 → 2": SPEED},
     },
+    "_api.sampling": {
+        "z = draw_at_once(function, logits, k, max_k, validate, rng) if single else None": {
+            "draw_at_once(function, logits, k, max_k, validate, rng) if single else None → None": SPEED,
+        },
+        "return draw(prepare(logits, k, max_k, validate), rng, sample_shape, function) if z is None else z": {
+            (
+                "draw(prepare(logits, k, max_k, validate), rng, sample_shape, function) if z is None else z"
+                " → draw(prepare(logits, k, max_k, validate), rng, sample_shape, function)"
+            ): SPEED,
+        },
+    },
     "_api.information": {
         ("return divergence(prepare(logits, k, max_k, validate), other, None) if value is None else value"): {
             (

@@ -97,6 +97,12 @@ CALL: dict[str, dict[str, dict[str, str]]] = {
         "return dtype if bits > others else other": {"bits > others → bits >= others": "Equal widths have returned."},
     },
     "_call.prepare": {
+        "return prepare(logits, k, max_k, validate).value(function) if value is None else value": {
+            (
+                "prepare(logits, k, max_k, validate).value(function) if value is None else value"
+                " → prepare(logits, k, max_k, validate).value(function)"
+            ): SPEED,
+        },
         "return backend.at_once(function, logits, k, second) if backend else None": {
             "backend.at_once(function, logits, k, second) if backend else None → None": SPEED,
         },
@@ -105,6 +111,7 @@ CALL: dict[str, dict[str, dict[str, str]]] = {
         },
         "return backends.known(logits) if max_k is None and validate is None and type(k) is int else None": {
             "backends.known(logits) if max_k is None and validate is None and (type(k) is int) else None → None": SPEED,
+            "validate is None → validate is not None": SPEED,
         },
         "flat = xp.reshape(k, (-1,))": {"1 → 2": RESHAPE},
         "theta = logits if logits.dtype == compute else xp.astype(logits, compute)": {

@@ -264,6 +264,8 @@ def test_tensors_under_a_transformation_take_the_ordinary_way(target: Target) ->
 def test_draws_and_their_arguments_are_checked_after_a_like_call(target: Target) -> None:
     logits = rows(target, (2, 5))
     ksubset.sample(logits, 2)
+    for several in ((3,), (1,), (2, 2)):
+        assert ksubset.sample(logits, 2, rng=0, sample_shape=several).shape == (*several, 2, 5)
     for wrong, message in ((2.5, "rng must be a"), (True, "rng must be a"), ("seed", "rng must be a")):
         with pytest.raises(TypeError, match=message):
             ksubset.sample(logits, 2, rng=wrong)
