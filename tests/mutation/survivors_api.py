@@ -74,6 +74,12 @@ API: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_api.information": {
+        "return score(prepare(logits, k, max_k, validate), z, None) if value is None else value": {
+            (
+                "score(prepare(logits, k, max_k, validate), z, None) if value is None else value"
+                " → score(prepare(logits, k, max_k, validate), z, None)"
+            ): SPEED,
+        },
         ("return divergence(prepare(logits, k, max_k, validate), other, None) if value is None else value"): {
             (
                 "divergence(prepare(logits, k, max_k, validate), other, None) if value is None else value"
@@ -82,6 +88,12 @@ API: dict[str, dict[str, dict[str, str]]] = {
         },
     },
     "_api.distribution": {
+        ("return information.score(self._call, z, self._known(functions.log_prob)) if value is None else value"): {
+            (
+                "information.score(self._call, z, self._known(functions.log_prob)) if value is None else value"
+                " → information.score(self._call, z, self._known(functions.log_prob))"
+            ): SPEED,
+        },
         'return x + 0 if is_array and "bool" not in str(x.dtype) else x'
         "  # truth values are refused, their sums would not be": {"x + 0 → x - 0": "A copy either way."},
     },
