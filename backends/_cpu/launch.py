@@ -139,7 +139,8 @@ def run(
     head = memory.address(logits), 0 if each is None else memory.address(each), same, *kernel.sizes
     tail = [x if isinstance(x, int) else 0 if x is None else memory.address(x) for x in arguments]
     work, call, limit = int(passes * kernel.work), kernel.call, memory.threads() if limit is None else limit
-    if stays(kernel, work, limit):
+    size = members(kernel, work, limit)
+    if size == 1:
         call(*head, 0, kernel.rows, *tail, *threads.scratch(plan.scratch), *plan.alone, plan.layout)
         return
 
@@ -147,16 +148,18 @@ def run(
         call(*head, start, stop, *tail, *threads.scratch(plan.scratch), *plan.alone, plan.layout)
 
     if _is_shared(kernel, limit):
-        _run_together(call, plan, (*head, 0, kernel.rows, *tail), limit, (logits, each, arguments))
+        _run_together(call, plan, (*head, 0, kernel.rows, *tail), size, (logits, each, arguments))
     else:
-        threads.run(part, kernel.rows, plan.lanes, work, limit)
+        threads.run(part, kernel.rows, plan.lanes, size)
 
 
-def stays(kernel: Ready, work: int, limit: int) -> bool:
-    """Whether a call that may take ``limit`` threads stays on the calling one."""
+def members(kernel: Ready, work: int, limit: int) -> int:
+    """How many threads a call takes that may take ``limit``, the calling one among them."""
     if work < threads.GRAIN:
-        return True
-    return not _is_shared(kernel, limit) and threads.count(kernel.rows, kernel.plan.lanes, work, limit) == 1
+        return 1
+    if _is_shared(kernel, limit):
+        return min(limit, MEMBERS)
+    return threads.count(kernel.rows, kernel.plan.lanes, work, limit)
 
 
 def _is_shared(kernel: Ready, limit: int) -> bool:
@@ -174,13 +177,13 @@ def _version(kernel: Any, layout: Layout) -> Callable[..., None]:
     return version
 
 
-def _run_together(call: Callable[..., None], plan: Plan, given: tuple[Any, ...], limit: int, alive: object) -> None:
+def _run_together(call: Callable[..., None], plan: Plan, given: tuple[Any, ...], size: int, alive: object) -> None:
     """Call a kernel on a few threads that share each row."""
 
     def member(rank: int, size: int, shared: int, own: int, _alive: object = alive) -> None:
         call(*given, own, own + plan.scratch, rank, size, shared, plan.layout)
 
-    threads.run_together(member, min(limit, MEMBERS), plan.shared, plan.scratch)
+    threads.run_together(member, size, plan.shared, plan.scratch)
 
 
 def _one_count(k: Any, n: int) -> int:

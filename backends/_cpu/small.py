@@ -15,7 +15,7 @@ from ksubset._law.counts import count_log_pmf
 from ksubset._law.fixed_size import log_binomial
 from ksubset.backends._cpu import dispatch_counts, threads
 from ksubset.backends._cpu.kernels.uniforms import WORD
-from ksubset.backends._cpu.launch import NUMPY, Memory, Ready, stays
+from ksubset.backends._cpu.launch import NUMPY, Memory, Ready, members
 from ksubset.backends._cpu.planning import RECURSION, find_count_path, kind_of
 from ksubset.backends._cpu.prepared import prepared
 
@@ -96,7 +96,7 @@ def _find(function: Callable[..., Any], dtype: Any, given: Rows, second: tuple[i
     if kernel is None:
         return None
     passes = 1 + draws if function is functions.log_prob else PASSES.get(function, 1)
-    return MAKERS[function](kernel, given, draws) if stays(kernel, int(passes * kernel.work), limit) else None
+    return MAKERS[function](kernel, given, draws) if members(kernel, int(passes * kernel.work), limit) == 1 else None
 
 
 def _draws(shape: tuple[int, ...], second: tuple[int, ...] | None, several: bool) -> int:

@@ -112,12 +112,8 @@ def count(rows: int, multiple: int, work: int, threads: int) -> int:
     return max(1, min(threads, work // GRAIN, -(-rows // multiple)))
 
 
-def run(part: Callable[[int, int], None], rows: int, multiple: int, work: int, threads: int) -> None:
+def run(part: Callable[[int, int], None], rows: int, multiple: int, parts: int) -> None:
     """Call ``part(start, stop)`` on ranges that cover the rows; ranges start at multiples of ``multiple``."""
-    parts = count(rows, multiple, work, threads)
-    if parts == 1:
-        part(0, rows)
-        return
     length = -(-rows // (parts * multiple)) * multiple
     _run_all([partial(part, start, min(start + length, rows)) for start in range(0, rows, length)])
 

@@ -16,12 +16,7 @@ from ksubset._law import functions
 from ksubset._law.fixed_size import FixedSize
 from ksubset.backends.array_api import NUMPY
 
-pytestmark = pytest.mark.backends("jax")
-
-
-@pytest.fixture(autouse=True)
-def on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KSUBSET_FAST", raising=False)
+pytestmark = [pytest.mark.backends("jax"), pytest.mark.usefixtures("fast")]
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [("float32", SINGLE), ("float64", DOUBLE)])

@@ -15,14 +15,9 @@ from significance import check_binomial, check_frequencies
 
 import ksubset
 
-pytestmark = pytest.mark.backends("jax")
+pytestmark = [pytest.mark.backends("jax"), pytest.mark.usefixtures("fast")]
 X = np.random.default_rng(0).normal(size=(5, 12))
 K = np.array([0, 3, 6, 11, 12])
-
-
-@pytest.fixture(autouse=True)
-def on(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("KSUBSET_FAST", raising=False)
 
 
 def check_law(z: Any, row: np.ndarray, k: int) -> None:
