@@ -14,7 +14,7 @@ MATRIX = {
     "jax-fast": (["jax>=0.10", "numba>=0.63"], "jax-cpu"),
 }
 PLAIN = "strict-cpu"
-"""Its tests are those of ``strict-device1`` without the device: run by ``slow``."""
+"""The tests of ``strict-device1`` without the device: run by ``slow``."""
 DOCS = [
     "equinox>=0.13",
     "furo>=2025.7",
@@ -42,7 +42,7 @@ GPU = {
 EVERYTHING = sorted({r for requirements, _ in MATRIX.values() for r in requirements} | set(CUDA))
 
 CORE = ("api", "law", "engine", "potential", "battery", "survey")
-"""Folders of tests that concern every backend; those of one are in folders of their own."""
+"""Folders of tests that concern every backend; each backend's own tests are in a folder of its own."""
 
 NUMBERS = ("accuracy", "battery_*", "inverse*", "count_*", "engines", "parts")
 COMPILED = (

@@ -156,7 +156,7 @@ def divergence(
     threads: int | None = None,
     memory: Memory = NUMPY,
 ) -> Any:
-    """Compute the Kullback–Leibler divergences from the distributions of the logits to those of others.
+    """Compute the Kullback–Leibler divergences from the logits' distributions to the distributions of others.
 
     Parameters
     ----------

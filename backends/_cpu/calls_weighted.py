@@ -98,7 +98,7 @@ def sample(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Compute ``served``, and draw exact subsets, (draws, rows, n); seeds are used as in `calls.sample`.
 
-    With ``places`` the result has indices, (draws, rows, places), with ``side`` −1 those of the items left out.
+    With ``places`` the result has indices, (draws, rows, places), with ``side`` −1 of the items left out.
     """
     rows, n = logits.shape
     served, last, dtype = np.empty(rows, logits.dtype), places or n, np.int64 if places else logits.dtype

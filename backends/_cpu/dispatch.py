@@ -1,7 +1,7 @@
 """Whether a call takes the CPU fast path, and which module puts it to the kernels; `planning` says to which of them.
 
-It takes the functions of `FUNCTIONS`, and `COUNTS`. Other scalars, and those of potentials, are array code that starts
-from moments, found by a kernel. Nothing of numba or NumPy is imported before the first call that would use it.
+It takes the functions of `FUNCTIONS`, and `COUNTS`. Other scalars, and every scalar of a potential, are array code that
+starts from moments, found by a kernel. Nothing of numba or NumPy is imported before the first call that would use it.
 """
 
 from functools import cache, lru_cache

@@ -108,7 +108,7 @@ class Ready(NamedTuple):
     n, rows
         The shape of the logits.
     sizes
-        n and the number of rows as the kernel takes them, between them what it has there besides.
+        The kernel's arguments from n to the number of rows, both included.
     work
         State updates of one pass over all rows.
     """

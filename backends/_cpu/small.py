@@ -22,7 +22,7 @@ from ksubset.backends._cpu.prepared import prepared
 __all__ = ["NUMPY", "ready", "value"]
 
 ALONE = 8192
-"""Entries that BLAS adds up on the calling thread. Threads of its own would wait for those of torch, which spin."""
+"""Entries that BLAS adds up on the calling thread. BLAS's own threads would wait for torch's, which spin."""
 
 Call = Callable[..., Any]
 """``call(logits, …)``, for contiguous arrays of the shapes and the dtype it was made for."""

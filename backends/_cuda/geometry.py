@@ -21,7 +21,7 @@ BY_CORE = {
 """Functions without a kernel, and why."""
 
 OWN = {"marginals_jvp": "ksubset_jacobian", "draw": "ksubset_sample"}
-"""Kernels of functions by their names; those of all others start from `ksubset_solve`."""
+"""Kernels of functions by their names; the kernel of any other function is `ksubset_solve`."""
 
 
 def suits(law: Law, logits: Array) -> TypeGuard[FixedSize]:

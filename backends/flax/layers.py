@@ -28,7 +28,7 @@ class SubsetSampler(Choosing, nnx.Module):
         The output if ``deterministic``.
     estimator : callable, optional
         What draws in training, by default `ksubset.rsample`: a function ``(logits, k, *, rng, sample_shape)``, such as
-        those of ``ksubset.estimators`` that return samples. Bind its other parameters by ``functools.partial``;
+        any of ``ksubset.estimators`` that returns samples. Bind its other parameters by ``functools.partial``;
         ``model.set_attributes(estimator=...)`` changes a temperature, and compiles anew.
     sample_shape : tuple of int
         Shape of the draws from each row in training.
@@ -142,7 +142,7 @@ class SubsetGate(nnx.Module):
         More than one gate: an input has shape (...) + batch_shape + (n,).
     per_row : bool
         Whether each row of the input gets a subset of its own in training. That is the default because a step then
-        averages the gradient over as many subsets as there are rows; with ``False`` one subset serves the whole input.
+        averages the gradient over one subset for each row; with ``False`` one subset serves the whole input.
     param_dtype : dtype
         Of the logits.
     estimator, max_k, validate, deterministic, rng_collection, rngs

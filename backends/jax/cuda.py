@@ -93,7 +93,7 @@ def _device() -> Device:
 
 
 def _index() -> int:
-    """The number of JAX's device among those of the driver."""
+    """The number that the driver gives to JAX's device."""
     return int(jax.local_devices(backend=BACKEND)[0].local_hardware_id or 0)
 
 

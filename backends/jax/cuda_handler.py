@@ -1,10 +1,10 @@
 """The function that XLA calls to launch a CUDA kernel, on its own stream and memory; see ``_cpu.kernels.xla_handlers``.
 
 It runs without Python. The attribute ``numbers`` of a call holds the kernel's place in a table, the blocks, the
-threads, the bytes of shared memory, the number of the kernel's parameters, and for each what it is and a value: an
+threads, the bytes of shared memory, the number of the kernel's parameters, and for each its kind and a value: an
 integer, the index of an operand or of a result, or nothing for a null pointer. JAX keeps compiled programs on disk, so
-they hold no address: those of kernels, which each process loads where it lowers a program, and of the driver's launch
-are in the table, which compiled code finds by its name.
+they hold no address. The addresses of kernels, which each process loads where it lowers a program, and of the driver's
+launch are in the table, which compiled code finds by its name.
 """
 
 from typing import Any

@@ -1,8 +1,8 @@
 """Functions and draws in programs that `torch.compile` traces, with their derivatives.
 
-They are opaque operations, and their derivatives are attached to them: those of a Function around one would be lost in
-a compiled `torch.vmap`. Only `torch.func` within the program needs Functions, those of `autograd`. A draw comes from a
-random integer, which torch draws in the program, so that the same state of its generator repeats it.
+They are opaque operations, and their derivatives are attached to them: a compiled `torch.vmap` would lose the
+derivatives of a Function around one. Only `torch.func` within the program needs Functions, which `autograd` has. A draw
+comes from a random integer, which torch draws in the program, so that the same state of its generator repeats it.
 """
 
 from functools import partial

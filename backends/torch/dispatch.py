@@ -1,4 +1,4 @@
-"""What computes a call on plain tensors: the CPU's kernels, those of CUDA, or the core."""
+"""What computes a call on plain tensors: the CPU's kernels, CUDA's kernels, or the core."""
 
 from collections.abc import Callable
 from functools import partial

@@ -35,7 +35,7 @@ def attached(
     parameters: Tensor,
     drawn: tuple[Tensor, Any],
 ) -> Tensor:
-    """Subsets, ``drawn`` with λ; those of `rsample` with their gradient. See `_Draw`."""
+    """Subsets, ``drawn`` with λ; subsets of `rsample` with their gradient. See `_Draw`."""
     z, tilts = drawn
     derived = parameters.requires_grad or torch.autograd.forward_ad._current_level >= 0
     if function is functions.rsample and derived and isinstance(law, FixedSize):

@@ -22,7 +22,7 @@ class SubsetSampler(Choosing, torch.nn.Module):
         The output in evaluation, after ``eval()``.
     estimator : callable, optional
         What draws in training, by default `ksubset.rsample`: a function ``(logits, k, *, rng, sample_shape)``, such as
-        those of ``ksubset.estimators`` that return samples. Bind its other parameters by ``functools.partial``, and
+        any of ``ksubset.estimators`` that returns samples. Bind its other parameters by ``functools.partial``, and
         assign a new one to change a temperature.
     sample_shape : tuple of int
         Shape of the draws from each row in training.
@@ -104,7 +104,7 @@ class SubsetGate(torch.nn.Module):
         More than one gate: an input has shape (...) + batch_shape + (n,).
     per_row : bool
         Whether each row of the input gets a subset of its own in training. That is the default because a step then
-        averages the gradient over as many subsets as there are rows; with ``False`` one subset serves the whole input.
+        averages the gradient over one subset for each row; with ``False`` one subset serves the whole input.
     estimator, max_k, validate
         As in `SubsetSampler`.
     device, dtype

@@ -57,9 +57,9 @@ def sample_indices(
     Returns
     -------
     integer array, shape sample_shape + (..., places)
-        Indices in ascending order, in the framework's default integer dtype. There are k places for an int k, and for
-        a `Cardinality` as many as its largest size. A row with fewer items ends with −1, so ``indices >= 0`` is the
-        mask of the others. An infeasible row that was not checked has −1 everywhere.
+        Indices in ascending order, in the framework's default integer dtype. There are k places for an int k,
+        and for a `Cardinality` one for each item of its largest size. A row with fewer items ends with −1, so
+        ``indices >= 0`` is the mask of the others. An infeasible row that was not checked has −1 everywhere.
 
     Raises
     ------

@@ -26,8 +26,8 @@ def show_config(logits: Array | None = None, k: int | Array | None = None) -> No
     marginals at every step. This is the CPU fast path. The environment variable ``KSUBSET_FAST``, set to 0, turns it
     off; a program that `jax.jit` has compiled keeps its path. For CuPy arrays and CUDA tensors CUDA kernels compute
     everything but `mode` and `count_log_pmf`, up to a size limit and without a `Cardinality`; likewise in programs of
-    JAX for one CUDA device. Those of tensors need one of the extras ``cuda12`` and ``cuda13``, or CuPy, to launch
-    them; those of JAX need such an extra and ``fast``. The core, which is written against the array API standard,
+    JAX for one CUDA device. For tensors one of the extras ``cuda12`` and ``cuda13``, or CuPy, must be installed
+    to launch them; for JAX such an extra and ``fast``. The core, which is written against the array API standard,
     computes the rest.
 
     Parameters

@@ -23,7 +23,7 @@ def indices_of(ops: Ops, z: Array, places: int) -> Array:
 def members_of(ops: Ops, indices: Array, like: Array) -> Array:
     """The subsets (..., n) that integers (..., places) list; `PADDING` lists nothing.
 
-    NaN where an integer is out of range or twice in a row; n and the dtype are those of ``like``.
+    NaN where an integer is out of range or twice in a row; ``like`` gives n and the dtype.
     """
     xp, n = ops.xp, like.shape[-1]
     indices = xp.astype(indices, iota(ops, 1, like).dtype)  # small integers may not hold n

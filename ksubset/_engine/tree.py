@@ -109,7 +109,7 @@ def mirror(ops: Ops, x: Array, total: Array) -> Array:
 
 
 def _join(ops: Ops, paired: Array, lone: Array) -> Array:
-    """The nodes of a level: the parents of pairs, which have as many coefficients or more, and the lone last one."""
+    """The nodes of a level: the parents of pairs, and the lone last one, which has no more coefficients than they."""
     if lone.shape[1] == 0:
         return paired
     return ops.xp.concat([paired, pad(ops, lone, 0, paired.shape[0] - lone.shape[0])], axis=1)

@@ -110,7 +110,7 @@ def kl_to_uniform(ops: Ops, law: FixedSize, logits: Array, *, solution: Known = 
 
 
 def mode(ops: Ops, law: Law, parameters: Array, *, solution: Known = None) -> Array:
-    """The largest logits, as many as the likeliest size, ties to the lower index; NaN in an infeasible row."""
+    """The items with the largest logits, in the likeliest number, ties to the lower index; NaN in an infeasible row."""
     xp, inf, theta, k = ops.xp, float("inf"), law.items(parameters), law.likely_size(ops, parameters)
     chosen, least, crowded = largest(ops, theta, k)
     size = iota(ops, 1, theta) + (k if isinstance(k, int) else k[..., None])

@@ -1,4 +1,4 @@
-"""The declaration of what works where is true: what it promises is there, and nothing besides."""
+"""The declaration of what works where is true: each promise holds, and nothing is there without one."""
 
 from collections.abc import Callable
 from typing import Any
@@ -45,7 +45,7 @@ def test_every_function_is_declared() -> None:
 @pytest.mark.parametrize("name", FUNCTIONS)
 @pytest.mark.backends("torch")
 def test_gradients_as_declared(target: Target, diff: Transforms, name: str) -> None:
-    """In torch, where that takes no compiler; `test_grad.py` has what each gradient is, in JAX too."""
+    """In torch, where that takes no compiler; `test_grad.py` checks the values of gradients, in JAX too."""
     weights = {
         (4,): target.array(DIRECTION),
         (5,): target.array(np.append(DIRECTION, 1.0)),

@@ -31,7 +31,7 @@ def peak(call: Callable[[], object]) -> int:
 
 
 def torch_peak(call: Callable[[], object]) -> int:
-    """Of torch's allocations, and of those of NumPy, which the fast path uses."""
+    """Of torch's allocations, and of NumPy's, which the fast path uses."""
     from torch.profiler import ProfilerActivity, profile
 
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as recorded:

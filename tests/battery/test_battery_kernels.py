@@ -29,7 +29,7 @@ Way = Callable[[np.ndarray, Any, np.ndarray], Answers]
 
 @contextmanager
 def planned(widest: int, fewest: int) -> Iterator[None]:
-    """Let the recursion serve rows of so small a k alone, and lanes be rows where there are so many of these."""
+    """Let the recursion serve k up to ``widest`` alone, and lanes be rows from ``fewest`` rows on."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(planning, "WIDEST", dict.fromkeys(planning.WIDEST, widest))
         patch.setattr(planning, "FEWEST", fewest)

@@ -58,8 +58,8 @@ LAYOUTS: dict[str, Callable[[np.ndarray], np.ndarray]] = {
 
 LACKING = {
     "torch": "torch's tensors have positive strides, are aligned and may be written to",
-    "strict": "array-api-strict copies what it is given",
-    "jax": "JAX copies what it is given",
+    "strict": "array-api-strict copies its argument",
+    "jax": "JAX copies its argument",
     "cupy": "CuPy's arrays are made on the device, in order, aligned, and may be written to",
 }
 """Why a framework has no arrays of a layout."""

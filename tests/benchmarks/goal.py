@@ -1,4 +1,4 @@
-"""A goal for a time: at most so many times that of another job, so much beyond it, or so much by itself."""
+"""A goal for a time: a largest ratio to another job's time, a largest difference from it, or a largest time."""
 
 from collections.abc import Callable
 from typing import NamedTuple

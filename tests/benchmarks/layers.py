@@ -15,7 +15,7 @@ import ksubset
 Layer = Callable[[Tensor, int], Tensor]
 
 MOST_SOFTSUB, MOST_LOG_SPACE, MOST_ITEMS = 60e6, 30e6, 10_000
-"""Above so many rows · n · k, or items one by one, a peer would take more than about 2 s a step."""
+"""Above these numbers of rows · n · k, or of items one by one, a peer would take more than about 2 s a step."""
 
 
 def compare_layers(case: Case, budget: Budget) -> Iterator[Record]:

@@ -37,7 +37,7 @@ def interleaved(
 
 
 def _take_turn(job: Job, turn: float) -> list[float]:
-    """Call for so many seconds. The first call of several is not counted.
+    """Call for ``turn`` seconds. The first call of several is not counted.
 
     It finds the caches as the job before left them, and perhaps threads of another library still busy waiting.
     """

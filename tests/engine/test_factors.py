@@ -62,7 +62,7 @@ def test_far_from_an_angle_of_pi_one_product_is_enough(monkeypatch: pytest.Monke
 
 
 def test_one_row_near_an_angle_of_pi_brings_both_products_to_all() -> None:
-    """Another may be far from it at the same node: each has what it has by itself."""
+    """Another may be far from it at the same node: each gets the products that it gets by itself."""
     x = items(NUMPY, np.linspace(-0.1, 0.2, 20, dtype=np.float32)[:, None] + np.zeros((1, 2), np.float32))
     near, far = (np.sin(np.array([[angle / 2], [np.pi / 2 - angle / 2]])) for angle in (3.1, 0.5))
     sine, cosine = np.concatenate([near, far], axis=1)[:, None, :].astype(np.float32)

@@ -1,4 +1,4 @@
-"""The nodes of the contour: as many as its two errors ask for, and where they are said to be."""
+"""The nodes of the contour: its two errors set their number, and they are where they are said to be."""
 
 from dataclasses import replace
 from math import ceil, cos, inf, log, pi, sqrt
@@ -130,7 +130,7 @@ def poisson_row(variance: float, dtype: type) -> np.ndarray:
 
 
 def chance(t: np.ndarray, k: int, changed: int = 0, without: int = 0) -> float:
-    """P(S = k) from the rule's nodes, from those of a period that is longer, or without some of the last."""
+    """P(S = k) from the rule's nodes, from the nodes of a longer period, or without some of the last."""
     x = items(NUMPY, t)
     sums = totals(NUMPY, x, k)
     found = place(NUMPY, sums.variance, sums.reach, (1e9, 0.25))

@@ -57,7 +57,7 @@ def prepared(name: str, variance: float, bits: int) -> tuple[Items, Totals, Node
 
 
 def errors(given: tuple[Items, Totals, Nodes], size: int) -> list[float]:
-    """Of the integrand beside its sum, of Δ, and of J · v: what so many terms leave out."""
+    """Of the integrand beside its sum, of Δ, and of J · v, with ``size`` terms."""
     x, direct, some = given[0], Direct(OPS, *given), PowerSums(OPS, *given, size)
     exact, found = values(direct), values(some)
     push = centred(OPS, x.spread, np.random.default_rng(1).normal(size=x.t.shape).astype(np.longdouble), x.t)
@@ -143,7 +143,7 @@ def test_which_rows_they_are_for(target: Target, monkeypatch: pytest.MonkeyPatch
     least = FROM[np.finfo(dtype).bits]
 
     def taken(ops: Ops, variances: list[float], k: int | None = None) -> list[int]:
-        """With even items, of which a row of that variance has four times as many, among decided ones."""
+        """With even items, four for each unit of variance, among decided ones."""
         sizes = [int(4 * v) for v in variances]
         n = max(sizes)
         logits = np.where(np.arange(n) < np.array(sizes)[:, None], 0.0, -np.inf)

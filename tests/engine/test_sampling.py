@@ -224,7 +224,7 @@ def test_numpy_integers_are_seeds(target: Target) -> None:
 
 @pytest.mark.backends("numpy")
 def test_a_memory_map_is_drawn_from_as_an_array_is(tmp_path: Path, rng: np.random.Generator) -> None:
-    """As joblib hands arrays to its workers: writable or not, the answers are those of the array."""
+    """As joblib hands arrays to its workers: writable or not, it gives the array's answers."""
     x = rng.normal(size=(40, 30)).astype(np.float32)
     x.tofile(tmp_path / "logits")
     for mode in ("r", "r+", "c"):

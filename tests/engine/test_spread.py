@@ -71,7 +71,7 @@ def test_subsets(n: int, k: int) -> None:
 
 
 def test_which_rows_fall_into_parts() -> None:
-    """Long ones whose items each device has as many of."""
+    """Long ones whose items divide evenly among the devices."""
     ops = spread()
     assert summation.divides(COUNT, 100)
     assert not summation.divides(8, 100)

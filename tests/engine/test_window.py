@@ -1,4 +1,4 @@
-"""Windowed counts: the subsets drawn by them are those of full counts, and nothing likely is outside."""
+"""Windowed counts: they draw the same subsets as full counts, and nothing likely is outside."""
 
 from dataclasses import replace
 from math import sqrt

@@ -27,7 +27,7 @@ def test_everything_passes_on_the_emulator(tmp_path: Path) -> None:
     told = json.loads((tmp_path / "summary.json").read_text())
     results = {step["name"]: step for step in told["steps"]}
     assert done.returncode == 0, done.stdout + done.stderr
-    assert set(results) == set(EVERY)  # those of a group end in any order
+    assert set(results) == set(EVERY)  # the steps of a group end in any order
     assert {name for name, step in results.items() if step["status"] != "passed"} <= {*MATRIX, "memcheck", "racecheck"}
     assert results["launches"]["last"] == "every kernel agrees"
     (shape, *_) = json.loads((tmp_path / "bench.json").read_text())["shapes"]

@@ -150,7 +150,7 @@ def test_bad_values_that_are_not_looked_at(target: Target) -> None:
 
 
 def tail_slopes(theta: np.ndarray, side: int) -> np.ndarray:
-    """∂ log P(tail) / ∂θ_i, the mean of those of the counts in it."""
+    """∂ log P(tail) / ∂θ_i, the mean of its counts' slopes."""
     log_pmf, rows = ksubset.count_log_pmf(theta), slopes(theta)
     out, n = np.zeros(rows.shape), len(theta)
     for c in range(n + 1):

@@ -1,7 +1,7 @@
 """Mutation tests of the core: `nox -s mutation` changes it in one place at a time and asks whether a test notices.
 
 Each mutant lives in a child of one process that has the frameworks loaded already, and replaces its module there. The
-tests are those of NumPy without the fast path, of torch for the derivatives, the quickest first. Survivors make the
+tests run on NumPy without the fast path, on torch for the derivatives, the quickest first. Survivors make the
 session fail; what tests/mutation/survivors.py explains is harmless, and not tried.
 """
 
@@ -275,7 +275,7 @@ def _stale(module: str, found: list[Mutant]) -> list[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("modules", nargs="*", help=f"of {', '.join(TESTS)}; all by default")
-    parser.add_argument("--sample", type=int, help="try so many mutants of each module, chosen by --seed")
+    parser.add_argument("--sample", type=int, help="try this number of mutants of each module, chosen by --seed")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=os.cpu_count(), help="how many mutants to try at once")
     options = parser.parse_args()

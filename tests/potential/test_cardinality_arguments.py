@@ -127,7 +127,7 @@ SUPPORTS: dict[str, tuple[Any, int, int]] = {
 
 @pytest.mark.parametrize("name", SUPPORTS)
 def test_bounds_of_the_counts(target: Target, name: str) -> None:
-    """Which are looked for where values are read, and those of all counts elsewhere."""
+    """They are looked for where values are read, and enclose all counts elsewhere."""
     log_weights, low, high = SUPPORTS[name]
     logits = target.array(np.zeros((len(log_weights), 4)))
     backend, potential = find(logits, "logits"), ksubset.Cardinality(target.array(np.array(log_weights)))

@@ -175,7 +175,7 @@ def test_vmap_and_compilation(target: Target, diff: Transforms) -> None:
 
 
 def test_vmap_over_log_weights_alone(target: Target, diff: Transforms) -> None:
-    """Whose values cannot be read, while those of the logits can."""
+    """Whose values cannot be read, while the logits' values can."""
     x, w = target.array(LOGITS[0]), target.array(WEIGHTS[:4])
     found = diff.vmap(lambda w: ksubset.marginals(x, ksubset.Cardinality(w)))(w)
     expected = ksubset.marginals(target.array(np.stack([LOGITS[0]] * 4)), ksubset.Cardinality(w))

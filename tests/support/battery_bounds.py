@@ -59,6 +59,6 @@ def check_images(case: Rows, found: np.ndarray, truth: np.ndarray) -> None:
 
 
 def has_one_subset(case: Rows) -> np.ndarray:
-    """Which rows: J is 0 there, where the 80-bit recursion has what its roundings leave."""
+    """Which rows: J is 0 there, where the 80-bit recursion has roundings alone."""
     forced, free = (case.logits == np.inf).sum(axis=1), np.isfinite(case.logits).sum(axis=1)
     return (case.k == forced) | (case.k == forced + free)

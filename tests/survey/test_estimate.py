@@ -227,7 +227,7 @@ BAD_PAIRS = [
 
 
 def check_alone(target: Target, good: list[Any], place: int, bad: Any, names: tuple[str, ...]) -> None:
-    """One bad row of three is NaN, unchecked, and the others are what they are alone."""
+    """One bad row of three is NaN, unchecked, and the others have the numbers that they have alone."""
     batch = [target.array([[bad if i == place else row, row, row]]) for i, row in enumerate(good)]
     found = survey.horvitz_thompson(*batch, validate=False)
     alone = survey.horvitz_thompson(*map(target.array, good))

@@ -1,6 +1,6 @@
 """The kernels of divergences that Python calls: from the distribution of a row to that of another row, a number each.
 
-Arguments are those of ``scalars``; ``other`` holds the second logits, (count, n). Either distribution has a tilted row
+Arguments are as in ``scalars``; ``other`` holds the second logits, (count, n). Either distribution has a tilted row
 t, a log partition L, and for each item a less likely side, of which m is the probability under the first distribution:
 KL = L′ + Σ |t′| m′ − (L + Σ |t| m). The sum is of differences, so that a distribution diverges from itself by 0.
 """

@@ -20,7 +20,7 @@ log-partition, λ and k.
 
 @inner
 def put_normalizers(row, level, start, shift, k, sign, out, first, rows, like):
-    """Write those of a vector of rows, from their log-partitions; where ``sign`` is −1, of the negated items."""
+    """Write a vector of rows' log-normalisers, from log-partitions; where ``sign`` is −1, of the negated items."""
     board, s = board_of(row, like), row.team.rank
     while s < sections(row):
         post_likely(row, s, start, shift, sign, board, like)

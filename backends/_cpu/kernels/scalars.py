@@ -1,9 +1,9 @@
 """The kernels of one number to a row that Python calls: entropies and log-normalisers, in O(n) or by recursion.
 
-Arguments are those of ``moments`` and ``recursion``; ``out`` has a number for each row, (count,): the entropy, or the
+Arguments are as in ``moments`` and ``recursion``; ``out`` has a number for each row, (count,): the entropy, or the
 log-normaliser where ``normaliser`` is 1. The recursion runs on odds. Its last state is Π(1 + w) P, whose logarithm is
-the log-partition, and at most e^41 for subsets of 12 items: about as many items are likely, and the odds of the others
-add up to about as much.
+the log-partition, and at most e^41 for subsets of 12 items: about 12 items are likely, and the odds of the others add
+up to about 12.
 """
 
 from numba import int64

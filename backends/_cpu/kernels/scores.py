@@ -1,6 +1,6 @@
 """The kernels of log-probabilities that Python calls: of draws of every row, (draws · count, n), a number each.
 
-Arguments are those of ``scalars``; ``z`` holds 0 and 1. Draw d of row r is row d · count + r of it and of ``out``. A
+Arguments are as in ``scalars``; ``z`` holds 0 and 1. Draw d of row r is row d · count + r of it and of ``out``. A
 row is tilted once for all its draws. A subset of another size has −∞, and one with entries other than 0 and 1 NaN.
 """
 

@@ -1,6 +1,6 @@
 """The most likely subset of each row, by a selection: the least logit that is chosen is found by bisection.
 
-The bisection is of floating-point numbers in their order, so that it ends after as many steps as they have bits, and as
+The bisection is of floating-point numbers in their order. It takes one step for each of their bits at most, and ends as
 soon as exactly k items are above in every row. Subnormal numbers keep their order, so none is flushed.
 """
 

@@ -7,7 +7,7 @@
 constexpr int GROUP = 4;  // items to a place of the stream
 constexpr unsigned LIKELY = 1u << 31;
 constexpr double SCALE = 2147483648.0;  // 2³¹
-constexpr unsigned TIES = 1u << 30, WHOLE = 1u << 31, COUNT = WHOLE + 1;  // places of the stream, after those of groups
+constexpr unsigned TIES = 1u << 30, WHOLE = 1u << 31, COUNT = WHOLE + 1;  // places of the stream, after the groups'
 
 // Where a draw's items first, …, end − 1 go; `first` is a multiple of GROUP.
 struct Draw {

@@ -148,7 +148,7 @@ __device__ int divide(Span<Real> left, Span<Real> right, int count, Real u) {
   return from;
 }
 
-// Counts of a level's nodes in several draws at once, from those of the level above.
+// Counts of a level's nodes in several draws at once, from the counts of the level above.
 template <int GROUP>
 __device__ void divide_level(Tree tree, Level level, Span<unsigned short> above, Span<unsigned short> out,
                              Uniforms uniforms, int first_draw, int draws, int first_pair) {

@@ -81,7 +81,7 @@ def test_the_numbers_of_the_core() -> None:
 
 
 def forced(monkeypatch: pytest.MonkeyPatch, fewest: int) -> None:
-    """The contour, rows in lanes where there are so many of them."""
+    """Take the contour, with rows in lanes from ``fewest`` rows on."""
     monkeypatch.setattr(planning, "WIDEST", dict.fromkeys(planning.WIDEST, -1))
     monkeypatch.setattr(planning, "FEWEST", fewest)
 
@@ -102,7 +102,7 @@ def check_groups(groups: list[TwoGroups], dtype: type) -> None:
 @DTYPES
 @pytest.mark.parametrize("fewest", [1, 100], ids=["rows in lanes", "items in lanes"])
 def test_variances_where_exchanges_end(fewest: int, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many items, all alike: as many are exchanged as can be."""
+    """Of many items, all alike: exchanges run until none is left."""
     forced(monkeypatch, fewest)
     variances = np.linspace(0.3, 6, 40)
     gaps = np.round(2 * np.arccosh(np.sqrt(200 / variances)) * 2.0**12) / 2.0**12

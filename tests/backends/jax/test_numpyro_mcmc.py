@@ -124,7 +124,7 @@ def test_two_sites_one_of_them_masked_and_in_events(target: Target) -> None:
 
 @pytest.mark.skipif(not hasattr(numpyro.infer, "Gibbs"), reason="Gibbs came with NumPyro 0.22")
 def test_beside_nuts(target: Target) -> None:
-    """A continuous site besides, over which the distribution of the subset is an integral that is known."""
+    """With a continuous site beside the subset; the subset's law is a known integral over it."""
     import jax
     from numpyro import infer
 

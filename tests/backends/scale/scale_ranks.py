@@ -107,7 +107,7 @@ def spread(mesh: Any, *places: Any) -> Callable[..., Tensor]:
 
 
 def answers(function: Function, batch: Batch, *, twice: bool = False) -> list[Tensor]:
-    """The value, the gradients with respect to what has one, and those of a function of the first gradient."""
+    """The value, the gradients with respect to what has one, and the gradients of a function of the first."""
     value = function(batch)
     if not value.requires_grad:
         return [value]
@@ -225,7 +225,7 @@ def refused(kind: type[Exception], *words: str) -> Iterator[None]:
 
 
 def errors(rank: int) -> None:
-    """What cannot go through without communication, or is not what it ought to be."""
+    """Calls that need communication, or whose answer is wrong."""
     mesh, other = init_device_mesh("cpu", (2,)), init_device_mesh("cpu", (2, 1))
     x, whole, items = (distribute_tensor(X, mesh, [p], src_data_rank=None) for p in (Shard(0), Replicate(), Shard(1)))
     with refused(ValueError, "logits", "items", "Shard(dim=1)", "redistribute"):

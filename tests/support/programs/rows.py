@@ -14,7 +14,7 @@ GRID = 16
 
 @dataclass(frozen=True)
 class Numbers:
-    """Arrays by name, each with the batch in front but those of `UNBATCHED`; and the truth's rows in their order."""
+    """Arrays by name, each with the batch in front except for `UNBATCHED`; and the truth's rows in their order."""
 
     arrays: dict[str, np.ndarray]
     rows: list[Row]
@@ -92,7 +92,7 @@ def sizes(program: Program, rng: np.random.Generator, k: np.ndarray) -> tuple[di
 
 
 def masked(program: Program, rng: np.random.Generator, logits: np.ndarray, k: np.ndarray) -> None:
-    """Items that are never or always chosen, as many as k leaves room for."""
+    """Items that are never or always chosen, no more than k leaves room for."""
     least = -np.inf if program.mask != "least" else program.least
     for row, size in zip(logits, k, strict=True):
         place = rng.permutation(program.n)
