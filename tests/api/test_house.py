@@ -6,6 +6,7 @@ import runpy
 import tomllib
 from collections.abc import Iterator
 from functools import cache
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import numpy as np
@@ -67,6 +68,23 @@ def test_no_module_needs_itself() -> None:
     for module in FILES:
         follow(module, ())
     assert len(done) == len(FILES) > 100
+
+
+def test_the_house_has_few_floors() -> None:
+    """A folder of ``ksubset/`` stands above the folders that it imports; a circle of them is an error."""
+    below: dict[str, set[str]] = {}
+    for module in FILES:
+        below.setdefault(_folder(module), set()).update(map(_folder, imports(module, False)))
+    del below["ksubset.backends"]  # adapters, which the house finds by name
+    stands_on = {name: others & below.keys() - {name} for name, others in below.items()}
+    floors: dict[str, int] = {}
+    for name in TopologicalSorter(stands_on).static_order():
+        floors[name] = 1 + max((floors[other] for other in stands_on[name]), default=0)
+    assert max(floors.values()) <= 8, floors
+
+
+def _folder(module: str) -> str:
+    return ".".join(module.split(".")[:2])
 
 
 @pytest.mark.parametrize("name", BELOW)
