@@ -58,7 +58,7 @@ LAYERS: dict[str, Layer] = {
     "dynamic programme": dynamic_programme,
 }
 WORK: dict[str, float] = {"softsub": 5e8, "dynamic programme": 3e8}
-"""Above this number of rows · n · k the peer is left out: it would take all of the time or the memory."""
+"""Above its number of rows · n · k a peer is left out: it would take all of the time or the memory."""
 
 
 class Kernels:

@@ -102,7 +102,7 @@ def check_groups(groups: list[TwoGroups], dtype: type) -> None:
 @DTYPES
 @pytest.mark.parametrize("fewest", [1, 100], ids=["rows in lanes", "items in lanes"])
 def test_variances_where_exchanges_end(fewest: int, dtype: type, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of many items, all alike: exchanges run until none is left."""
+    """Of many items, all alike, so that many are exchanged."""
     forced(monkeypatch, fewest)
     variances = np.linspace(0.3, 6, 40)
     gaps = np.round(2 * np.arccosh(np.sqrt(200 / variances)) * 2.0**12) / 2.0**12

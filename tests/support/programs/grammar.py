@@ -67,10 +67,10 @@ DTYPES = ("float32", "float64", "float32", "float64", "float16", "bfloat16")
 LAYOUTS = ("contiguous", "contiguous", "transposed", "strided", "offset", "expanded")
 MASKS = ("none", "none", "never", "always", "both", "least")
 BLOCK = 125
-"""Programs that share KSUBSET_FAST and JAX's settings: it keeps in its caches which path was taken."""
+"""How many programs share KSUBSET_FAST and JAX's settings: JAX keeps in its caches which path was taken."""
 
 CORE = {"torch": 2, "jax": 8}
-"""One block of this number takes the core, which XLA compiles for long."""
+"""Every second block of torch's programs takes the core, and every eighth of JAX's, since XLA compiles it for long."""
 
 DRAWS = 120
 """Samples of each row where their law is asked for."""
